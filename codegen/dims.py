@@ -1,0 +1,208 @@
+"""Whole numbers that may depend on the number of time steps: lengths, offsets, loop counters.
+
+A `Dim` is a sum of whole multiples of symbols, plus a constant, kept in one canonical form so
+that equal lengths compare equal. A symbol is a free length (`steps`), a loop counter, or a
+quotient, product or extremum that does not simplify. Plain `int` stands wherever no symbol is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Union
+
+Dim = Union[int, "Sum"]
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A named whole number that is known only when the generated code runs."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Compound:
+    """`a // b` (floor), `a * b`, `max(a, b)` or `min(a, b)` of two dims."""
+
+    operator: str
+    left: Dim
+    right: Dim
+
+
+Atom = Union[Symbol, Compound]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """`constant` plus each atom times its whole factor; atoms in a fixed order, no zero factor."""
+
+    terms: tuple[tuple[Atom, int], ...]
+    constant: int = 0
+
+    def __add__(self, other: Dim) -> Dim:
+        return _sum(self, other, 1)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Dim) -> Dim:
+        return _sum(self, other, -1)
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return other + self * -1
+
+    def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            if other == 0:
+                return 0
+            return Sum(tuple((a, f * other) for a, f in self.terms), self.constant * other)
+        return _atom(Compound("*", self, other))
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: int) -> Dim:
+        if other == 1:
+            return self
+        if all(f % other == 0 for _, f in self.terms):  # (k*d + c) // d = k + c // d
+            whole = tuple((a, f // other) for a, f in self.terms)
+            return Sum(whole, self.constant // other)
+        return _atom(Compound("//", self, other))
+
+    def __str__(self) -> str:
+        return text(self)
+
+
+def symbol(name: str) -> Dim:
+    """The dim that is this symbol alone."""
+    return _atom(Symbol(name))
+
+
+def _atom(atom: Atom) -> Dim:
+    return Sum(((atom, 1),))
+
+
+def _sum(left: Dim, right: Dim, sign: int) -> Dim:
+    factors: dict[Atom, int] = {}
+    constant = 0
+    for dim, times in ((left, 1), (right, sign)):
+        if isinstance(dim, int):
+            constant += times * dim
+            continue
+        constant += times * dim.constant
+        for atom, factor in dim.terms:
+            factors[atom] = factors.get(atom, 0) + times * factor
+    terms = tuple(sorted(((a, f) for a, f in factors.items() if f), key=lambda t: str(t[0])))
+    return Sum(terms, constant) if terms else constant
+
+
+def maximum(left: Dim, right: Dim) -> Dim:
+    """The larger of the two."""
+    if isinstance(left, int) and isinstance(right, int):
+        return max(left, right)
+    return left if left == right else _atom(Compound("max", left, right))
+
+
+def minimum(left: Dim, right: Dim) -> Dim:
+    """The smaller of the two."""
+    if isinstance(left, int) and isinstance(right, int):
+        return min(left, right)
+    return left if left == right else _atom(Compound("min", left, right))
+
+
+def ceil_div(dim: Dim, divisor: int) -> Dim:
+    """`dim / divisor` rounded up."""
+    return (dim + (divisor - 1)) // divisor
+
+
+def product(dims: tuple[Dim, ...]) -> Dim:
+    """All dims multiplied; 1 for none."""
+    result: Dim = 1
+    for dim in dims:
+        result = result * dim
+    return result
+
+
+def fixed(dim: Dim) -> int:
+    """The number itself; a ValueError where it depends on a symbol."""
+    if not isinstance(dim, int):
+        raise ValueError(f"length {text(dim)} is not known before run time")
+    return dim
+
+
+def factor_of(dim: Dim, name: str) -> int:
+    """The factor of the plain symbol `name` in `dim`, 0 where it does not occur."""
+    if isinstance(dim, int):
+        return 0
+    return dict(dim.terms).get(Symbol(name), 0)
+
+
+def symbols(dim: Dim) -> frozenset[str]:
+    """Names of all symbols in `dim`, inside compounds too."""
+    if isinstance(dim, int):
+        return frozenset()
+    names: set[str] = set()
+    for atom, _ in dim.terms:
+        if isinstance(atom, Symbol):
+            names.add(atom.name)
+        else:
+            names |= symbols(atom.left) | symbols(atom.right)
+    return frozenset(names)
+
+
+def value(dim: Dim, known: Mapping[str, int]) -> int:
+    """`dim` as a number where `known` gives every symbol."""
+    return fixed(substitute(dim, known))
+
+
+def substitute(dim: Dim, known: Mapping[str, Dim]) -> Dim:
+    """`dim` with the known symbols replaced."""
+    if isinstance(dim, int):
+        return dim
+    result: Dim = dim.constant
+    for atom, factor in dim.terms:
+        result = result + _substitute_atom(atom, known) * factor
+    return result
+
+
+def _substitute_atom(atom: Atom, known: Mapping[str, Dim]) -> Dim:
+    if isinstance(atom, Symbol):
+        return known.get(atom.name, _atom(atom))
+    left, right = substitute(atom.left, known), substitute(atom.right, known)
+    if atom.operator == "//":
+        return left // fixed(right)
+    if atom.operator == "*":
+        return left * right
+    return maximum(left, right) if atom.operator == "max" else minimum(left, right)
+
+
+def text(dim: Dim, divide: str = "//", call: str = "{}({}, {})") -> str:
+    """`dim` as source text; `divide` and `call` (operator, left, right) follow the language."""
+    if isinstance(dim, int):
+        return str(dim)
+    parts: list[str] = []
+    for atom, factor in dim.terms:
+        body = _atom_text(atom, divide, call)
+        sign = "-" if factor < 0 else "+"
+        if abs(factor) != 1:
+            body = f"{abs(factor)} * {body}"
+        parts.append(f"{sign} {body}" if parts else (f"-{body}" if factor < 0 else body))
+    if dim.constant:
+        parts.append(f"{'-' if dim.constant < 0 else '+'} {abs(dim.constant)}")
+    return " ".join(parts)
+
+
+def _atom_text(atom: Atom, divide: str, call: str) -> str:
+    if isinstance(atom, Symbol):
+        return atom.name
+    left, right = text(atom.left, divide, call), text(atom.right, divide, call)
+    if atom.operator in ("max", "min"):
+        return call.format(atom.operator, left, right)
+    left = left if _single(atom.left) else f"({left})"
+    right = right if _single(atom.right) else f"({right})"
+    return f"({left} {divide if atom.operator == '//' else '*'} {right})"
+
+
+def _single(dim: Dim) -> bool:
+    if isinstance(dim, int):
+        return dim >= 0
+    return len(dim.terms) == 1 and not dim.constant and dim.terms[0][1] == 1

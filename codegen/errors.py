@@ -1,0 +1,51 @@
+"""Every error that the generator raises on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class CodegenError(Exception):
+    """Root of all errors of this package; its text is one readable message."""
+
+
+class ReadError(CodegenError):
+    """The file cannot be read as a model: damaged, hostile, incomplete or of an unknown format."""
+
+
+class NotStreamable(CodegenError):
+    """Raised while lowering one step: the layer needs more of the sequence than its past."""
+
+
+class NeedsHop(CodegenError):
+    """Raised while lowering one step: a stride over time needs `factor` times more rows a step."""
+
+    def __init__(self, factor: int, message: str) -> None:
+        super().__init__(message)
+        self.factor = factor
+
+
+class LayerError(CodegenError):
+    """One layer cannot be lowered exactly; the message says what was found and what would work."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a model is refused, with the layer that it is about."""
+
+    layer: str
+    class_name: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"layer {self.layer!r} ({self.class_name}): {self.message}"
+
+
+class UnsupportedError(CodegenError):
+    """The model was read but cannot be converted exactly; `problems` lists every reason."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        lines = [f"{source}: cannot be converted exactly, {len(problems)} problem(s):"]
+        lines += [f"  {problem}" for problem in problems]
+        super().__init__("\n".join(lines))
+        self.problems = problems

@@ -1,0 +1,126 @@
+"""A trained model in Keras' own words: a graph of layers with canonical weights.
+
+All differences between file formats and Keras versions end in the reader: here every weight has
+one shape and one gate order, and every activation one meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codegen.errors import Problem
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layer:
+    """One layer: its path in the model (`encoder/gru_1`), and its class as the file names it."""
+
+    name: str
+    class_name: str
+
+    def lower(
+        self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Emit the ops of one call; gives back the output tensors in Keras' order."""
+        raise NotImplementedError
+
+    def weights(self) -> tuple[Array, ...]:
+        """Every weight array of the layer, for counting parameters."""
+        return tuple(v for v in vars(self).values() if isinstance(v, np.ndarray))
+
+    @property
+    def describe(self) -> str:
+        """The layer and its settings on one line, for headings."""
+        return self.class_name
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether Keras carries a state of this layer from one predict call to the next."""
+        return False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unsupported(Layer):
+    """Stands where the file holds a layer that is not converted; `message` says why."""
+
+    message: str
+    path: str | None = None  # of the innermost layer, where the problem sits inside a wrapper
+
+    @property
+    def problem(self) -> Problem:
+        """The problem as it is reported."""
+        return Problem(self.path or self.name, self.class_name, self.message)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Input(Layer):
+    """An input of the model; `shape` has no batch axis and None where a length is free."""
+
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"  # or "int32" where only Embeddings read it
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Output number `index` of node number `node`."""
+
+    node: int
+    index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One call of a layer. Keywords are `initial_state`, `mask`, `constants`, as in Keras."""
+
+    layer: Layer
+    inputs: tuple[Ref, ...] = ()
+    keywords: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Calls in an order in which each node only refers to earlier ones; nested models inlined."""
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[int, ...]  # the nodes that are `Input`, in Keras' order
+    outputs: tuple[Ref, ...]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Each layer once, in the order of its first call."""
+        return tuple({id(node.layer): node.layer for node in self.nodes}.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model as read from `source`."""
+
+    name: str
+    graph: Graph
+    format: str  # "keras_h5", "keras_zip", "weights_h5", ...
+    keras_version: str  # of the writer, "" where the file does not say
+    source: str  # base name of the file, for messages and the banner
+    digest: str  # first 16 hexadecimal digits of the SHA-256 over the model's files
+    dtype: str = "float32"  # of the variables: float32, or float64 (half types count as float32)
+    problems: tuple[Problem, ...] = ()  # that belong to no single layer
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The input layers in Keras' order."""
+        layers = (self.graph.nodes[i].layer for i in self.graph.inputs)
+        return tuple(layer for layer in layers if isinstance(layer, Input))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Each layer once, in the order of its first call."""
+        return self.graph.layers
