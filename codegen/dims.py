@@ -206,3 +206,8 @@ def _single(dim: Dim) -> bool:
     if isinstance(dim, int):
         return dim >= 0
     return len(dim.terms) == 1 and not dim.constant and dim.terms[0][1] == 1
+
+
+def slope(dim: Dim, name: str) -> Dim:
+    """How much `dim` grows when the symbol grows by one; `dim` must be affine in it."""
+    return substitute(dim, {name: 1}) - substitute(dim, {name: 0})

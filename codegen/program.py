@@ -7,7 +7,7 @@ every op is its function in `evaluate.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Union
 
@@ -525,3 +525,51 @@ def const(name: str, data: Array, shape: tuple[Dim, ...] | None = None) -> Buffe
     flat.flags.writeable = False
     dtype = "int32" if flat.dtype.kind in "iu" else "float32"
     return Buffer(name, flat.size, "const", dtype, flat, (), shape or tuple(np.shape(data)))
+
+
+def map_expr(node: Expr, change: Callable[[Vec], Vec]) -> Expr:
+    """The expression with every vector replaced by `change(vector)`."""
+    if isinstance(node, At):
+        return At(change(node.vec))
+    if isinstance(node, Binary):
+        return Binary(node.operator, map_expr(node.left, change), map_expr(node.right, change))
+    if isinstance(node, Compare):
+        return Compare(node.operator, map_expr(node.left, change), map_expr(node.right, change))
+    if isinstance(node, Negate):
+        return Negate(map_expr(node.value, change))
+    if isinstance(node, Select):
+        parts = (map_expr(child, change) for child in children(node))
+        return Select(*parts)
+    if isinstance(node, Call):
+        return Call(node.function, tuple(map_expr(a, change) for a in node.arguments))
+    return node
+
+
+def map_buffers(ops: tuple[Op, ...], change: Callable[[Buffer], Buffer]) -> tuple[Op, ...]:
+    """The ops with every buffer replaced by `change(buffer)`."""
+
+    def vec(v: Vec) -> Vec:
+        return replace(v, buffer=change(v.buffer))
+
+    def mat(m: Mat) -> Mat:
+        return replace(m, buffer=change(m.buffer))
+
+    def one(op: Op) -> Op:
+        if isinstance(op, (Loop, When)):
+            return replace(op, body=tuple(one(o) for o in op.body))
+        if isinstance(op, Affine):
+            products = tuple((mat(m), vec(v)) for m, v in op.products)
+            return Affine(vec(op.out), None if op.bias is None else vec(op.bias), products)
+        if isinstance(op, Elementwise):
+            local = tuple((name, map_expr(e, vec)) for name, e in op.locals)
+            stores = tuple((vec(v), map_expr(e, vec)) for v, e in op.stores)
+            return Elementwise(op.size, local, stores)
+        if isinstance(op, Reduce):
+            return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
+        if isinstance(op, Softmax):
+            return replace(op, out=vec(op.out), x=vec(op.x))
+        if isinstance(op, Gather):
+            return Gather(vec(op.out), mat(op.table), vec(op.index))
+        return Shift(change(op.line), vec(op.x))
+
+    return tuple(one(op) for op in ops)

@@ -1,0 +1,329 @@
+"""A NumPy interpreter of the Program: the definition of every op, and the oracle of every target.
+
+Arrays have a leading batch axis; everything runs in one float type, float64 by default. Loops run
+one iteration at a time: slow, and plain to read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from codegen import dims
+from codegen.dims import Dim
+from codegen.model import Array
+from codegen.program import (
+    Affine,
+    At,
+    Binary,
+    Buffer,
+    Call,
+    Compare,
+    Count,
+    Elementwise,
+    Expr,
+    Gather,
+    Index,
+    Local,
+    Loop,
+    Lowered,
+    Mat,
+    Negate,
+    Number,
+    Op,
+    Port,
+    Program,
+    Reduce,
+    Select,
+    Shift,
+    Softmax,
+    State,
+    Vec,
+    When,
+)
+
+
+def erf(x: Array) -> Array:
+    """The error function, as accurate as the C library's."""
+    return np.array([math.erf(v) for v in np.ravel(x)], x.dtype).reshape(x.shape)
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow."""
+    return np.asarray(0.5 * np.tanh(0.5 * x) + 0.5)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), without overflow."""
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+MEANING: dict[str, Any] = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "hard_sigmoid": lambda x: np.minimum(np.maximum(0.2 * x + 0.5, 0), 1),
+    "hard_sigmoid_3": lambda x: np.minimum(np.maximum(x / 6 + 0.5, 0), 1),
+    "softplus": softplus,
+    "erf": erf,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "floor": np.floor,
+    "round": np.rint,
+    "min": np.minimum,
+    "max": np.maximum,
+    "pow": np.power,
+}
+OPERATORS: dict[str, Any] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
+
+
+class Machine:
+    """The memory of one program over `batch` independent samples."""
+
+    def __init__(self, batch: int = 1, dtype: Any = np.float64) -> None:
+        self.batch = batch
+        self.dtype = np.dtype(dtype)
+        self.memory: dict[int, Array] = {}
+        self.known: dict[str, int] = {}
+        self.seen = 0  # steps since reset
+
+    def array(self, buffer: Buffer) -> Array:
+        """The buffer as (batch, size); a const is not repeated."""
+        found = self.memory.get(id(buffer))
+        size = self.number(buffer.size)
+        if found is None or found.shape[1] != size:
+            kind = np.int64 if buffer.dtype == "int32" else self.dtype
+            if buffer.kind == "const":
+                assert buffer.data is not None
+                found = np.asarray(buffer.data, kind)[None, :]
+            else:
+                found = np.zeros((self.batch, size), kind)
+            self.memory[id(buffer)] = found
+        return found
+
+    def number(self, dim: Dim) -> int:
+        """A length or offset, now."""
+        return dims.value(dim, self.known)
+
+    def indices(self, vec: Vec) -> Array:
+        """Where the elements of the vector are."""
+        return self.number(vec.offset) + np.arange(self.number(vec.size)) * vec.stride
+
+    def read(self, vec: Vec) -> Array:
+        """The vector as (batch, size)."""
+        return self.array(vec.buffer)[:, self.indices(vec)]
+
+    def write(self, vec: Vec, values: Array) -> None:
+        """Store (batch, size) in the vector."""
+        self.array(vec.buffer)[:, self.indices(vec)] = values
+
+    def matrix(self, mat: Mat) -> Array:
+        """The matrix as (batch or 1, rows, columns)."""
+        rows = np.arange(self.number(mat.rows)) * mat.row_stride
+        columns = np.arange(self.number(mat.columns)) * mat.column_stride
+        where = self.number(mat.offset) + rows[:, None] + columns[None, :]
+        return self.array(mat.buffer)[:, where]
+
+    def value(self, node: Expr, local: dict[str, Array]) -> Array:
+        """An expression for all elements: (batch, size), or what broadcasts to it."""
+        if isinstance(node, Number):
+            return np.full((1, 1), node.value, self.dtype)
+        if isinstance(node, At):
+            return np.asarray(self.read(node.vec), self.dtype)
+        if isinstance(node, Local):
+            return local[node.name]
+        if isinstance(node, Index):
+            return local["index of the element"]
+        if isinstance(node, Count):
+            return np.full((1, 1), self.number(node.dim), self.dtype)
+        if isinstance(node, Negate):
+            return np.negative(self.value(node.value, local))
+        if isinstance(node, (Binary, Compare)):
+            left, right = self.value(node.left, local), self.value(node.right, local)
+            return np.asarray(OPERATORS[node.operator](left, right), self.dtype)
+        if isinstance(node, Select):
+            chosen = self.value(node.condition, local) != 0
+            return np.where(chosen, self.value(node.yes, local), self.value(node.no, local))
+        assert isinstance(node, Call), node
+        arguments = [self.value(a, local) for a in node.arguments]
+        return np.asarray(MEANING[node.function](*arguments), self.dtype)
+
+    def run(self, ops: Sequence[Op]) -> None:
+        """Execute the ops in order."""
+        for op in ops:
+            self.execute(op)
+
+    def execute(self, op: Op) -> None:
+        """One op: its definition."""
+        if isinstance(op, Loop):
+            for count in range(self.number(op.count)):
+                self.known[op.counter] = count
+                self.run(op.body)
+            self.known.pop(op.counter, None)
+        elif isinstance(op, When):
+            if self.seen >= op.after:
+                self.run(op.body)
+        elif isinstance(op, Affine):
+            total = np.zeros((self.batch, self.number(op.out.size)), self.dtype)
+            if op.bias is not None:
+                total = total + self.read(op.bias)
+            for mat, vec in op.products:
+                total = total + np.einsum("brc,bc->br", *self._pair(mat, vec))
+            self.write(op.out, total)
+        elif isinstance(op, Elementwise):
+            local = {
+                "index of the element": np.arange(self.number(op.size), dtype=self.dtype)[None]
+            }
+            for name, node in op.locals:
+                local[name] = self.value(node, local)
+            values = [self.value(node, local) for _, node in op.stores]
+            for (vec, _), result in zip(op.stores, values, strict=True):
+                self.write(vec, result)
+        elif isinstance(op, Reduce):
+            self.write(op.out, self._reduce(op, op.counters))
+        elif isinstance(op, Softmax):
+            x = self.read(op.x)
+            x = x - x.max(axis=1, keepdims=True)
+            total = np.exp(x).sum(axis=1, keepdims=True)
+            self.write(op.out, x - np.log(total) if op.log else np.exp(x) / total)
+        elif isinstance(op, Gather):
+            table, rows = self.matrix(op.table)[0], self.read(op.index)[:, 0].astype(np.int64)
+            if rows.min() < 0 or rows.max() >= len(table):
+                raise ValueError(f"index {rows} of a table with {len(table)} rows")
+            self.write(op.out, table[rows])
+        elif isinstance(op, Shift):
+            x = self.read(op.x)
+            line = self.array(op.line)
+            line[:] = np.concatenate([line[:, x.shape[1] :], x], axis=1)
+        else:
+            raise NotImplementedError(op)
+
+    def _pair(self, mat: Mat, vec: Vec) -> tuple[Array, Array]:
+        matrix, x = self.matrix(mat), self.read(vec)
+        return np.broadcast_to(matrix, (self.batch, *matrix.shape[1:])), np.broadcast_to(
+            x, (self.batch, x.shape[1])
+        )
+
+    def _reduce(self, op: Reduce, counters: Sequence[tuple[str, Dim]]) -> Array:
+        if not counters:
+            size = self.number(op.out.size)
+            index = {"index of the element": np.arange(size, dtype=self.dtype)[None]}
+            return np.broadcast_to(self.value(op.value, index), (self.batch, size))
+        (name, count), *rest = counters
+        combine = {"sum": np.add, "max": np.maximum, "min": np.minimum}[op.kind]
+        total: Array | None = None
+        for k in range(self.number(count)):
+            self.known[name] = k
+            part = self._reduce(op, rest)
+            total = part if total is None else combine(total, part)
+        self.known.pop(name, None)
+        if total is None:
+            return np.zeros((self.batch, self.number(op.out.size)), self.dtype)
+        return total
+
+
+class Reference:
+    """A lowered model with the methods of a generated one; a leading batch axis everywhere."""
+
+    def __init__(self, lowered: Lowered, batch: int = 1, dtype: Any = np.float64) -> None:
+        self.lowered = lowered
+        self.machine = Machine(batch, dtype)
+        self.reset()
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """States of the model, in order."""
+        program = self.lowered.step or self.lowered.whole
+        return program.states
+
+    def reset(self) -> None:
+        """Every state at its start."""
+        self._start(carried=True)
+
+    def _start(self, carried: bool) -> None:
+        self.machine.seen = 0
+        for program in (self.lowered.whole, self.lowered.step):
+            for state in program.states if program else ():
+                if carried or not state.carried:
+                    initial = 0.0 if state.initial is None else np.ravel(state.initial)
+                    self.machine.array(state.buffer)[:] = initial
+
+    def step(self, *inputs: Array) -> tuple[Array, ...] | None:
+        """One step; None while warming up."""
+        program = self.lowered.step
+        if program is None:
+            raise ValueError(f"the model has no step: {self.lowered.reason}")
+        outputs = self._run(program, inputs, {})
+        self.machine.seen += 1
+        return None if self.machine.seen <= self.lowered.warmup else outputs
+
+    def predict(self, *inputs: Array) -> tuple[Array, ...]:
+        """Whole sequences; states that Keras does not carry start fresh."""
+        program = self.lowered.whole
+        self._start(carried=False)
+        known: dict[str, int] = {}
+        for port, x in zip(program.inputs, inputs, strict=True):
+            wanted = (self.machine.batch, *port.shape)
+            if np.ndim(x) != len(wanted):
+                raise ValueError(f"expected {len(wanted)} axes, found {np.shape(x)}")
+            for dim, length in zip(wanted, np.shape(x), strict=True):
+                if isinstance(dim, int):
+                    if dim != length:
+                        raise ValueError(f"expected shape {wanted}, found {np.shape(x)}")
+                    continue
+                (name,) = dims.symbols(dim)
+                if known.setdefault(name, length) != length:
+                    raise ValueError(f"expected {known[name]} steps, found {length}")
+        for left, relation, right in program.checks:
+            a, b = dims.value(left, known), dims.value(right, known)
+            if not (a == b if relation == "==" else a >= b):
+                raise ValueError(f"this number of steps is not accepted: {a} {relation} {b}")
+        outputs = self._run(program, inputs, known)
+        self.machine.seen = min(known.get("steps", 0) // self.lowered.hop, self.lowered.warmup)
+        return outputs
+
+    def _run(
+        self, program: Program, inputs: Sequence[Array], known: dict[str, int]
+    ) -> tuple[Array, ...]:
+        self.machine.known = dict(known)
+        for port, x in zip(program.inputs, inputs, strict=True):
+            target = self.machine.array(port.buffer)
+            target[:] = np.reshape(np.asarray(x), (self.machine.batch, -1))
+        self.machine.run(program.ops)
+        return tuple(self._output(port) for port in program.outputs)
+
+    def _output(self, port: Port) -> Array:
+        shape = tuple(self.machine.number(n) for n in port.shape)
+        return self.machine.array(port.buffer).reshape(self.machine.batch, *shape).copy()
+
+    def get_state(self) -> list[Array]:
+        """Copies of all states that are not hidden, shaped."""
+        batch = self.machine.batch
+        return [
+            self.machine.array(s.buffer).reshape(batch, *s.shape).copy()
+            for s in self.states
+            if not s.hidden
+        ]
+
+    def set_state(self, states: Sequence[Array]) -> None:
+        """Put back what get_state gave."""
+        own = [s for s in self.states if not s.hidden]
+        for state, values in zip(own, states, strict=True):
+            self.machine.array(state.buffer)[:] = np.reshape(values, (self.machine.batch, -1))

@@ -1,0 +1,695 @@
+"""Dense, Embedding, activations, wrappers and everything that only moves or combines numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen import dims
+from codegen.activations import LINEAR, Activation
+from codegen.dims import Dim
+from codegen.errors import LayerError, NotStreamable
+from codegen.model import Array, Graph, Layer, Unsupported
+from codegen.program import At, Binary, Compare, Expr, Number, Select, Vec, call, expr
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+Tensors = tuple["Tensor", ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Identity(Layer):
+    """Gives back its input: Dropout, noise and every other layer that only trains."""
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """No ops."""
+        return inputs
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense(Layer):
+    """act(x kernel + bias) along the last axis."""
+
+    kernel: Array  # (inputs, units)
+    bias: Array | None  # (units,)
+    activation: Activation = LINEAR
+
+    @property
+    def describe(self) -> str:
+        """Units and activation."""
+        note = "" if self.activation == LINEAR else f", {self.activation}"
+        return f"{self.class_name}({self.kernel.shape[1]}{note})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """One product for each row."""
+        x = inputs[0]
+        size = units = int(self.kernel.shape[1])
+        if not x.shape:
+            raise LayerError("its input has no feature axis")
+        if self.activation.name == "glu":
+            size = units // 2
+        out = b.tensor("output", (*x.shape[:-1], size))
+        kernel, bias = b.weight("kernel", self.kernel.T), b.vector("bias", self.bias)
+        with b.each(x.shape[:-1]) as at:
+            y = out.row(*at)
+            if size != units:
+                both = b.temp("both", units)
+                b.affine(both, bias, (kernel, x.row(*at)))
+                b.copy(y, At(b.activate(both, self.activation)))
+            else:
+                b.affine(y, bias, (kernel, x.row(*at)))
+                b.activate(y, self.activation)
+        return (b.like(out, x, mask=x.mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ActivationLayer(Layer):
+    """Activation, Softmax, ReLU, LeakyReLU, ELU and their like; `axis` is that of a softmax."""
+
+    activation: Activation
+    axis: int | tuple[int, ...] = -1  # counted with the batch axis where it is positive
+
+    @property
+    def describe(self) -> str:
+        """The activation."""
+        return f"{self.class_name}({self.activation})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Along the last axis, or a softmax along another one."""
+        x = inputs[0]
+        if self.activation.is_elementwise and not x.shape:
+            out = b.tensor("output", ())
+            b.copy(out.vec(), self.activation(At(x.vec())))
+            return (b.like(out, x),)
+        axis = axis_of(self.axis, x)
+        if axis == len(x.shape) - 1 or self.activation.is_elementwise:
+            return (b.along_last(x, "output", self.activation),)
+        if self.activation.name not in ("softmax", "log_softmax"):
+            raise LayerError(f"{self.activation} along axis {self.axis} is not supported")
+        if axis == 0:
+            b.needs_whole(x, "its softmax runs over time")
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:axis]) as before, b.each(x.shape[axis + 1 :]) as after:
+            b.softmax(
+                out.along(axis, before, after),
+                x.along(axis, before, after),
+                log=self.activation.name == "log_softmax",
+            )
+        return (b.like(out, x, mask=x.mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PReLU(Layer):
+    """x above 0, alpha * x below; alpha has 1 on each shared axis."""
+
+    alpha: Array
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Row by row, with alpha broadcast to the input."""
+        x = inputs[0]
+        if len(self.alpha.shape) != len(x.shape):
+            raise LayerError(f"alpha of shape {self.alpha.shape}, input of shape {x.shape}")
+        if self.alpha.shape[0] != 1 and len(x.shape) > 1:
+            b.needs_whole(x, "its alpha differs from step to step")
+        alpha = b.const("alpha", self.alpha)
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:-1]) as at:
+            a, v = broadcast(alpha, x.shape, at), x.row(*at)
+            b.copy(out.row(*at), Select(Compare(">", At(v), Number(0.0)), At(v), At(a) * At(v)))
+        return (b.like(out, x, mask=x.mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Embedding(Layer):
+    """Row number x of the table; with mask_zero, index 0 is masked."""
+
+    table: Array  # (vocabulary, dimension)
+    mask_zero: bool = False
+
+    @property
+    def describe(self) -> str:
+        """Size of the table."""
+        rows, columns = self.table.shape
+        return f"Embedding({rows}, {columns}{', mask_zero' if self.mask_zero else ''})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """One row of the table for each index."""
+        x = inputs[0]
+        out = b.tensor("output", (*x.shape, int(self.table.shape[1])))
+        mask = None
+        if self.mask_zero and x.shape:
+            mask = b.tensor("mask", x.shape[:1])
+            if len(x.shape) != 1:
+                raise LayerError("mask_zero on an input of more than one axis is not supported")
+        table = b.weight("table", self.table)
+        with b.each(x.shape) as at:
+            index = x.at(*at).vec()
+            b.gather(out.row(*at), table, index)
+            if mask is not None:
+                b.copy(mask.row(*at), Compare("!=", At(index), Number(0.0)))
+        y = b.like(out, x)
+        return (replace(y, mask=None if mask is None else b.like(mask, x)),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Masking(Layer):
+    """Masks the steps whose features all equal mask_value, and makes them zero."""
+
+    mask_value: float = 0.0
+
+    @property
+    def describe(self) -> str:
+        """The value."""
+        return f"Masking({self.mask_value:g})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """mask = any feature differs; output = x * mask."""
+        x = inputs[0]
+        mask, out = b.tensor("mask", x.shape[:1]), b.tensor("output", x.shape)
+        if len(x.shape) != 2:
+            raise LayerError(f"its input has {len(x.shape)} axes, expected (time, features)")
+        with b.each(x.shape[:1], counter="t") as at:
+            counts, row = mask.row(*at), x.at(*at)
+            feature = dims.symbol("feature")
+            differs = Compare("!=", At(row.row(feature)), Number(float(self.mask_value)))
+            b.reduce(counts, "max", (("feature", x.shape[1]),), differs)
+            b.copy(out.row(*at), At(row.vec()) * At(counts.every(x.shape[1])))
+        return (b.like(out, x, mask=b.like(mask, x)),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeDistributed(Layer):
+    """A layer or model applied to each step by itself."""
+
+    inner: Graph  # with one input
+
+    @property
+    def describe(self) -> str:
+        """What is inside."""
+        names = [n.layer.describe for n in self.inner.nodes if n.inputs]
+        return f"TimeDistributed({', '.join(names)})"
+
+    def weights(self) -> tuple[Array, ...]:
+        """Those of all inner layers."""
+        return tuple(w for layer in self.inner.layers for w in layer.weights())
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A parallel loop over the steps."""
+        for layer in self.inner.layers:
+            if isinstance(layer, Unsupported):
+                raise LayerError(layer.message)
+        x = inputs[0]
+        out: Tensor | None = None
+        with b.loop(x.shape[0]) as t, b.part("step", inner=True):
+            (y,) = b.graph(self.inner, [x.at(t)])
+            if x.shape[0] == 1:
+                out = y.reshape((1, *y.shape))
+            else:
+                out = b.outer_tensor("output", (x.shape[0], *y.shape))
+                b.copy(out.row(t), y.vec())
+        assert out is not None
+        return (b.like(out, x, mask=x.mask),)
+
+
+# ---- combining tensors ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Merge(Layer):
+    """Add, Subtract, Multiply, Average, Maximum, Minimum of tensors, broadcast as Keras does."""
+
+    mode: str  # add, subtract, multiply, average, maximum, minimum, divide, power, ...
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Element by element."""
+        rank = max(len(x.shape) for x in inputs)
+        widened = [widen(x, rank) for x in inputs]
+        shape = broadcast_shape(b, widened)
+        out = b.tensor("output", shape)
+        y = out.vec()
+        with b.each(shape[:-1]) as at:
+            parts = [At(broadcast(x, shape, at)) for x in widened]
+            y = out.row(*at)
+            value: Expr = parts[0]
+            for part in parts[1:]:
+                value = combine(self.mode, value, part)
+            if self.mode == "average":
+                value = value / float(len(parts))
+            b.copy(y, value)
+        return (b.like(out, *inputs, mask=merged_mask(b, inputs)),)
+
+
+def combine(mode: str, left: Expr, right: Expr) -> Expr:
+    """One binary operation by its Keras name."""
+    operators = {"add": "+", "average": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+    if mode in operators:
+        return Binary(operators[mode], left, right)
+    functions = {"maximum": "max", "minimum": "min", "power": "pow"}
+    if mode in functions:
+        return call(functions[mode], left, right)
+    raise LayerError(f"{mode} is not supported")
+
+
+def merged_mask(b: Builder, inputs: Tensors) -> Tensor | None:
+    """The logical and of all masks, as Keras' merge layers compute it; None if any has none."""
+    masks = [x.mask for x in inputs]
+    if any(mask is None for mask in masks):
+        return None
+    first, *rest = [mask for mask in masks if mask is not None]
+    if not rest or all(mask is first for mask in rest):
+        return first
+    out = b.tensor("mask", first.shape)
+    with b.each(first.shape) as at:
+        value: Expr = At(first.row(*at))
+        for mask in rest:
+            value = value * At(mask.row(*at))
+        b.copy(out.row(*at), value)
+    return b.like(out, first, *rest)
+
+
+def widen(x: Tensor, rank: int) -> Tensor:
+    """`x` with axes of length 1 put before its own, as Keras aligns tensors of unequal rank."""
+    missing = rank - len(x.shape)
+    if missing and x.time:
+        raise LayerError("it combines a sequence with a tensor of more axes")
+    return x.reshape((1,) * missing + x.shape)
+
+
+def broadcast_shape(b: Builder, tensors: list[Tensor]) -> tuple[Dim, ...]:
+    """The common shape; unequal lengths must be 1."""
+    shape: list[Dim] = []
+    for axis in range(len(tensors[0].shape)):
+        lengths = [x.shape[axis] for x in tensors]
+        longer = [n for n in lengths if n != 1]
+        if not longer:
+            # In a step program a row of a sequence may meet a whole tensor of one row.
+            shape.append(1)
+            continue
+        if b.step and axis == 0 and any(x.time for x in tensors):
+            if any(not x.time and x.shape[0] != 1 for x in tensors):
+                raise NotStreamable("it combines the sequence with a tensor along time")
+        for other in longer[1:]:
+            b.check(longer[0], "==", other)
+        shape.append(longer[0])
+    return tuple(shape)
+
+
+def broadcast(x: Tensor, shape: tuple[Dim, ...], at: tuple[Dim, ...]) -> Vec:
+    """The row of `x` that meets row `at` of a tensor of `shape`."""
+    indices = tuple(0 if n == 1 else i for n, i in zip(x.shape, at, strict=False))
+    row = x.row(*indices)
+    return row if row.size == shape[-1] else row.every(shape[-1])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Concatenate(Layer):
+    """Tensors side by side along one axis."""
+
+    axis: int = -1
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Copies, row by row."""
+        axis = axis_of(self.axis, inputs[0])
+        for x in inputs:
+            if axis == 0 and len(x.shape) > 1:
+                b.needs_whole(x, "it joins sequences one after the other")
+            if len(x.shape) != len(inputs[0].shape):
+                raise LayerError("its inputs differ in the number of axes")
+        first = inputs[0].shape
+        if b.step and any(x.time for x in inputs) and not all(x.time for x in inputs):
+            raise NotStreamable("it joins a sequence and a tensor that is no sequence")
+        for x in inputs[1:]:
+            for n, (left, right) in enumerate(zip(first, x.shape, strict=True)):
+                if n != axis:
+                    b.check(left, "==", right)
+        total: Dim = 0
+        for x in inputs:
+            total = total + x.shape[axis]
+        out = b.tensor("output", (*first[:axis], total, *first[axis + 1 :]))
+        start: Dim = 0
+        with b.each(first[:axis]) as at:
+            for x in inputs:
+                part = x.at(*at)
+                target = replace(out.at(*at, start), shape=part.shape)
+                b.copy(target.vec(), part.vec())
+                start = start + x.shape[axis]
+        mask = None
+        if all(x.mask is not None for x in inputs) and axis != 0:
+            mask = merged_mask(b, inputs)
+        return (b.like(out, *inputs, mask=mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dot(Layer):
+    """Sums of products along one axis of each of two tensors (axes count the batch axis)."""
+
+    axes: tuple[int, int]
+    normalize: bool = False
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """out[left axes but one, right axes but one] = sum over the common axis."""
+        left, right = inputs
+        for x in inputs:
+            if len(x.shape) > 1:
+                b.needs_whole(x, "it multiplies whole sequences")
+        p, q = axis_of(self.axes[0], left), axis_of(self.axes[1], right)
+        b.check(left.shape[p], "==", right.shape[q])
+        if self.normalize:
+            left, right = self._unit(b, "left", left, p), self._unit(b, "right", right, q)
+        rest_left = (*left.shape[:p], *left.shape[p + 1 :])
+        rest_right = (*right.shape[:q], *right.shape[q + 1 :])
+        # Keras keeps at least one axis besides the batch axis.
+        out = b.tensor("output", (*rest_left, *rest_right) or (1,))
+        with b.each(rest_left, "row") as i, b.each(rest_right, "column") as j:
+            target = out.row(*i, *j)
+            k = dims.symbol("k")
+            u = left.row(*i[:p], k, *i[p:])
+            v = right.row(*j[:q], k, *j[q:])
+            b.reduce(target, "sum", (("k", left.shape[p]),), At(u) * At(v))
+        return (b.like(out, *inputs),)
+
+    def _unit(self, b: Builder, role: str, x: Tensor, axis: int) -> Tensor:
+        """x / sqrt(max(sum x^2, 1e-12)) along the axis."""
+        out = b.tensor(f"{role}_normalized", x.shape)
+        with b.each(x.shape[:axis]) as before, b.each(x.shape[axis + 1 :], "column") as after:
+            norm = b.temp(f"{role}_norm", 1)
+            v = x.row(*before, dims.symbol("k"), *after)
+            b.reduce(norm, "sum", (("k", x.shape[axis]),), At(v) * At(v))
+            b.copy(norm, call("sqrt", call("max", At(norm), 1e-12)))
+            target, source = out.along(axis, before, after), x.along(axis, before, after)
+            b.copy(target, At(source) / At(norm.every(x.shape[axis])))
+        return b.like(out, x)
+
+
+# ---- moving numbers ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flatten(Layer):
+    """All axes as one; channels_first moves the channels last before."""
+
+    channels_first: bool = False
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """The same elements, or a copy in another order."""
+        x = inputs[0]
+        b.needs_whole(x, "it needs the whole sequence at once")
+        if self.channels_first and len(x.shape) > 1:
+            rank = len(x.shape)
+            x = transpose(b, x, (*range(1, rank), 0))
+        size = x.size if x.shape else 1
+        return (b.like(x.reshape((size,)), x),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reshape(Layer):
+    """The same elements in another shape; -1 stands for what is left."""
+
+    shape: tuple[int, ...]
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """No ops."""
+        x = inputs[0]
+        shape: tuple[Dim, ...] = self.shape
+        saved = self.saved_rows(b, x)
+        if x.time and saved is not None:
+            shape = (x.shape[0], *self.shape[1:])
+            if -1 in self.shape[1:]:
+                rest = dims.fixed(dims.product(x.shape[1:]))
+                known = int(np.prod([n for n in self.shape[1:] if n != -1], dtype=np.int64))
+                shape = tuple(rest // known if n == -1 else n for n in shape)
+            b.check(dims.product(shape[1:]), "==", dims.product(x.shape[1:]))
+            return (b.like(replace(x.reshape(shape), prefix=None), x, mask=None),)
+        b.needs_whole(x, "it cuts the sequence into other pieces")
+        if -1 in self.shape:
+            known = int(np.prod([n for n in self.shape if n != -1], dtype=np.int64))
+            shape = tuple(x.size // known if n == -1 else n for n in self.shape)
+        b.check(dims.product(shape), "==", x.size)
+        return (b.like(x.reshape(shape), x),)
+
+    def saved_rows(self, b: Builder, x: Tensor) -> int | None:
+        """The number of rows when reshaping keeps each step by itself, else None."""
+        if not x.time or not self.shape or len(x.shape) < 1:
+            return None
+        per_step = int(np.prod([n for n in self.shape[1:] if n != -1], dtype=np.int64))
+        inner = dims.product(x.shape[1:])
+        if self.shape[0] == -1:
+            return -1 if per_step == inner else None
+        if self.shape[0] == b.saved_steps:
+            return self.shape[0] if -1 in self.shape[1:] or per_step == inner else None
+        return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Permute(Layer):
+    """Axes in another order, counted from 1 without the batch axis."""
+
+    dims: tuple[int, ...]
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A copy, axis by axis."""
+        x = inputs[0]
+        order = tuple(d - 1 for d in self.dims)
+        if order == tuple(range(len(order))):
+            return (x,)
+        if order[0] != 0:
+            b.needs_whole(x, "it swaps the time axis with another")
+        out = transpose(b, x, order)
+        return (replace(b.like(out, x), time=x.time and order[0] == 0),)
+
+
+def transpose(b: Builder, x: Tensor, order: tuple[int, ...]) -> Tensor:
+    """A copy of `x` whose axis k is axis `order[k]` of `x`."""
+    if sorted(order) != list(range(len(x.shape))):
+        raise LayerError(f"axes {order} of an input with {len(x.shape)} axes")
+    shape = tuple(x.shape[axis] for axis in order)
+    out = b.tensor("output", shape)
+    # The innermost op runs along the last axis of x, whose elements lie side by side.
+    last = order.index(len(order) - 1)
+    outer = [axis for axis in range(len(order)) if axis != last]
+    if any(not isinstance(n, int) for n in shape[last + 1 :]):
+        last, outer = len(order) - 1, list(range(len(order) - 1))
+    with b.each([shape[axis] for axis in outer], "row") as counters:
+        indices: list[Dim] = [0] * len(order)
+        for axis, counter in zip(outer, counters, strict=True):
+            indices[axis] = counter
+        source: list[Dim] = [0] * len(order)
+        for axis, index in enumerate(indices):
+            source[order[axis]] = index
+        before, after = indices[:last], indices[last + 1 :]
+        inner = order[last]
+        b.copy(
+            out.along(last, before, after),
+            x.along(inner, source[:inner], source[inner + 1 :]),
+        )
+    return out
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RepeatVector(Layer):
+    """A vector as every row of a sequence."""
+
+    count: int
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Copies."""
+        x = inputs[0]
+        if x.time:
+            raise LayerError("its input is a sequence, expected a vector")
+        out = b.tensor("output", (self.count, *x.shape))
+        with b.loop(self.count) as t:
+            b.copy(out.row(t), x.vec())
+        return (b.like(out, x),)
+
+
+# ---- fixed arithmetic ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BatchNormalization(Layer):
+    """x * scale + offset along one axis, from gamma, beta, moving mean and variance."""
+
+    scale: Array
+    offset: Array
+    axis: int = -1
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Row by row."""
+        x = inputs[0]
+        axis = axis_of(self.axis, x)
+        size = len(self.scale)
+        if axis == 0 and len(x.shape) > 1:
+            b.needs_whole(x, "it normalises each time step in its own way")
+        b.check(x.shape[axis], "==", size)
+        scale, offset = b.const("scale", self.scale), b.const("offset", self.offset)
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:-1]) as at:
+            v = x.row(*at)
+            if axis == len(x.shape) - 1:
+                s, o = scale.vec(), offset.vec()
+            else:
+                s = scale.row(at[axis]).every(v.size)
+                o = offset.row(at[axis]).every(v.size)
+            b.copy(out.row(*at), At(v) * At(s) + At(o))
+        return (b.like(out, x, mask=x.mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rescaling(Layer):
+    """x * scale + offset; each a number, or an array that broadcasts along the last axes."""
+
+    scale: Array
+    offset: Array
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Row by row."""
+        x = inputs[0]
+        rank = len(x.shape)
+        parts = []
+        for role, value in (("scale", self.scale), ("offset", self.offset)):
+            if np.ndim(value) > 1:
+                raise LayerError(f"{role} of shape {np.shape(value)} is not supported")
+            flat = np.reshape(value, (1,) * (rank - np.ndim(value)) + np.shape(value))
+            parts.append(None if flat.size == 1 else b.const(role, flat))
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:-1]) as at:
+            s, o = (
+                Number(float(np.ravel(value)[0]))
+                if part is None
+                else At(broadcast(part, x.shape, at))
+                for part, value in zip(parts, (self.scale, self.offset), strict=True)
+            )
+            b.copy(out.row(*at), At(x.row(*at)) * s + o)
+        return (b.like(out, x, mask=x.mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arithmetic(Layer):
+    """An operation of Keras 3 on tensors and at most one constant: x + y, 2 * x, 1 - x, x ** 2.
+
+    `constant` stands at `position` (0 left, 1 right) when it is not None.
+    """
+
+    operator: str  # add, subtract, multiply, divide, power, maximum, minimum, or a function
+    constant: Array | None = None
+    position: int = 1
+
+    @property
+    def describe(self) -> str:
+        """The operation."""
+        return f"{self.class_name}({self.operator})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Element by element."""
+        if self.constant is None:
+            if len(inputs) == 1:
+                return self._function(b, inputs[0])
+            # Operations broadcast as NumPy does: axes are aligned at the end.
+            return Merge(name=self.name, class_name=self.class_name, mode=self.operator).lower(
+                b, *inputs
+            )
+        x = inputs[0]
+        if np.ndim(self.constant) > 1:
+            raise LayerError("an operation with a constant of several axes is not supported")
+        size = x.shape[-1] if x.shape else 1
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:-1]) as at:
+            fixed: Expr
+            if np.size(self.constant) == 1:
+                fixed = Number(float(np.ravel(self.constant)[0]))
+            else:
+                b.check(size, "==", int(np.size(self.constant)))
+                fixed = At(b.const("constant", self.constant).vec())
+            v = expr(x.row(*at))
+            left, right = (fixed, v) if self.position == 0 else (v, fixed)
+            b.copy(out.row(*at), combine(self.operator, left, right))
+        return (b.like(out, x, mask=x.mask),)
+
+    def _function(self, b: Builder, x: Tensor) -> Tensors:
+        functions = {"absolute": "abs", "abs": "abs", "exp": "exp", "log": "log", "sqrt": "sqrt"}
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:-1]) as at:
+            v: Expr = At(x.row(*at))
+            if self.operator == "negative":
+                value: Expr = -v
+            elif self.operator == "square":
+                value = v * v
+            elif self.operator in functions:
+                value = call(functions[self.operator], v)
+            else:
+                raise LayerError(f"operation {self.operator} is not supported")
+            b.copy(out.row(*at), value)
+        return (b.like(out, x, mask=x.mask),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GetItem(Layer):
+    """x[...] with whole numbers and slices, batch axis first.
+
+    Each item is an int or (start, stop, step) with None as in Python; the first is the batch
+    axis' full slice and not kept here.
+    """
+
+    items: tuple[int | tuple[int | None, int | None, int | None], ...]
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
+        x = inputs[0]
+        full: tuple[None, None, None] = (None, None, None)
+        items = (*self.items, *(full,) * (len(x.shape) - len(self.items)))
+        if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
+            return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
+        if items and items[0] != full:
+            b.needs_whole(x, "it takes single steps out of the sequence")
+        picks: list[tuple[Dim, Dim, int]] = []  # start, count, step for each axis of x
+        shape: list[Dim] = []
+        for item, length in zip(items, x.shape, strict=True):
+            if isinstance(item, int):
+                picks.append((item if item >= 0 else length + item, 1, 1))
+            elif item == full:
+                picks.append((0, length, 1))
+                shape.append(length)
+            else:
+                chosen = range(*slice(*item).indices(dims.fixed(length)))
+                picks.append((chosen.start, len(chosen), chosen.step))
+                shape.append(len(chosen))
+        out = b.tensor("output", shape)
+        flat = out.reshape(tuple(count for _, count, _ in picks))
+        with b.each(flat.shape[:-1]) as at:
+            source = [start + i * step for (start, _, step), i in zip(picks, at, strict=False)]
+            start, count, step = picks[-1]
+            row = x.row(*source)
+            part = Vec(row.buffer, row.offset + start, count, step)
+            b.copy(flat.row(*at), At(part))
+        y = b.like(out, x)
+        return (replace(y, time=x.time and items[0] == full),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NotEqualMask(Layer):
+    """1 where x differs from the value, else 0: the mask that Keras 3 writes out as an op."""
+
+    value: float = 0.0
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Element by element."""
+        x = inputs[0]
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape) as at:
+            b.copy(out.row(*at), Compare("!=", At(x.row(*at)), Number(self.value)))
+        return (b.like(out, x),)
+
+
+def axis_of(axis: int | tuple[int, ...], x: Tensor) -> int:
+    """An axis as Keras counts it (batch axis 0, or from the end) as an index into `x.shape`."""
+    if isinstance(axis, tuple):
+        if len(axis) != 1:
+            raise LayerError(f"several axes {axis} are not supported")
+        axis = axis[0]
+    found = axis - 1 if axis > 0 else axis + len(x.shape)
+    if axis == 0 or not 0 <= found < len(x.shape):
+        raise LayerError(f"axis {axis} of an input with {len(x.shape)} axes and a batch axis")
+    return found

@@ -1,0 +1,471 @@
+"""Recurrent layers: the cells' equations, and what Keras does around a cell.
+
+Equations and gate orders: Keras' `SimpleRNNCell`, `GRUCell`, `LSTMCell` (Cho et al. 2014,
+Hochreiter & Schmidhuber 1997). Row vectors: `x @ kernel`, gates side by side in the columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from codegen.activations import Activation
+from codegen.errors import LayerError, NotStreamable
+from codegen.model import Array, Layer
+from codegen.program import At, Local, Number, Select, Vec
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+TANH = Activation("tanh")
+SIGMOID = Activation("sigmoid")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cell(Layer):
+    """What happens in one time step. `states` gives role and shape of each state, in order."""
+
+    @property
+    def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Role and shape of each state, in Keras' order."""
+        raise NotImplementedError
+
+    def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
+        """Emit one step: the states are replaced in place; gives back the output."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimpleRNNCell(Cell):
+    """h' = act(x K + b + h U)."""
+
+    kernel: Array  # (inputs, units)
+    recurrent_kernel: Array  # (units, units)
+    bias: Array | None  # (units,)
+    activation: Activation = TANH
+
+    @property
+    def units(self) -> int:
+        """Size of the state."""
+        return int(self.recurrent_kernel.shape[0])
+
+    @property
+    def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The state h."""
+        return (("h", (self.units,)),)
+
+    @property
+    def describe(self) -> str:
+        """Units and what differs from the usual."""
+        return f"SimpleRNN({self.units}{_noted(self.activation, TANH, 'activation')})"
+
+    def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
+        """Emit one step."""
+        h = states[0].vec()
+        a = b.temp("a", self.units)
+        b.affine(
+            a,
+            b.vector("bias", self.bias),
+            (b.weight("kernel", self.kernel.T), x.vec()),
+            (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
+        )
+        b.copy(h, b.apply(self.activation, At(a), self.units, "activated"))
+        return states[0]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GRUCell(Cell):
+    """z, r = gate(x K + b + h U); h' = z h + (1 - z) candidate, where the candidate is
+
+    act(x K + b + (r h) U) for reset_after=False, act(x K + b0 + r (h U + b1)) for True.
+    """
+
+    kernel: Array  # (inputs, 3 * units), columns z, r, candidate
+    recurrent_kernel: Array  # (units, 3 * units)
+    bias: Array | None  # (3 * units,), or (2, 3 * units) with reset_after: input, recurrent
+    activation: Activation = TANH
+    recurrent_activation: Activation = SIGMOID
+    reset_after: bool = False
+
+    @property
+    def units(self) -> int:
+        """Size of the state."""
+        return int(self.recurrent_kernel.shape[0])
+
+    @property
+    def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The state h."""
+        return (("h", (self.units,)),)
+
+    @property
+    def describe(self) -> str:
+        """Units, where the reset gate acts, and what differs from the usual."""
+        return (
+            f"GRU({self.units}, reset_after={self.reset_after}"
+            f", recurrent_activation={self.recurrent_activation}"
+            f"{_noted(self.activation, TANH, 'activation')})"
+        )
+
+    def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
+        """Emit one step."""
+        n, h = self.units, states[0].vec()
+        K, U = self.kernel.T, self.recurrent_kernel.T
+        gates_bias = candidate_bias = recurrent_bias = None
+        if self.bias is not None and self.reset_after:
+            gates_bias = self.bias[0, : 2 * n] + self.bias[1, : 2 * n]
+            candidate_bias, recurrent_bias = self.bias[0, 2 * n :], self.bias[1, 2 * n :]
+        elif self.bias is not None:
+            gates_bias, candidate_bias = self.bias[: 2 * n], self.bias[2 * n :]
+
+        gates = b.temp("gates", 2 * n)
+        b.affine(
+            gates,
+            b.vector("gates_bias", gates_bias),
+            (b.weight("gates_kernel", K[: 2 * n]), x.vec()),
+            (b.weight("gates_recurrent_kernel", U[: 2 * n]), h),
+        )
+        update = b.apply(self.recurrent_activation, At(gates[:n]), n, "update")
+        reset = b.apply(self.recurrent_activation, At(gates[n:]), n, "reset")
+        new_h = Local("update") * At(h) + (1.0 - Local("update")) * Local("candidate")
+
+        candidate = b.temp("candidate", n)
+        bias = b.vector("candidate_bias", candidate_bias)
+        kernel = b.weight("candidate_kernel", K[2 * n :])
+        recurrent_kernel = b.weight("candidate_recurrent_kernel", U[2 * n :])
+        if self.reset_after:
+            recurrent = b.temp("recurrent", n)
+            b.affine(candidate, bias, (kernel, x.vec()))
+            b.affine(
+                recurrent,
+                b.vector("candidate_recurrent_bias", recurrent_bias),
+                (recurrent_kernel, h),
+            )
+            if self.activation.is_elementwise:
+                pre = At(candidate) + Local("reset") * At(recurrent)
+                act = self.activation(pre)
+                b.elementwise((h, new_h), update=update, reset=reset, candidate=act)
+                return states[0]
+            b.elementwise((candidate, At(candidate) + Local("reset") * At(recurrent)), reset=reset)
+        else:
+            reset_h = b.temp("reset_h", n)
+            b.elementwise((reset_h, Local("reset") * At(h)), reset=reset)
+            b.affine(candidate, bias, (kernel, x.vec()), (recurrent_kernel, reset_h))
+        act = b.apply(self.activation, At(candidate), n, "activated")
+        b.elementwise((h, new_h), update=update, candidate=act)
+        return states[0]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LSTMCell(Cell):
+    """c' = f c + i act(candidate); h' = o act(c')."""
+
+    kernel: Array  # (inputs, 4 * units), columns i, f, candidate, o
+    recurrent_kernel: Array  # (units, 4 * units)
+    bias: Array | None  # (4 * units,)
+    activation: Activation = TANH
+    recurrent_activation: Activation = SIGMOID
+
+    @property
+    def units(self) -> int:
+        """Size of each state."""
+        return int(self.recurrent_kernel.shape[0])
+
+    @property
+    def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The states h and c."""
+        return (("h", (self.units,)), ("c", (self.units,)))
+
+    @property
+    def describe(self) -> str:
+        """Units and what differs from the usual."""
+        return (
+            f"LSTM({self.units}, recurrent_activation={self.recurrent_activation}"
+            f"{_noted(self.activation, TANH, 'activation')})"
+        )
+
+    def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
+        """Emit one step."""
+        n = self.units
+        h, c = states[0].vec(), states[1].vec()
+        gates = b.temp("gates", 4 * n)
+        b.affine(
+            gates,
+            b.vector("bias", self.bias),
+            (b.weight("kernel", self.kernel.T), x.vec()),
+            (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
+        )
+        parts = [gates[k * n : (k + 1) * n] for k in range(4)]
+        gate = self.recurrent_activation
+        input_gate = b.apply(gate, At(parts[0]), n, "input_gate")
+        forget_gate = b.apply(gate, At(parts[1]), n, "forget_gate")
+        candidate = b.apply(self.activation, At(parts[2]), n, "candidate")
+        output_gate = b.apply(gate, At(parts[3]), n, "output_gate")
+        new_c = Local("forget_gate") * At(c) + Local("input_gate") * Local("candidate")
+        named = {"input_gate": input_gate, "forget_gate": forget_gate, "candidate": candidate}
+        if self.activation.is_elementwise:
+            new_h = Local("output_gate") * self.activation(Local("cell"))
+            b.elementwise(
+                (c, Local("cell")), (h, new_h), **named, output_gate=output_gate, cell=new_c
+            )
+        else:
+            b.elementwise((c, new_c), **named)
+            act = b.apply(self.activation, At(c), n, "activated")
+            b.elementwise((h, Local("output_gate") * act), output_gate=output_gate)
+        return states[0]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StackedCells(Cell):
+    """Cells in which each feeds its output to the next within the same step."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """One group of states for each cell."""
+        return tuple(
+            (f"cell_{number}_{role}", shape)
+            for number, cell in enumerate(self.cells)
+            for role, shape in cell.states
+        )
+
+    @property
+    def describe(self) -> str:
+        """The cells in order."""
+        return "[" + ", ".join(cell.describe for cell in self.cells) + "]"
+
+    def weights(self) -> tuple[Array, ...]:
+        """Those of all cells."""
+        return tuple(w for cell in self.cells for w in cell.weights())
+
+    def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
+        """Emit one step."""
+        first = 0
+        for number, cell in enumerate(self.cells):
+            own = states[first : first + len(cell.states)]
+            with b.part(f"cell_{number}"):
+                x = cell.advance(b, x, own)
+            first += len(own)
+        return x
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recurrent(Layer):
+    """A cell along the time axis: GRU, LSTM, SimpleRNN, RNN, ConvLSTM.
+
+    `mask_rule` is what a masked step gives: "state" (the state h as it stands: Keras up to 2.2.4),
+    "previous" (the previous output, zeros where there was none in this call) or "zeros"
+    (zero_output_for_mask).
+    """
+
+    cell: Cell
+    return_sequences: bool = False
+    return_state: bool = False
+    stateful: bool = False
+    go_backwards: bool = False
+    time_major: bool = False
+    mask_rule: str = "previous"
+
+    @property
+    def describe(self) -> str:
+        """The cell and how it is run."""
+        notes = [self.cell.describe]
+        notes += ["stateful"] if self.stateful else []
+        notes += ["go_backwards"] if self.go_backwards else []
+        notes += ["last step only"] if not self.return_sequences else []
+        return ", ".join(notes)
+
+    @property
+    def is_stateful(self) -> bool:
+        """As saved."""
+        return self.stateful
+
+    def weights(self) -> tuple[Array, ...]:
+        """Those of the cell."""
+        return self.cell.weights()
+
+    def lower(
+        self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Outputs, then the final states with return_state."""
+        x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
+        if keywords.get("constants"):
+            raise LayerError("constants are not supported; concatenate them to the input")
+        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
+        if b.step and b.has_time and not b.is_inner:
+            if not x.time:
+                raise NotStreamable("it runs over an axis that is not the model's time axis")
+            if self.go_backwards:
+                raise NotStreamable("it reads the sequence backwards")
+            if initial:
+                raise NotStreamable("its initial state is another tensor of the model")
+        if self.time_major:
+            raise LayerError("time_major=True is not supported; save the model with False")
+        y, states = self.run(b, x, mask, initial, flip=False)
+        out_mask = mask if self.return_sequences else None
+        y = replace(b.like(y, x, mask=out_mask), time=x.time and self.return_sequences)
+        if not self.return_sequences:
+            y = replace(y, last=x.time or x.last)
+        if not self.return_state:
+            return (y,)
+        last = x.time or x.last
+        return (y, *(replace(state, lead=x.lead, last=last) for state in states))
+
+    def run(
+        self,
+        b: Builder,
+        x: Tensor,
+        mask: Tensor | None,
+        initial: tuple[Tensor, ...],
+        flip: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The output (of the last step, without return_sequences) and the final states.
+
+        With `flip` the output of go_backwards stands in the order of the input's steps.
+        """
+        states = tuple(b.state(role, shape, self.stateful) for role, shape in self.cell.states)
+        if initial and len(initial) != len(states):
+            raise LayerError(f"{len(initial)} initial states found, expected {len(states)}")
+        for state, start in zip(states, initial, strict=False):
+            if start.shape != state.shape:
+                raise LayerError(f"initial state of shape {start.shape}, expected {state.shape}")
+            b.copy(state.vec(), start.vec())
+        previous = None
+        if mask is not None and self.mask_rule == "zeros":
+            previous = b.tensor("masked_output", self._output_shape())
+        elif mask is not None and self.mask_rule == "previous" and (self.stateful or initial):
+            # Zeros at the start of every call, even where h is not zero; else h is as good.
+            previous = b.state("previous", self._output_shape(), hidden=True)
+
+        count = x.shape[0]
+        sequence: Tensor | None = None
+        with b.loop(count, carried=True) as t:
+            at = count - 1 - t if self.go_backwards else t
+            kept = self._keep(b, states) if mask is not None else ()
+            y = self.cell.advance(b, x.at(at), states)
+            if mask is not None:
+                y = self._masked(b, y, mask.row(at), states, kept, previous)
+            if self.return_sequences:
+                if count == 1:
+                    sequence = y.reshape((1, *y.shape))
+                else:
+                    sequence = b.outer_tensor("output", (count, *y.shape))
+                    b.copy(sequence.row(at if flip else t), y.vec())
+        return (y if sequence is None else sequence), states
+
+    def _output_shape(self) -> tuple[int, ...]:
+        cell = self.cell
+        while isinstance(cell, StackedCells):
+            cell = cell.cells[-1]
+        return cell.states[0][1]
+
+    def _keep(self, b: Builder, states: tuple[Tensor, ...]) -> tuple[Vec, ...]:
+        """Copies of the states, to go back to where the step is masked."""
+        kept = tuple(b.temp(f"kept_{n}", state.size) for n, state in enumerate(states))
+        for copy, state in zip(kept, states, strict=True):
+            b.copy(copy, state.vec())
+        return kept
+
+    def _masked(
+        self,
+        b: Builder,
+        y: Tensor,
+        counts: Vec,
+        states: tuple[Tensor, ...],
+        kept: tuple[Vec, ...],
+        previous: Tensor | None,
+    ) -> Tensor:
+        """Undo the step where `counts` is 0; gives back what the layer puts out."""
+        if previous is not None:
+            otherwise = At(previous.vec()) if self.mask_rule == "previous" else Number(0.0)
+            chosen = Select(At(counts.every(y.size)), At(y.vec()), otherwise)
+            b.copy(previous.vec(), chosen)
+        for state, copy in zip(states, kept, strict=True):
+            here = Select(At(counts.every(state.size)), At(state.vec()), At(copy))
+            b.copy(state.vec(), here)
+        return y if previous is None else previous
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bidirectional(Layer):
+    """Two recurrent layers over the same input, the second from its end; outputs merged.
+
+    With return_sequences the backward output is put in the order of the input's steps.
+    `stateful_carried`: the era carries a stateful layer's states between predict calls.
+    """
+
+    forward: Recurrent
+    backward: Recurrent
+    merge_mode: str | None  # concat, sum, mul, ave, or None for two outputs
+    return_sequences: bool = False
+    return_state: bool = False
+    stateful_carried: bool = False
+
+    @property
+    def describe(self) -> str:
+        """Both directions and the merge mode."""
+        backward = self.backward.cell.describe
+        same = backward == self.forward.cell.describe
+        both = self.forward.cell.describe + ("" if same else f" and {backward}")
+        last = "" if self.return_sequences else ", last step only"
+        return f"Bidirectional({both}, merge_mode={self.merge_mode}){last}"
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether a state is carried between predict calls."""
+        return self.stateful_carried
+
+    def weights(self) -> tuple[Array, ...]:
+        """Forward, then backward."""
+        return (*self.forward.weights(), *self.backward.weights())
+
+    def lower(
+        self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """The merged output (or two), then forward and backward states with return_state."""
+        x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
+        b.needs_whole(x, "its backward half reads the sequence from the end")
+        if b.step and b.has_time and not b.is_inner:
+            raise NotStreamable("it runs over an axis that is not the model's time axis")
+        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
+        split = len(self.forward.cell.states) if initial else 0
+        results = []
+        for part, layer, start in (
+            ("forward", self.forward, initial[:split]),
+            ("backward", self.backward, initial[split:]),
+        ):
+            layer = replace(layer, stateful=layer.stateful and self.stateful_carried)
+            with b.part(part):
+                results.append(layer.run(b, x, mask, start, flip=True))
+        (left, left_states), (right, right_states) = results
+        states = (*left_states, *right_states) if self.return_state else ()
+        out_mask = mask if self.return_sequences else None
+
+        def finish(y: Tensor) -> Tensor:
+            return replace(b.like(y, x, mask=out_mask), time=x.time and self.return_sequences)
+
+        if self.merge_mode is None:
+            return (finish(left), finish(right), *states)
+        axes, n, m = left.shape[:-1], left.shape[-1], right.shape[-1]
+        size = n + m if self.merge_mode == "concat" else n
+        if self.merge_mode != "concat" and n != m:
+            raise LayerError(f"merge_mode {self.merge_mode} of {n} and {m} units")
+        out = b.tensor("output", (*axes, size))
+        with b.each(axes, counter="t") as at:
+            y, p, q = out.row(*at), left.row(*at), right.row(*at)
+            if self.merge_mode == "concat":
+                b.copy(y[:n], p)
+                b.copy(y[n:], q)
+            elif self.merge_mode == "sum":
+                b.copy(y, At(p) + At(q))
+            elif self.merge_mode == "mul":
+                b.copy(y, At(p) * At(q))
+            elif self.merge_mode == "ave":
+                b.copy(y, 0.5 * (At(p) + At(q)))
+            else:
+                raise LayerError(f"merge_mode {self.merge_mode!r} is not supported")
+        return (finish(out), *states)
+
+
+def _noted(found: Activation, usual: Activation, name: str) -> str:
+    return "" if found == usual else f", {name}={found}"

@@ -1,0 +1,348 @@
+"""From a Model to Programs: one step where the model can be stepped, and the whole sequence.
+
+Each layer lowers itself (`Layer.lower`); this file walks the graph, decides which axis is time,
+how many rows a step takes, and why a model cannot be stepped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from codegen import dims
+from codegen.builder import Builder, Shared, Tensor
+from codegen.dims import Dim
+from codegen.errors import (
+    LayerError,
+    NeedsHop,
+    NotStreamable,
+    Problem,
+    UnsupportedError,
+)
+from codegen.layers.core import Embedding, Flatten
+from codegen.model import Input, Layer, Model, Unsupported
+from codegen.program import (
+    Block,
+    Buffer,
+    LayerReport,
+    Lowered,
+    Port,
+    Program,
+    macs,
+    map_buffers,
+)
+
+LARGEST_HOP = 1 << 16
+
+
+def lower(model: Model) -> Lowered:
+    """Both programs of the model; UnsupportedError with every problem where there is no exact one."""
+    times = time_inputs(model)
+    whole, problems = _whole(model, times, streamable=False, shared=Shared())
+    problems = (*model.problems, *problems)
+    if problems or whole is None:
+        raise UnsupportedError(model.source, problems)
+    shared = Shared()
+    step, reason, hop = _step(model, times, shared)
+    if step is not None:
+        stepped, _ = _whole(model, times, streamable=True, shared=shared)
+        if stepped is None:  # a length fixed in the file stands in the way of any other
+            step, reason = None, "a layer fixes the number of time steps"
+        else:
+            whole = stepped
+    warmup = 0 if step is None else step.warmup
+    return Lowered(
+        model,
+        whole.program,
+        None if step is None else step.program,
+        reason,
+        warmup,
+        hop if step is not None else 1,
+        bool(times),
+        _reports(model, whole, step),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    program: Program
+    shapes: dict[int, tuple[Dim, ...]]  # output shape of each layer, by id
+    warmup: int
+
+
+def time_inputs(model: Model) -> tuple[bool, ...]:
+    """For each input, whether its first axis is time (interface: a rank of 3, or ids in time)."""
+    graph = model.graph
+    found = []
+    for number in graph.inputs:
+        layer = graph.nodes[number].layer
+        assert isinstance(layer, Input)
+        rank = len(layer.shape)
+        found.append(rank >= 2 or (rank == 1 and _ids_in_time(model, number, layer)))
+    return tuple(found)
+
+
+def _ids_in_time(model: Model, number: int, layer: Input) -> bool:
+    """Whether an integer input of one axis feeds an Embedding whose rows are used as a sequence."""
+    nodes = model.graph.nodes
+
+    def users(of: int) -> list[tuple[int, Layer]]:
+        return [
+            (n, node.layer)
+            for n, node in enumerate(nodes)
+            if any(r.node == of for r in node.inputs)
+        ]
+
+    embeddings = [n for n, user in users(number) if isinstance(user, Embedding)]
+    if not embeddings:
+        return False
+    return layer.shape[0] is None or not all(
+        isinstance(user, Flatten) for n in embeddings for _, user in users(n)
+    )
+
+
+def _step(
+    model: Model, times: tuple[bool, ...], shared: Shared
+) -> tuple[_Result | None, str | None, int]:
+    """The step program, or None and the reason; with the number of rows in one step."""
+    if not any(times):
+        return None, "the model has no time axis", 1
+    hop = 1
+    while True:
+        try:
+            return _lower_step(model, times, shared, hop), None, hop
+        except NeedsHop as need:
+            hop *= need.factor
+            shared.states.clear()
+            if hop > LARGEST_HOP:
+                return None, str(need), 1
+        except NotStreamable as why:
+            return None, str(why), 1
+
+
+def _lower_step(model: Model, times: tuple[bool, ...], shared: Shared, hop: int) -> _Result:
+    b = Builder(step=True, streamable=True, shared=shared)
+    inputs = []
+    for layer, time in zip(model.inputs, times, strict=True):
+        shape: tuple[Dim, ...] = _known(layer, layer.shape[1:] if time else layer.shape)
+        inputs.append((layer, (hop, *shape) if time else shape, time))
+    result, problems = _run(model, b, inputs, streamable=True)
+    if result is None:
+        raise NotStreamable(problems[0].message if problems else "it cannot be lowered")
+    return result
+
+
+def _whole(
+    model: Model, times: tuple[bool, ...], streamable: bool, shared: Shared
+) -> tuple[_Result | None, tuple[Problem, ...]]:
+    """The program for whole sequences; a streamable model takes any length."""
+    b = Builder(step=False, streamable=streamable, shared=shared)
+    inputs = []
+    lengths: list[str] = []
+    problems = []
+    for layer, time in zip(model.inputs, times, strict=True):
+        shape: list[Dim] = []
+        for axis, length in enumerate(layer.shape):
+            if time and axis == 0 and (streamable or length is None):
+                name = "steps" if streamable or not lengths else f"steps_{len(lengths) + 1}"
+                if name not in lengths:
+                    lengths.append(name)
+                shape.append(dims.symbol(name))
+            elif length is None:
+                problems.append(
+                    Problem(
+                        layer.name,
+                        layer.class_name,
+                        f"axis {axis + 1} of its shape {(None, *layer.shape)} is free, only the "
+                        "time axis may be; give it a fixed length",
+                    )
+                )
+                shape.append(1)
+            else:
+                shape.append(length)
+        inputs.append((layer, tuple(shape), time))
+    if problems:
+        return None, tuple(problems)
+    result, found = _run(model, b, inputs, streamable)
+    if result is None or found:
+        return None, found
+    program = replace(result.program, lengths=tuple(lengths))
+    return replace(result, program=program), ()
+
+
+def _known(layer: Input, shape: Sequence[int | None]) -> tuple[Dim, ...]:
+    if any(length is None for length in shape):
+        raise NotStreamable("an axis besides time is free")
+    return tuple(length for length in shape if length is not None)
+
+
+def _run(
+    model: Model,
+    b: Builder,
+    inputs: list[tuple[Input, tuple[Dim, ...], bool]],
+    streamable: bool,
+) -> tuple[_Result | None, tuple[Problem, ...]]:
+    """Lower every node; problems of a whole program are collected, a step stops at the first."""
+    graph = model.graph
+    b.has_time = any(time for _, _, time in inputs)
+    fixed = [layer.shape[0] for layer, _, time in inputs if time]
+    b.saved_steps = fixed[0] if fixed else None
+    values: list[tuple[Tensor, ...] | None] = []
+    problems: dict[str, Problem] = {}
+    shapes: dict[int, tuple[Dim, ...]] = {}
+    ports: dict[int, Port] = {}
+    calls: dict[int, int] = {}
+    total = {id(n.layer): sum(m.layer is n.layer for m in graph.nodes) for n in graph.nodes}
+
+    for number, (port_layer, shape, time) in zip(graph.inputs, inputs, strict=True):
+        size = dims.product(shape)
+        name = "x" if len(inputs) == 1 else f"x_{graph.inputs.index(number)}"
+        buffer = Buffer(name, size, "input", port_layer.dtype, None, (), shape)
+        port_shape = shape[1:] if b.step and time and shape[0] == 1 else shape
+        ports[number] = Port(port_layer.name, buffer, port_shape, time)
+
+    for number, node in enumerate(graph.nodes):
+        layer = node.layer
+        if isinstance(layer, Input):
+            port = ports[number]
+            shape = port.buffer.shape
+            values.append((Tensor(port.buffer, shape, time=port.time),))
+            shapes[id(layer)] = shape
+            continue
+        call = calls[id(layer)] = calls.get(id(layer), -1) + 1
+        arguments = [values[ref.node] for ref in node.inputs]
+        given = {key: [values[ref.node] for ref in refs] for key, refs in node.keywords.items()}
+        if isinstance(layer, Unsupported):
+            problems.setdefault(layer.name, layer.problem)
+            values.append(None)
+            continue
+        if any(a is None for a in arguments) or any(a is None for g in given.values() for a in g):
+            values.append(None)
+            continue
+        tensors = [
+            a[ref.index] for a, ref in zip(arguments, node.inputs, strict=True) if a is not None
+        ]
+        keywords = {
+            key: tuple(
+                a[ref.index] for a, ref in zip(given[key], refs, strict=True) if a is not None
+            )
+            for key, refs in node.keywords.items()
+        }
+        try:
+            if total[id(layer)] > 1 and layer.is_stateful:
+                raise LayerError("a stateful layer that is called more than once")
+            lead = max((x.lead for x in tensors), default=0)
+            with b.block(layer, call, lead):
+                outputs = layer.lower(b, *tensors, **keywords)
+        except NotStreamable as why:
+            raise NotStreamable(f"layer {layer.name!r} ({layer.class_name}): {why}") from None
+        except NeedsHop as need:
+            raise NeedsHop(
+                need.factor, f"layer {layer.name!r} ({layer.class_name}): {need}"
+            ) from None
+        except LayerError as problem:
+            problems.setdefault(layer.name, Problem(layer.name, layer.class_name, str(problem)))
+            values.append(None)
+            continue
+        values.append(outputs)
+        shapes.setdefault(id(layer), outputs[0].shape)
+
+    if problems:
+        return None, tuple(problems.values())
+    outputs_of_model = []
+    for ref in graph.outputs:
+        tensors_of_node = values[ref.node]
+        assert tensors_of_node is not None
+        outputs_of_model.append(tensors_of_node[ref.index])
+    return _finish(model, b, graph.inputs, ports, outputs_of_model, shapes), ()
+
+
+def _finish(
+    model: Model,
+    b: Builder,
+    order: tuple[int, ...],
+    ports: dict[int, Port],
+    outputs: list[Tensor],
+    shapes: dict[int, tuple[Dim, ...]],
+) -> _Result:
+    """The program, its results written to output buffers."""
+    warmup = max(x.lead for x in outputs)
+    names = [model.graph.nodes[ref.node].layer.name for ref in model.graph.outputs]
+    targets: list[Port] = []
+    renamed: dict[int, Buffer] = {}
+    for number, x in enumerate(outputs):
+        if b.step and x.lead != warmup:
+            raise NotStreamable(
+                f"output {names[number]!r} starts after {x.lead} steps, another after {warmup}"
+            )
+        if b.step and x.prefix is not None:
+            raise NotStreamable(f"output {names[number]!r} has rows before the first step")
+        if b.step and b.has_time and not x.time and not x.last and not _is_timeless(model):
+            raise NotStreamable(f"output {names[number]!r} does not depend on the sequence")
+        for length in x.shape:
+            b.check(length, ">=", 1)
+        name = "y" if len(outputs) == 1 else f"y_{number}"
+        shape = x.shape
+        buffer = Buffer(name, x.size, "output", "float32", None, (), shape)
+        port_shape = shape[1:] if b.step and x.time and shape[0] == 1 else shape
+        targets.append(Port(names[number], buffer, port_shape, x.time))
+        whole = x.buffer.kind == "temp" and x.offset == 0 and x.buffer.size == x.size
+        if whole and id(x.buffer) not in renamed and not x.buffer.scope:
+            renamed[id(x.buffer)] = buffer  # the layer writes its result straight to the caller
+        else:
+            with b.block(_OutputCopy(name=f"output_{number}", class_name="output"), 0, x.lead):
+                b.copy(buffer.vec(), x.vec())
+    blocks = tuple(
+        Block(k.name, k.title, map_buffers(k.ops, lambda f: renamed.get(id(f), f)))
+        for k in b.blocks
+    )
+    program = Program(
+        model.name,
+        tuple(ports[number] for number in order),
+        tuple(targets),
+        tuple(b.states.values()),
+        blocks,
+        (),
+        tuple(b.checks),
+    )
+    return _Result(program, shapes, warmup)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _OutputCopy(Layer):
+    """Stands for the block that copies a tensor which is no scratch to the output."""
+
+    @property
+    def describe(self) -> str:
+        """What the block does."""
+        return "copied to the caller"
+
+
+def _is_timeless(model: Model) -> bool:
+    return not any(time_inputs(model))
+
+
+def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerReport, ...]:
+    result = whole if step is None else step
+    work: dict[str, int] = {}
+    for block in result.program.blocks:
+        work[block.name] = work.get(block.name, 0) + macs(block.ops, {})
+    reports = []
+    for layer in model.layers:
+        shape = tuple(n if isinstance(n, int) else None for n in whole.shapes.get(id(layer), ()))
+        if isinstance(layer, Input):
+            shape = layer.shape
+        count = sum(int(w.size) for w in layer.weights())
+        total = sum(n for name, n in work.items() if name == layer.name)
+        reports.append(
+            LayerReport(
+                layer.name,
+                layer.class_name,
+                "Input" if isinstance(layer, Input) else layer.describe,
+                shape,
+                count,
+                total,
+                layer.is_stateful,
+            )
+        )
+    return tuple(reports)

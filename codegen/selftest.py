@@ -1,0 +1,100 @@
+"""The vectors that a generated file carries to prove itself without Keras.
+
+Inputs are short decimals from a fixed sequence, outputs what the float64 interpreter makes of
+them from reset on: the recurrent states are carried from step to step, so a wrong weight, gate or
+state shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codegen.dims import symbols
+from codegen.errors import CodegenError
+from codegen.evaluate import Reference
+from codegen.model import Array
+from codegen.program import Gather, Lowered, Port, walk_ops
+
+# A wrong convention shows as 1e-2, float32 rounding over so few steps as 1e-6.
+TOLERANCE = 2e-5
+STEPS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class SelfTest:
+    """Recorded calls: |found - expected| <= TOLERANCE * (1 + |expected|) must hold for all.
+
+    With `by_step`, `inputs` hold one row of axis 0 for each step of an input that has a time axis
+    (others are given whole to every step), and `outputs` one row for each step after the warm-up.
+    Otherwise they are one call of predict, with the free `lengths` in order.
+    """
+
+    by_step: bool
+    steps: int
+    lengths: tuple[int, ...]
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+
+
+def record(lowered: Lowered) -> SelfTest:
+    """The vectors of a model: a few carried steps, or one short predict."""
+    reference = Reference(lowered)
+    reference.reset()
+    if lowered.step is not None:
+        steps = lowered.warmup + STEPS
+        inputs = tuple(
+            numbers((steps, *port.shape) if port.time else port.shape, lowered, port, n)
+            for n, port in enumerate(lowered.step.inputs)
+        )
+        rows = []
+        for t in range(steps):
+            given = (
+                (x[t] if port.time else x)[None]
+                for x, port in zip(inputs, lowered.step.inputs, strict=True)
+            )
+            y = reference.step(*given)
+            if y is not None:
+                rows.append(y)
+        outputs = tuple(np.concatenate([row[k] for row in rows]) for k in range(len(rows[0])))
+        return SelfTest(True, steps, (), inputs, outputs)
+
+    program = lowered.whole
+    for steps in (*range(STEPS, 4 * STEPS), 32, 64, 128, 256, 512, 1024, 3, 2, 1):
+        shapes = [
+            tuple(n if isinstance(n, int) else steps for n in port.shape) for port in program.inputs
+        ]
+        inputs = tuple(
+            numbers(shape, lowered, port, n)
+            for n, (shape, port) in enumerate(zip(shapes, program.inputs, strict=True))
+        )
+        try:
+            found = reference.predict(*(x[None] for x in inputs))
+        except ValueError:
+            continue
+        lengths = tuple(steps for port in program.inputs if any(symbols(n) for n in port.shape[:1]))
+        return SelfTest(False, steps, lengths, inputs, tuple(y[0] for y in found))
+    raise CodegenError(f"{lowered.model.source}: no number of time steps is accepted")
+
+
+def numbers(shape: tuple[Any, ...], lowered: Lowered, port: Port, seed: int) -> Array:
+    """Decimals of two places in [-1, 1), or small ids for an integer input, always the same."""
+    count = int(np.prod(shape, dtype=np.int64))
+    # A linear congruential generator (Numerical Recipes' constants): no library's random numbers
+    # may change what is generated.
+    values = np.empty(count, np.int64)
+    state = 12345 + 777 * seed
+    for k in range(count):
+        state = (1664525 * state + 1013904223) % 2**32
+        values[k] = state >> 8
+    if port.buffer.dtype == "int32":
+        return (values % _vocabulary(lowered)).reshape(shape)
+    return ((values % 200 - 100) / 100.0).reshape(shape)
+
+
+def _vocabulary(lowered: Lowered) -> int:
+    """The number of rows of the smallest table, so that every id is in range."""
+    tables = [op.table.rows for op in walk_ops(lowered.whole.ops) if isinstance(op, Gather)]
+    return min((rows for rows in tables if isinstance(rows, int)), default=2)
