@@ -21,19 +21,13 @@ a twin with the same layers sees whole sequences in batches instead, and hands o
 
 import os
 
+import keras
 import numpy as np
-
-np.random.seed(1)
-
-import tensorflow as tf  # noqa: E402  (the seed comes first)
-
-tf.set_random_seed(1)
-
-import keras  # noqa: E402
-from keras import backend as K  # noqa: E402
-from keras.layers import GRU, Dense  # noqa: E402
-from keras.models import Sequential  # noqa: E402
-from keras.optimizers import Adam  # noqa: E402
+import tensorflow as tf
+from keras import backend as K
+from keras.layers import GRU, Dense
+from keras.models import Sequential
+from keras.optimizers import Adam
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHANNELS, UNITS = 4, 64
@@ -86,6 +80,8 @@ def build(shape, stateful):
 
 def main():
     """Train the twin, hand its weights to the model, test and record."""
+    np.random.seed(1)
+    tf.set_random_seed(1)
     rng = np.random.RandomState(2)
     twin = build((None, None, CHANNELS), stateful=False)
     twin.compile(Adam(lr=2e-3, clipnorm=1.0), "categorical_crossentropy", metrics=["accuracy"])
@@ -107,7 +103,9 @@ def main():
     correct = np.mean(y.argmax(axis=1) == labels)
     chance = max(np.mean(labels), 1 - np.mean(labels))
     print("Keras %s" % keras.__version__)
-    print("new stream, step by step: accuracy %.3f (always the same class: %.3f)" % (correct, chance))
+    print(
+        "new stream, step by step: accuracy %.3f (always the same class: %.3f)" % (correct, chance)
+    )
     heard, false = [y[labels == label, 1].round().mean() for label in (1, 0)]
     print("steps of chirps heard %.3f, false alarms %.3f" % (heard, false))
 
