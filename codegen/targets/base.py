@@ -1,0 +1,91 @@
+"""What a target is: a name, the options it takes, and a function from programs to text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from codegen.emit import Origin
+from codegen.errors import CodegenError
+from codegen.program import Lowered
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of `convert` and `generate`, `--max-steps` in one and `max_steps` in the other.
+
+    `default` None leaves the choice to the target. `kind` is the type of the value.
+    """
+
+    name: str  # as in Python: max_steps
+    help: str
+    default: object = None
+    choices: tuple[str, ...] = ()
+    kind: type = str
+
+    @property
+    def flag(self) -> str:
+        """As typed: `--max-steps`."""
+        return "--" + self.name.replace("_", "-")
+
+
+DTYPE = Option(
+    "dtype",
+    "Type of the numbers in the generated file; that of the model if not given.",
+    choices=("float32", "float64"),
+)
+SHARED = (DTYPE,)
+
+
+class Render(Protocol):
+    """The text of a generated file; `name` is an identifier, `options` has every option."""
+
+    def __call__(
+        self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+    ) -> str: ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """A language that models are converted to. `suffixes` of OUT that choose it by default."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    options: tuple[Option, ...]
+    render: Render
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option with its value; an unknown option or choice is refused."""
+        known = {option.name: option for option in self.options}
+        for name in given:
+            if name not in known:
+                raise CodegenError(f"target {self.name} has no option {name}")
+        values: dict[str, Any] = {}
+        for option in self.options:
+            value = given.get(option.name)
+            if value is None:
+                value = option.default
+            elif option.choices and value not in option.choices:
+                choices = ", ".join(option.choices)
+                raise CodegenError(f"{option.flag} {value}: expected one of {choices}")
+            values[option.name] = value
+        return values
+
+    def words(self, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """The options that are not defaults, as typed, in the order of `options`."""
+        words: list[str] = []
+        for option in self.options:
+            value = given.get(option.name)
+            if value is None or value == option.default:
+                continue
+            if option.kind is bool:
+                words.append(option.flag)
+            else:
+                words += (option.flag, str(value))
+        return tuple(words)
+
+
+def dtype_of(lowered: Lowered, options: Mapping[str, Any]) -> str:
+    """`float32` or `float64`: what was asked for, else the model's own."""
+    return str(options.get("dtype") or lowered.model.dtype)

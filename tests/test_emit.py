@@ -1,0 +1,138 @@
+"""Numbers, names, comments and writing of generated files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+
+import numpy as np
+import pytest
+
+from codegen import emit
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.1, "0.1"),
+        (1.0, "1.0"),
+        (-0.0, "-0.0"),
+        (1e-7, "1e-7"),
+        (3e20, "3e20"),
+        (1 / 3, "0.33333334"),
+    ],
+)
+def test_number_is_short(value: float, text: str) -> None:
+    assert emit.number(value) == text
+
+
+def test_number_reads_back_exactly() -> None:
+    bits = np.random.default_rng(7).integers(0, 2**32, 20000, dtype=np.uint32)
+    values = bits.view(np.float32)
+    values = values[np.isfinite(values)]
+    for value in values:
+        text = emit.number(float(value))
+        assert np.float32(text) == value
+        assert struct.unpack("f", struct.pack("f", float(text)))[0] == value
+        assert "." in text or "e" in text  # never an integer, which C would give another type
+    wide = np.random.default_rng(8).standard_normal(2000) * 1e-9
+    assert all(float(emit.number(v, "float64")) == v for v in wide)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="number"):
+        emit.number(value)
+    with pytest.raises(ValueError, match="finite"):
+        emit.rows(np.array([value]))
+    with pytest.raises(ValueError, match="too large"), np.errstate(over="ignore"):
+        emit.rows(np.array([1e300]))
+
+
+def test_rows_have_eight_a_line() -> None:
+    text = emit.rows(np.arange(10, dtype=np.int64), opening="{", closing="}")
+    assert text == "{\n    0, 1, 2, 3, 4, 5, 6, 7,\n    8, 9\n}"
+    assert emit.rows(np.array([0.5, 1.0]), suffix="f") == "    0.5f, 1.0f"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a*/b",
+        "*\\/",
+        "**//",
+        "a\nb",
+        "end\\",
+        "??/",
+        "???/",
+        '"""',
+        "''''",
+        "\u202eabc\u2066",
+        "\x00\x1b",
+        "\ud800",
+    ],
+)
+def test_comment_is_inert(text: str) -> None:
+    line = emit.comment(f"x {text} y")
+    for harmful in ("*/", "/*", "\n", "\\", "??", '"""', "'''", "\u202e", "\u2066", "\x00", "\x1b"):
+        assert harmful not in line
+    line.encode("utf-8")
+
+
+def test_comment_is_short() -> None:
+    assert len(emit.comment("x" * 10000)) == emit.LONGEST_COMMENT
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("gru_1", "gru_1"),
+        ("encoder/gru 1", "encoder_gru_1"),
+        ("_gru__1_", "gru_1"),
+        ("1st", "x_1st"),
+        ("*/", "x"),
+        ("größe", "groe"),  # what has no ASCII form is left out
+        ("", "x"),
+    ],
+)
+def test_identifier(text: str, name: str) -> None:
+    assert emit.identifier(text) == name
+
+
+def test_names_are_unique_and_not_reserved() -> None:
+    names = emit.Names(["step"])
+    given = [
+        names(text) for text in ("for", "class", "None", "step", "a/b", "a_b", "A_B", "x" * 10000)
+    ]
+    assert given[:7] == ["for_2", "class_2", "None_2", "step_2", "a_b", "a_b_2", "A_B_3"]
+    assert len(given[7]) <= emit.LONGEST_NAME
+    first = names("buffer", key=1)
+    assert names("buffer", key=1) == first != names("buffer", key=2)
+
+
+def test_write_atomic(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "out.h"
+    assert emit.write_atomic(path, "one\n")
+    os.chmod(path, 0o640)
+    before = path.stat().st_ino
+    assert not emit.write_atomic(path, "one\n")
+    assert path.stat().st_ino == before
+    assert emit.write_atomic(path, "two\n")
+    assert path.read_bytes() == b"two\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h"]
+
+
+def test_write_atomic_leaves_the_old_file_on_failure(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "out.h"
+    emit.write_atomic(path, "one\n")
+
+    def broken(_: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="disk full"):
+        emit.write_atomic(path, "two\n")
+    assert path.read_text() == "one\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.h"]
