@@ -131,3 +131,14 @@ def streaming(lowered: Lowered) -> str:
     hop = "" if lowered.hop == 1 else f", {lowered.hop} rows at a time"
     warm = "" if not lowered.warmup else f", first output after {lowered.warmup} steps"
     return f"runs one step at a time{hop}{warm}"
+
+
+def printable(text: str) -> str:
+    """Text from a model file without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def summary(model: Model, lowered: Lowered, out: str, text: str) -> str:
+    """The report that convert ends with."""
+    size = len(text.encode("utf-8"))
+    return f"{table(model, lowered)}\n{out}: {size:,} bytes, {streaming(lowered)}"

@@ -1,0 +1,376 @@
+"""The command line: parses, calls the API, prints. No logic of its own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+
+import codegen
+from codegen import report
+from codegen.check import read_banner, verdict
+from codegen.emit import Origin, identifier, write_atomic
+from codegen.errors import CodegenError, Problem, UnsupportedError
+from codegen.explain import explain as explain_text
+from codegen.generate import checked_name, render, target_for, target_named, words
+from codegen.lowering import lower
+from codegen.model import Model
+from codegen.running import CRunner, PythonRunner, Runner
+from codegen.targets import TARGETS
+from codegen.verify import Report
+from codegen.verify import verify as verify_runner
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
+
+# Options that say how the model is read, in the order in which the banner repeats them.
+READING = (
+    click.option("--config", metavar="CONFIG.json", help="The model's config, for weights alone."),
+    click.option("--by-name", is_flag=True, help="Pair weights with layers by name."),
+    click.option("--keras-version", help="The Keras that wrote the file, where it does not say."),
+    click.option(
+        "--custom",
+        multiple=True,
+        metavar="MODULE:FUNCTION",
+        help="Your own function that expresses layers of yours in ops.",
+    ),
+    click.option(
+        "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."
+    ),
+    click.option("--max-bytes", type=int, help="Largest total size of the weights; 256 MiB."),
+)
+
+
+def reading_options(function: Function) -> Function:
+    """Adds the options that say how MODEL is read."""
+    for option in reversed(READING):
+        function = option(function)
+    return function
+
+
+def target_options(function: Function) -> Function:
+    """Adds every option of every target once."""
+    seen: dict[str, Any] = {}
+    for target in TARGETS.values():
+        for option in target.options:
+            seen.setdefault(option.name, option)
+    for option in reversed(list(seen.values())):
+        if option.kind is bool:
+            add = click.option(
+                option.flag, option.name, is_flag=True, default=None, help=option.help
+            )
+        else:
+            kind = click.Choice(option.choices) if option.choices else option.kind
+            add = click.option(option.flag, option.name, type=kind, help=option.help)
+        function = add(function)
+    return function
+
+
+class _Commands(click.Group):
+    """Turns every error of ours into one message on standard error and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CodegenError as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise
+        except (OSError, MemoryError, RecursionError) as error:
+            raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(codegen.__version__, prog_name="rnn-codegen")
+def main() -> None:
+    """Turn a trained recurrent network into one self-contained source file."""
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.option("-o", "--out", required=True, help="The file to write, or - for standard output.")
+@click.option("--target", type=click.Choice(list(TARGETS)), help="Default: by OUT's suffix.")
+@click.option("--name", help="Prefix of what the file defines; default: OUT's stem.")
+@reading_options
+@target_options
+def convert(model: str, out: str, target: str | None, name: str | None, **options: Any) -> None:
+    """Write MODEL as source code to OUT."""
+    read_options = _split(options)
+    with _progress(model) as advance:
+        text, summary = _convert(model, out, target, name, read_options, options, advance)
+        if out == "-":
+            click.echo(text, nl=False)
+        else:
+            if os.path.exists(out) and _same_file(out, model, read_options["config"]):
+                raise CodegenError(f"{out}: is the model itself; choose another OUT")
+            try:
+                write_atomic(out, text)
+            except OSError as error:
+                raise CodegenError(f"{out}: cannot be written: {error.strerror}") from error
+        advance("done")
+    click.echo(summary, err=True)
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reading_options
+def inspect(model: str, as_json: bool, **options: Any) -> None:
+    """Say what MODEL is, and whether and how it converts."""
+    read_model = _read(model, _split(options))
+    lowered, problems = None, tuple[Problem, ...]()
+    try:
+        lowered = lower(read_model)
+    except UnsupportedError as error:
+        problems = error.problems
+    if as_json:
+        click.echo(json.dumps(report.inspect_json(read_model, lowered, problems), indent=2))
+        return
+    era = f", written by Keras {read_model.keras_version}" if read_model.keras_version else ""
+    click.echo(f"{report.printable(read_model.source)}: {read_model.format}{era}")
+    if lowered is None:
+        click.echo("cannot be converted exactly:")
+        for problem in problems:
+            click.echo(f"  {report.printable(str(problem))}")
+        return
+    click.echo(report.table(read_model, lowered))
+    click.echo(report.streaming(lowered))
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--steps", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--data", type=click.Path(), help="Inputs: .npz in input order, or .csv.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reading_options
+def verify(
+    model: str, out: str, steps: int, data: str | None, as_json: bool, **options: Any
+) -> None:
+    """Run OUT and compare it with the float64 interpreter of MODEL."""
+    lowered = lower(_read(model, _split(options)))
+    path = Path(out)
+    params = _banner_params(path)
+    name = params["name"] or identifier(path.stem)
+    double = (params.get("dtype") or lowered.model.dtype) == "float64"
+    target = params["target"] or target_for(path.name)
+    samples = None if data is None else _samples(data, len(lowered.whole.inputs))
+    with tempfile.TemporaryDirectory() as folder:
+        runner: Runner
+        if target == "c":
+            c_runner = CRunner(path, name, lowered, Path(folder), double)
+            runner = c_runner
+            if c_runner.max_steps > 0:
+                steps = min(steps, c_runner.max_steps)
+        else:
+            runner = PythonRunner(path)
+        dtype = "float64" if double else "float32"
+        found = verify_runner(lowered, runner, steps, samples, dtype)
+    _print_report(found, out, as_json)
+    if not found.same:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("out", nargs=-1, required=True, type=click.Path())
+@click.option("--model", type=click.Path(), help="The model, where it is not beside OUT.")
+def check(out: tuple[str, ...], model: str | None) -> None:
+    """Say of each OUT whether a fresh conversion gives the same text."""
+    differ = 0
+    for file in out:
+        path = Path(file)
+        try:
+            found = _check(path, model)
+        except CodegenError as error:
+            found = str(error).removeprefix(f"{path}: ")
+        differ += found != "same"
+        click.echo(f"{file}: {found}", err=found != "same")
+    if differ:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@reading_options
+def explain(model: str, **options: Any) -> None:
+    """Print MODEL as equations, with its own numbers of units."""
+    click.echo(report.printable(explain_text(lower(_read(model, _split(options))))), nl=False)
+
+
+# ---- helpers -------------------------------------------------------------------------------
+
+
+def _split(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes the reading options out of `options`."""
+    names = ("config", "by_name", "keras_version", "custom", "allow_nonfinite", "max_bytes")
+    return {name: options.pop(name) for name in names}
+
+
+def _read(model: str, options: dict[str, Any]) -> Model:
+    given = {key: value for key, value in options.items() if value}
+    given.pop("config", None)
+    if given.get("custom"):
+        given["custom"] = tuple(_function(text) for text in given["custom"])
+    return codegen.read(model, options["config"], **given)
+
+
+def _function(text: str) -> Callable[..., Any]:
+    """The user's own function named on the command line."""
+    module, _, name = text.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CodegenError(f"--custom {text}: {error}; expected package.module:function") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(function):
+        raise CodegenError(f"--custom {text}: is not a function")
+    return function  # type: ignore[no-any-return]  # an attribute of a module can be anything
+
+
+def _convert(
+    model: str,
+    out: str,
+    target: str | None,
+    name: str | None,
+    read_options: dict[str, Any],
+    options: dict[str, Any],
+    advance: Callable[[str], None],
+) -> tuple[str, str]:
+    """The text, and the summary that convert ends with."""
+    if target is None and out == "-":
+        raise click.UsageError("say --target, since standard output has no suffix")
+    chosen = target_named(target or target_for(os.path.basename(out)))
+    known = {option.name for option in chosen.options}
+    foreign = [key for key, value in options.items() if value is not None and key not in known]
+    if foreign:
+        flag = foreign[0].replace("_", "-")
+        raise click.UsageError(f"--{flag} is no option of target {chosen.name}")
+    own = {key: value for key, value in options.items() if key in known}
+    advance("read")
+    read_model = _read(model, read_options)
+    advance("lower")
+    lowered = lower(read_model)
+    if name is None:
+        stem = Path(read_model.source if out == "-" else out).stem
+        used = identifier(stem)
+    else:
+        used = checked_name(name)
+    base = os.path.basename(out)
+    given = _reading_words(read_options)
+    if name is not None:
+        given = ("--name", name, *given)
+    origin = Origin(base, (*words(chosen, base, own), *given))
+    advance("write")
+    text = render(lowered, chosen, used, own, origin)
+    return text, report.summary(read_model, lowered, base, text)
+
+
+def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
+    """The reading options that are not defaults, as typed; files by their base name."""
+    found: list[str] = []
+    for key, value in options.items():
+        flag = "--" + key.replace("_", "-")
+        if key == "config" and value:
+            found += (flag, os.path.basename(value))
+        elif value is True:
+            found.append(flag)
+        elif isinstance(value, tuple):
+            for item in value:
+                found += (flag, item)
+        elif value:
+            found += (flag, str(value))
+    return tuple(found)
+
+
+def _same_file(out: str, *others: str | None) -> bool:
+    return any(o and os.path.exists(o) and os.path.samefile(out, o) for o in others)
+
+
+def _banner_params(path: Path) -> dict[str, Any]:
+    """The parameters of the convert command in the banner."""
+    arguments = list(read_banner(path).arguments)
+    try:
+        return dict(convert.make_context("convert", arguments).params)
+    except click.ClickException as error:
+        raise CodegenError(f"{path}: its banner's command is refused: {error.message}") from error
+
+
+def _check(path: Path, model: str | None) -> str:
+    banner = read_banner(path)
+    params = _banner_params(path)
+    source = params.pop("model") if model is None else model
+    params.pop("model", None)
+    base = params.pop("out")
+    if model is None:
+        source = str(path.parent / source)
+        if params["config"]:
+            params["config"] = str(path.parent / params["config"])
+    elif params["config"]:
+        params["config"] = str(Path(model).parent / params["config"])
+    if not os.path.exists(source):
+        raise CodegenError(f"{path}: its model {source} is not there; name it with --model")
+    target, name = params.pop("target"), params.pop("name")
+    read_options = _split(params)
+    fresh, _ = _convert(source, base, target, name, read_options, params, lambda _: None)
+    digest = _read(source, read_options).digest
+    return verdict(path, banner, fresh, codegen.__version__, digest)
+
+
+def _samples(data: str, inputs: int) -> list[Any]:
+    """The arrays of a .npz in their order, or the rows of a .csv as the only input."""
+    try:
+        if data.endswith(".csv"):
+            return [np.loadtxt(data, delimiter=",", ndmin=2)]
+        with np.load(data, allow_pickle=False) as arrays:
+            found = [np.asarray(arrays[key]) for key in arrays.files]
+    except (OSError, ValueError) as error:
+        raise CodegenError(f"{data}: cannot be read: {error}") from error
+    if len(found) < inputs:
+        raise CodegenError(f"{data}: {len(found)} arrays found, expected {inputs}")
+    return found[:inputs]
+
+
+def _print_report(found: Report, out: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    click.echo(f"{out}: {found.verdict}")
+    for output in found.outputs:
+        click.echo(
+            f"  {report.printable(output.output)}: largest error {output.absolute:.3g} absolute, "
+            f"{output.relative:.3g} relative to 1 + |expected|"
+        )
+    if found.single_step is not None:
+        click.echo(f"  single steps from the reference's state: {found.single_step:.3g}")
+    growth = ", ".join(f"{steps}: {error:.2g}" for steps, error in found.growth)
+    click.echo(f"  by number of steps: {growth}")
+
+
+@contextmanager
+def _progress(model: str) -> Iterator[Callable[[str], None]]:
+    """A bar on a terminal for a file that may take seconds."""
+    large = os.path.exists(model) and (os.path.isdir(model) or os.path.getsize(model) > LARGE_FILE)
+    hidden = not (large and sys.stderr.isatty())
+    with click.progressbar(
+        length=4, label="convert", file=sys.stderr, hidden=hidden, item_show_func=lambda item: item
+    ) as bar:
+
+        def advance(what: str) -> None:
+            bar.update(1, what)
+
+        yield advance
+
+
+if __name__ == "__main__":
+    main()

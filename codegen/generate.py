@@ -1,0 +1,60 @@
+"""From a Model to the text of a generated file: lowering, then a target."""
+
+from __future__ import annotations
+
+import keyword
+from typing import Any
+
+from codegen.emit import Origin, identifier
+from codegen.errors import CodegenError
+from codegen.lowering import lower
+from codegen.model import Model
+from codegen.program import Lowered
+from codegen.targets import TARGETS
+from codegen.targets.base import Target
+
+
+def target_named(name: str) -> Target:
+    """The target; CodegenError with the choices where there is none."""
+    if name not in TARGETS:
+        raise CodegenError(f"no target {name!r}: choose one of {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def target_for(out: str) -> str:
+    """The target that OUT's suffix means: c for .h, numpy for .py."""
+    for target in TARGETS.values():
+        if out.endswith(target.suffixes):
+            return target.name
+    raise CodegenError(f"{out}: say --target, since the suffix does not tell the language")
+
+
+def checked_name(name: str) -> str:
+    """A name given by the user, which must be an identifier already."""
+    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
+        raise CodegenError(f"name {name!r} is not an identifier; {identifier(name)!r} would be")
+    return name
+
+
+def generate(model: Model, target: str = "numpy", name: str | None = None, **options: Any) -> str:
+    """The text of one self-contained file for the model; see `codegen.generate`."""
+    chosen = target_named(target)
+    name = identifier(model.name) if name is None else checked_name(name)
+    origin = Origin(name + chosen.suffixes[0], words(chosen, name + chosen.suffixes[0], options))
+    return render(lower(model), chosen, name, options, origin)
+
+
+def words(target: Target, out: str, options: dict[str, Any]) -> tuple[str, ...]:
+    """The options of the target as typed, with --target where OUT's suffix does not imply it."""
+    try:
+        implied = target_for(out) == target.name
+    except CodegenError:
+        implied = False
+    return (*(() if implied else ("--target", target.name)), *target.words(options))
+
+
+def render(
+    lowered: Lowered, target: Target, name: str, options: dict[str, Any], origin: Origin
+) -> str:
+    """The text of the file."""
+    return target.render(lowered, name, target.complete(options), origin)
