@@ -1,0 +1,60 @@
+# make demo      convert the seed model to every target, run the results, compare and time them
+# make test      install everything that the tests need, and run all of them
+# make lint      ruff and mypy alone;  make format  lets ruff mend what it can
+# make bench     time generated code beside what users could pick instead
+# make fuzz      feed damaged model files to the readers; FUZZ_SECONDS=600 for each container
+# make fixtures  how the recorded Keras models are made again
+# make clean     remove what all of these installed and built
+#
+# Each installs what it needs first (scripts/setup.sh), which is quick when it is there already.
+
+FUZZ_SECONDS ?= 600
+PYTEST_JOBS ?= 2
+PYTEST_ARGS ?=
+BIN := .venv/bin
+
+# Arithmetic on one core: the tests already run side by side.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint format bench fuzz fixtures clean setup-core setup-lint setup-test
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+demo: setup-core
+	@$(BIN)/python scripts/demo.py
+
+test: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n $(PYTEST_JOBS) $(PYTEST_ARGS)
+
+lint: setup-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint requirements/test.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks
+
+fuzz: setup-test
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+fixtures:
+	@echo 'Each era of Keras needs its own Python and packages, so tests read what was recorded once.'
+	@echo 'tests/fixtures/make/build.sh ERA [CASE...] makes an environment for it and records it again:'
+	@sed -n 's/^# \{0,1\}//p' tests/fixtures/make/build.sh
+
+clean:
+	rm -rf .venv tests/npm/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+setup-core setup-lint setup-test:
+	@bash scripts/setup.sh $(@:setup-%=%)
