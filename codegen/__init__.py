@@ -1,7 +1,7 @@
 """rnn-codegen: a trained recurrent network becomes one self-contained source file.
 
-    model = codegen.read("model.h5")
-    text = codegen.generate(model, target="numpy")
+model = codegen.read("model.h5")
+text = codegen.generate(model, target="numpy")
 """
 
 from __future__ import annotations

@@ -311,7 +311,8 @@ class Reference:
 
     def _output(self, port: Port) -> Array:
         shape = tuple(self.machine.number(n) for n in port.shape)
-        return self.machine.array(port.buffer).reshape(self.machine.batch, *shape).copy()
+        found: Array = self.machine.array(port.buffer).reshape(self.machine.batch, *shape)
+        return found.copy()
 
     def get_state(self) -> list[Array]:
         """Copies of all states that are not hidden, shaped."""

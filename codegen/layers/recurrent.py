@@ -216,9 +216,13 @@ class LSTMCell(Cell):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StackedCells(Cell):
-    """Cells in which each feeds its output to the next within the same step."""
+    """Cells in which each feeds its output to the next within the same step.
+
+    `last_first`: states go in and out of the model with the last cell's first (Keras 2.1).
+    """
 
     cells: tuple[Cell, ...]
+    last_first: bool = False
 
     @property
     def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -324,9 +328,10 @@ class Recurrent(Layer):
         With `flip` the output of go_backwards stands in the order of the input's steps.
         """
         states = tuple(b.state(role, shape, self.stateful) for role, shape in self.cell.states)
+        outside = self._outside(states)
         if initial and len(initial) != len(states):
             raise LayerError(f"{len(initial)} initial states found, expected {len(states)}")
-        for state, start in zip(states, initial, strict=False):
+        for state, start in zip(outside, initial, strict=False):
             if start.shape != state.shape:
                 raise LayerError(f"initial state of shape {start.shape}, expected {state.shape}")
             b.copy(state.vec(), start.vec())
@@ -351,7 +356,17 @@ class Recurrent(Layer):
                 else:
                     sequence = b.outer_tensor("output", (count, *y.shape))
                     b.copy(sequence.row(at if flip else t), y.vec())
-        return (y if sequence is None else sequence), states
+        return (y if sequence is None else sequence), outside
+
+    def _outside(self, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The states in the order in which the model passes them around."""
+        if not (isinstance(self.cell, StackedCells) and self.cell.last_first):
+            return states
+        groups, first = [], 0
+        for cell in self.cell.cells:
+            groups.append(states[first : first + len(cell.states)])
+            first += len(cell.states)
+        return tuple(state for group in reversed(groups) for state in group)
 
     def _output_shape(self) -> tuple[int, ...]:
         cell = self.cell
