@@ -311,8 +311,7 @@ class Reference:
 
     def _output(self, port: Port) -> Array:
         shape = tuple(self.machine.number(n) for n in port.shape)
-        found: Array = self.machine.array(port.buffer).reshape(self.machine.batch, *shape)
-        return found.copy()
+        return np.array(self.machine.array(port.buffer).reshape(self.machine.batch, *shape))
 
     def get_state(self) -> list[Array]:
         """Copies of all states that are not hidden, shaped."""
