@@ -21,14 +21,17 @@ class Activation:
 
     name: str = "linear"
     parameters: tuple[float, ...] = ()
+    function: Callable[[Expr], Expr] | None = None  # the user's own (`--custom`), by element
 
     @property
     def is_elementwise(self) -> bool:
         """Whether each output depends on one input only."""
-        return self.name in ELEMENTWISE
+        return self.function is not None or self.name in ELEMENTWISE
 
     def __call__(self, x: Expr) -> Expr:
         """The activation of one element."""
+        if self.function is not None:
+            return self.function(x)
         return ELEMENTWISE[self.name](x, *self.parameters)
 
     def __str__(self) -> str:
@@ -63,7 +66,7 @@ def _celu(x: Expr, alpha: float = 1.0) -> Expr:
 def _relu(
     x: Expr, negative_slope: float = 0.0, max_value: float = float("inf"), threshold: float = 0.0
 ) -> Expr:
-    """x above the threshold (at most max_value), negative_slope * (x - threshold) below."""
+    """Gives x above the threshold (at most max_value), negative_slope * (x - threshold) below."""
     if negative_slope == 0.0 and threshold == 0.0:
         rectified = call("max", x, 0.0)
         return rectified if max_value == float("inf") else call("min", rectified, max_value)

@@ -279,7 +279,7 @@ class Builder:
         line: bool = False,
         hidden: bool = False,
     ) -> Tensor:
-        """A state that starts at `initial` (zeros); see `State`. Inside TimeDistributed: scratch."""
+        """A state that starts at `initial` (zeros); scratch inside TimeDistributed."""
         shape = tuple(shape)
         if self.is_inner:
             if carried:
@@ -329,7 +329,7 @@ class Builder:
         self.emit(Reduce(out, kind, tuple(counters), expr(value)))
 
     def softmax(self, out: Vec, x: Vec, log: bool = False) -> None:
-        """`out = softmax(x)`."""
+        """The softmax of `x`, or its logarithm."""
         self.emit(Softmax(out, x, log))
 
     def gather(self, out: Vec, table: Mat, index: Vec) -> None:

@@ -1,4 +1,4 @@
-"""Is a committed file what the generator makes today from the model that its banner names?"""
+"""Whether a committed file is what the generator makes today from the model in its banner."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -110,7 +109,7 @@ def convert(model: str, out: str, target: str | None, name: str | None, **option
         if out == "-":
             click.echo(text, nl=False)
         else:
-            if os.path.exists(out) and _same_file(out, model, read_options["config"]):
+            if Path(out).exists() and _same_file(out, model, read_options["config"]):
                 raise CodegenError(f"{out}: is the model itself; choose another OUT")
             try:
                 write_atomic(out, text)
@@ -142,7 +141,7 @@ def inspect(model: str, as_json: bool, **options: Any) -> None:
         for problem in problems:
             click.echo(f"  {report.printable(str(problem))}")
         return
-    click.echo(report.table(read_model, lowered))
+    click.echo(report.table(lowered))
     click.echo(report.streaming(lowered))
 
 
@@ -226,7 +225,7 @@ def _read(model: str, options: dict[str, Any]) -> Model:
 def _function(text: str) -> Callable[..., Any]:
     """The user's own function named on the command line."""
     module, _, name = text.partition(":")
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -250,7 +249,7 @@ def _convert(
     """The text, and the summary that convert ends with."""
     if target is None and out == "-":
         raise click.UsageError("say --target, since standard output has no suffix")
-    chosen = target_named(target or target_for(os.path.basename(out)))
+    chosen = target_named(target or target_for(Path(out).name))
     known = {option.name for option in chosen.options}
     foreign = [key for key, value in options.items() if value is not None and key not in known]
     if foreign:
@@ -266,14 +265,14 @@ def _convert(
         used = identifier(stem)
     else:
         used = checked_name(name)
-    base = os.path.basename(out)
+    base = Path(out).name
     given = _reading_words(read_options)
     if name is not None:
         given = ("--name", name, *given)
     origin = Origin(base, (*words(chosen, base, own), *given))
     advance("write")
     text = render(lowered, chosen, used, own, origin)
-    return text, report.summary(read_model, lowered, base, text)
+    return text, report.summary(lowered, base, text)
 
 
 def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
@@ -282,7 +281,7 @@ def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
     for key, value in options.items():
         flag = "--" + key.replace("_", "-")
         if key == "config" and value:
-            found += (flag, os.path.basename(value))
+            found += (flag, Path(value).name)
         elif value is True:
             found.append(flag)
         elif isinstance(value, tuple):
@@ -294,7 +293,7 @@ def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _same_file(out: str, *others: str | None) -> bool:
-    return any(o and os.path.exists(o) and os.path.samefile(out, o) for o in others)
+    return any(o and Path(o).exists() and Path(out).samefile(o) for o in others)
 
 
 def _banner_params(path: Path) -> dict[str, Any]:
@@ -318,7 +317,7 @@ def _check(path: Path, model: str | None) -> str:
             params["config"] = str(path.parent / params["config"])
     elif params["config"]:
         params["config"] = str(Path(model).parent / params["config"])
-    if not os.path.exists(source):
+    if not Path(source).exists():
         raise CodegenError(f"{path}: its model {source} is not there; name it with --model")
     target, name = params.pop("target"), params.pop("name")
     read_options = _split(params)
@@ -360,7 +359,8 @@ def _print_report(found: Report, out: str, as_json: bool) -> None:
 @contextmanager
 def _progress(model: str) -> Iterator[Callable[[str], None]]:
     """A bar on a terminal for a file that may take seconds."""
-    large = os.path.exists(model) and (os.path.isdir(model) or os.path.getsize(model) > LARGE_FILE)
+    path = Path(model)
+    large = path.is_dir() or (path.exists() and path.stat().st_size > LARGE_FILE)
     hidden = not (large and sys.stderr.isatty())
     with click.progressbar(
         length=4, label="convert", file=sys.stderr, hidden=hidden, item_show_func=lambda item: item

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import TypeAlias
 
-Dim = Union[int, "Sum"]
+Dim: TypeAlias = "int | Sum"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Compound:
     right: Dim
 
 
-Atom = Union[Symbol, Compound]
+Atom: TypeAlias = Symbol | Compound
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def product(dims: tuple[Dim, ...]) -> Dim:
 
 def fixed(dim: Dim) -> int:
     """The number itself; a ValueError where it depends on a symbol."""
-    if not isinstance(dim, int):
-        raise ValueError(f"length {text(dim)} is not known before run time")
-    return dim
+    if isinstance(dim, int):
+        return dim
+    raise ValueError(f"length {text(dim)} is not known before run time")
 
 
 def factor_of(dim: Dim, name: str) -> int:

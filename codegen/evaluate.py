@@ -180,40 +180,47 @@ class Machine:
         elif isinstance(op, When):
             if self.seen >= op.after:
                 self.run(op.body)
-        elif isinstance(op, Affine):
-            total = np.zeros((self.batch, self.number(op.out.size)), self.dtype)
-            if op.bias is not None:
-                total = total + self.read(op.bias)
-            for mat, vec in op.products:
-                total = total + np.einsum("brc,bc->br", *self._pair(mat, vec))
-            self.write(op.out, total)
-        elif isinstance(op, Elementwise):
-            local = {
-                "index of the element": np.arange(self.number(op.size), dtype=self.dtype)[None]
-            }
-            for name, node in op.locals:
-                local[name] = self.value(node, local)
-            values = [self.value(node, local) for _, node in op.stores]
-            for (vec, _), result in zip(op.stores, values, strict=True):
-                self.write(vec, result)
-        elif isinstance(op, Reduce):
-            self.write(op.out, self._reduce(op, op.counters))
-        elif isinstance(op, Softmax):
-            x = self.read(op.x)
-            x = x - x.max(axis=1, keepdims=True)
-            total = np.exp(x).sum(axis=1, keepdims=True)
-            self.write(op.out, x - np.log(total) if op.log else np.exp(x) / total)
-        elif isinstance(op, Gather):
-            table, rows = self.matrix(op.table)[0], self.read(op.index)[:, 0].astype(np.int64)
-            if rows.min() < 0 or rows.max() >= len(table):
-                raise ValueError(f"index {rows} of a table with {len(table)} rows")
-            self.write(op.out, table[rows])
-        elif isinstance(op, Shift):
-            x = self.read(op.x)
-            line = self.array(op.line)
-            line[:] = np.concatenate([line[:, x.shape[1] :], x], axis=1)
         else:
-            raise NotImplementedError(op)
+            getattr(self, f"_{type(op).__name__.lower()}")(op)
+
+    def _affine(self, op: Affine) -> None:
+        total = np.zeros((self.batch, self.number(op.out.size)), self.dtype)
+        if op.bias is not None:
+            total = total + self.read(op.bias)
+        for mat, vec in op.products:
+            total = total + np.einsum("brc,bc->br", *self._pair(mat, vec))
+        self.write(op.out, total)
+
+    def _elementwise(self, op: Elementwise) -> None:
+        local = self._index(op.size)
+        for name, node in op.locals:
+            local[name] = self.value(node, local)
+        values = [self.value(node, local) for _, node in op.stores]
+        for (vec, _), result in zip(op.stores, values, strict=True):
+            self.write(vec, result)
+
+    def _index(self, size: Dim) -> dict[str, Array]:
+        return {"index of the element": np.arange(self.number(size), dtype=self.dtype)[None]}
+
+    def _reduce(self, op: Reduce) -> None:
+        self.write(op.out, self._reduced(op, op.counters))
+
+    def _softmax(self, op: Softmax) -> None:
+        x = self.read(op.x)
+        x = x - x.max(axis=1, keepdims=True)
+        total = np.exp(x).sum(axis=1, keepdims=True)
+        self.write(op.out, x - np.log(total) if op.log else np.exp(x) / total)
+
+    def _gather(self, op: Gather) -> None:
+        table, rows = self.matrix(op.table)[0], self.read(op.index)[:, 0].astype(np.int64)
+        if rows.min() < 0 or rows.max() >= len(table):
+            raise ValueError(f"index {rows} of a table with {len(table)} rows")
+        self.write(op.out, table[rows])
+
+    def _shift(self, op: Shift) -> None:
+        x = self.read(op.x)
+        line = self.array(op.line)
+        line[:] = np.concatenate([line[:, x.shape[1] :], x], axis=1)
 
     def _pair(self, mat: Mat, vec: Vec) -> tuple[Array, Array]:
         matrix, x = self.matrix(mat), self.read(vec)
@@ -221,17 +228,16 @@ class Machine:
             x, (self.batch, x.shape[1])
         )
 
-    def _reduce(self, op: Reduce, counters: Sequence[tuple[str, Dim]]) -> Array:
+    def _reduced(self, op: Reduce, counters: Sequence[tuple[str, Dim]]) -> Array:
         if not counters:
-            size = self.number(op.out.size)
-            index = {"index of the element": np.arange(size, dtype=self.dtype)[None]}
-            return np.broadcast_to(self.value(op.value, index), (self.batch, size))
+            value = self.value(op.value, self._index(op.out.size))
+            return np.broadcast_to(value, (self.batch, self.number(op.out.size)))
         (name, count), *rest = counters
         combine = {"sum": np.add, "max": np.maximum, "min": np.minimum}[op.kind]
         total: Array | None = None
         for k in range(self.number(count)):
             self.known[name] = k
-            part = self._reduce(op, rest)
+            part = self._reduced(op, rest)
             total = part if total is None else combine(total, part)
         self.known.pop(name, None)
         if total is None:

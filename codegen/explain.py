@@ -37,10 +37,8 @@ def explain(lowered: Lowered) -> str:
     """One paragraph of equations for each layer; ' marks a state after the step."""
     program = lowered.step or lowered.whole
     lines = [f"{lowered.name}, from {lowered.model.source}", ""]
-    for port in program.inputs:
-        lines.append(f"  {port.buffer.name}: input {port.name!r} {_shape(port.shape)}")
-    for port in program.outputs:
-        lines.append(f"  {port.buffer.name}: output {port.name!r} {_shape(port.shape)}")
+    for kind, ports in (("input", program.inputs), ("output", program.outputs)):
+        lines += [f"  {p.buffer.name}: {kind} {p.name!r} {_shape(p.shape)}" for p in ports]
     for state in program.states:
         kept = "kept between predict calls" if state.carried else "starts anew at each predict"
         lines.append(f"  {state.buffer.name}: state {_shape(state.shape)}, {kept}")

@@ -36,7 +36,7 @@ LARGEST_HOP = 1 << 16
 
 
 def lower(model: Model) -> Lowered:
-    """Both programs of the model; UnsupportedError with every problem where there is no exact one."""
+    """Both programs of the model; UnsupportedError lists every problem of one that has none."""
     times = time_inputs(model)
     whole, problems = _whole(model, times, streamable=False, shared=Shared())
     problems = (*model.problems, *problems)
@@ -124,9 +124,9 @@ def _lower_step(model: Model, times: tuple[bool, ...], shared: Shared, hop: int)
     b = Builder(step=True, streamable=True, shared=shared)
     inputs = []
     for layer, time in zip(model.inputs, times, strict=True):
-        shape: tuple[Dim, ...] = _known(layer, layer.shape[1:] if time else layer.shape)
+        shape: tuple[Dim, ...] = _known(layer.shape[1:] if time else layer.shape)
         inputs.append((layer, (hop, *shape) if time else shape, time))
-    result, problems = _run(model, b, inputs, streamable=True)
+    result, problems = _run(model, b, inputs)
     if result is None:
         raise NotStreamable(problems[0].message if problems else "it cannot be lowered")
     return result
@@ -163,14 +163,14 @@ def _whole(
         inputs.append((layer, tuple(shape), time))
     if problems:
         return None, tuple(problems)
-    result, found = _run(model, b, inputs, streamable)
+    result, found = _run(model, b, inputs)
     if result is None or found:
         return None, found
     program = replace(result.program, lengths=tuple(lengths))
     return replace(result, program=program), ()
 
 
-def _known(layer: Input, shape: Sequence[int | None]) -> tuple[Dim, ...]:
+def _known(shape: Sequence[int | None]) -> tuple[Dim, ...]:
     if any(length is None for length in shape):
         raise NotStreamable("an axis besides time is free")
     return tuple(length for length in shape if length is not None)
@@ -180,7 +180,6 @@ def _run(
     model: Model,
     b: Builder,
     inputs: list[tuple[Input, tuple[Dim, ...], bool]],
-    streamable: bool,
 ) -> tuple[_Result | None, tuple[Problem, ...]]:
     """Lower every node; problems of a whole program are collected, a step stops at the first."""
     graph = model.graph

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Union
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from codegen.model import Array, Model
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """A flat array. `kind` says who owns it:
+    """A flat array, and in `kind` who owns it.
 
     - input, output: the caller's, row-major, time axis first.
     - state: kept between calls; see `State`.
@@ -216,7 +216,7 @@ class Call(Expr):
         assert FUNCTIONS[self.function] == len(self.arguments), self
 
 
-Operand = Union[Expr, float, Vec]
+Operand: TypeAlias = Expr | float | Vec
 
 
 def expr(operand: Operand) -> Expr:
@@ -338,7 +338,7 @@ class When:
     body: tuple[Op, ...]
 
 
-Op = Union[Affine, Elementwise, Reduce, Softmax, Gather, Shift, Loop, When]
+Op: TypeAlias = "Affine | Elementwise | Reduce | Softmax | Gather | Shift | Loop | When"
 
 
 # ---- the program ---------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def parameters(layer: Layer) -> int:
     return sum(int(np.size(w)) for w in layer.weights())
 
 
-def table(model: Model, lowered: Lowered) -> str:
+def table(lowered: Lowered) -> str:
     """One line a layer, and the totals."""
     rows = [("layer", "what", "output", "parameters", "multiply-adds")]
     for r in lowered.layers:
@@ -138,7 +138,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
-def summary(model: Model, lowered: Lowered, out: str, text: str) -> str:
+def summary(lowered: Lowered, out: str, text: str) -> str:
     """The report that convert ends with."""
     size = len(text.encode("utf-8"))
-    return f"{table(model, lowered)}\n{out}: {size:,} bytes, {streaming(lowered)}"
+    return f"{table(lowered)}\n{out}: {size:,} bytes, {streaming(lowered)}"

@@ -191,8 +191,7 @@ def _verify_predict(
 
 def _lengths(inputs: Sequence[Array], ports: Sequence[Port]) -> list[int]:
     longest = min(len(x) for x, p in zip(inputs, ports, strict=True) if p.time)
-    marks = [n for n in range(1, longest + 1) if _is_mark(n, longest)]
-    return marks
+    return [n for n in range(1, longest + 1) if _is_mark(n, longest)]
 
 
 def _is_mark(step: int, total: int) -> bool:

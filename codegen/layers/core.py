@@ -166,7 +166,7 @@ class Masking(Layer):
         return f"Masking({self.mask_value:g})"
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """mask = any feature differs; output = x * mask."""
+        """The mask is whether any feature differs; the output is x * mask."""
         x = inputs[0]
         mask, out = b.tensor("mask", x.shape[:1]), b.tensor("output", x.shape)
         if len(x.shape) != 2:
@@ -288,9 +288,9 @@ def broadcast_shape(b: Builder, tensors: list[Tensor]) -> tuple[Dim, ...]:
             # In a step program a row of a sequence may meet a whole tensor of one row.
             shape.append(1)
             continue
-        if b.step and axis == 0 and any(x.time for x in tensors):
-            if any(not x.time and x.shape[0] != 1 for x in tensors):
-                raise NotStreamable("it combines the sequence with a tensor along time")
+        meets = b.step and axis == 0 and any(x.time for x in tensors)
+        if meets and any(not x.time and x.shape[0] != 1 for x in tensors):
+            raise NotStreamable("it combines the sequence with a tensor along time")
         for other in longer[1:]:
             b.check(longer[0], "==", other)
         shape.append(longer[0])
@@ -372,7 +372,7 @@ class Dot(Layer):
         return (b.like(out, *inputs),)
 
     def _unit(self, b: Builder, role: str, x: Tensor, axis: int) -> Tensor:
-        """x / sqrt(max(sum x^2, 1e-12)) along the axis."""
+        """Gives x / sqrt(max(sum x^2, 1e-12)) along the axis."""
         out = b.tensor(f"{role}_normalized", x.shape)
         with b.each(x.shape[:axis]) as before, b.each(x.shape[axis + 1 :], "column") as after:
             norm = b.temp(f"{role}_norm", 1)
@@ -539,7 +539,7 @@ class BatchNormalization(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rescaling(Layer):
-    """x * scale + offset; each a number, or an array that broadcasts along the last axes."""
+    """Gives x * scale + offset, numbers or arrays that broadcast along the last axes."""
 
     scale: Array
     offset: Array

@@ -75,9 +75,10 @@ class SimpleRNNCell(Cell):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GRUCell(Cell):
-    """z, r = gate(x K + b + h U); h' = z h + (1 - z) candidate, where the candidate is
+    """z, r = gate(x K + b + h U); h' = z h + (1 - z) candidate.
 
-    act(x K + b + (r h) U) for reset_after=False, act(x K + b0 + r (h U + b1)) for True.
+    The candidate is act(x K + b + (r h) U) for reset_after=False, act(x K + b0 + r (h U + b1))
+    for True.
     """
 
     kernel: Array  # (inputs, 3 * units), columns z, r, candidate
@@ -449,9 +450,9 @@ class Bidirectional(Layer):
             ("forward", self.forward, initial[:split]),
             ("backward", self.backward, initial[split:]),
         ):
-            layer = replace(layer, stateful=layer.stateful and self.stateful_carried)
+            carried = replace(layer, stateful=layer.stateful and self.stateful_carried)
             with b.part(part):
-                results.append(layer.run(b, x, mask, start, flip=True))
+                results.append(carried.run(b, x, mask, start, flip=True))
         (left, left_states), (right, right_states) = results
         states = (*left_states, *right_states) if self.return_state else ()
         out_mask = mask if self.return_sequences else None

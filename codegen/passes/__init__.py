@@ -1,0 +1,1 @@
+"""Changes of a Program that targets ask for, one concern a file."""
