@@ -39,8 +39,8 @@ READING = (
     click.option(
         "--custom",
         multiple=True,
-        metavar="MODULE:FUNCTION",
-        help="Your own function that expresses layers of yours in ops.",
+        metavar="[CLASS=]MODULE:FUNCTION",
+        help="Your own function for a layer class or activation; CLASS is its name if not given.",
     ),
     click.option(
         "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."
@@ -218,13 +218,14 @@ def _read(model: str, options: dict[str, Any]) -> Model:
     given = {key: value for key, value in options.items() if value}
     given.pop("config", None)
     if given.get("custom"):
-        given["custom"] = tuple(_function(text) for text in given["custom"])
+        given["custom"] = dict(_function(text) for text in given["custom"])
     return codegen.read(model, options["config"], **given)
 
 
-def _function(text: str) -> Callable[..., Any]:
-    """The user's own function named on the command line."""
-    module, _, name = text.partition(":")
+def _function(text: str) -> tuple[str, Callable[..., Any]]:
+    """The class name and the user's own function named on the command line."""
+    class_name, _, path = text.rpartition("=")
+    module, _, name = path.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module), name)
@@ -234,7 +235,7 @@ def _function(text: str) -> Callable[..., Any]:
         sys.path.pop(0)
     if not callable(function):
         raise CodegenError(f"--custom {text}: is not a function")
-    return function  # type: ignore[no-any-return]  # an attribute of a module can be anything
+    return class_name or name, function
 
 
 def _convert(
