@@ -51,7 +51,7 @@ fuzz: setup-test
 fixtures:
 	@echo 'Each era of Keras needs its own Python and packages, so tests read what was recorded once.'
 	@echo 'tests/fixtures/make/build.sh ERA [CASE...] makes an environment for it and records it again:'
-	@sed -n 's/^# \{0,1\}//p' tests/fixtures/make/build.sh
+	@sed -n '2,/^set /s/^# \{0,1\}//p' tests/fixtures/make/build.sh
 
 clean:
 	rm -rf .venv tests/npm/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,117 @@
+"""The models that real Keras versions saved, with what they predicted: tests/fixtures/ERA/CASE/."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+MODELS = ("model.h5", "model.keras", "model")  # the last is a folder: a .keras file unpacked
+WEIGHTS = ("weights.h5", "model.weights.h5", "model.weights.json")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of Keras' predict: inputs and outputs, batch first (time first in `time_major`).
+
+    `reset`: the states were reset just before it. No outputs: only the files are of interest.
+    """
+
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    reset: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recorded model."""
+
+    era: str
+    name: str
+    folder: Path
+    keras_version: str
+    what: str
+    layers: tuple[str, ...]
+    batch: int | None
+    stateful: bool
+    meta: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.era}/{self.name}"
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """The whole models, one or two."""
+        return tuple(path for path in (self.folder / name for name in MODELS) if path.exists())
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The weights-only files, which go with `config`."""
+        return tuple(path for path in (self.folder / name for name in WEIGHTS) if path.exists())
+
+    @property
+    def config(self) -> Path | None:
+        """What `to_json` wrote, where it was kept."""
+        path = self.folder / "config.json"
+        return path if path.exists() else None
+
+    @property
+    def sources(self) -> tuple[tuple[Path, Path | None], ...]:
+        """Every way to read the model: (file, config or None)."""
+        whole = [(path, None) for path in self.models]
+        return (*whole, *((path, self.config) for path in self.weights if self.config))
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """The recorded calls in order; a stateful model carries its states from each to the next.
+
+        Empty where the file is kept only to be read or refused.
+        """
+        path = self.folder / "io.npz"
+        if not path.exists():
+            return ()
+        with np.load(path) as stored:
+            found: dict[tuple[str, int], dict[int, Array]] = {}
+            for key in stored.files:
+                match = re.fullmatch(r"(in|out)_(\d+)_(\d+)", key)
+                if match is None:
+                    raise ValueError(f"{self}: io.npz holds {key!r}")
+                found.setdefault((match[1], int(match[2])), {})[int(match[3])] = stored[key]
+        return tuple(
+            Call(
+                inputs=tuple(array for _, array in sorted(found["in", number].items())),
+                outputs=tuple(array for _, array in sorted(found.get(("out", number), {}).items())),
+                reset=bool(call["reset"]),
+            )
+            for number, call in enumerate(self.meta["calls"])
+        )
+
+
+def cases(*eras: str) -> Iterator[Case]:
+    """Every recorded model, or those of the named eras, in the order of their names."""
+    for path in sorted(FIXTURES.glob("*/*/meta.json")):
+        folder = path.parent
+        if eras and folder.parent.name not in eras:
+            continue
+        meta = json.loads(path.read_text(encoding="utf-8"))
+        yield Case(
+            era=folder.parent.name,
+            name=folder.name,
+            folder=folder,
+            keras_version=meta["keras_version"],
+            what=meta["what"],
+            layers=tuple(meta["layers"]),
+            batch=meta["batch"],
+            stateful=meta["stateful"],
+            meta=meta,
+        )
