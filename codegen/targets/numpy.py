@@ -1,0 +1,563 @@
+"""The numpy target: a module with one class, whole-array operations throughout."""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codegen import dims, emit
+from codegen.dims import Dim
+from codegen.emit import Names, Origin, Sizes
+from codegen.model import Array
+from codegen.program import (
+    Binary,
+    Block,
+    Buffer,
+    Call,
+    Elementwise,
+    Expr,
+    Lowered,
+    Number,
+    Port,
+    Program,
+    Reduce,
+    State,
+    walk,
+    walk_ops,
+)
+from codegen.selftest import TOLERANCE, SelfTest, record
+from codegen.targets.base import DTYPE, Option, Target, dtype_of
+from codegen.targets.numpy_plan import Instruction, Packed, Planner, expand, join
+from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, indented, lines_of
+from codegen.targets.numpy_views import Base, shape_text, view
+
+WEIGHTS = Option(
+    "weights",
+    "How weights are written: decimal text to review, or base64 for small files.",
+    default="text",
+    choices=("text", "base64"),
+)
+# Names of the file itself, which no name from a model may take.
+MODULE_NAMES = """
+    np Model array accept grid product erf b64decode errstate selftest
+    add subtract multiply divide negative exp expm1 log log1p tanh sqrt absolute floor rint
+    minimum maximum power less less_equal greater greater_equal equal not_equal copyto matmul
+    empty zeros arange float32 float64 int32 bool len range zip enumerate max min getattr abs
+    ValueError int tuple print SystemExit any
+""".split()
+METHOD_NAMES = ["self", "lead", "axis", "batch", "states"]
+ATTRIBUTES = ["batch", "lead", "seen", "states", "step", "predict", "reset", "get_state", "set_state"]
+RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
+
+
+def render(lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin) -> str:
+    """The text of the module `name`.py."""
+    return _File(lowered, name, dtype_of(lowered, options), options["weights"], origin).text()
+
+
+class _File:
+    """Everything that the template needs, made from the programs of one model."""
+
+    def __init__(
+        self, lowered: Lowered, name: str, dtype: str, weights: str, origin: Origin
+    ) -> None:
+        self.lowered = lowered
+        self.name = name
+        self.weights = weights
+        self.origin = origin
+        self.module = Module(dtype, Names(reserved=MODULE_NAMES))
+        self.program = lowered.step or lowered.whole
+        self.symbols = sorted(
+            {s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)}
+        )
+        self.inputs = _argument_names(lowered.whole)
+        self.attributes = Names(reserved=ATTRIBUTES)
+        self.input_attributes = [self.attributes(n) for n in self.inputs]
+        self.init = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES])
+        self.bases: dict[int, Base] = {}
+        self.setup: list[str] = []
+        self.scratch: list[Buffer] = []
+
+    def text(self) -> str:
+        """The whole file."""
+        step = self._step()
+        predict = self._predict()
+        module = self.module
+        float_name = module.use(module.dtype)
+        selftest = self._selftest(record(self.lowered))
+        packed = [self._packed(p, n) for p, n in module.packed.items()]
+        constants = [self._constant(b, n) for b, n in module.arrays.values()]
+        numbers = [
+            f"{n} = np.array({module.literal(v)}, {float_name})"
+            for v, n in module.numbers.items()
+        ]
+        width = 8 if module.dtype == "float64" else 4
+        states = sum(dims.fixed(s.buffer.size) for s in self.program.states)
+        weights = sum(dims.fixed(b.size) for b, _ in module.arrays.values())
+        scratch = [dims.product(b.shape) for b in self.scratch]
+        sizes = Sizes(
+            width * weights, width * states, sum(width * n for n in scratch if isinstance(n, int))
+        )
+        return emit.render(
+            "numpy/model.py.j2",
+            banner=emit.banner(self.lowered, self.origin, sizes),
+            name=self.name,
+            arguments=", ".join(self.inputs),
+            imports=self._imports(),
+            functions=self._functions(),
+            constants=constants,
+            packed=packed,
+            numbers=numbers,
+            summary=emit.comment(f"{self.lowered.name}, from {self.lowered.model.source}.", 90),
+            init=self.setup,
+            step=step,
+            predict=predict,
+            reset=self._reset(),
+            states=self._state_names(),
+            get_state=self._get_state(),
+            set_state=self._set_state(),
+            warmup=self.lowered.warmup,
+            selftest=selftest,
+        )
+
+    # ---- methods ------------------------------------------------------------------------
+
+    def _step(self) -> dict[str, Any] | None:
+        program = self.lowered.step
+        states = self.program.states
+        if program is None:
+            scope = self._init_scope("")
+            self._keep_states(scope, states)
+            return None
+        ops = expand(program.ops)
+        planner = Planner(ops)
+        lines: list[str] = []
+        start = 0
+        body: list[str] = []
+        for block in program.blocks:
+            instructions = join(planner.plan(ops[start : start + len(block.ops)]))
+            start += len(block.ops)
+            body += self._step_block(block, instructions)
+        scope = self._init_scope("")
+        for port, attribute in zip(program.inputs, self.input_attributes, strict=True):
+            argument = self.inputs[program.inputs.index(port)]
+            array = self._shaped(scope, port)
+            self.setup.append(f"self.{attribute} = {array}")
+            lines += [
+                f'if getattr({argument}, "shape", None) != self.{attribute}.shape:',
+                f'    {argument} = accept({argument}, "{argument}", '
+                f"self.{attribute}.dtype, self.{attribute}.shape)",
+            ]
+        for argument, attribute in zip(self.inputs, self.input_attributes, strict=True):
+            lines.append(f"self.{attribute}[...] = {argument}")
+        self._keep_states(scope, states)
+        results = []
+        for number, port in enumerate(program.outputs):
+            attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
+            self.setup.append(f"self.{attribute} = {self._shaped(scope, port)}")
+            results.append(f"self.{attribute}.copy()")
+        lines += self._guarded(program, body)
+        lines.append("")
+        if self.lowered.warmup:
+            lines += [
+                "self.seen += 1",
+                f"if self.seen <= {self.lowered.warmup}:",
+                "    return None",
+            ]
+        lines.append(f"return {', '.join(results)}")
+        rows = f" of {self.lowered.hop} rows" if self.lowered.hop > 1 else ""
+        late = f"; None for the first {self.lowered.warmup}" if self.lowered.warmup else ""
+        return {"summary": f"One step{rows}{late}. The state is kept.", "lines": lines}
+
+    def _guarded(self, program: Program, body: list[str]) -> list[str]:
+        if not _is_risky(program):
+            return body
+        # Infinities are what Keras gives there too, without a warning.
+        self.module.use("errstate")
+        return ['with np.errstate(all="ignore"):', *indented(body)]
+
+    def _init_scope(self, prefix: str) -> StepScope:
+        reserved = [*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs]
+        scope = StepScope(self.module, self.init, reserved, self.bases, prefix)
+        scope.setup = self.setup
+        scope.scratch = self.scratch
+        return scope
+
+    def _step_block(self, block: Block, instructions: Sequence[Instruction]) -> list[str]:
+        scope = self._init_scope(block.name)
+        before = len(self.setup)
+        body = lines_of(instructions, scope)
+        if not body:
+            return []
+        title = f"# {emit.comment(block.title, 90)}"
+        self.setup.insert(before, title)
+        lines = ["", title]
+        if scope.kept:
+            attribute = self.attributes(block.name)
+            self.setup += _wrapped(f"self.{attribute} = (", list(scope.kept), ")")
+            lines += _wrapped("(", list(scope.kept.values()), f") = self.{attribute}")
+        return lines + body
+
+    def _shaped(self, scope: Scope, port: Port) -> str:
+        base = scope.base(port.buffer)
+        if tuple(base.shape) == tuple(port.shape):
+            return base.name
+        return f"{base.name}.reshape({_shape(port.shape)})"
+
+    def _keep_states(self, scope: Scope, states: Sequence[State]) -> None:
+        names = [scope.base(s.buffer).name for s in states]
+        self.setup += _wrapped("self.states = (", names, ")" if names else ")")
+        if self.lowered.warmup:
+            self.setup.append("self.seen = 0")
+
+    def _predict(self) -> dict[str, Any]:
+        program = self.lowered.whole
+        names = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs])
+        scope = Scope(self.module, names)
+        head = ["lead = self.lead"]
+        known: set[str] = set()
+        late: list[str] = []
+        for argument, port in zip(self.inputs, program.inputs, strict=True):
+            wanted = []
+            for axis, length in enumerate(port.shape):
+                text = dims.text(length)
+                if not isinstance(length, int) and text not in known:
+                    known.add(text)
+                    at = f"len(lead) + {axis}" if axis else "len(lead)"
+                    late.append(f"{text} = {argument}.shape[{at}]")
+                    text = "None"
+                wanted.append(text)
+            shape = f"({wanted[0]},)" if len(wanted) == 1 else f"({', '.join(wanted)})"
+            kind = self._dtype(port.buffer)
+            head.append(f'{argument} = accept({argument}, "{argument}", {kind}, lead + {shape})')
+            head += late
+            late.clear()
+            scope.bases[id(port.buffer)] = Base(argument, port.shape)
+        for left, relation, right in program.checks:
+            condition = f"{dims.text(left)} {relation} {dims.text(right)}"
+            found = ", ".join(f"{s} = %d" for s in program.lengths)
+            values = ", ".join(program.lengths)
+            head += [
+                f"if not {condition}:",
+                f'    raise ValueError("expected {condition}, found {found}" % ({values},))',
+            ]
+        states = self.program.states
+        state_names = [names(s.buffer.name) for s in states]
+        for state, name in zip(states, state_names, strict=True):
+            scope.bases[id(state.buffer)] = Base(name, state.buffer.shape or (state.buffer.size,))
+        if states:
+            head += _wrapped("", state_names, " = self.states", single=True)
+        fresh = [
+            (n, s)
+            for n, s in zip(state_names, states, strict=True)
+            if not s.carried
+        ]
+        for name, state in fresh:
+            head.append(f"{name}[...] = {self._initial(state)}")
+        ops = expand(program.ops)
+        planner = Planner(ops)
+        start = 0
+        body: list[str] = []
+        for block in program.blocks:
+            instructions = join(planner.plan(ops[start : start + len(block.ops)]))
+            start += len(block.ops)
+            lines = lines_of(instructions, scope)
+            if lines:
+                body += ["", f"# {emit.comment(block.title, 90)}", *lines]
+        results = []
+        for port in program.outputs:
+            base = scope.base(port.buffer)
+            fresh_array = port.buffer.kind == "output" and base.name not in results
+            text = base.name
+            if tuple(base.shape) != tuple(port.shape):
+                text = f"{text}.reshape({_shape(port.shape)})"
+            results.append(text if fresh_array else f"{text}.copy()")
+        body = scope.take() + body
+        if any("axis" in line for line in body):
+            head.append("axis = len(lead)  # of the loops below")
+        lines = [*head, *self._guarded(program, body), ""]
+        if self.lowered.warmup:
+            steps = program.lengths[0]
+            count = steps if self.lowered.hop == 1 else f"{steps} // {self.lowered.hop}"
+            lines.append(f"self.seen = min({count}, {self.lowered.warmup})")
+        lines.append(f"return {', '.join(results)}")
+        return {"summary": self._predict_summary(), "lines": lines}
+
+    def _predict_summary(self) -> str:
+        kept = any(s.carried for s in self.program.states)
+        if not self.program.states:
+            return "The outputs for one whole input."
+        if kept:
+            return "The outputs for one whole input; stateful layers go on from their state."
+        return "The outputs for one whole input, from the initial state."
+
+    def _dtype(self, buffer: Buffer) -> str:
+        return self.module.use("int32" if buffer.dtype == "int32" else self.module.dtype)
+
+    def _initial(self, state: State) -> str:
+        if state.initial is None:
+            return "0"
+        buffer = self._initial_buffer(state)
+        return self.module.constant(buffer).name
+
+    def _initial_buffer(self, state: State) -> Buffer:
+        if not hasattr(self, "_initials"):
+            self._initials: dict[int, Buffer] = {}
+        if id(state.buffer) not in self._initials:
+            assert state.initial is not None
+            data = np.asarray(state.initial)
+            self._initials[id(state.buffer)] = Buffer(
+                f"{state.buffer.name}_initial",
+                int(data.size),
+                "const",
+                "float32",
+                data.reshape(-1),
+                (),
+                state.shape,
+            )
+        return self._initials[id(state.buffer)]
+
+    def _reset(self) -> list[str]:
+        lines = []
+        given = [s for s in self.program.states if s.initial is not None]
+        if len(given) < len(self.program.states):
+            lines += ["for array in self.states:", "    array[...] = 0"]
+        for number, state in enumerate(self.program.states):
+            if state.initial is not None:
+                lines.append(f"self.states[{number}][...] = {self._initial(state)}")
+        if self.lowered.warmup:
+            lines.append("self.seen = 0")
+        return lines or ["pass"]
+
+    def _shown(self) -> str:
+        hidden = [s.hidden for s in self.program.states]
+        if not any(hidden):
+            return "self.states"
+        shown = [f"self.states[{n}]" for n, h in enumerate(hidden) if not h]
+        return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+    def _state_names(self) -> str:
+        shown = [f"{s.layer} {s.role}" for s in self.program.states if not s.hidden]
+        if self.lowered.warmup:
+            shown.append("steps seen")
+        text = ", ".join(shown) if shown else "there are none"
+        return emit.comment(text, 70)
+
+    def _get_state(self) -> list[str]:
+        if self.lowered.warmup:
+            seen = f"np.array([self.seen], {self.module.dtype})"
+            return [f"return [array.copy() for array in {self._shown()}] + [{seen}]"]
+        return [f"return [array.copy() for array in {self._shown()}]"]
+
+    def _set_state(self) -> list[str]:
+        shown = self._shown()
+        lines = [f"own = {shown}"]
+        count = sum(not s.hidden for s in self.program.states) + bool(self.lowered.warmup)
+        dtype = self.module.dtype
+        shapes = "[array.shape for array in own]"
+        if self.lowered.warmup:
+            shapes += " + [(1,)]"
+        lines += [
+            f"shapes = {shapes}",
+            "if len(states) != len(shapes):",
+            f'    raise ValueError("expected {count} states, found %d" % len(states))',
+            "states = [",
+            f'    accept(values, "state %d" % n, {dtype}, shape)',
+            "    for n, (values, shape) in enumerate(zip(states, shapes))",
+            "]",
+            "for array, values in zip(own, states):",
+            "    array[...] = values",
+        ]
+        if self.lowered.warmup:
+            lines.append("self.seen = int(states[-1][0])")
+        return lines
+
+    # ---- module level ---------------------------------------------------------------------
+
+    def _imports(self) -> list[str]:
+        names = sorted(n for n in self.module.used if hasattr(np, n) and n not in ("product", "bool"))
+        names = [n for n in names if n != "errstate"]
+        lines = ["from base64 import b64decode", ""] if self.weights == "base64" else []
+        if "erf" in self.module.used and self.module.dtype == "float64":
+            lines = ["import math", *lines]
+        lines += ["import numpy as np"]
+        return lines + _wrapped("from numpy import (", names, ")")
+
+    def _functions(self) -> str:
+        parts = [emit.source(f"numpy/array_{self.weights}.py")]
+        parts[0] = parts[0].replace("FLOAT", self.module.dtype)
+        parts.append(emit.source("numpy/accept.py"))
+        for helper in ("grid", "product"):
+            if helper in self.module.used:
+                parts.append(emit.source(f"numpy/{helper}.py"))
+        if "erf" in self.module.used:
+            parts.append(emit.source(f"numpy/erf_{self.module.dtype}.py"))
+        return "\n\n".join(part.strip("\n") + "\n" for part in parts)
+
+    def _constant(self, buffer: Buffer, name: str) -> dict[str, str]:
+        assert buffer.data is not None
+        shape = tuple(dims.fixed(n) for n in buffer.shape or (buffer.size,))
+        return {
+            "name": name,
+            "comment": emit.comment(f"{buffer.name}: {_plain(shape)}"),
+            "value": self._array(np.reshape(buffer.data, shape), buffer.dtype),
+        }
+
+    def _array(self, values: Array, dtype: str = "float32") -> str:
+        """Text that makes the array."""
+        shape = _plain(values.shape)
+        real = dtype != "int32"
+        own = self.module.dtype if real else "int32"
+        tail = "" if real else ", np.int32"
+        if self.weights == "base64":
+            kind = {"float32": "<f4", "float64": "<f8", "int32": "<i4"}[own]
+            with np.errstate(over="ignore"):
+                data = base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
+            body = "\n".join(textwrap.wrap(data, 96)) or ""
+            return f'array({shape}, """\n{body}\n"""{tail})'
+        texts = [_number_text(v, own) for v in np.ravel(values)]
+        rows = [" ".join(texts[k : k + 8]) for k in range(0, len(texts), 8)]
+        if len(rows) <= 1:
+            return f'array({shape}, "{rows[0] if rows else ""}"{tail})'
+        body = "\n".join(rows)
+        return f'array({shape}, """\n{body}\n"""{tail})'
+
+    def _packed(self, packed: Packed, name: str) -> dict[str, Any]:
+        pieces = packed.pieces
+        texts = []
+        for piece in pieces:
+            base = self.module.constant(piece.mat.buffer)
+            spans: list[tuple[Dim, Dim]] = [
+                (piece.mat.rows, piece.mat.row_stride),
+                (piece.mat.columns, piece.mat.column_stride),
+            ]
+            text = view(base, piece.mat.offset, spans)
+            if "grid(" in text:
+                self.module.use("grid")
+            text = f"{text}.T"
+            if piece.factor != 1.0:
+                text = f"{self.module.literal(piece.factor)} * {text}"
+            if piece.shift != 0.0:
+                text = f"{text} + {self.module.literal(piece.shift)}"
+            texts.append(text)
+        first = pieces[0]
+        if len(pieces) == 1 and packed.rows == first.mat.columns and packed.columns == first.mat.rows:
+            return {"comments": [], "lines": [f"{name} = np.ascontiguousarray({texts[0]})"]}
+        float_name = self.module.dtype
+        lines = [f"{name} = np.zeros(({packed.rows}, {packed.columns}), {float_name})"]
+        for piece, text in zip(pieces, texts, strict=True):
+            rows, columns = dims.fixed(piece.mat.columns), dims.fixed(piece.mat.rows)
+            where = f"{_range(piece.row, rows)}, {_range(piece.column, columns)}"
+            lines.append(f"{name}[{where}] = {text}")
+        return {"comments": [], "lines": lines}
+
+    def _selftest(self, test: SelfTest) -> list[str]:
+        lines = []
+        program = self.lowered.step if test.by_step else self.lowered.whole
+        assert program is not None
+        for name, values, port in zip(self.inputs, test.inputs, program.inputs, strict=True):
+            lines += f"{name} = {self._array(values, port.buffer.dtype)}".split("\n")
+        expected = [f"expected_{n}" for n in range(len(test.outputs))]
+        for name, values in zip(expected, test.outputs, strict=True):
+            lines += f"{name} = {self._array(values)}".split("\n")
+        lines = [line if n == 0 else line for n, line in enumerate(lines)]
+        lines.append("model = Model()")
+        single = len(expected) == 1
+        if test.by_step:
+            rows = [
+                f"{name}[t]" if port.time else name
+                for name, port in zip(self.inputs, program.inputs, strict=True)
+            ]
+            lines += [
+                f"found = [model.step({', '.join(rows)}) for t in range({test.steps})]",
+                "found = [y for y in found if y is not None]",
+            ]
+            if not single:
+                lines.append("found = [np.stack(rows) for rows in zip(*found)]")
+        else:
+            lines.append(f"found = model.predict({', '.join(self.inputs)})")
+        pairs = f"[(found, {expected[0]})]" if single else f"zip(found, ({', '.join(expected)}))"
+        shape = ".reshape(right.shape)"
+        lines += [
+            "worst = 0.0",
+            f"for left, right in {pairs}:",
+            f"    error = np.abs(np.asarray(left){shape} - right) / (1 + np.abs(right))",
+            "    worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)",
+            f"return worst / {TOLERANCE:g}",
+        ]
+        return lines
+
+
+def _number_text(value: Any, dtype: str) -> str:
+    if dtype == "int32":
+        return str(int(value))
+    if not np.isfinite(value):
+        return str(float(value))
+    return emit.number(float(value), dtype)
+
+
+def _symbols(program: Program) -> set[str]:
+    found = set(program.lengths)
+    for op in walk_ops(program.ops):
+        counter = getattr(op, "counter", None)
+        if counter:
+            found.add(counter)
+    return found
+
+
+def _argument_names(program: Program) -> list[str]:
+    count = len(program.inputs)
+    return ["x"] if count == 1 else [f"x_{n}" for n in range(count)]
+
+
+def _is_risky(program: Program) -> bool:
+    """Whether something may overflow or divide by zero, as it then does in Keras."""
+    roots: list[Expr] = []
+    for op in walk_ops(program.ops):
+        if isinstance(op, Elementwise):
+            roots += [e for _, e in op.locals] + [e for _, e in op.stores]
+        elif isinstance(op, Reduce):
+            roots.append(op.value)
+    for root in roots:
+        for node in walk(root):
+            if isinstance(node, Call) and node.function in RISKY:
+                return True
+            if isinstance(node, Binary) and node.operator == "/" and not isinstance(
+                node.right, Number
+            ):
+                return True
+    return False
+
+
+def _shape(shape: Sequence[Dim]) -> str:
+    return shape_text(shape) if shape else "lead"
+
+
+def _plain(shape: Sequence[int]) -> str:
+    return f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(str(n) for n in shape)})"
+
+
+def _range(start: int, count: int) -> str:
+    return f"{start}:{start + count}"
+
+
+def _wrapped(opening: str, items: Sequence[str], closing: str, single: bool = False) -> list[str]:
+    """`opening` items `closing`, on one line or on as many as it takes."""
+    if not items:
+        return [f"{opening}{closing}"]
+    comma = "," if len(items) == 1 and not opening.startswith("from") else ""
+    one = f"{opening}{', '.join(items)}{comma}{closing}"
+    if len(one) + 8 <= WIDTH:
+        return [one]
+    if single:
+        opening, closing = f"({opening}", f"){closing}"
+    body = textwrap.wrap(", ".join(items), WIDTH - 14, break_long_words=False)
+    return [opening, *(f"    {line}" for line in body[:-1]), f"    {body[-1]},", closing]
+
+
+TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render)

@@ -1,0 +1,3 @@
+def array(shape, text, dtype=FLOAT):
+    """The numbers of a text as an array."""
+    return np.array([float(word) for word in text.split()], dtype).reshape(shape)
