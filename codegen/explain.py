@@ -56,6 +56,11 @@ def explain(lowered: Lowered) -> str:
     return "\n".join(lines) + "\n"
 
 
+def equations(op: Op) -> list[str]:
+    """The lines that say what an op computes."""
+    return _op(op)
+
+
 def _shape(shape: tuple[Dim, ...]) -> str:
     return "(" + ", ".join(dims.text(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
 

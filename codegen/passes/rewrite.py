@@ -1,4 +1,4 @@
-"""Replace vectors and matrices everywhere in ops."""
+"""Replace vectors, matrices and operands in ops and expressions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from dataclasses import replace
 
 from codegen.program import (
     Affine,
+    Binary,
+    Call,
+    Compare,
     Elementwise,
+    Expr,
     Gather,
     Loop,
     Mat,
+    Negate,
     Op,
     Reduce,
+    Select,
     Shift,
     Softmax,
     Vec,
@@ -38,3 +44,18 @@ def map_op(op: Op, vec: Callable[[Vec], Vec], mat: Callable[[Mat], Mat]) -> Op:
     if isinstance(op, Gather):
         return Gather(vec(op.out), mat(op.table), vec(op.index))
     return Shift(op.line, vec(op.x))
+
+
+def with_children(node: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """The expression with `change` applied to each of its operands."""
+    if isinstance(node, Binary):
+        return Binary(node.operator, change(node.left), change(node.right))
+    if isinstance(node, Compare):
+        return Compare(node.operator, change(node.left), change(node.right))
+    if isinstance(node, Negate):
+        return Negate(change(node.value))
+    if isinstance(node, Select):
+        return Select(change(node.condition), change(node.yes), change(node.no))
+    if isinstance(node, Call):
+        return Call(node.function, tuple(change(a) for a in node.arguments))
+    return node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,11 @@ import numpy as np
 from codegen import dims, emit
 from codegen.dims import Dim
 from codegen.emit import Names, Origin, Sizes
+from codegen.explain import equations
 from codegen.model import Array
+from codegen.passes.fission import fission
+from codegen.passes.gates import fold_gates
+from codegen.passes.stages import Stages
 from codegen.program import (
     Binary,
     Block,
@@ -21,19 +25,23 @@ from codegen.program import (
     Call,
     Elementwise,
     Expr,
+    Loop,
     Lowered,
+    Mat,
     Number,
+    Op,
     Port,
     Program,
     Reduce,
     State,
+    Vec,
     walk,
     walk_ops,
 )
 from codegen.selftest import TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
-from codegen.targets.numpy_plan import Instruction, Packed, Planner, expand, join
-from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, indented, lines_of
+from codegen.targets.numpy_plan import Instruction, Packed, Planner, expand, names_of
+from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, indented, lines_of, wrapped
 from codegen.targets.numpy_views import Base, shape_text, view
 
 WEIGHTS = Option(
@@ -52,6 +60,7 @@ MODULE_NAMES = """
 """.split()
 METHOD_NAMES = ["self", "lead", "axis", "batch", "states"]
 ATTRIBUTES = ["batch", "lead", "seen", "states", "step", "predict", "reset", "get_state", "set_state"]
+MOST_EQUATIONS = 24
 RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 
 
@@ -82,6 +91,8 @@ class _File:
         self.bases: dict[int, Base] = {}
         self.setup: list[str] = []
         self.scratch: list[Buffer] = []
+        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self.hints: dict[Vec, str] = {}
 
     def text(self) -> str:
         """The whole file."""
@@ -90,7 +101,8 @@ class _File:
         module = self.module
         float_name = module.use(module.dtype)
         selftest = self._selftest(record(self.lowered))
-        packed = [self._packed(p, n) for p, n in module.packed.items()]
+        packed = [self._composed(b, n) for b, n in module.composed.values()]
+        packed += [self._packed(p, n) for p, n in module.packed.items()]
         constants = [self._constant(b, n) for b, n in module.arrays.values()]
         numbers = [
             f"{n} = np.array({module.literal(v)}, {float_name})"
@@ -134,14 +146,10 @@ class _File:
             scope = self._init_scope("")
             self._keep_states(scope, states)
             return None
-        ops = expand(program.ops)
-        planner = Planner(ops)
         lines: list[str] = []
-        start = 0
         body: list[str] = []
-        for block in program.blocks:
-            instructions = join(planner.plan(ops[start : start + len(block.ops)]))
-            start += len(block.ops)
+        planned = self._plan(program, step=True)
+        for block, instructions in planned:
             body += self._step_block(block, instructions)
         scope = self._init_scope("")
         for port, attribute in zip(program.inputs, self.input_attributes, strict=True):
@@ -174,6 +182,39 @@ class _File:
         late = f"; None for the first {self.lowered.warmup}" if self.lowered.warmup else ""
         return {"summary": f"One step{rows}{late}. The state is kept.", "lines": lines}
 
+    def _plan(self, program: Program, step: bool) -> list[tuple[Block, list[Instruction]]]:
+        """The instructions of each block."""
+        derived = self.module.derived
+        folded = iter(fold_gates(program.ops, derived))
+        stages = Stages(derived)
+        parts: list[tuple[Op, ...]] = []
+        for block in program.blocks:
+            ops = tuple(next(folded) for _ in block.ops)
+            if step:
+                parts.append(stages.join(ops, split=True))
+            else:
+                parts.append(self._joined_loops(fission(ops), stages))
+        ops = expand(stages.rename(tuple(op for part in parts for op in part)))
+        planner = Planner(ops, derived, step)
+        planned = []
+        for block, part in zip(program.blocks, parts, strict=True):
+            own, ops = ops[: len(part)], ops[len(part) :]
+            planned.append((block, planner.block(block.name, own)))
+        if step:
+            self.homes = planner.homes
+        every = [op for _, part in planned for op in part]
+        self.hints = {**stages.names(), **names_of(every), **planner.local_places()}
+        return planned
+
+    def _joined_loops(self, ops: Sequence[Op], stages: Stages) -> tuple[Op, ...]:
+        """Products joined in the bodies of the loops that stay loops."""
+        return tuple(
+            replace(op, body=stages.join(op.body, split=False))
+            if isinstance(op, Loop) and op.carried
+            else op
+            for op in ops
+        )
+
     def _guarded(self, program: Program, body: list[str]) -> list[str]:
         if not _is_risky(program):
             return body
@@ -186,6 +227,8 @@ class _File:
         scope = StepScope(self.module, self.init, reserved, self.bases, prefix)
         scope.setup = self.setup
         scope.scratch = self.scratch
+        scope.homes = self.homes
+        scope.hints = self.hints
         return scope
 
     def _step_block(self, block: Block, instructions: Sequence[Instruction]) -> list[str]:
@@ -196,11 +239,11 @@ class _File:
             return []
         title = f"# {emit.comment(block.title, 90)}"
         self.setup.insert(before, title)
-        lines = ["", title]
+        lines = ["", title, *_equations(block)]
         if scope.kept:
             attribute = self.attributes(block.name)
-            self.setup += _wrapped(f"self.{attribute} = (", list(scope.kept), ")")
-            lines += _wrapped("(", list(scope.kept.values()), f") = self.{attribute}")
+            self.setup += wrapped(f"self.{attribute} = (", list(scope.kept), ")")
+            lines += wrapped("(", list(scope.kept.values()), f") = self.{attribute}")
         return lines + body
 
     def _shaped(self, scope: Scope, port: Port) -> str:
@@ -211,7 +254,7 @@ class _File:
 
     def _keep_states(self, scope: Scope, states: Sequence[State]) -> None:
         names = [scope.base(s.buffer).name for s in states]
-        self.setup += _wrapped("self.states = (", names, ")" if names else ")")
+        self.setup += wrapped("self.states = (", names, ")" if names else ")")
         if self.lowered.warmup:
             self.setup.append("self.seen = 0")
 
@@ -239,6 +282,8 @@ class _File:
             late.clear()
             scope.bases[id(port.buffer)] = Base(argument, port.shape)
         for left, relation, right in program.checks:
+            if relation == ">=" and right == 1 and dims.text(left) in program.lengths:
+                continue  # accept has seen to it
             condition = f"{dims.text(left)} {relation} {dims.text(right)}"
             found = ", ".join(f"{s} = %d" for s in program.lengths)
             values = ", ".join(program.lengths)
@@ -251,7 +296,7 @@ class _File:
         for state, name in zip(states, state_names, strict=True):
             scope.bases[id(state.buffer)] = Base(name, state.buffer.shape or (state.buffer.size,))
         if states:
-            head += _wrapped("", state_names, " = self.states", single=True)
+            head += wrapped("(", state_names, ") = self.states")
         fresh = [
             (n, s)
             for n, s in zip(state_names, states, strict=True)
@@ -259,16 +304,15 @@ class _File:
         ]
         for name, state in fresh:
             head.append(f"{name}[...] = {self._initial(state)}")
-        ops = expand(program.ops)
-        planner = Planner(ops)
-        start = 0
         body: list[str] = []
-        for block in program.blocks:
-            instructions = join(planner.plan(ops[start : start + len(block.ops)]))
-            start += len(block.ops)
+        planned = self._plan(program, step=False)
+        scope.hints = self.hints
+        for block, instructions in planned:
             lines = lines_of(instructions, scope)
             if lines:
-                body += ["", f"# {emit.comment(block.title, 90)}", *lines]
+                # A model with a step has its equations there.
+                told = [] if self.lowered.step else _equations(block)
+                body += ["", f"# {emit.comment(block.title, 90)}", *told, *lines]
         results = []
         for port in program.outputs:
             base = scope.base(port.buffer)
@@ -386,7 +430,7 @@ class _File:
         if "erf" in self.module.used and self.module.dtype == "float64":
             lines = ["import math", *lines]
         lines += ["import numpy as np"]
-        return lines + _wrapped("from numpy import (", names, ")")
+        return lines + wrapped("from numpy import (", names, ")")
 
     def _functions(self) -> str:
         parts = [emit.source(f"numpy/array_{self.weights}.py")]
@@ -428,33 +472,54 @@ class _File:
         return f'array({shape}, """\n{body}\n"""{tail})'
 
     def _packed(self, packed: Packed, name: str) -> dict[str, Any]:
+        """The statements that make a packed matrix."""
         pieces = packed.pieces
-        texts = []
-        for piece in pieces:
-            base = self.module.constant(piece.mat.buffer)
-            spans: list[tuple[Dim, Dim]] = [
-                (piece.mat.rows, piece.mat.row_stride),
-                (piece.mat.columns, piece.mat.column_stride),
-            ]
-            text = view(base, piece.mat.offset, spans)
-            if "grid(" in text:
-                self.module.use("grid")
-            text = f"{text}.T"
-            if piece.factor != 1.0:
-                text = f"{self.module.literal(piece.factor)} * {text}"
-            if piece.shift != 0.0:
-                text = f"{text} + {self.module.literal(piece.shift)}"
-            texts.append(text)
-        first = pieces[0]
-        if len(pieces) == 1 and packed.rows == first.mat.columns and packed.columns == first.mat.rows:
-            return {"comments": [], "lines": [f"{name} = np.ascontiguousarray({texts[0]})"]}
-        float_name = self.module.dtype
-        lines = [f"{name} = np.zeros(({packed.rows}, {packed.columns}), {float_name})"]
+        comments = []
+        if packed.notes:
+            comments.append(f"Rows: {', '.join(packed.notes)}.")
+        texts = [self._piece(p.mat, p.factor, p.shift, ".T") for p in pieces]
+        first = pieces[0].mat
+        if len(pieces) == 1 and (packed.rows, packed.columns) == (first.columns, first.rows):
+            return {"comments": comments, "lines": [f"{name} = np.ascontiguousarray({texts[0]})"]}
+        shape = f"({packed.rows}, {packed.columns})"
+        lines = [f"{name} = np.zeros({shape}, {self.module.dtype})"]
         for piece, text in zip(pieces, texts, strict=True):
             rows, columns = dims.fixed(piece.mat.columns), dims.fixed(piece.mat.rows)
-            where = f"{_range(piece.row, rows)}, {_range(piece.column, columns)}"
+            row = str(piece.row) if rows == 1 and packed.ones == piece.row else None
+            where = f"{row or _range(piece.row, rows)}, {_range(piece.column, columns)}"
+            if row:
+                text = self._piece(piece.mat, piece.factor, piece.shift, "", flat=True)
             lines.append(f"{name}[{where}] = {text}")
+        return {"comments": comments, "lines": lines}
+
+    def _composed(self, buffer: Buffer, name: str) -> dict[str, Any]:
+        """The statements that make a constant of others, row by row."""
+        rows = dims.fixed(buffer.shape[0])
+        columns = dims.fixed(buffer.shape[1])
+        shape = f"({rows}, {columns})" if columns > 1 else str(rows)
+        lines = [f"{name} = np.zeros({shape}, {self.module.dtype})"]
+        row = 0
+        for part in self.module.derived.parts(Mat(buffer, 0, rows, columns, columns)):
+            if part.mat is not None:
+                text = self._piece(part.mat, part.factor, part.shift, "", flat=columns == 1)
+                lines.append(f"{name}[{_range(row, part.rows)}] = {text}")
+            row += part.rows
         return {"comments": [], "lines": lines}
+
+    def _piece(self, mat: Mat, factor: float, shift: float, suffix: str, flat: bool = False) -> str:
+        base = self.module.constant(mat.buffer)
+        spans: list[tuple[Dim, Dim]] = [(mat.rows, mat.row_stride)]
+        if not flat:
+            spans.append((mat.columns, mat.column_stride))
+        text = view(base, mat.offset, spans)
+        if "grid(" in text:
+            self.module.use("grid")
+        text = f"{text}{suffix}"
+        if factor != 1.0:
+            text = f"{self.module.literal(factor)} * {text}"
+        if shift != 0.0:
+            text = f"{text} + {self.module.literal(shift)}"
+        return text
 
     def _selftest(self, test: SelfTest) -> list[str]:
         lines = []
@@ -491,6 +556,21 @@ class _File:
             f"return worst / {TOLERANCE:g}",
         ]
         return lines
+
+
+def _equations(block: Block) -> list[str]:
+    """The equations of a block as comments, without its name in front of every vector."""
+    lines: list[str] = []
+    for op in block.ops:
+        lines += equations(op)
+    comments = []
+    for line in lines[:MOST_EQUATIONS]:
+        depth = len(line) - len(line.lstrip())
+        text = emit.comment(line.replace(f"{block.name}_", ""))
+        comments += textwrap.wrap(
+            text, WIDTH - 10, initial_indent="#   " + " " * depth, subsequent_indent="#       "
+        )
+    return [*comments, "#   ..."] if len(lines) > MOST_EQUATIONS else comments
 
 
 def _number_text(value: Any, dtype: str) -> str:
@@ -544,20 +624,6 @@ def _plain(shape: Sequence[int]) -> str:
 
 def _range(start: int, count: int) -> str:
     return f"{start}:{start + count}"
-
-
-def _wrapped(opening: str, items: Sequence[str], closing: str, single: bool = False) -> list[str]:
-    """`opening` items `closing`, on one line or on as many as it takes."""
-    if not items:
-        return [f"{opening}{closing}"]
-    comma = "," if len(items) == 1 and not opening.startswith("from") else ""
-    one = f"{opening}{', '.join(items)}{comma}{closing}"
-    if len(one) + 8 <= WIDTH:
-        return [one]
-    if single:
-        opening, closing = f"({opening}", f"){closing}"
-    body = textwrap.wrap(", ".join(items), WIDTH - 14, break_long_words=False)
-    return [opening, *(f"    {line}" for line in body[:-1]), f"    {body[-1]},", closing]
 
 
 TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render)

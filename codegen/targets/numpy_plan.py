@@ -13,6 +13,7 @@ from typing import Union
 
 from codegen import dims
 from codegen.dims import Dim
+from codegen.passes.derived import Derived, column
 from codegen.passes.rewrite import map_op
 from codegen.program import (
     Affine,
@@ -151,6 +152,8 @@ class Packed:
     rows: int
     columns: int
     pieces: tuple[Piece, ...]
+    ones: int | None = None  # the row that is given a constant 1: biases
+    notes: tuple[str, ...] = ()  # what rows and columns mean
 
 
 # ---- where vectors lie ---------------------------------------------------------------------
@@ -328,6 +331,7 @@ class Arrays:
 
     def __init__(self, ops: Sequence[Op]) -> None:
         self.position = 0
+        self.named: dict[Vec, str] = {}  # places that hold a local of the program
         self._reads: dict[int, list[tuple[int, Vec]]] = {}
         self._loops: list[str] = []
         self._number = 0
@@ -444,6 +448,7 @@ class ElementwisePlan:
         used = _used(self.steps, homes)
         late_reads = [o.vec for _, o in late if isinstance(o, At)]
         places: dict[int, Vec] = {}
+        named = self.arrays.named
         result: list[Instruction] = []
         finish: list[Instruction] = []
         kept = {o.number for _, o in stores if isinstance(o, _Value)}
@@ -486,7 +491,9 @@ class ElementwisePlan:
                     out = home
             if out is None and not step.boolean:
                 candidates = step.operands[2:] if choosing else step.operands
-                for o in candidates:
+                for o in sorted(candidates, key=lambda o: _spot_name(o, places, named) != ""):
+                    if step.name and _spot_name(o, places, named) not in ("", step.name):
+                        continue  # one array, one name
                     if isinstance(o, _Value) and last_use[o.number] == number:
                         spot = places[o.number]
                         fits = o.number not in kept and spot.buffer.dtype != "bool"
@@ -517,6 +524,8 @@ class ElementwisePlan:
             if out is None:
                 out = self.arrays.scratch(step.name or "scratch", self.size, self.axes)
             places[number] = out
+            if step.name:
+                named.setdefault(out, step.name)
             operands = tuple(_placed(o, places) for o in step.operands)
             result.append(Ufunc(step.function, operands, out, self.axes, step.name))
             if home is not None and out != home:
@@ -541,6 +550,11 @@ def _used(steps: Sequence[_Step], roots: Iterable[int]) -> set[int]:
         if number in used:
             used |= {o.number for o in steps[number].operands if isinstance(o, _Value)}
     return used
+
+
+def _spot_name(operand: Expr, places: dict[int, Vec], named: dict[Vec, str]) -> str:
+    vec = _operand_vec(operand, places)
+    return "" if vec is None else named.get(vec, "")
 
 
 def _placed(operand: Expr, places: dict[int, Vec]) -> Expr:
@@ -648,13 +662,34 @@ def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
 class Planner:
     """Turns expanded ops into instructions."""
 
-    def __init__(self, ops: Sequence[Op]) -> None:
+    def __init__(self, ops: Sequence[Op], derived: Derived, step: bool) -> None:
         self.arrays = Arrays(ops)
+        self.derived = derived
         self.loops: list[str] = []
         self.position = -1
+        # Where buffers lie that a product reads: in its window, so that nothing is copied.
+        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self._homeless = {
+            id(v.buffer) for op in walk_ops(tuple(ops)) if isinstance(op, Affine) for v in writes(op)
+        }
+        self.step = step
+        self.name = ""
+
+    def block(self, name: str, ops: Sequence[Op]) -> list[Instruction]:
+        """Instructions of one block; call it for all blocks in order."""
+        self.name = name
+        return join(self.plan(ops))
+
+    def local_places(self) -> dict[Vec, str]:
+        """Parts of arrays that hold a local of the program, with its name."""
+        return {
+            vec: name
+            for vec, name in self.arrays.named.items()
+            if vec.size != vec.buffer.size
+        }
 
     def plan(self, ops: Sequence[Op], axes: Axes = ()) -> list[Instruction]:
-        """Instructions of the ops in order; call it for consecutive parts of the ops given."""
+        """Instructions of the ops in order."""
         result: list[Instruction] = []
         for op in ops:
             self.position += 1
@@ -694,21 +729,77 @@ class Planner:
     def _affine(self, op: Affine, axes: Axes) -> list[Instruction]:
         result: list[Instruction] = []
         counters = {axis.counter for axis in axes} | set(self.loops)
-        for number, (mat, x) in enumerate(op.products):
-            add = number > 0
-            moves = bool(dims.symbols(mat.offset) & counters)
-            if mat.buffer.kind == "const" and not moves:
-                packed = pack((Piece(0, 0, mat),))
-                result.append(Dot(x, packed, op.out, axes, add))
-            else:
-                result.append(MatMul(mat, x, op.out, axes, add))
-        if op.bias is not None and op.products:
-            total = (At(op.out), At(op.bias))
-            result.append(Ufunc("add", total, op.out, axes))
+        constant = [
+            m.buffer.kind == "const" and not dims.symbols(m.offset) & counters
+            for m, _ in op.products
+        ]
+        bias = op.bias
+        one = bias is not None and bias.buffer.kind == "const" and not _mentions(
+            bias.offset, frozenset(counters)
+        )
+        small = all(isinstance(v.size, int) for _, v in op.products)
+        if not axes and constant and all(constant) and small and (len(constant) > 1 or one):
+            if self.step or self.loops:
+                result = self._window(op, one)
+                bias = None if one else bias
+        if not result:
+            for number, (mat, x) in enumerate(op.products):
+                add = number > 0
+                if constant[number]:
+                    packed = self._pack(mat.buffer.name, [(mat, 0)])
+                    result.append(Dot(x, packed, op.out, axes, add))
+                else:
+                    result.append(MatMul(mat, x, op.out, axes, add))
+        if bias is not None and op.products:
+            result.append(Ufunc("add", (At(op.out), At(bias)), op.out, axes))
         elif not op.products:
-            start: Expr = Number(0.0) if op.bias is None else At(op.bias)
+            start: Expr = Number(0.0) if bias is None else At(bias)
             result.append(Ufunc("copy", (start,), op.out, axes))
         return result
+
+    def _window(self, op: Affine, one: bool) -> list[Instruction]:
+        """The product of one array that holds all inputs side by side, and a 1 for the bias."""
+        sizes = [dims.fixed(v.size) for _, v in op.products]
+        size = sum(sizes) + one
+        window = Buffer(f"{self.name}_inputs", size, "window", "float32", None, (), (size,))
+        copies: list[Instruction] = []
+        mats: list[tuple[Mat, int]] = []
+        start = 0
+        notes = []
+        for (mat, x), length in zip(op.products, sizes, strict=True):
+            mats.append((mat, start))
+            notes.append(f"{x.buffer.name} ({length})")
+            if self._can_live(x):
+                self.homes[id(x.buffer)] = (window, start)
+            else:
+                slot = window.vec()[start : start + length]
+                copies.append(Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in"))
+            start += length
+        if one:
+            assert op.bias is not None
+            mats.append((column(op.bias), start))
+            notes.append("1")
+        packed = self._pack(f"{self.name}_matrix", mats)
+        packed = replace(packed, ones=start if one else None, notes=tuple(notes))
+        return [*copies, Dot(window.vec(), packed, op.out, ())]
+
+    def _can_live(self, x: Vec) -> bool:
+        buffer = x.buffer
+        if not self.step or self.loops or id(buffer) in self.homes or id(buffer) in self._homeless:
+            return False
+        whole = x.offset == 0 and x.size == buffer.size and x.stride == 1
+        return whole and buffer.kind in ("input", "state", "temp") and buffer.dtype == "float32"
+
+    def _pack(self, name: str, mats: Sequence[tuple[Mat, int]]) -> Packed:
+        pieces: list[Piece] = []
+        for mat, row in mats:
+            column_ = 0
+            for part in self.derived.parts(mat):
+                if part.mat is not None:
+                    pieces.append(Piece(row, column_, part.mat, part.factor, part.shift))
+                column_ += part.rows
+        rows = max(row + dims.fixed(mat.columns) for mat, row in mats)
+        return Packed(name, rows, dims.fixed(mats[0][0].rows), tuple(pieces))
 
     def _reduce(self, op: Reduce, axes: Axes) -> list[Instruction]:
         over = tuple(Axis(name, count) for name, count in op.counters)
@@ -742,15 +833,6 @@ class Planner:
             Ufunc("log", (At(total),), total, axes),
             Ufunc("subtract", (out, divisor), op.out, axes),
         ]
-
-
-def pack(pieces: Sequence[Piece], rows: int | None = None, columns: int | None = None) -> Packed:
-    """The matrix of these pieces, named after the first."""
-    if rows is None:
-        rows = max(p.row + dims.fixed(p.mat.columns) for p in pieces)
-    if columns is None:
-        columns = max(p.column + dims.fixed(p.mat.rows) for p in pieces)
-    return Packed(pieces[0].mat.buffer.name, rows, columns, tuple(pieces))
 
 
 # ---- joining calls -------------------------------------------------------------------------
@@ -821,7 +903,17 @@ def _joined(first: Ufunc, second: Ufunc) -> Ufunc | None:
         else:
             return None
     names = [n for n in (first.name, second.name) if n]
-    return Ufunc(first.function, tuple(operands), out, first.axes, "_".join(names))
+    name = _both(*names) if len(names) == 2 else "".join(names)
+    return Ufunc(first.function, tuple(operands), out, first.axes, name)
+
+
+def _both(first: str, second: str) -> str:
+    """A name for what lies side by side: `update_and_reset`, `input_gate_to_output_gate`."""
+    if "_and_" in first + second or "_to_" in first + second:
+        start = first.split("_and_")[0].split("_to_")[0]
+        end = second.split("_and_")[-1].split("_to_")[-1]
+        return f"{start}_to_{end}"
+    return f"{first}_and_{second}"
 
 
 def _side_by_side(left: Vec, right: Vec) -> Vec | None:
@@ -830,3 +922,17 @@ def _side_by_side(left: Vec, right: Vec) -> Vec | None:
     if right.offset - left.offset != left.size:
         return None
     return Vec(left.buffer, left.offset, left.size + right.size)
+
+
+def names_of(instructions: Sequence[Instruction]) -> dict[Vec, str]:
+    """Names for vectors: those of the values of the program that they hold."""
+    found: dict[Vec, str] = {}
+    for op in instructions:
+        if isinstance(op, (Repeat, After)):
+            for vec, name in names_of(op.body).items():
+                found.setdefault(vec, name)
+        elif isinstance(op, Ufunc) and op.name:
+            whole = op.out.size == op.out.buffer.size
+            if not whole or op.out.buffer.name.startswith("scratch"):
+                found.setdefault(op.out, op.name)
+    return found

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from codegen import dims
 from codegen.dims import Dim
 from codegen.emit import Names, number
+from codegen.passes.derived import Derived
 from codegen.program import At, Buffer, Count, Expr, Index, Mat, Number, Vec
 from codegen.targets.numpy_plan import (
     After,
@@ -48,9 +49,16 @@ class Module:
     packed: dict[Packed, str] = field(default_factory=dict)
     numbers: dict[float, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # NumPy functions and helpers
+    derived: Derived = field(default_factory=Derived)
+    composed: dict[int, tuple[Buffer, str]] = field(default_factory=dict)  # of other constants
 
     def constant(self, buffer: Buffer) -> Base:
         """The array of a const buffer."""
+        if self.derived.is_made(buffer):
+            if id(buffer) not in self.composed:
+                self.composed[id(buffer)] = (buffer, self.names(f"{buffer.name.upper()}_SCALED"))
+            shape = buffer.shape if buffer.shape[1] != 1 else buffer.shape[:1]
+            return Base(self.composed[id(buffer)][1], shape, has_lead=False)
         if id(buffer) not in self.arrays:
             self.arrays[id(buffer)] = (buffer, self.names(buffer.name.upper()))
         name = self.arrays[id(buffer)][1]
@@ -61,7 +69,8 @@ class Module:
         if packed not in self.packed:
             for piece in packed.pieces:
                 self.constant(piece.mat.buffer)
-            self.packed[packed] = self.names(f"{packed.name.upper()}_T")
+            stem = packed.name.upper()
+            self.packed[packed] = self.names(stem if packed.notes else f"{stem}_T")
         return self.packed[packed]
 
     def number(self, value: float) -> str:
@@ -93,6 +102,7 @@ class Scope:
         self.names = names
         self.bases: dict[int, Base] = {}
         self.pending: list[str] = []  # lines that must stand before the next statement
+        self.hints: dict[Vec, str] = {}  # names for vectors
 
     def base(self, buffer: Buffer) -> Base:
         """The array of a buffer."""
@@ -111,6 +121,8 @@ class Scope:
     def allocation(self, buffer: Buffer, base: Base) -> str:
         """The text that makes the array of a buffer."""
         dtype = {"float32": self.module.dtype}.get(buffer.dtype, buffer.dtype)
+        if buffer.kind == "window":  # its last element stays 1: what the bias is multiplied by
+            return f"{self.module.use('ones')}({shape_text(base.shape)}, {self.module.use(dtype)})"
         kind = dtype if dtype == "bool" else self.module.use(dtype)
         return f"{self.module.use('empty')}({shape_text(base.shape)}, {kind})"
 
@@ -187,10 +199,15 @@ class Scope:
         dtype = self.module.use(self.module.dtype)
         return f"{self.module.use('arange')}({dims.text(count)}, dtype={dtype})"
 
-    def operand(self, node: Expr, axes: Axes, size: Dim, hint: str = "") -> str:
+    def hint_of(self, source: Vec | Mat) -> str:
+        """A name for a view: that of the value it holds, or of its array."""
+        found = self.hints.get(source) if isinstance(source, Vec) else None
+        return found or source.buffer.name
+
+    def operand(self, node: Expr, axes: Axes, size: Dim) -> str:
         """An At, Number, Count or Index."""
         if isinstance(node, At):
-            return self.get(node.vec, axes, hint)
+            return self.get(node.vec, axes)
         if isinstance(node, Number):
             return self.number(node.value)
         if isinstance(node, Index):
@@ -230,11 +247,19 @@ class StepScope(Scope):
         self.setup: list[str] = []  # lines of __init__
         self.scratch: list[Buffer] = []  # what those lines make
         self.kept: dict[str, str] = {}  # expression in __init__: name in step
-        self.placed: set[int] = set()  # buffers that lie inside a window
+        self.homes: dict[int, tuple[Buffer, int]] = {}  # buffers that lie inside a window
 
     def make(self, buffer: Buffer) -> Base:
-        """Make scratch in __init__."""
+        """Make scratch in __init__, or find its place in a window."""
         base = Base(self.init(buffer.name), buffer.shape or (buffer.size,))
+        if id(buffer) in self.homes:
+            window, start = self.homes[id(buffer)]
+            stop = dims.text(start + buffer.size)
+            text = f"{self.base(window).name}[..., {start}:{stop}]"
+            if len(base.shape) > 1:
+                text += f".reshape({shape_text(base.shape)})"
+            self.setup.append(f"{base.name} = {text}")
+            return base
         self.scratch.append(buffer)
         self.setup.append(f"{base.name} = {self.allocation(buffer, base)}")
         return base
@@ -244,13 +269,11 @@ class StepScope(Scope):
         text = self.text(source, axes)
         if source.buffer.kind == "const" and text.isidentifier():
             return text
-        return self.bind(hint or hint_of(source), text)
+        return self.bind(hint or self.hint_of(source), text)
 
     def bind(self, hint: str, text: str) -> str:
         """A name for what __init__ makes once."""
         if text not in self.kept:
-            if text in self.kept.values():
-                return text
             short = hint[len(self.prefix) + 1 :] if hint.startswith(self.prefix + "_") else hint
             self.kept[text] = self.names(short)
         return self.kept[text]
@@ -270,7 +293,7 @@ class StepScope(Scope):
 
     def is_whole(self, vec: Vec, axes: Axes) -> bool:
         """A part of a window has gaps where there is a leading axis."""
-        return id(vec.buffer) not in self.placed and super().is_whole(vec, axes)
+        return id(vec.buffer) not in self.homes and super().is_whole(vec, axes)
 
 
 class LoopScope(Scope):
@@ -284,6 +307,7 @@ class LoopScope(Scope):
         self.known: dict[str, str] = {}
         self.rows: dict[str, str] = {}  # a name for each pass: what it runs over
         self.reads_counter = False
+        self.hints = parent.hints
 
     def _moves(self, *lengths: Dim) -> bool:
         return any(self.variable in dims.symbols(n) for n in lengths)
@@ -299,7 +323,7 @@ class LoopScope(Scope):
         sizes = (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
         shape = source.buffer.shape or (source.buffer.size,)
         local = self._moves(*sizes, *(a.count for a in axes), *shape)
-        hint = hint or hint_of(source)
+        hint = hint or self.hint_of(source)
         if not local and not self._moves(source.offset):
             return self._outer(hint, self.parent.get(source, axes, hint))
         if not local and _is_plain(source.offset, self.variable):
@@ -365,14 +389,6 @@ def _is_plain(dim: Dim, name: str) -> bool:
     )
 
 
-def hint_of(source: Vec | Mat) -> str:
-    """A name for a view that has none: that of its array, with the part where it is not all."""
-    name = source.buffer.name
-    if isinstance(source, Mat) or source.size == source.buffer.size:
-        return name
-    return name
-
-
 # ---- lines ---------------------------------------------------------------------------------
 
 
@@ -416,15 +432,32 @@ def _repeat(loop: Repeat, scope: Scope) -> list[str]:
     names, sources = list(inner.rows), list(inner.rows.values())
     if not names:
         variable = loop.counter if inner.reads_counter else "_"
-        head = f"for {variable} in range({scope_count}):"
+        return [f"for {variable} in range({scope_count}):", *indented(body)]
+    if inner.reads_counter:
+        names.insert(0, loop.counter)
+        sources.insert(0, f"range({scope_count})")
+    if len(names) == 1:
+        return [f"for {names[0]} in {sources[0]}:", *indented(body)]
+    rows = wrapped("for ", names, " in zip(")
+    if len(rows) == 1:
+        rows = wrapped(f"{rows[0]}", sources, "):")
     else:
-        each = names[0] if len(names) == 1 else f"({', '.join(names)})"
-        over = sources[0] if len(names) == 1 else f"zip({', '.join(sources)})"
-        if inner.reads_counter:
-            head = f"for {loop.counter}, {each} in enumerate({over}):"
-        else:
-            head = f"for {each.strip('()')} in {over}:"
-    return [head, *indented(body)]
+        rows = [*wrapped("for (", names, ") in zip("), *indented([f"{s}," for s in sources]), "):"]
+    return [*rows, *indented(body)]
+
+
+def wrapped(opening: str, items: Sequence[str], closing: str) -> list[str]:
+    """`opening` items `closing`, on one line or on as many as it takes."""
+    comma = "," if len(items) == 1 and opening.endswith("(") and " import" not in opening else ""
+    one = f"{opening}{', '.join(items)}{comma}{closing}"
+    if len(one) + 12 <= WIDTH or not items:
+        return [one]
+    lines = [""]
+    for item in items:
+        if len(lines[-1]) + len(item) + 2 > WIDTH - 16 and lines[-1]:
+            lines.append("")
+        lines[-1] += f"{item}, " if lines[-1].endswith(", ") or not lines[-1] else item
+    return [opening.rstrip(), *(f"    {line.rstrip()}" for line in lines), closing.lstrip()]
 
 
 def indented(lines: Sequence[str]) -> list[str]:
@@ -440,8 +473,8 @@ def _assign(out: str, value: str) -> str:
 def _ufunc(op: Ufunc, scope: Scope) -> list[str]:
     module = scope.module
     size = op.out.size
-    operands = [scope.operand(o, op.axes, size, op.name) for o in op.operands]
-    out = scope.get(op.out, op.axes, op.name)
+    operands = [scope.operand(o, op.axes, size) for o in op.operands]
+    out = scope.get(op.out, op.axes)
     if op.function == "copy":
         return [_assign(out, operands[0])]
     if op.function == "choose":

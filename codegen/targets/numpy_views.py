@@ -118,7 +118,11 @@ def _sliced(base: Base, start: Dim, spans: Sequence[Span]) -> str | None:
         text = f"{text}.reshape({shape_text(shape, base.has_lead)})"
     if all(part == ":" for part in parts):
         return text
-    while parts and len(parts) > 1 and parts[0] == ":":
+    if not base.has_lead:
+        while parts[-1] == ":":
+            parts.pop()
+        return f"{text}[{', '.join(parts)}]"
+    while len(parts) > 1 and parts[0] == ":":
         parts.pop(0)
     return f"{text}[..., {', '.join(parts)}]"
 

@@ -1,0 +1,199 @@
+"""Gates that cost less: slopes go into the weights, gates of one kind stand side by side.
+
+sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: with x / 2 computed by halved weights, one tanh serves the
+sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from codegen import dims
+from codegen.passes.derived import Derived, Part, column, rows_of
+from codegen.passes.rewrite import with_children
+from codegen.program import (
+    Affine,
+    At,
+    Buffer,
+    Call,
+    Elementwise,
+    Expr,
+    Loop,
+    Mat,
+    Number,
+    Op,
+    Vec,
+    When,
+    children,
+    reads,
+    walk,
+    walk_ops,
+    writes,
+)
+
+# Slope and offset that go into the weights, for activations of which a clip or tanh then is left.
+FOLDED = {
+    "sigmoid": (0.5, 0.0),
+    "hard_sigmoid": (0.2, 0.5),
+    "hard_sigmoid_3": (1.0 / 6.0, 0.5),
+}
+ORDER = ("hard_sigmoid", "hard_sigmoid_3", "sigmoid", "tanh", "")
+
+
+@dataclass(frozen=True)
+class _Segment:
+    start: int
+    size: int
+    function: str  # the only function that its elements are given to, or ""
+
+
+def fold_gates(ops: Sequence[Op], derived: Derived) -> tuple[Op, ...]:
+    """The ops with scaled and reordered gates; equal to rounding."""
+    every = list(walk_ops(tuple(ops)))
+    result = tuple(ops)
+    for op in every:
+        if isinstance(op, Affine):
+            segments = _segments(op, every)
+            if segments is not None:
+                result = _apply(result, op, segments, derived)
+    return result
+
+
+def _segments(affine: Affine, every: Sequence[Op]) -> list[_Segment] | None:
+    """The parts in which the result of the product is read, None where it is not that simple."""
+    out = affine.out
+    buffer = out.buffer
+    constant = all(
+        m.buffer.kind == "const" and isinstance(m.offset, int) for m, _ in affine.products
+    )
+    if buffer.kind != "temp" or out != buffer.vec() or not constant or not affine.products:
+        return None
+    if not isinstance(out.size, int) or (affine.bias and affine.bias.buffer.kind != "const"):
+        return None
+    functions: dict[tuple[int, int], set[str]] = {}
+    for op in every:
+        if op is affine:
+            continue
+        if any(v.buffer is buffer for v in writes(op)):
+            return None
+        if not any(v.buffer is buffer for v in reads(op)):
+            continue
+        if not isinstance(op, Elementwise):
+            return None
+        for root in [e for _, e in op.locals] + [e for _, e in op.stores]:
+            for vec, function in _uses(root, buffer):
+                if vec.stride != 1 or not (
+                    isinstance(vec.offset, int) and isinstance(vec.size, int)
+                ):
+                    return None
+                functions.setdefault((vec.offset, vec.size), set()).add(function)
+    segments = []
+    end = 0
+    for (start, size), names in sorted(functions.items()):
+        if start != end:
+            return None
+        end = start + size
+        segments.append(_Segment(start, size, names.pop() if len(names) == 1 else ""))
+    return segments if end == out.size else None
+
+
+def _uses(root: Expr, buffer: Buffer) -> list[tuple[Vec, str]]:
+    """Each read of the buffer, with the function that it is the argument of."""
+    found: list[tuple[Vec, str]] = []
+    if isinstance(root, At) and root.vec.buffer is buffer:
+        return [(root.vec, "")]
+    for node in walk(root):
+        for child in children(node):
+            if isinstance(child, At) and child.vec.buffer is buffer:
+                function = ""
+                if isinstance(node, Call) and len(node.arguments) == 1:
+                    function = node.function
+                found.append((child.vec, function))
+    return found
+
+
+def _apply(
+    ops: tuple[Op, ...], affine: Affine, segments: Sequence[_Segment], derived: Derived
+) -> tuple[Op, ...]:
+    bias = affine.bias
+    # Without a bias there is nowhere to put an offset: such a gate stays as it is.
+    folds = [
+        FOLDED.get(s.function, (1.0, 0.0)) if bias or s.function == "sigmoid" else (1.0, 0.0)
+        for s in segments
+    ]
+    order = sorted(
+        range(len(segments)), key=lambda k: (ORDER.index(_kind(segments[k].function)), k)
+    )
+    if order == sorted(order) and all(f == (1.0, 0.0) for f in folds):
+        return ops
+    moved: dict[int, int] = {}
+    end = 0
+    for k in order:
+        moved[segments[k].start] = end
+        end += segments[k].size
+    buffer = affine.out.buffer
+
+    def matrix(mat: Mat, shifted: bool) -> Mat:
+        parts = [
+            Part(
+                rows_of(mat, segments[k].start, segments[k].size),
+                segments[k].size,
+                folds[k][0],
+                folds[k][1] if shifted else 0.0,
+            )
+            for k in order
+        ]
+        return derived.make(mat.buffer.name, parts, dims.fixed(mat.columns))
+
+    new_bias = None
+    if bias is not None:
+        made = matrix(column(bias), True)
+        new_bias = Vec(made.buffer, made.offset, bias.size, made.row_stride)
+    products = tuple((matrix(m, False), v) for m, v in affine.products)
+    new_affine = Affine(affine.out, new_bias, products)
+    folded = {
+        (s.start, s.size): s.function
+        for s, f in zip(segments, folds, strict=True)
+        if f != (1.0, 0.0)
+    }
+
+    def vec(v: Vec) -> Vec:
+        if v.buffer is not buffer:
+            return v
+        return replace(v, offset=moved[dims.fixed(v.offset)])
+
+    def change(node: Expr) -> Expr:
+        if isinstance(node, Call) and len(node.arguments) == 1:
+            argument = node.arguments[0]
+            if isinstance(argument, At) and argument.vec.buffer is buffer:
+                key = (dims.fixed(argument.vec.offset), dims.fixed(argument.vec.size))
+                if folded.get(key) == node.function:
+                    x = At(vec(argument.vec))
+                    return _rest(node.function, x)
+        if isinstance(node, At):
+            return At(vec(node.vec))
+        return with_children(node, change)
+
+    def one(op: Op) -> Op:
+        if op is affine:
+            return new_affine
+        if isinstance(op, Elementwise):
+            named = tuple((name, change(e)) for name, e in op.locals)
+            return Elementwise(op.size, named, tuple((v, change(e)) for v, e in op.stores))
+        if isinstance(op, (Loop, When)):
+            return replace(op, body=tuple(one(o) for o in op.body))
+        return op
+
+    return tuple(one(op) for op in ops)
+
+
+def _kind(function: str) -> str:
+    return function if function in ORDER else ""
+
+
+def _rest(function: str, x: Expr) -> Expr:
+    """The activation of what the scaled weights give."""
+    if function == "sigmoid":
+        return Number(0.5) * Call("tanh", (x,)) + Number(0.5)
+    return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))
