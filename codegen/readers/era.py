@@ -1,0 +1,158 @@
+"""Which Keras wrote a file, and every question whose answer has changed over its versions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from codegen.errors import LayerError, ReadError
+
+KERAS, TF, KERAS3 = "keras", "tf.keras", "keras3"
+
+
+@dataclass(frozen=True)
+class Era:
+    """The writer. `version` is Keras' own, or TensorFlow's for tf.keras and tf_keras.
+
+    `version` is empty where the file does not tell; then a question whose answer depends on it
+    raises a LayerError that offers `--keras-version`.
+    """
+
+    family: str
+    version: tuple[int, ...]
+    text: str = ""  # as in the file
+
+    @property
+    def is_keras1(self) -> bool:
+        """Whether the file has the words of Keras 1 (`output_dim`, one array per gate)."""
+        return self.family == KERAS and self.version[:1] == (1,)
+
+    @property
+    def is_keras3(self) -> bool:
+        """Whether Keras 3 wrote it."""
+        return self.family == KERAS3
+
+    @property
+    def hard_sigmoid(self) -> str:
+        """The canonical name of what this era calls `hard_sigmoid`."""
+        return "hard_sigmoid_3" if self.family == KERAS3 else "hard_sigmoid"
+
+    @property
+    def reset_after(self) -> bool:
+        """GRU's `reset_after` where the configuration lacks the key."""
+        return False  # no version that had True as its default left the key out
+
+    @property
+    def recurrent_activation(self) -> str:
+        """Of GRU and LSTM, where the configuration lacks the key."""
+        old = self.family == KERAS and self.version < (2, 3)
+        return "hard_sigmoid" if old or (self.family == TF and self.version < (2,)) else "sigmoid"
+
+    @property
+    def last_cell_first(self) -> bool:
+        """Whether the states of stacked cells are listed from the last cell to the first."""
+        return self.family == KERAS and bool(self.version) and self.version < (2, 3)
+
+    @property
+    def zero_based_nodes(self) -> bool:
+        """Whether the first call of a nested model is its node 0 (else 1)."""
+        return self.family == KERAS3
+
+    def mask_rule(self, unroll: bool, zero_output: bool) -> str:
+        """What a recurrent layer puts out at a masked step: see `codegen.layers.recurrent`."""
+        if zero_output:
+            return "zeros"
+        if self.family == KERAS:
+            if not self.version:
+                raise self._ambiguous("what a masked step gives")
+            return "previous" if unroll or self.version >= (2, 3) else "state"
+        return "previous"
+
+    def bidirectional_mask_rule(self, unroll: bool, zero_output: bool, sequences: bool) -> str:
+        """The same for a layer inside `Bidirectional`."""
+        if not sequences or zero_output or self.family == KERAS:
+            return self.mask_rule(unroll, zero_output)
+        if self.family == TF and not self.version:
+            raise self._ambiguous("what a masked step inside Bidirectional gives")
+        unforced = self.family == TF and (2, 0) <= self.version < (2, 2)
+        return "previous" if unforced else "zeros"
+
+    @property
+    def bidirectional_carries(self) -> bool:
+        """Whether a stateful Bidirectional goes on from its state at the next predict call."""
+        if not self.version and self.family != KERAS3:
+            raise self._ambiguous("whether a stateful Bidirectional carries its state")
+        if self.family == KERAS:
+            return self.version < (2, 1)
+        return self.family == KERAS3 or self.version >= (2,)
+
+    def _ambiguous(self, what: str) -> LayerError:
+        said = f"version {self.text!r}" if self.text else "no Keras version"
+        return LayerError(
+            f"the file says {said}, which does not tell {what}; name the version that wrote it "
+            "with --keras-version, such as 2.2.4, tf1.15 or tf2.1"
+        )
+
+
+def from_text(text: str) -> Era:
+    """The era of a version as Keras stores it (`2.1.5`, `2.2.4-tf`, `3.5.0`)."""
+    version = tuple(int(part) for part in re.findall(r"\d{1,4}", text)[:3])
+    if not version:
+        return Era(KERAS, (), text)
+    if version >= (3,):
+        return Era(KERAS3, version, text)
+    if text.endswith("-tf"):
+        # 2.2.4-tf: TensorFlow 1.13 to 2.1. Before: 1.4 to 1.12.
+        known = (2, 2) if version >= (2, 3) else () if version >= (2, 2, 4) else (1, 12)
+        return Era(TF, known, text)
+    if version >= (2, 4):  # from 2.4 on there is no other Keras 2 than TensorFlow's
+        return Era(TF, version[:2], text)
+    return Era(KERAS, version, text)
+
+
+def from_option(text: str) -> Era:
+    """The era the user names: what Keras stores, or `tf1.15`."""
+    match = re.fullmatch(r"tf[ ._-]?(\d{1,2})\.(\d{1,2})(\.\d+)?", text.strip().lower())
+    if match:
+        version = (int(match[1]), int(match[2]))
+        return Era(TF, version, text) if version < (2, 16) else Era(KERAS3, (3,), text)
+    era = from_text(text.strip())
+    if not era.version and not era.text.endswith("-tf"):
+        raise ReadError(f"--keras-version {text!r} is not a version such as 2.1.5 or tf1.15")
+    return era
+
+
+def detect(config: dict[str, Any], stored: str, weights_stored: str = "") -> Era:
+    """The era of a configuration; `stored` is the version beside it, "" where there is none.
+
+    `weights_stored` is that of a separate weights file: it counts when nothing else tells.
+    """
+    if stored:
+        return from_text(stored)
+    if isinstance(config.get("keras_version"), str):
+        return from_text(config["keras_version"])
+    if "module" in config or "registered_name" in config:
+        return Era(KERAS3, (3,), "")
+    if _has_key(config, ("output_dim", "inner_activation", "nb_filter")) or (
+        # The bare list of Keras 1, which Keras 2.0 wrote too, but never without a version.
+        isinstance(config.get("config"), list) and not weights_stored
+    ):
+        return Era(KERAS, (1,), "")
+    return from_text(weights_stored) if weights_stored else Era(KERAS, (), "")
+
+
+def _has_key(config: dict[str, Any], wanted: tuple[str, ...]) -> bool:
+    """Whether a layer's configuration has one of the keys (an Embedding always has output_dim)."""
+    stack: list[Any] = [config]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            own = value.get("config")
+            is_other = isinstance(own, dict) and value.get("class_name") != "Embedding"
+            if is_other and any(key in own for key in wanted):
+                return True
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+    return False

@@ -1,0 +1,68 @@
+"""What a file is, from its first bytes; the suffix is never asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codegen.errors import ReadError
+
+HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_AGAIN = "save the model again as .h5 or .keras"
+
+
+def kind(path: Path, label: str) -> str:
+    """One of the kinds above; a ReadError says what else was found."""
+    if path.is_dir():
+        if (path / "saved_model.pb").exists() or (path / "variables").is_dir():
+            raise ReadError(f"{label}: a SavedModel directory; {_AGAIN}")
+        if (path / "config.json").is_file():
+            return DIRECTORY
+        raise ReadError(f"{label}: a directory without config.json, so no Keras model")
+    try:
+        if not path.exists():
+            raise ReadError(f"{label}: no such file")
+        if not path.is_file():
+            raise ReadError(f"{label}: not a regular file")
+        with open(path, "rb") as file:
+            start = file.read(4096)
+            file.seek(0, 2)
+            size = file.tell()
+            # HDF5 may start after a block of the user's own: at 512, 1024, 2048, ...
+            offset = 512
+            while not start.startswith(_HDF5_SIGNATURE) and offset < min(size, 2**20):
+                file.seek(offset)
+                if file.read(8) == _HDF5_SIGNATURE:
+                    return HDF5
+                offset *= 2
+    except OSError as error:
+        raise ReadError(f"{label}: cannot be opened ({error.strerror})") from None
+    except ValueError as error:  # a null byte in the path
+        raise ReadError(f"{label!r}: not a file name ({error})") from None
+    return _from_bytes(start, label)
+
+
+def _from_bytes(start: bytes, label: str) -> str:
+    if start.startswith(_HDF5_SIGNATURE):
+        return HDF5
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return ZIP
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"{"):
+        return JSON
+    if not start:
+        raise ReadError(f"{label}: the file is empty")
+    if start.startswith((b"backend:", b"class_name:", b"config:", b"!!python", b"---")):
+        raise ReadError(
+            f"{label}: a YAML configuration, which is not read; write it with to_json() instead"
+        )
+    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        raise ReadError(f"{label}: a pickle, which is never loaded; {_AGAIN}")
+    if start.startswith(b"version https://git-lfs"):
+        raise ReadError(f"{label}: a Git LFS pointer, not the file itself; run `git lfs pull`")
+    if start[4:8] == b"TFL3":
+        raise ReadError(f"{label}: a TensorFlow Lite model; {_AGAIN}")
+    if text[:1] == b"<":
+        raise ReadError(f"{label}: a web page, not a model; the download went wrong")
+    raise ReadError(f"{label}: neither HDF5 nor a zip archive; expected a Keras .h5 or .keras file")

@@ -1,0 +1,223 @@
+"""Which array of the file is which variable of which layer.
+
+Names are never matched where the order tells, since the order is what Keras itself goes by:
+
+- .h5: each top-level layer has one flat list. Its own variables and those of everything inside
+  stand in the order of creation, all trainable ones first, then all others; a frozen inner layer
+  counts as the others, so it moves to the end of the list.
+- .keras and .weights.h5: each object has its own list, under a path made of attribute names and
+  of class names with a counter; the layers' own names do not occur.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from codegen.errors import LayerError, ReadError
+from codegen.readers.hdf5 import Group, Stored
+from codegen.readers.kinds import Item, Slot
+
+MAX_ARRAYS = 100_000
+_NUMBER = re.compile(r"[0-9]{1,6}")
+
+# What weights an item has: name -> array, or why they could not be told.
+Binding = Mapping[int, "dict[str, Stored] | str"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One layer of a flat file."""
+
+    name: str
+    arrays: tuple[Stored, ...]
+
+
+class PairingError(LayerError):
+    """A flat file's layers do not correspond to the configuration's."""
+
+
+# ---- flat files ---------------------------------------------------------------------------
+
+
+def flat_entries(root: Group, label: str) -> list[Entry]:
+    """The layers of a flat file in stored order, also those without weights."""
+    names = root.texts("layer_names")
+    if names is None:
+        raise ReadError(f"{label}: the list of layers (attribute layer_names) is missing")
+    entries, total = [], 0
+    for name in names:
+        group = root.group(name)
+        if group is None:
+            raise ReadError(f"{label}: layer {name[:80]!r} is listed but not in the file")
+        stored = []
+        weight_names = group.texts("weight_names") or []
+        total += len(weight_names)
+        if total > MAX_ARRAYS:
+            raise ReadError(f"{label}: more than {MAX_ARRAYS} arrays")
+        for weight in weight_names:
+            array = group.array(weight)
+            if array is None:
+                raise ReadError(
+                    f"{label}: weight {weight[:80]!r} of layer {name[:80]!r} is listed but not in "
+                    "the file"
+                )
+            stored.append(array)
+        entries.append(Entry(name, tuple(stored)))
+    return entries
+
+
+def flat_slots(item: Item) -> list[tuple[Item, Slot]]:
+    """Every variable of the item and of what is inside, in the order of a flat list."""
+    first: list[tuple[Item, Slot]] = []
+    last: list[tuple[Item, Slot]] = []
+    for one, frozen in item.walk():
+        for slot in one.slots:
+            (first if slot.trainable and not frozen else last).append((one, slot))
+    return first + last
+
+
+def bind_in_order(items: Sequence[Item], entries: Sequence[Entry]) -> Binding:
+    """Pair the layers that have weights one after the other, as Keras does."""
+    by_name = {entry.name: entry for entry in entries}
+    # How many arrays an unknown layer has cannot be told, so it takes those of its name.
+    unknown = [item for item in items if _has_unknown(item)]
+    named = {id(item): by_name[item.name] for item in unknown if item.name in by_name}
+    taken = {id(entry) for entry in named.values()}
+    waiting = [
+        item for item in items if id(item) not in named and (flat_slots(item) or _has_unknown(item))
+    ]
+    left = [entry for entry in entries if entry.arrays and id(entry) not in taken]
+    if len(waiting) != len(left):
+        waiting = [item for item in waiting if not _has_unknown(item)]
+    if len(waiting) != len(left):
+        raise PairingError(
+            f"the configuration has {len(waiting)} layers with weights "
+            f"({_listed([item.path for item in waiting])}), the file has {len(left)} "
+            f"({_listed([entry.name for entry in left])})"
+        )
+    pairs = [*zip(waiting, left, strict=True)]
+    pairs += [(item, named[id(item)]) for item in unknown if id(item) in named]
+    return _bind(pairs)
+
+
+def bind_by_name(items: Sequence[Item], entries: Sequence[Entry]) -> Binding:
+    """Give each layer the arrays of its name; the file may have more layers."""
+    by_name = {entry.name: entry for entry in entries}
+    wanted = [item for item in items if flat_slots(item)]
+    missing = [item.path for item in wanted if item.name not in by_name]
+    if missing:
+        raise PairingError(
+            f"no weights by the names {_listed(missing)}; the file has "
+            f"{_listed([entry.name for entry in entries if entry.arrays])}"
+        )
+    chosen = [item for item in items if item.name in by_name]
+    return _bind([(item, by_name[item.name]) for item in chosen])
+
+
+def _bind(pairs: Sequence[tuple[Item, Entry]]) -> Binding:
+    bound: dict[int, dict[str, Stored] | str] = {}
+    for item, entry in pairs:
+        bound.update(_split(item, entry))
+    return bound
+
+
+def _split(item: Item, entry: Entry) -> Binding:
+    """Share a flat list out among an item and what is inside it."""
+    slots = flat_slots(item)
+    count = len(entry.arrays)
+    unknown = [one for one, _ in item.walk() if one.unknown]
+    if len(unknown) == 1 and count >= len(slots):
+        # Taken to be trainable and unfrozen: it gets what the others leave, in its place.
+        extra = [(unknown[0], Slot(str(n))) for n in range(count - len(slots))]
+        before = 0
+        for one, frozen in item.walk():
+            if one is unknown[0]:
+                break
+            before += sum(slot.trainable and not frozen for slot in one.slots)
+        slots[before:before] = extra
+    elif unknown:
+        why = "its weights cannot be told from those of a layer that is not supported"
+        return {id(one): why for one, _ in item.walk() if one.slots}
+    if len(slots) != count:
+        names = ", ".join(slot.name for _, slot in slots)
+        why = f"{count} weight arrays found ({_shapes(entry)}), expected {len(slots)} ({names})"
+        return {id(one): why for one, _ in item.walk() if one.slots}
+    result: dict[int, dict[str, Stored] | str] = {}
+    for (one, slot), stored in zip(slots, entry.arrays, strict=True):
+        arrays = result.setdefault(id(one), {})
+        assert isinstance(arrays, dict)
+        arrays[slot.name] = stored
+    return result
+
+
+def _has_unknown(item: Item) -> bool:
+    return any(one.unknown for one, _ in item.walk())
+
+
+def _shapes(entry: Entry) -> str:
+    return ", ".join(str(array.shape) for array in entry.arrays[:8])
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:60]) for name in names[:12])
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "") if names else "none"
+
+
+# ---- files with paths ---------------------------------------------------------------------
+
+_OLD_LAYERS = "_layer_checkpoint_dependencies/"  # what Keras 2.12 calls `layers/`
+
+
+class PathFile:
+    """A `.weights.h5` file, or several that together hold one model."""
+
+    def __init__(self, roots: Sequence[Group]) -> None:
+        self._roots = roots
+
+    def variables(self, path: str) -> Group | None:
+        """The group `vars` of the object at `path`."""
+        for root in self._roots:
+            for spelled in dict.fromkeys(
+                (path, path.replace("layers/", _OLD_LAYERS) if "layers/" in path else path)
+            ):
+                group = root.group(f"{spelled}/vars" if spelled else "vars")
+                if group is not None and group.members():
+                    return group
+        return None
+
+
+def bind_paths(model: Item, file: PathFile) -> Binding:
+    """Give each object under `model` the variables stored under its path."""
+    bound: dict[int, dict[str, Stored] | str] = {}
+    stack: list[tuple[Item, str]] = [(model, "")]
+    while stack:
+        item, path = stack.pop()
+        stack.extend((part, f"{path}/{key}".lstrip("/")) for key, part in item.parts if key)
+        if item.is_custom:
+            bound[id(item)] = _variables(file, path)
+        elif item.slots:
+            arrays = list(_variables(file, path).values())
+            names = [slot.name for slot in item.slots]
+            if len(arrays) == len(names):
+                bound[id(item)] = dict(zip(names, arrays, strict=True))
+            elif arrays:
+                shapes = ", ".join(str(array.shape) for array in arrays[:8])
+                bound[id(item)] = (
+                    f"{len(arrays)} weight arrays found ({shapes}), expected {len(names)} "
+                    f"({', '.join(names)})"
+                )
+            else:
+                bound[id(item)] = f"its weights are not in the file (no group {path!r})"
+    return bound
+
+
+def _variables(file: PathFile, path: str) -> dict[str, Stored]:
+    """The variables of one object by number: "10" comes after "9"."""
+    group = file.variables(path)
+    if group is None:
+        return {}
+    numbers = sorted((name for name in group.members() if _NUMBER.fullmatch(name)), key=int)
+    arrays = {name: group.array(name) for name in numbers[:MAX_ARRAYS]}
+    return {name: array for name, array in arrays.items() if array is not None}
