@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from codegen import dims
+from codegen.dims import Dim
 from codegen.passes.rewrite import map_op
 from codegen.program import (
     Affine,
@@ -86,8 +87,8 @@ def _split(loop: Loop) -> list[Op]:
         return [loop]
     grown: dict[int, Buffer] = {}
     for op in walk_ops(tuple(before)):
-        for vec in writes(op):
-            old = vec.buffer
+        for out in writes(op):
+            old = out.buffer
             if id(old) not in grown:
                 grown[id(old)] = replace(
                     old,
@@ -95,16 +96,18 @@ def _split(loop: Loop) -> list[Op]:
                     shape=(loop.count, *(old.shape or (old.size,))),
                     scope=tuple(c for c in old.scope if c != loop.counter),
                 )
-    sizes = {id(v.buffer): v.buffer.size for op in walk_ops(tuple(before)) for v in writes(op)}
     t = dims.symbol(loop.counter)
+
+    def start(old: Buffer) -> Dim:
+        return t * old.size
 
     def vec(v: Vec) -> Vec:
         new = grown.get(id(v.buffer))
-        return v if new is None else replace(v, buffer=new, offset=v.offset + t * sizes[id(v.buffer)])
+        return v if new is None else replace(v, buffer=new, offset=v.offset + start(v.buffer))
 
     def mat(m: Mat) -> Mat:
         new = grown.get(id(m.buffer))
-        return m if new is None else replace(m, buffer=new, offset=m.offset + t * sizes[id(m.buffer)])
+        return m if new is None else replace(m, buffer=new, offset=m.offset + start(m.buffer))
 
     first = replace(loop, body=tuple(map_op(op, vec, mat) for op in before), carried=False)
     rest = tuple(map_op(op, vec, mat) for op in kept)

@@ -75,14 +75,9 @@ class Stages:
 
     def names(self) -> dict[Vec, str]:
         """What was where in the joined scratch, by the names that it had."""
-        return {
-            Vec(buffer, offset, size): name
-            for buffer, offset, size, name in self._placed
-        }
+        return {Vec(buffer, offset, size): name for buffer, offset, size, name in self._placed}
 
-    def _place(
-        self, op: Affine, result: list[Op], stages: list[_Stage], split: bool
-    ) -> list[Op]:
+    def _place(self, op: Affine, result: list[Op], stages: list[_Stage], split: bool) -> list[Op]:
         """Put the product into an earlier stage, wholly or in part; gives back what stays here."""
         for stage in reversed(stages):
             between = result[stage.position :]
@@ -175,9 +170,7 @@ def _is_constant(mat: Mat) -> bool:
 
 
 def _touches(ops: Sequence[Op], buffer: Buffer) -> bool:
-    return any(
-        v.buffer is buffer for op in walk_ops(tuple(ops)) for v in (*reads(op), *writes(op))
-    )
+    return any(v.buffer is buffer for op in walk_ops(tuple(ops)) for v in (*reads(op), *writes(op)))
 
 
 def _is_written(ops: Sequence[Op], vec: Vec) -> bool:

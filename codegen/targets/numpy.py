@@ -40,7 +40,8 @@ from codegen.program import (
 )
 from codegen.selftest import TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
-from codegen.targets.numpy_plan import Instruction, Packed, Planner, expand, names_of
+from codegen.targets.numpy_instructions import Instruction, Packed
+from codegen.targets.numpy_plan import Planner, expand, names_of
 from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, indented, lines_of, wrapped
 from codegen.targets.numpy_views import Base, shape_text, view
 
@@ -59,7 +60,17 @@ MODULE_NAMES = """
     ValueError int tuple print SystemExit any
 """.split()
 METHOD_NAMES = ["self", "lead", "axis", "batch", "states"]
-ATTRIBUTES = ["batch", "lead", "seen", "states", "step", "predict", "reset", "get_state", "set_state"]
+ATTRIBUTES = [
+    "batch",
+    "lead",
+    "seen",
+    "states",
+    "step",
+    "predict",
+    "reset",
+    "get_state",
+    "set_state",
+]
 MOST_EQUATIONS = 24
 RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 
@@ -81,9 +92,7 @@ class _File:
         self.origin = origin
         self.module = Module(dtype, Names(reserved=MODULE_NAMES))
         self.program = lowered.step or lowered.whole
-        self.symbols = sorted(
-            {s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)}
-        )
+        self.symbols = sorted({s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)})
         self.inputs = _argument_names(lowered.whole)
         self.attributes = Names(reserved=ATTRIBUTES)
         self.input_attributes = [self.attributes(n) for n in self.inputs]
@@ -105,8 +114,7 @@ class _File:
         packed += [self._packed(p, n) for p, n in module.packed.items()]
         constants = [self._constant(b, n) for b, n in module.arrays.values()]
         numbers = [
-            f"{n} = np.array({module.literal(v)}, {float_name})"
-            for v, n in module.numbers.items()
+            f"{n} = np.array({module.literal(v)}, {float_name})" for v, n in module.numbers.items()
         ]
         width = 8 if module.dtype == "float64" else 4
         states = sum(dims.fixed(s.buffer.size) for s in self.program.states)
@@ -297,11 +305,7 @@ class _File:
             scope.bases[id(state.buffer)] = Base(name, state.buffer.shape or (state.buffer.size,))
         if states:
             head += wrapped("(", state_names, ") = self.states")
-        fresh = [
-            (n, s)
-            for n, s in zip(state_names, states, strict=True)
-            if not s.carried
-        ]
+        fresh = [(n, s) for n, s in zip(state_names, states, strict=True) if not s.carried]
         for name, state in fresh:
             head.append(f"{name}[...] = {self._initial(state)}")
         body: list[str] = []
@@ -424,7 +428,9 @@ class _File:
     # ---- module level ---------------------------------------------------------------------
 
     def _imports(self) -> list[str]:
-        names = sorted(n for n in self.module.used if hasattr(np, n) and n not in ("product", "bool"))
+        names = sorted(
+            n for n in self.module.used if hasattr(np, n) and n not in ("product", "bool")
+        )
         names = [n for n in names if n != "errstate"]
         lines = ["from base64 import b64decode", ""] if self.weights == "base64" else []
         if "erf" in self.module.used and self.module.dtype == "float64":
@@ -607,8 +613,10 @@ def _is_risky(program: Program) -> bool:
         for node in walk(root):
             if isinstance(node, Call) and node.function in RISKY:
                 return True
-            if isinstance(node, Binary) and node.operator == "/" and not isinstance(
-                node.right, Number
+            if (
+                isinstance(node, Binary)
+                and node.operator == "/"
+                and not isinstance(node.right, Number)
             ):
                 return True
     return False

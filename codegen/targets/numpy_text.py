@@ -7,6 +7,7 @@ view that `__init__` made once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from codegen.dims import Dim
 from codegen.emit import Names, number
 from codegen.passes.derived import Derived
 from codegen.program import At, Buffer, Count, Expr, Index, Mat, Number, Vec
-from codegen.targets.numpy_plan import (
+from codegen.targets.numpy_instructions import (
     After,
     Axes,
     Axis,
@@ -82,7 +83,7 @@ class Module:
 
     def literal(self, value: float) -> str:
         """The number as text."""
-        if value != value:
+        if math.isnan(value):
             return "np.nan"
         if value in (float("inf"), float("-inf")):
             return "np.inf" if value > 0 else "-np.inf"
@@ -238,7 +239,12 @@ class StepScope(Scope):
     """A block of `step`: views are made in `__init__` and handed over in a tuple of the block."""
 
     def __init__(
-        self, module: Module, init: Names, reserved: Sequence[str], bases: dict[int, Base], prefix: str
+        self,
+        module: Module,
+        init: Names,
+        reserved: Sequence[str],
+        bases: dict[int, Base],
+        prefix: str,
     ) -> None:
         super().__init__(module, Names(reserved=reserved))
         self.init = init  # names of the locals of __init__
@@ -510,7 +516,7 @@ def _dot(op: Dot, scope: Scope) -> str:
         if whole:
             return f"{x}.dot({matrix}, {out})"
         product = f"{x}.dot({matrix})"
-    elif whole and is_full(op.x, op.axes, op.x.size) or whole and _reads_all(op.x, op.axes):
+    elif whole and _reads_all(op.x, op.axes):
         rows, columns = op.matrix.rows, op.matrix.columns
         return f"{x}.reshape(-1, {rows}).dot({matrix}, {out}.reshape(-1, {columns}))"
     else:

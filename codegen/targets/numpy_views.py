@@ -39,7 +39,10 @@ def view(base: Base, offset: Dim, spans: Sequence[Span]) -> str:
         signs.append(backwards)
         if backwards:
             start = start + (count - 1) * stride
-    positive = [(n, stride * -1 if back else stride) for (n, stride), back in zip(moving, signs)]
+    positive = [
+        (n, stride * -1 if back else stride)
+        for (n, stride), back in zip(moving, signs, strict=True)
+    ]
     text = _sliced(base, start, positive)
     if text is None:
         pairs = ", ".join(f"({number(n)}, {number(s)})" for n, s in moving)
