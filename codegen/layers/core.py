@@ -254,11 +254,11 @@ def combine(mode: str, left: Expr, right: Expr) -> Expr:
 
 
 def merged_mask(b: Builder, inputs: Tensors) -> Tensor | None:
-    """The logical and of all masks, as Keras' merge layers compute it; None if any has none."""
-    masks = [x.mask for x in inputs]
-    if any(mask is None for mask in masks):
+    """The logical and of all masks there are, as Keras 1 and 2 compute it for merge layers."""
+    masks = [x.mask for x in inputs if x.mask is not None]
+    if not masks:
         return None
-    first, *rest = [mask for mask in masks if mask is not None]
+    first, *rest = masks
     if not rest or all(mask is first for mask in rest):
         return first
     out = b.tensor("mask", first.shape)
@@ -336,9 +336,7 @@ class Concatenate(Layer):
                 target = replace(out.at(*at, start), shape=part.shape)
                 b.copy(target.vec(), part.vec())
                 start = start + x.shape[axis]
-        mask = None
-        if all(x.mask is not None for x in inputs) and axis != 0:
-            mask = merged_mask(b, inputs)
+        mask = None if axis == 0 else merged_mask(b, inputs)
         return (b.like(out, *inputs, mask=mask),)
 
 

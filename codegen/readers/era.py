@@ -52,7 +52,12 @@ class Era:
     @property
     def last_cell_first(self) -> bool:
         """Whether the states of stacked cells are listed from the last cell to the first."""
-        return self.family == KERAS and bool(self.version) and self.version < (2, 3)
+        return self.family == KERAS and bool(self.version) and self.version < (2, 2, 3)
+
+    @property
+    def initial_state_once(self) -> bool:
+        """Whether a stateful layer takes `initial_state` only while its own states are zero."""
+        return self.family == TF
 
     @property
     def zero_based_nodes(self) -> bool:

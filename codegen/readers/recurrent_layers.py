@@ -166,7 +166,11 @@ def _stacked_parts(config: Config, make: Maker) -> Parts:
 
 def _stacked_cells(b: Bound) -> Layer:
     cells = tuple(_cell(part) for part in b.every_part())
-    return b.layer(StackedCells, cells=cells, last_first=b.era.last_cell_first)
+    return b.layer(
+        StackedCells,
+        cells=cells,
+        last_first=b.era.last_cell_first or b.config.flag("reverse_state_order", False),
+    )
 
 
 def _cell(layer: Layer) -> Cell:
@@ -201,8 +205,6 @@ def _recurrent(b: Bound) -> Layer:
     unroll = config.flag("unroll", False)
     zeros = config.flag("zero_output_for_mask", False)
     cell = _cell(b.part("cell"))
-    if config.flag("return_state", False) and config.get("reverse_state_order") is True:
-        raise LayerError("reverse_state_order=True is not supported")
     return b.layer(
         Recurrent,
         cell=cell,
@@ -212,6 +214,7 @@ def _recurrent(b: Bound) -> Layer:
         go_backwards=config.flag("go_backwards", False),
         time_major=config.flag("time_major", False),
         mask_rule=b.era.mask_rule(unroll, zeros) if b.masked else "previous",
+        initial_once=b.era.initial_state_once,
     )
 
 
@@ -236,8 +239,8 @@ def _bidirectional(b: Bound) -> Layer:
     if not isinstance(forward, Recurrent) or not isinstance(backward, Recurrent):
         wrong = backward if isinstance(forward, Recurrent) else forward
         raise LayerError(f"it wraps a {wrong.class_name}, expected a recurrent layer")
-    if forward.go_backwards or not backward.go_backwards:
-        raise LayerError("its forward layer has go_backwards=True, which is not supported")
+    if forward.go_backwards == backward.go_backwards:
+        raise LayerError("its two layers read in the same direction, which is not supported")
     if forward.return_sequences != backward.return_sequences:
         raise LayerError("return_sequences differs between its forward and backward layers")
     mode = b.config.get("merge_mode", "concat")
