@@ -1,0 +1,18 @@
+try:
+    from math import expm1 as math_expm1
+except ImportError:
+
+    def math_expm1(x):  # after W. Kahan: what is lost in exp(x) - 1 is lost in the log as well
+        grown = math.exp(x)
+        if grown == 1.0:
+            return x
+        if grown - 1.0 == -1.0:
+            return -1.0
+        return (grown - 1.0) * x / math.log(grown)
+
+
+def expm1(x):
+    try:
+        return math_expm1(x)
+    except (OverflowError, ValueError):
+        return INF

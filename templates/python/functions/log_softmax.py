@@ -1,0 +1,7 @@
+def log_softmax(x):
+    top = max(x)
+    total = 0.0
+    for v in x:
+        total = total + math.exp(v - top)
+    log_total = math.log(total)
+    return [v - top - log_total for v in x]

@@ -1,0 +1,7 @@
+def close(found, expected):
+    """Whether both have the same nesting and nearly the same numbers."""
+    if isinstance(expected, (tuple, list)):
+        if len(found) != len(expected):
+            return False
+        return all([close(f, e) for f, e in zip(found, expected)])
+    return found == expected or abs(found - expected) <= TOLERANCE * (1.0 + abs(expected))

@@ -1,0 +1,2 @@
+def vector(data):
+    return array(FLOAT, data)

@@ -1,0 +1,2 @@
+def zeros(count):
+    return array(REAL, [0.0] * count)
