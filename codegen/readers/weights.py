@@ -167,6 +167,7 @@ def _listed(names: Sequence[str]) -> str:
 
 # ---- files with paths ---------------------------------------------------------------------
 
+_COUNTED = re.compile(r"_\d+$")
 _OLD_LAYERS = "_layer_checkpoint_dependencies/"  # what Keras 2.12 calls `layers/`
 
 
@@ -175,17 +176,36 @@ class PathFile:
 
     def __init__(self, roots: Sequence[Group]) -> None:
         self._roots = roots
+        self.is_old = any(root.group(_OLD_LAYERS.rstrip("/")) is not None for root in roots)
 
     def variables(self, path: str) -> Group | None:
         """The group `vars` of the object at `path`."""
+        spelled = path.replace("layers/", _OLD_LAYERS) if self.is_old else path
         for root in self._roots:
-            for spelled in dict.fromkeys(
-                (path, path.replace("layers/", _OLD_LAYERS) if "layers/" in path else path)
-            ):
-                group = root.group(f"{spelled}/vars" if spelled else "vars")
-                if group is not None and group.members():
-                    return group
+            group = root.group(f"{spelled}/vars" if spelled else "vars")
+            if group is not None and group.members():
+                return group
         return None
+
+    def keys(self, item: Item) -> list[tuple[str, Item]]:
+        """The parts of an object with their names in its group.
+
+        Keras 2.12 meets every layer of a model that has weights twice, and counts it twice.
+        """
+        if not (self.is_old and item.is_model):
+            return [(key, part) for key, part in item.parts if key]
+        counts: dict[str, int] = {}
+        found = []
+        for key, part in item.parts:
+            stem = _COUNTED.sub("", key)
+            number = counts.get(stem, 0)
+            counts[stem] = number + (2 if _has_weights(part) else 1)
+            found.append((f"{stem}_{number}" if number else stem, part))
+        return found
+
+
+def _has_weights(item: Item) -> bool:
+    return bool(item.slots) or any(_has_weights(part) for _, part in item.parts)
 
 
 def bind_paths(model: Item, file: PathFile) -> Binding:
@@ -194,7 +214,7 @@ def bind_paths(model: Item, file: PathFile) -> Binding:
     stack: list[tuple[Item, str]] = [(model, "")]
     while stack:
         item, path = stack.pop()
-        stack.extend((part, f"{path}/{key}".lstrip("/")) for key, part in item.parts if key)
+        stack.extend((part, f"{path}/{key}".lstrip("/")) for key, part in file.keys(item))
         if item.is_custom:
             bound[id(item)] = _variables(file, path)
         elif item.slots:
