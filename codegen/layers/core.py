@@ -219,9 +219,14 @@ class TimeDistributed(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Merge(Layer):
-    """Add, Subtract, Multiply, Average, Maximum, Minimum of tensors, broadcast as Keras does."""
+    """Add, Subtract, Multiply, Average, Maximum, Minimum of tensors, broadcast as Keras does.
+
+    `any_mask` (Keras 3): a step counts where any mask says so, and there is no mask unless every
+    input has one.
+    """
 
     mode: str  # add, subtract, multiply, average, maximum, minimum, divide, power, ...
+    any_mask: bool = False
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Element by element."""
@@ -239,7 +244,12 @@ class Merge(Layer):
             if self.mode == "average":
                 value = value / float(len(parts))
             b.copy(y, value)
-        return (b.like(out, *inputs, mask=merged_mask(b, inputs)),)
+        return (b.like(out, *inputs, mask=self._mask(b, inputs)),)
+
+    def _mask(self, b: Builder, inputs: Tensors) -> Tensor | None:
+        if self.any_mask and any(x.mask is None for x in inputs):
+            return None
+        return merged_mask(b, inputs, "max" if self.any_mask else "min")
 
 
 def combine(mode: str, left: Expr, right: Expr) -> Expr:
@@ -253,8 +263,8 @@ def combine(mode: str, left: Expr, right: Expr) -> Expr:
     raise LayerError(f"{mode} is not supported")
 
 
-def merged_mask(b: Builder, inputs: Tensors) -> Tensor | None:
-    """The logical and of all masks there are, as Keras 1 and 2 compute it for merge layers."""
+def merged_mask(b: Builder, inputs: Tensors, how: str = "min") -> Tensor | None:
+    """All masks there are as one: by `min` a step counts if it does in all, by `max` in any."""
     masks = [x.mask for x in inputs if x.mask is not None]
     if not masks:
         return None
@@ -265,7 +275,7 @@ def merged_mask(b: Builder, inputs: Tensors) -> Tensor | None:
     with b.each(first.shape) as at:
         value: Expr = At(first.row(*at))
         for mask in rest:
-            value = value * At(mask.row(*at))
+            value = call(how, value, mask.row(*at))
         b.copy(out.row(*at), value)
     return b.like(out, first, *rest)
 
@@ -628,16 +638,22 @@ class GetItem(Layer):
     """x[...] with whole numbers and slices, batch axis first.
 
     Each item is an int or (start, stop, step) with None as in Python; the first is the batch
-    axis' full slice and not kept here.
+    axis' full slice and not kept here. None stands for an ellipsis.
     """
 
-    items: tuple[int | tuple[int | None, int | None, int | None], ...]
+    items: tuple[int | tuple[int | None, int | None, int | None] | None, ...]
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
         x = inputs[0]
         full: tuple[None, None, None] = (None, None, None)
-        items = (*self.items, *(full,) * (len(x.shape) - len(self.items)))
+        given, rank = list(self.items), len(x.shape)
+        at_ellipsis = given.index(None) if None in given else len(given)
+        rest = given[at_ellipsis + 1 :]
+        middle = (full,) * (rank - at_ellipsis - len(rest))
+        items = tuple(i for i in (*given[:at_ellipsis], *middle, *rest) if i is not None)
+        if len(items) != rank:
+            raise LayerError(f"{len(items)} indices of an input with {rank} axes")
         if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
             return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
         if items and items[0] != full:
@@ -650,10 +666,16 @@ class GetItem(Layer):
             elif item == full:
                 picks.append((0, length, 1))
                 shape.append(length)
-            else:
-                chosen = range(*slice(*item).indices(dims.fixed(length)))
+            elif isinstance(length, int):
+                chosen = range(*slice(*item).indices(length))
                 picks.append((chosen.start, len(chosen), chosen.step))
                 shape.append(len(chosen))
+            else:
+                first, stop, every = item[0] or 0, item[1], item[2]
+                if first < 0 or every not in (None, 1) or (stop is not None and stop >= 0):
+                    raise LayerError(f"slice {item} along an axis whose length is free")
+                picks.append((first, length - first + (stop or 0), 1))
+                shape.append(length - first + (stop or 0))
         out = b.tensor("output", shape)
         flat = out.reshape(tuple(count for _, count, _ in picks))
         with b.each(flat.shape[:-1]) as at:

@@ -359,6 +359,8 @@ class _Reader:
         flattener = Flattener(context.era, self._label)
         try:
             outputs = flattener.top(item)
+            if not outputs:
+                raise ReadError(f"{self._label}: the model has no outputs")
             graph = finish(flattener.calls, outputs, builder)
         except LayerError as error:
             raise ReadError(f"{self._label}: {error}") from None

@@ -17,6 +17,7 @@ from codegen.layers.core import Embedding, NotEqualMask, TimeDistributed
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.model import Graph, Input, Layer, Node, Ref, Unsupported
 from codegen.readers import ops
+from codegen.readers.attention_layers import called
 from codegen.readers.config import Config, clean, show
 from codegen.readers.era import Era
 from codegen.readers.keras_layers import is_operation
@@ -84,6 +85,8 @@ def _node(raw: Any, names: frozenset[str], label: str) -> Node3:
         # A single tensor may stand without a list around it.
         entries = [raw] if raw and isinstance(raw[0], str) else raw
         for entry in entries:
+            if isinstance(entry, list) and entry[:1] == ["_CONSTANT_VALUE"]:
+                continue  # an operand of a TensorFlow operation, which is refused by its class
             if not isinstance(entry, list) or len(entry) < 3:
                 raise ReadError(f"{label}: {show(entry)} is no reference to a layer")
             arguments.append(ops.TENSOR)
@@ -611,7 +614,7 @@ def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
     return (
         builder.operation(call)
         if is_operation(call.item.entry)
-        else builder.layer(call.item, masked)
+        else called(builder.layer(call.item, masked), call.settings)
     )
 
 

@@ -154,8 +154,9 @@ class Group:
             shape, dtype = dataset.shape, dataset.dtype
             bfloat16 = False
             if dtype == np.dtype("V2"):
-                kind = self._text(dataset.attrs, "dtype")
-                bfloat16 = kind == "bfloat16"
+                # Keras 3 says so in an attribute, 2.15 does not; no other type of two bytes is
+                # written as plain bytes.
+                bfloat16 = self._text(dataset.attrs, "dtype") in (None, "bfloat16")
             allowed = bfloat16 or dtype.kind in "iub" or (dtype.kind == "f" and dtype.itemsize <= 8)
             if not allowed or dtype.names or dtype.subdtype or h5py.check_dtype(enum=dtype):
                 raise ReadError(f"{where} is of type {str(dtype)[:60]}, which is no weight")

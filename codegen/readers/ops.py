@@ -18,6 +18,18 @@ from codegen.layers.core import (
     GetItem,
     Identity,
     NotEqualMask,
+    Permute,
+    Reshape,
+)
+from codegen.layers.operations import (
+    Clip,
+    Comparison,
+    Filled,
+    Flip,
+    Matmul,
+    NewShape,
+    Reduction,
+    Stack,
 )
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
@@ -45,6 +57,8 @@ _BINARY = {
     "Power": "power",
     "Maximum": "maximum",
     "Minimum": "minimum",
+    "LogicalOr": "maximum",  # of truth values, which are 1 and 0
+    "LogicalAnd": "minimum",
 }
 _UNARY = {
     "Negative": "negative",
@@ -54,6 +68,24 @@ _UNARY = {
     "Sqrt": "sqrt",
     "Exp": "exp",
     "Log": "log",
+}
+_REDUCTIONS = {
+    "Any": "any",
+    "All": "all",
+    "Sum": "sum",
+    "Mean": "mean",
+    "Max": "max",
+    "Amax": "max",
+    "Min": "min",
+    "Amin": "min",
+}
+_COMPARISONS = {
+    "Equal": "==",
+    "NotEqual": "!=",
+    "Greater": ">",
+    "GreaterEqual": ">=",
+    "Less": "<",
+    "LessEqual": "<=",
 }
 _ACTIVATIONS = {
     "Relu": "relu",
@@ -75,6 +107,8 @@ _ACTIVATIONS = {
 def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
     """The layer of an operation called with `arguments`, where TENSOR marks the tensors."""
     name = item.class_name
+    if len(arguments) == 1 and isinstance(arguments[0], list):
+        arguments = arguments[0]  # a list of tensors
     both = {"name": item.path, "class_name": name}
     tensors = sum(argument is TENSOR for argument in arguments)
     if name == "NotEqual" and tensors == 1 and len(arguments) == 2:
@@ -106,7 +140,59 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
         return GetItem(items=_items(arguments[1]), **both)
     if name in ("Copy", "StopGradient", "Identity") and len(arguments) == 1:
         return Identity(**both)
+    if tensors == len(arguments):
+        found = _of_tensors(name, item.config, settings, both)
+        if found is not None:
+            return found
+    if name in _COMPARISONS and len(arguments) == 2:
+        constant = None if tensors == 2 else float(_constant(arguments[1]).reshape(-1)[0])
+        if tensors == 2 or (arguments[0] is TENSOR and np.size(_constant(arguments[1])) == 1):
+            return Comparison(operator=_COMPARISONS[name], constant=constant, **both)
     raise LayerError("this operation is not supported; use a layer in its place")
+
+
+def _of_tensors(name: str, config: Config, settings: Config, both: dict[str, str]) -> Layer | None:
+    """An operation whose arguments are all tensors; None for one that is not known."""
+
+    def setting(key: str, default: Any = None) -> Any:
+        return config.get(key, settings.get(key, default))
+
+    def axis(value: Any) -> int:
+        return whole(value, "axis", -16, 16)
+
+    if name in _REDUCTIONS:
+        value = setting("axis")
+        if value is None or setting("initial") is not None:
+            raise LayerError("it reduces the batch axis too, or has an initial value")
+        axes = tuple(axis(v) for v in (value if isinstance(value, list) else [value]))
+        keep = setting("keepdims", False) is True
+        return Reduction(kind=_REDUCTIONS[name], axes=axes, keepdims=keep, **both)
+    if name in ("ExpandDims", "Squeeze"):
+        return NewShape(axis=axis(setting("axis")), expand=name == "ExpandDims", **both)
+    if name in ("ZerosLike", "OnesLike"):
+        return Filled(value=float(name == "OnesLike"), **both)
+    if name == "LogicalNot":
+        return Comparison(operator="==", constant=0.0, **both)
+    if name == "Clip":
+        low, high = (float(_constant(setting(key))) for key in ("x_min", "x_max"))
+        return Clip(low=low, high=high, **both)
+    if name == "Stack":
+        return Stack(axis=axis(setting("axis", 0)), **both)
+    if name == "Flip":
+        return Flip(axis=axis(setting("axis")), **both)
+    if name == "Matmul":
+        return Matmul(**both)
+    if name == "Transpose":
+        axes = tuple(axis(v) for v in setting("axes") or ())
+        if axes[:1] != (0,) or sorted(axes) != list(range(len(axes))):
+            raise LayerError("it moves the batch axis")
+        return Permute(dims=axes[1:], **both)
+    if name == "Reshape":
+        shape = [whole(v, "newshape", -1, MAX_INTEGER) for v in setting("newshape") or ()]
+        if shape[:1] != [-1] or -1 in shape[1:]:
+            raise LayerError("it does not keep the batch axis apart")
+        return Reshape(shape=tuple(shape[1:]), **both)
+    return None
 
 
 def _constant(value: Any) -> Array:
@@ -123,12 +209,16 @@ def _constant(value: Any) -> Array:
     return np.array(Config({"operand": value}).number("operand"))
 
 
-def _items(value: Any) -> tuple[int | tuple[int | None, int | None, int | None], ...]:
-    """The items after the batch axis, whose own must take everything."""
+def _items(
+    value: Any,
+) -> tuple[int | tuple[int | None, int | None, int | None] | None, ...]:
+    """The items after the batch axis, whose own must take everything; None for an ellipsis."""
     every = value if isinstance(value, list) else [value]
-    items: list[int | tuple[int | None, int | None, int | None]] = []
+    items: list[int | tuple[int | None, int | None, int | None] | None] = []
     for one in every:
-        if isinstance(one, Slice):
+        if isinstance(one, dict) and one.get("class_name") == "__ellipsis__":
+            items.append(None)
+        elif isinstance(one, Slice):
             for bound in (one.start, one.stop, one.step):
                 if bound is not None:
                     whole(bound, "slice", -MAX_INTEGER, MAX_INTEGER)
@@ -137,6 +227,8 @@ def _items(value: Any) -> tuple[int | tuple[int | None, int | None, int | None],
             items.append((one.start, one.stop, one.step))
         else:
             items.append(whole(one, "index", -MAX_INTEGER, MAX_INTEGER))
+    if items[:1] == [None]:
+        return tuple(items)
     if not items or items[0] not in ((None, None, None), (None, None, 1), (0, None, None)):
         raise LayerError("an index that takes single rows of the batch is not supported")
     return tuple(items[1:])
