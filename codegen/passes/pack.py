@@ -1,0 +1,217 @@
+"""Weights in the order in which the C kernels read them.
+
+- `columns` (host): one row for each input with the weights of all outputs side by side, as Keras
+  stores kernels; outputs narrower than four keep one row for each output.
+- `blocks` (mcu): bias, kernel and recurrent kernel of one Affine in one array. For eight outputs
+  at once their bias, then for each input their eight weights; each of the last outputs % 8 stands
+  whole: bias, then its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.model import Array
+from codegen.program import (
+    Affine,
+    Buffer,
+    Mat,
+    Program,
+    Vec,
+    reads,
+    walk_ops,
+)
+
+NARROW = 4
+BLOCK = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """One array of weights, with a comment that tells its layout."""
+
+    name: str
+    data: Array
+    layout: str
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Products whose vectors follow each other in memory: one longer vector, read from `x` on."""
+
+    mats: tuple[Mat, ...]
+    x: Vec
+
+    @property
+    def columns(self) -> int:
+        """Length of the vector."""
+        return sum(_int(mat.columns) for mat in self.mats)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One kernel call: `groups` (two at most) with the weights in `packed`."""
+
+    packed: Packed
+    groups: tuple[Group, ...]
+    with_bias: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """Calls for each Affine that a kernel computes, by id; the const buffers left as they are."""
+
+    calls: dict[int, tuple[Call, ...]]
+    arrays: tuple[Packed, ...]
+
+
+def pack(program: Program, layout: str, is_ring: Callable[[Buffer], bool]) -> Packing:
+    """Pack every matrix for which that costs no weight twice; other Affines are left out."""
+    affines = [op for op in walk_ops(program.ops) if isinstance(op, Affine)]
+    chosen = {id(op): op for op in affines if _is_plain(op)}
+    while True:
+        calls, arrays, spent = _arrange(list(chosen.values()), layout, is_ring)
+        raw = {
+            id(vec.buffer)
+            for op in walk_ops(program.ops)
+            for vec in reads(op)
+            if vec.buffer.kind == "const"
+            and not (id(op) in chosen and (isinstance(vec, Mat)))
+            and not (isinstance(op, Affine) and vec is op.bias)
+        }
+        bad = {
+            key
+            for key, op in chosen.items()
+            for mat, _ in op.products
+            if id(mat.buffer) in raw or spent[id(mat.buffer)] > _int(mat.buffer.size)
+        }
+        if not bad:
+            return Packing(calls, tuple(arrays))
+        for key in bad:
+            del chosen[key]
+
+
+def _is_plain(op: Affine) -> bool:
+    """Whether everything about the op is known and contiguous."""
+    if op.out.stride != 1 or not isinstance(op.out.size, int) or not op.products:
+        return False
+    if op.out.buffer.dtype != "float32":
+        return False
+    for mat, x in op.products:
+        sizes = (mat.offset, mat.rows, mat.columns, x.size)
+        if mat.buffer.kind != "const" or not all(isinstance(n, int) for n in sizes):
+            return False
+        if x.stride != 1 or x.buffer.kind == "const" or x.buffer.dtype != "float32":
+            return False
+        if mat.rows != op.out.size or mat.columns != x.size:
+            return False
+    return True
+
+
+def _groups(op: Affine, is_ring: Callable[[Buffer], bool]) -> list[Group]:
+    groups: list[Group] = []
+    for mat, x in op.products:
+        if groups:
+            last = groups[-1]
+            follows = last.x.buffer is x.buffer and last.x.offset + last.columns == x.offset
+            if follows and not is_ring(x.buffer):
+                groups[-1] = Group((*last.mats, mat), last.x)
+                continue
+        groups.append(Group((mat,), x))
+    return groups
+
+
+def _arrange(
+    ops: list[Affine], layout: str, is_ring: Callable[[Buffer], bool]
+) -> tuple[dict[int, tuple[Call, ...]], list[Packed], dict[int, int]]:
+    """Kernel calls of the ops, the arrays they read, and how often each buffer's weights occur."""
+    calls: dict[int, tuple[Call, ...]] = {}
+    made: dict[object, Packed] = {}
+    spent: dict[int, int] = {}
+    for op in ops:
+        rows = _int(op.out.size)
+        groups = _groups(op, is_ring)
+        found: list[Call] = []
+        if layout == "columns":
+            parts = [((g,), False) for g in groups]
+        else:
+            bias = op.bias is not None and _is_const(op.bias)
+            parts = [(tuple(groups[:2]), bias)]
+            parts += [(tuple(groups[k : k + 2]), False) for k in range(2, len(groups), 2)]
+        for part, with_bias in parts:
+            mats = [mat for g in part for mat in g.mats]
+            key = (tuple(_key(m) for m in mats), with_bias and op.bias and _vec_key(op.bias), rows)
+            packed = made.get(key)
+            if packed is None:
+                matrices = [_matrix(m) for m in mats]
+                matrix = np.concatenate(matrices, axis=1)
+                for mat in mats:
+                    count = _int(mat.rows) * _int(mat.columns)
+                    spent[id(mat.buffer)] = spent.get(id(mat.buffer), 0) + count
+                name = mats[0].buffer.name
+                if layout == "columns":
+                    packed = _columns(name, matrix)
+                else:
+                    split = part[0].columns
+                    packed = _blocks(name, matrix, _bias(op) if with_bias else None, split)
+                made[key] = packed
+            found.append(Call(packed, part, with_bias))
+        calls[id(op)] = tuple(found)
+    return calls, list(made.values()), spent
+
+
+def _columns(name: str, matrix: Array) -> Packed:
+    rows, columns = matrix.shape
+    if rows < NARROW:
+        return Packed(name, matrix, f"{rows} x {columns}, one row for each output")
+    return Packed(name, matrix.T, f"{columns} x {rows}, one row for each input")
+
+
+def _blocks(name: str, matrix: Array, bias: Array | None, split: int) -> Packed:
+    rows, columns = matrix.shape
+    whole = rows - rows % BLOCK
+    table = matrix if bias is None else np.concatenate([bias[:, None], matrix], axis=1)
+    parts = [table[k : k + BLOCK].T.ravel() for k in range(0, whole, BLOCK)]
+    parts += [table[k] for k in range(whole, rows)]
+    what = "" if bias is None else "bias and "
+    of = f"{columns}" if split == columns else f"{split} + {columns - split}"
+    layout = f"{what}weights of {rows} outputs from {of} inputs, eight outputs side by side"
+    if rows < BLOCK:
+        layout = f"{what}weights of {rows} outputs from {of} inputs, one output after the other"
+    base = name.removesuffix("_kernel") + "_weights" if bias is not None else name
+    return Packed(base, np.concatenate(parts), layout)
+
+
+def _matrix(mat: Mat) -> Array:
+    assert mat.buffer.data is not None
+    rows = np.arange(_int(mat.rows)) * mat.row_stride
+    columns = np.arange(_int(mat.columns)) * mat.column_stride
+    return np.asarray(mat.buffer.data[_int(mat.offset) + rows[:, None] + columns[None, :]])
+
+
+def _bias(op: Affine) -> Array:
+    assert op.bias is not None and op.bias.buffer.data is not None
+    where = _int(op.bias.offset) + np.arange(_int(op.out.size)) * op.bias.stride
+    return np.asarray(op.bias.buffer.data[where])
+
+
+def _is_const(vec: Vec) -> bool:
+    return vec.buffer.kind == "const" and isinstance(vec.offset, int)
+
+
+def _key(mat: Mat) -> object:
+    offset = (mat.offset, mat.rows, mat.columns, mat.row_stride, mat.column_stride)
+    return (id(mat.buffer), *offset)
+
+
+def _vec_key(vec: Vec) -> object:
+    return (id(vec.buffer), vec.offset, vec.size, vec.stride)
+
+
+def _int(dim: object) -> int:
+    assert isinstance(dim, int)
+    return dim

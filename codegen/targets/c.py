@@ -1,0 +1,844 @@
+"""The C target: one C99 header, also valid C++, that needs no heap and has no changing globals.
+
+`--profile host` stores weights in Keras' orientation for kernels that vectorise; `mcu` stores
+eight outputs side by side for kernels that keep sums in registers and code small.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from codegen import dims, emit
+from codegen.dims import Dim
+from codegen.emit import Names, Origin, Sizes, comment, number
+from codegen.errors import CodegenError
+from codegen.model import Array
+from codegen.passes.buffers import Plan, plan
+from codegen.passes.pack import Packed, Packing, pack
+from codegen.passes.stage import stage
+from codegen.program import (
+    Buffer,
+    Loop,
+    Lowered,
+    Port,
+    Program,
+    Shift,
+    State,
+    When,
+    constants,
+    reads,
+    walk_ops,
+)
+from codegen.selftest import TOLERANCE, record
+from codegen.targets.base import SHARED, Option, Target, dtype_of
+from codegen.targets.c_text import HOOKS, Printer, Used, dim_text, indent, ring_row, wrapped
+
+OPTIONS = (
+    *SHARED,
+    Option(
+        "profile",
+        "Layout of weights and loops: for processors with vector units, or for microcontrollers.",
+        default="host",
+        choices=("host", "mcu"),
+    ),
+    Option(
+        "math",
+        "tanh, sigmoid, exp and softplus: built in (within 4e-7), or the C library's.",
+        default="fast",
+        choices=("fast", "libm"),
+    ),
+    Option(
+        "max_steps",
+        "The largest number of time steps, for models that need the whole sequence.",
+        kind=int,
+    ),
+)
+
+# A delay line longer than this is a ring: moving it would cost more than finding rows in it.
+LONGEST_MOVED = 64
+AVR_LARGEST = 32767  # bytes of one object
+
+# What each function or kernel is built on.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "sigmoid": ("tanh",),
+    "sigmoid_libm": ("exp",),
+    "expm1": ("exp",),
+    "softplus": ("exp",),
+    "softplus_libm": ("exp", "log1p"),
+    "sigmoid_each": ("tanh_each",),
+    "tanh_each": (),
+}
+FAST = ("exp", "expm1", "tanh", "sigmoid", "softplus")
+HELPERS = ("hard_sigmoid", "hard_sigmoid_3", "min", "max")
+KERNELS_IN_FUNCTIONS = ("floor_div", "min_length", "max_length", "ring")
+
+
+def render(lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin) -> str:
+    """The header."""
+    return _Header(lowered, name, options, origin).text()
+
+
+class _Header:
+    def __init__(
+        self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+    ) -> None:
+        self.lowered, self.origin = lowered, origin
+        self.prefix, self.upper = name.lower(), name.upper()
+        self.dtype = dtype_of(lowered, options)
+        self.real = "float" if self.dtype == "float32" else "double"
+        self.suffix = "f" if self.dtype == "float32" else ""
+        self.bytes = 4 if self.dtype == "float32" else 8
+        self.profile = str(options["profile"])
+        # The built-in functions are as accurate as float32; double takes the library's.
+        self.math = str(options["math"]) if self.dtype == "float32" else "libm"
+        self.max_steps = self._max_steps(options.get("max_steps"))
+        self.used = Used()
+
+        source = lowered.step or lowered.whole
+        staged = frozenset({"tanh", "sigmoid"})
+        vectorised = self.profile == "host" and self.math == "fast"
+        self.program = stage(source, staged) if vectorised else source
+        self.rings = _rings(self.program)
+        self.plan: Plan = plan(
+            self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
+        )
+        layout = "columns" if self.profile == "host" else "blocks"
+        self.packing: Packing = pack(self.program, layout, lambda b: id(b) in self.rings)
+
+        own = [f"{self.prefix}_{word}" for word in _own_words()]
+        self.names = Names([*own, "s", "i", "j", "sum", "total", "found", "steps", "values"])
+        self.const_names: dict[int, str] = {}
+        for packed in self.packing.arrays:
+            self._name_const(id(packed), packed.name)
+        for buffer in constants(self.program):
+            self._name_const(id(buffer), buffer.name)
+        member_names = Names(["scratch", "scratch_int", "seen", "unused"])
+        self.members = {id(s.buffer): member_names(s.buffer.name) for s in self.program.states}
+        self.parameters = {
+            id(port.buffer): self.names(port.buffer.name, ("buffer", id(port.buffer)))
+            for port in (*self.program.inputs, *self.program.outputs)
+        }
+        self.printer = Printer(
+            self.prefix,
+            self.dtype,
+            self.profile,
+            self.packing,
+            self.plan,
+            self.rings,
+            self.const_names,
+            self.members,
+            self.names,
+            self.used,
+        )
+        self.printer.vectorised = vectorised
+        self.lengths = [
+            self.names(length, ("length", length)) if length != "steps" else "steps"
+            for length in lowered.whole.lengths
+        ]
+        self.printer.symbols.update(zip(lowered.whole.lengths, self.lengths, strict=True))
+
+    def _name_const(self, key: int, wanted: str) -> None:
+        self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
+
+    def _max_steps(self, given: Any) -> int | None:
+        lowered = self.lowered
+        if lowered.step is not None or not lowered.whole.lengths:
+            return None
+        if given is None:
+            raise CodegenError(
+                f"{lowered.model.source}: the model needs the whole sequence ({lowered.reason}) "
+                "and takes any number of time steps: say how many at most, --max-steps N"
+            )
+        if int(given) < 1:
+            raise CodegenError(f"--max-steps {given}: expected 1 or more")
+        return int(given)
+
+    # ---- the whole text ---------------------------------------------------------------
+
+    def text(self) -> str:
+        lowered = self.lowered
+        body = "\n".join(self.printer.block(block) for block in self.program.blocks)
+        body = self._scoped(body)
+        step = self._step(body) if lowered.step is not None else None
+        predict = self._predict(body)
+        reset, restart = self._resets()
+        get_state, set_state = self._state_access()
+        selftest = self._selftest()
+        weights, sizes = self._weights()
+        functions = self._functions()
+        joined = "\n".join(functions)
+        hooks = [
+            f"{self.upper}_{h.upper()}" for h in HOOKS if f"{self.upper}_{h.upper()}" in joined
+        ]
+        return emit.render(
+            "c/model.h.j2",
+            p=self.prefix,
+            P=self.upper,
+            real=self.real,
+            banner=emit.banner(lowered, self.origin, sizes),
+            hooks_note=_hooks_note([f"{self.upper}_READ", f"{self.upper}_WEIGHTS", *hooks]),
+            macros=self._macros(),
+            members=self._members(),
+            step=step,
+            predict=predict,
+            state_order=self._state_order(),
+            math_header=self._needs_math(joined + body),
+            string_header="memcpy" in joined,
+            restrict=f"{self.upper}_RESTRICT" in joined
+            or (step or predict)["definition"].find("RESTRICT") >= 0,
+            inline=f"{self.upper}_INLINE" in joined,
+            always_inline=f"{self.upper}_ALWAYS_INLINE" in joined,
+            too_large_for_avr=self._too_large(),
+            weights=weights,
+            functions=functions,
+            restart=restart,
+            reset=reset,
+            get_state=get_state,
+            set_state=set_state,
+            selftest=selftest,
+            zero=self.number(0.0),
+            one=self.number(1.0),
+            tolerance=self.number(TOLERANCE),
+        )
+
+    def number(self, value: float) -> str:
+        return number(value, self.dtype, self.suffix)
+
+    def _scoped(self, body: str) -> str:
+        """Blocks without declarations lose their braces."""
+        return body
+
+    # ---- sizes ------------------------------------------------------------------------
+
+    def _ports(self) -> list[tuple[str, Port, Port]]:
+        """Macro stem, port of the whole program, port of the program that runs."""
+        result = []
+        pairs = (
+            ("INPUT", self.lowered.whole.inputs, self.program.inputs),
+            ("OUTPUT", self.lowered.whole.outputs, self.program.outputs),
+        )
+        for kind, whole, run in pairs:
+            for k, (a, b) in enumerate(zip(whole, run, strict=True)):
+                result.append((f"{self.upper}_{kind}_{k}", a, b))
+        return result
+
+    def _varies(self, port: Port) -> bool:
+        """Whether the first axis of the whole tensor may have any length."""
+        return bool(port.shape) and not isinstance(port.shape[0], int)
+
+    def _size(self, port: Port) -> Dim:
+        """Values per time step where the time axis may vary, of the whole tensor otherwise."""
+        return dims.product(port.shape[1:] if self._varies(port) else port.shape)
+
+    def _macros(self) -> list[str]:
+        lines = []
+        arguments = ", ".join(self.lengths)
+        symbols = {
+            name: f"({c})" for name, c in zip(self.lowered.whole.lengths, self.lengths, strict=True)
+        }
+        for stem, port, _ in self._ports():
+            size = self._size(port)
+            if isinstance(size, int):
+                lines.append(f"#define {stem}_SIZE {size}")
+            else:
+                text, _ = dim_text(size, symbols, self.prefix, None, macro=True)
+                lines.append(f"#define {stem}_SIZE({arguments}) ({text})")
+            if self._varies(port) and "_OUTPUT_" in stem:
+                text, _ = dim_text(port.shape[0], symbols, self.prefix, None, macro=True)
+                lines.append(f"#define {stem}_STEPS({arguments}) ({text})")
+        for kind, ports in (
+            ("INPUT", self.lowered.whole.inputs),
+            ("OUTPUT", self.lowered.whole.outputs),
+        ):
+            if len(ports) == 1 and isinstance(self._size(ports[0]), int):
+                lines.append(f"#define {self.upper}_{kind}_SIZE {self.upper}_{kind}_0_SIZE")
+        lines.append(f"#define {self.upper}_STATE_SIZE {self._state_size()}")
+        if self.lowered.step is not None:
+            if self.lowered.warmup:
+                lines.append(f"#define {self.upper}_WARMUP {self.lowered.warmup}")
+            if self.lowered.hop > 1:
+                lines.append(f"#define {self.upper}_HOP {self.lowered.hop}")
+        if self.max_steps is not None:
+            lines.append(f"#define {self.upper}_MAX_STEPS {self.max_steps}")
+        return lines
+
+    # ---- state ------------------------------------------------------------------------
+
+    def _shown(self) -> list[State]:
+        return [s for s in self.program.states if not s.hidden]
+
+    def _state_size(self) -> int:
+        size = sum(dims.fixed(s.buffer.size) for s in self._shown())
+        return size + (1 if self._has_seen() and self.lowered.warmup else 0)
+
+    def _state_order(self) -> str:
+        shown = [
+            f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in self._shown()
+        ]
+        if self.lowered.warmup:
+            shown.append("the number of steps seen")
+        if not shown:
+            return ""
+        return comment(f", in this order: {', '.join(shown)}", 400)
+
+    def _has_seen(self) -> bool:
+        return self.lowered.step is not None and self._warmup() > 0
+
+    def _warmup(self) -> int:
+        """Steps to count: until the first output, and until the last op has started."""
+        after = [op.after for op in walk_ops(self.program.ops) if isinstance(op, When)]
+        return max([self.lowered.warmup, *after])
+
+    def _members(self) -> list[str]:
+        lines = []
+        for state in self.program.states:
+            shape = " x ".join(str(n) for n in state.shape)
+            name = self.members[id(state.buffer)]
+            ring = ", a ring" if id(state.buffer) in self.rings else ""
+            lines.append(
+                f"{self.real} {name}[{state.buffer.size}];"
+                f" /* {comment(f'{state.layer}: {state.role}, {shape}{ring}')} */"
+            )
+            if ring:
+                lines.append(f"int {name}_at; /* its oldest row */")
+        if self._has_seen():
+            lines.append("int seen; /* steps since reset, as far as they matter */")
+        lines += self._padding_members()
+        for dtype, kind, name in (
+            ("float32", self.real, "scratch"),
+            ("int32", "int32_t", "scratch_int"),
+        ):
+            if self.plan.sizes[dtype]:
+                lines.append(
+                    f"{kind} {name}[{self.plan.sizes[dtype]}]; /* of no use between calls */"
+                )
+        return lines or ["char unused; /* the model keeps nothing */"]
+
+    def _start(self, state: State) -> list[str]:
+        name = self.members[id(state.buffer)]
+        size = state.buffer.size
+        value = self.number(0.0)
+        if state.initial is not None and np.any(state.initial):
+            buffer = Buffer(
+                f"{state.buffer.name}_initial", size, "const", "float32", np.ravel(state.initial)
+            )
+            self._name_const(id(buffer), buffer.name)
+            self.used.raw[id(buffer)] = buffer
+            value = f"{self.upper}_READ({self.const_names[id(buffer)]}[i])"
+        lines = [f"for (int i = 0; i < {size}; ++i) {{", f"    s->{name}[i] = {value};", "}"]
+        if id(state.buffer) in self.rings:
+            lines.append(f"s->{name}_at = 0;")
+        return lines
+
+    def _resets(self) -> tuple[str, str]:
+        carried = [s for s in self.program.states if s.carried]
+        fresh = [line for s in self.program.states if not s.carried for line in self._start(s)]
+        if self._has_seen():
+            fresh.append("s->seen = 0;")
+        kept = [line for s in carried for line in self._start(s)]
+        if not fresh and not kept:
+            return _body(["(void)s; /* there is no state */"]), ""
+        if not kept:
+            return _body(fresh), ""
+        if not fresh:
+            return _body(kept), ""
+        return _body([f"{self.prefix}_restart(s);", *kept]), _body(fresh)
+
+    def _restart_call(self) -> list[str]:
+        """What predict does first: bring the states to their start that are not carried."""
+        if all(s.carried for s in self.program.states) and not self._has_seen():
+            return []
+        if any(s.carried for s in self.program.states):
+            return [f"{self.prefix}_restart(s);"]
+        return [f"{self.prefix}_reset(s);"]
+
+    def _state_access(self) -> tuple[str, str]:
+        get: list[str] = []
+        put: list[str] = []
+        offset = 0
+        for state in self._shown():
+            name, size = self.members[id(state.buffer)], dims.fixed(state.buffer.size)
+            place = f"values[{offset} + i]" if offset else "values[i]"
+            loop = f"for (int i = 0; i < {size}; ++i) {{"
+            source = f"s->{name}[i]"
+            if id(state.buffer) in self.rings:
+                rows, row = self.rings[id(state.buffer)]
+                source = f"s->{name}[(s->{name}_at * {row} + i) % {size}]"
+            get += [loop, f"    {place} = {source};", "}"]
+            put += [loop, f"    s->{name}[i] = {place};", "}"]
+            if id(state.buffer) in self.rings:
+                put.append(f"s->{name}_at = 0;")
+            offset += size
+        if self.lowered.warmup and self._has_seen():
+            get.append(f"values[{offset}] = ({self.real})s->seen;")
+            put.append(f"s->seen = (int)values[{offset}];")
+        if not get:
+            get = put = ["(void)s;", "(void)values;"]
+        return _body(get), _body(put)
+
+    # ---- step and predict ---------------------------------------------------------------
+
+    def _pointers(self, restrict: bool, step: bool) -> list[str]:
+        mark = f"{self.upper}_RESTRICT " if restrict else ""
+        result = []
+        for port in self.program.inputs:
+            kind = "int32_t" if port.buffer.dtype == "int32" else self.real
+            result.append(f"const {kind} *{mark}{self.parameters[id(port.buffer)]}")
+        for port in self.program.outputs:
+            result.append(f"{self.real} *{mark}{self.parameters[id(port.buffer)]}")
+        return result
+
+    def _step(self, body: str) -> dict[str, str]:
+        start = f"int {self.prefix}_step({self.prefix}_state *s, "
+        warmup = self.lowered.warmup
+        lines = [line for line in indent(body).splitlines()]
+        unused = self._unused(body)
+        lines = [*(f"    (void){name};" for name in unused), *lines]
+        if self._has_seen():
+            lines += [
+                "",
+                f"    if (s->seen < {self._warmup()}) {{",
+                "        ++s->seen;",
+                *(["        return 0;"] if self._warmup() == warmup else []),
+                "    }",
+            ]
+            if self._warmup() != warmup:
+                lines.append(f"    return s->seen > {warmup};")
+            else:
+                lines.append("    return 1;")
+        else:
+            lines.append("    return 1;")
+        takes = (
+            f", which takes {self.lowered.hop} rows of the input" if self.lowered.hop > 1 else ""
+        )
+        returns = "1" if not warmup else f"1, or 0 for the first {warmup} steps, which give nothing"
+        return {
+            "declaration": wrapped(start + ", ".join(self._pointers(False, True)) + ")"),
+            "definition": wrapped(start + ", ".join(self._pointers(True, True)) + ")"),
+            "body": "\n".join(lines) + "\n",
+            "takes": takes,
+            "returns": returns,
+        }
+
+    def _unused(self, body: str) -> list[str]:
+        found = [n for n in self.parameters.values() if not re.search(rf"\b{n}\b", body)]
+        return [*found, *([] if re.search(r"\bs->", body) else ["s"])]
+
+    def _predict(self, body: str) -> dict[str, str]:
+        streams = self.lowered.step is not None
+        lengths = [f"int {name}" for name in self.lengths]
+        start = f"int {self.prefix}_predict("
+        own = f"{self.prefix}_state *s"
+        declared = [own, *lengths, *self._pointers(False, False)]
+        defined = [own, *lengths, *self._pointers(not streams, False)]
+        lines = self._refusals()
+        if streams:
+            lines += [*self._restart_call(), *self._stream()]
+        else:
+            lines += [f"(void){name};" for name in self._unused(body)]
+            if self.program.states:
+                lines += self._restart_call()
+            lines += ["", *body.splitlines()]
+        lines.append("return 0;")
+        what = "A whole input, as Keras predicts it"
+        if self.lengths:
+            what += ". 0, or -1 if this number of steps is not accepted (then nothing is written)"
+        else:
+            what += "; gives back 0"
+        return {
+            "comment": f"{what}.",
+            "declaration": wrapped(start + ", ".join(declared) + ")"),
+            "definition": wrapped(start + ", ".join(defined) + ")"),
+            "body": _body(lines),
+        }
+
+    def _refusals(self) -> list[str]:
+        """Conditions on the lengths, before anything is written."""
+        conditions = [f"{name} < 1" for name in self.lengths]
+        if self.max_steps is not None:
+            conditions += [f"{name} > {self.upper}_MAX_STEPS" for name in self.lengths]
+        for left, relation, right in self.lowered.whole.checks:
+            opposite = "!=" if relation == "==" else "<"
+            a, b = self.printer.dim(left), self.printer.dim(right)
+            text = f"{a} {opposite} {b}"
+            if text not in conditions:
+                conditions.append(text)
+        if self.lowered.step is not None and self.lowered.warmup and self.lengths:
+            first = (self.lowered.warmup + 1) * self.lowered.hop
+            hop = self.lowered.hop
+            conditions.append(
+                f"steps < {first}" if hop == 1 else f"(steps + {hop - 1}) / {hop} * {hop} < {first}"
+            )
+        if not conditions:
+            return []
+        return [*wrapped(f"if ({' || '.join(conditions)}) {{").splitlines(), "    return -1;", "}"]
+
+    def _stream(self) -> list[str]:
+        """The loop over steps."""
+        hop = self.lowered.hop
+        names = [
+            self.parameters[id(p.buffer)] for p in (*self.program.inputs, *self.program.outputs)
+        ]
+        call = f"{self.prefix}_step(s, {', '.join(names)})"
+        moves: list[str] = []
+        outputs: list[str] = []
+        for k, port in enumerate(self.program.inputs):
+            if port.time:
+                size = f"{self.upper}_INPUT_{k}_SIZE"
+                moves.append(f"{names[k]} += {size if hop == 1 else f'{size} * {hop}'};")
+        for k, port in enumerate(self.program.outputs):
+            if port.time:
+                size = f"{self.upper}_OUTPUT_{k}_SIZE"
+                rows = dims.fixed(port.buffer.size) // max(1, self._row(k))
+                name = names[len(self.program.inputs) + k]
+                outputs.append(f"{name} += {size if rows == 1 else f'{size} * {rows}'};")
+        count = "steps" if hop == 1 else f"steps / {hop}"
+        if self.lowered.warmup and outputs:
+            inner = [f"if ({call}) {{", *(f"    {o}" for o in outputs), "}"]
+        else:
+            inner = [f"{call};" if not self.lowered.warmup else f"(void){call};", *outputs]
+        loop = [
+            f"for (int t = 0; t < {count}; ++t) {{",
+            *(f"    {x}" for x in (*inner, *moves)),
+            "}",
+        ]
+        return loop if hop == 1 else [*self._rest_check(), *loop, *self._rest(names)]
+
+    def _row(self, output: int) -> int:
+        size = self._size(self.lowered.whole.outputs[output])
+        return size if isinstance(size, int) else 1
+
+    # A rest of steps shorter than a hop.
+
+    def _due(self) -> list[tuple[Dim, Dim]]:
+        """Pairs of dims at `steps` and at whole hops: where they differ, one more step is due."""
+        hop = self.lowered.hop
+        steps = dims.symbol("steps")
+        whole = steps // hop * hop
+        found: list[Dim] = [p.shape[0] for p in self.lowered.whole.outputs if self._varies(p)]
+        if any(not p.time for p in self.program.outputs):
+            found += [
+                op.count
+                for op in walk_ops(self.lowered.whole.ops)
+                if isinstance(op, Loop) and op.carried and dims.symbols(op.count) == {"steps"}
+            ]
+        unique = list(dict.fromkeys(found))
+        return [(d, dims.substitute(d, {"steps": whole})) for d in unique]
+
+    def _rest_condition(self) -> str:
+        printer = self.printer
+        parts = [f"{printer.dim(a)} > {printer.dim(b)}" for a, b in self._due()]
+        return " || ".join(parts) or "0"
+
+    def _rest_check(self) -> list[str]:
+        """Refuse a rest that a carried state, or a state that is all the output, would see padded."""
+        hop = self.lowered.hop
+        condition = f"steps % {hop} != 0 && ({self._rest_condition()})"
+        if any(s.carried for s in self.program.states):
+            return [*wrapped(f"if ({condition}) {{").splitlines(), "    return -1;", "}"]
+        if all(p.time for p in self.program.outputs):
+            return []
+        steps = dims.symbol("steps")
+        up = (steps + (hop - 1)) // hop * hop
+        beyond = [
+            f"{self.printer.dim(dims.substitute(a, {'steps': up}))} > {self.printer.dim(a)}"
+            for a, _ in self._due()
+        ]
+        text = f"if ({condition} && ({' || '.join(beyond) or '0'})) {{"
+        return [*wrapped(text).splitlines(), "    return -1;", "}"]
+
+    def _padding_members(self) -> list[str]:
+        """Room for the last input, padded, and its outputs, where a step takes several rows."""
+        if self.lowered.step is None or self.lowered.hop == 1:
+            return []
+        lines = []
+        for k, port in enumerate(self.program.inputs):
+            if port.time:
+                kind = "int32_t" if port.buffer.dtype == "int32" else self.real
+                lines.append(f"{kind} padded_{k}[{port.buffer.size}]; /* last rows of an input */")
+        for k, port in enumerate(self.program.outputs):
+            if port.time:
+                lines.append(f"{self.real} rest_{k}[{port.buffer.size}]; /* what they give */")
+        return lines
+
+    def _rest(self, names: Sequence[str]) -> list[str]:
+        hop = self.lowered.hop
+        lines = []
+        arguments = list(names)
+        for k, port in enumerate(self.program.inputs):
+            if not port.time:
+                continue
+            size = dims.fixed(port.buffer.size)
+            zero = "0" if port.buffer.dtype == "int32" else self.number(0.0)
+            have = f"steps % {hop} * {self.upper}_INPUT_{k}_SIZE"
+            lines += [
+                f"for (int i = 0; i < {size}; ++i) {{",
+                f"    s->padded_{k}[i] = i < {have} ? {names[k]}[i] : {zero};",
+                "}",
+            ]
+            arguments[k] = f"s->padded_{k}"
+        copies = []
+        for k, port in enumerate(self.program.outputs):
+            if not port.time:
+                continue
+            place = len(self.program.inputs) + k
+            arguments[place] = f"s->rest_{k}"
+            rows = dims.fixed(port.buffer.size) // max(1, self._row(k))
+            total = self.printer.dim(self.lowered.whole.outputs[k].shape[0], 2)
+            done = (
+                f"(steps / {hop} - {self.lowered.warmup})"
+                if self.lowered.warmup
+                else (f"steps / {hop}")
+            )
+            left = f"{total} - {done}" if rows == 1 else f"{total} - {done} * {rows}"
+            copies += [
+                f"for (int i = 0; i < ({left}) * {self.upper}_OUTPUT_{k}_SIZE; ++i) {{",
+                f"    {names[place]}[i] = s->rest_{k}[i];",
+                "}",
+            ]
+        call = f"{self.prefix}_step(s, {', '.join(arguments)})"
+        if self.lowered.warmup and copies:
+            run = [f"if ({call}) {{", *(f"    {c}" for c in copies), "}"]
+        else:
+            run = [f"(void){call};", *copies]
+        inner = ["/* An output is due that needs the rest, with zeros after it. */", *lines, *run]
+        condition = f"if (steps % {hop} != 0 && ({self._rest_condition()})) {{"
+        return [*wrapped(condition).splitlines(), *(f"    {x}" for x in inner), "}"]
+
+    # ---- weights ----------------------------------------------------------------------
+
+    def _arrays(self) -> list[tuple[str, Array, str, str]]:
+        """Name, numbers, comment and kind of every constant array."""
+        result = []
+        for packed in self.packing.arrays:
+            if any(packed is c.packed for calls in self.packing.calls.values() for c in calls):
+                result.append((self.const_names[id(packed)], packed.data, packed.layout, "float"))
+        for key, buffer in self.used.raw.items():
+            assert buffer.data is not None
+            shape = " x ".join(str(n) for n in buffer.shape) or "1"
+            kind = "int" if buffer.dtype == "int32" else "float"
+            result.append((self.const_names[key], buffer.data, shape, kind))
+        return result
+
+    def _weights(self) -> tuple[list[dict[str, str]], Sizes]:
+        arrays = self._arrays()
+        weights = [
+            self._array(name, data, f"{layout}", kind) for name, data, layout, kind in arrays
+        ]
+        total = sum(data.size * (4 if kind == "int" else self.bytes) for _, data, _, kind in arrays)
+        state = sum(self.bytes * dims.fixed(s.buffer.size) for s in self.program.states)
+        state += 4 * (len(self.rings) + self._has_seen())
+        scratch = self.plan.sizes["float32"] * self.bytes + self.plan.sizes["int32"] * 4
+        return weights, Sizes(total, state, scratch)
+
+    def _array(self, name: str, data: Array, note: str, kind: str) -> dict[str, str]:
+        return {
+            "name": name,
+            "type": "int32_t" if kind == "int" else self.real,
+            "size": str(data.size),
+            "comment": comment(note),
+            "rows": emit.rows(data, self.dtype, self.suffix),
+        }
+
+    def _too_large(self) -> str:
+        """Why an AVR cannot take this file, if it cannot."""
+        for name, data, _, _ in self._arrays():
+            if data.size * 4 > AVR_LARGEST:
+                return f"{name} takes {data.size * 4} bytes, more than AVR's 32767 for one array"
+        return ""
+
+    # ---- functions --------------------------------------------------------------------
+
+    def _functions(self) -> list[str]:
+        """Source of every function that is used, each after what it is built on."""
+        done: dict[str, str] = {}
+
+        def add(name: str) -> None:
+            if name in done:
+                return
+            fast = self.math == "fast" and name in FAST
+            key = name if fast or f"{name}_libm" not in NEEDS else f"{name}_libm"
+            for needed in NEEDS.get(key, ()) if fast or key.endswith("_libm") else ():
+                add(needed)
+            done[name] = self._function(name, fast)
+
+        for name in HOOKS:
+            if name in self.used.functions:
+                add(name)
+        for name in sorted(self.used.functions):
+            if name in HELPERS:
+                done[name] = self._source(f"c/functions/{name}.c")
+        for name in sorted(self.used.kernels & set(KERNELS_IN_FUNCTIONS)):
+            done[name] = self._source(f"c/functions/{name}.c")
+        each = self.used.kernels & {"tanh_each", "sigmoid_each"}
+        if each:
+            done["tanh_each"] = self._each("tanh", only="tanh_each" in each)
+            if "sigmoid_each" in each:
+                done["sigmoid_each"] = self._each("sigmoid", only=True)
+        for name in sorted(self.used.kernels):
+            if name not in done:
+                done[name] = self._source(f"c/kernels/{name}.c")
+        return [text for text in done.values() if text]
+
+    def _function(self, name: str, fast: bool) -> str:
+        """A function behind its hook."""
+        macro = f"{self.upper}_{name.upper()}"
+        if fast or name in ("sigmoid", "softplus"):
+            file = name if fast else f"{name}_libm"
+            source = self._source(f"c/functions/{file}.c")
+            return f"#ifndef {macro}\n{source}#define {macro}(x) {self.prefix}_{name}(x)\n#endif\n"
+        arguments = "x, y" if name == "pow" else "x"
+        return f"#ifndef {macro}\n#define {macro}({arguments}) {name}{self.suffix}({arguments})\n#endif\n"
+
+    def _each(self, name: str, only: bool) -> str:
+        """A function of a whole array; one element at a time where the user brings the function."""
+        kernel = self._source(f"c/kernels/{name}_each.c")
+        if name == "sigmoid":
+            head = f"#ifndef {self.upper}_SIGMOID\n{kernel}#else\n"
+        else:
+            head = f"#ifndef {self.upper}_TANH\n{kernel}#else\n"
+        macro = f"{self.upper}_{name.upper()}"
+        loop = (
+            f"static void {self.prefix}_{name}_each({self.real} *v, int n)\n{{\n"
+            f"    for (int i = 0; i < n; ++i) {{\n        v[i] = {macro}(v[i]);\n    }}\n}}\n"
+        )
+        return f"{head}{loop}#endif\n"
+
+    def _source(self, path: str) -> str:
+        """A plain source file with this file's prefix and number type."""
+        text = emit.source(path)
+        text = re.sub(r"\brnn_", f"{self.prefix}_", text)
+        text = re.sub(r"\bRNN_", f"{self.upper}_", text)
+        if self.dtype == "float64":
+            text = re.sub(r"\bfloat\b", "double", text)
+            text = re.sub(r"(\d\.\d*(?:e[+-]?\d+)?)f\b", r"\1", text)
+        return text
+
+    def _needs_math(self, text: str) -> bool:
+        library = re.compile(r"\b(?:exp|expm1|log|log1p|tanh|erf|pow|sqrt|fabs|floor|rint)f?\(")
+        return bool(library.search(text)) or "HUGE_VAL" in text
+
+    # ---- self-test --------------------------------------------------------------------
+
+    def _selftest(self) -> dict[str, Any] | None:
+        test = record(self.lowered)
+        if self.max_steps is not None and any(n > self.max_steps for n in test.lengths):
+            raise CodegenError(
+                f"--max-steps {self.max_steps}: the model needs at least {max(test.lengths)}"
+            )
+        arrays = []
+        calls: list[str] = []
+        for k, (x, port) in enumerate(zip(test.inputs, self.program.inputs, strict=True)):
+            name = f"{self.prefix}_test_x_{k}"
+            kind = "int" if port.buffer.dtype == "int32" else "float"
+            arrays.append(self._array(name, x, "", kind))
+            per = dims.fixed(port.buffer.size) if test.by_step else 0
+            calls.append(f"{name} + t * {per}" if test.by_step and port.time else name)
+        declared = []
+        checks = []
+        due = test.steps - self.lowered.warmup
+        for k, y in enumerate(test.outputs):
+            name = f"{self.prefix}_test_y_{k}"
+            arrays.append(self._array(name, y, "", "float"))
+            size = y.size // due if test.by_step else y.size
+            declared.append(f"static {self.real} y_{k}[{size}];")
+            calls.append(f"y_{k}")
+            place = name
+            if test.by_step:
+                t = f"(t - {self.lowered.warmup})" if self.lowered.warmup else "t"
+                place = f"{name} + {t} * {size}"
+            checks.append(f"{self.prefix}_test_close(y_{k}, {place}, {size})")
+        condition = " && ".join(checks)
+        body = [f"static {self.prefix}_state state; /* not on the stack, which may be small */"]
+        body += [*declared, f"{self.prefix}_reset(&state);"]
+        if test.by_step:
+            call = f"{self.prefix}_step(&state, {', '.join(calls)})"
+            wanted = "1" if not self.lowered.warmup else f"(t >= {self.lowered.warmup})"
+            guard = f"t >= {self.lowered.warmup} && " if self.lowered.warmup else ""
+            test_line = f"if ({guard}!({condition})) {{"
+            body += [
+                f"for (int t = 0; t < {test.steps}; ++t) {{",
+                *(f"    {x}" for x in wrapped(f"if ({call} != {wanted}) {{").splitlines()),
+                "        return 1;",
+                "    }",
+                *(f"    {x}" for x in wrapped(test_line).splitlines()),
+                "        return 1;",
+                "    }",
+                "}",
+                "return 0;",
+            ]
+            what = f"inputs and outputs of {test.steps} steps"
+        else:
+            lengths = [str(n) for n in test.lengths]
+            call = f"{self.prefix}_predict(&state, {', '.join([*lengths, *calls])})"
+            body += [
+                *wrapped(f"if ({call} != 0) {{").splitlines(),
+                "    return 1;",
+                "}",
+                *wrapped(f"return !({condition});").splitlines(),
+            ]
+            what = "input and output of one predict"
+        return {"arrays": arrays, "body": _body(body), "what": what}
+
+
+def _rings(program: Program) -> dict[int, tuple[int, int]]:
+    """Rows and row size of the delay lines that are kept as rings, by id of the buffer."""
+    rows: dict[int, int] = {}
+    found: dict[int, tuple[int, int]] = {}
+    for op in walk_ops(program.ops):
+        if isinstance(op, Shift):
+            size = dims.fixed(op.x.size)
+            if size in (rows.get(id(op.line), size),):
+                rows[id(op.line)] = size
+            else:  # rows of different sizes
+                rows[id(op.line)] = 0
+    for op in walk_ops(program.ops):
+        if isinstance(op, Shift):
+            size, total = rows[id(op.line)], dims.fixed(op.line.size)
+            if size and total - size >= LONGEST_MOVED:
+                found[id(op.line)] = (total // size, size)
+    for op in walk_ops(program.ops):
+        if isinstance(op, Shift):
+            continue
+        for vec in reads(op):
+            key = id(vec.buffer)
+            if key not in found:
+                continue
+            try:
+                _, inner = ring_row(vec.offset, found[key][1])
+                last = inner + (dims.fixed(getattr(vec, "size", 0)) - 1) * getattr(vec, "stride", 1)
+                inside = hasattr(vec, "stride") and 0 <= last < found[key][1]
+            except ValueError:
+                inside = False
+            if not inside:
+                del found[key]
+    return found
+
+
+def _own_words() -> list[str]:
+    kernels = """state reset restart step predict get_state set_state selftest test_close implementation
+    implemented selftest restrict inline always_inline read weights hop warmup max_steps axpy dot
+    affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring floor_div
+    min_length max_length tanh_each sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor
+    round state_size input_size output_size h_included"""
+    numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
+    return [*kernels.split(), *HOOKS, *numbered]
+
+
+def _hooks_note(names: Sequence[str]) -> str:
+    text = wrapped(" * " + ", ".join(names) + ".")
+    return "\n".join(
+        line if line.startswith(" * ") else " * " + line.strip() for line in text.split("\n")
+    )
+
+
+def _body(lines: Sequence[str]) -> str:
+    return "".join(f"    {line}\n" if line else "\n" for line in lines)
+
+
+TARGET = Target("c", (".h",), OPTIONS, render)

@@ -1,0 +1,557 @@
+"""Programs as C statements: names, indices, expressions, one method for each op."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from codegen import dims
+from codegen.dims import Compound, Dim, Symbol
+from codegen.emit import Names, comment, environment, number
+from codegen.passes.buffers import Plan
+from codegen.passes.pack import NARROW, Packing
+from codegen.passes.stage import in_place_call
+from codegen.program import (
+    Affine,
+    At,
+    Binary,
+    Block,
+    Buffer,
+    Call,
+    Compare,
+    Count,
+    Elementwise,
+    Expr,
+    Gather,
+    Index,
+    Local,
+    Loop,
+    Mat,
+    Negate,
+    Number,
+    Op,
+    Reduce,
+    Select,
+    Shift,
+    Softmax,
+    Vec,
+    When,
+    reads,
+    walk,
+    walk_ops,
+    writes,
+)
+
+WIDTH = 100
+ATOM, PRODUCT, SUM, LOWEST = 3, 2, 1, 0
+
+# Functions that are called through a hook macro; the others are plain helpers of the file.
+HOOKS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "pow")
+LIBRARY = ("sqrt", "abs", "floor", "round")
+
+
+@dataclass
+class Used:
+    """What the statements need: helper functions, kernels, library headers."""
+
+    functions: set[str] = field(default_factory=set)  # named as in program.FUNCTIONS
+    kernels: set[str] = field(default_factory=set)
+    raw: dict[int, Buffer] = field(default_factory=dict)  # const buffers read as they are
+
+
+class Printer:
+    """Prints the ops of one program; collects what they use."""
+
+    def __init__(
+        self,
+        prefix: str,
+        dtype: str,
+        profile: str,
+        packing: Packing,
+        plan: Plan,
+        rings: Mapping[int, tuple[int, int]],
+        const_names: Mapping[int, str],
+        members: Mapping[int, str],
+        names: Names,
+        used: Used,
+    ) -> None:
+        self.prefix, self.upper = prefix, prefix.upper()
+        self.dtype = dtype
+        self.real = "float" if dtype == "float32" else "double"
+        self.suffix = "f" if dtype == "float32" else ""
+        self.profile = profile
+        self.packing = packing
+        self.plan = plan
+        self.rings = rings  # rows and row size, by id of the line's buffer
+        self.const_names = const_names  # by id of a buffer or Packed
+        self.members = members  # of the state structure, by id of the buffer
+        self.names = names
+        self.used = used
+        self.symbols: dict[str, str] = {}
+        self.vectorised = False  # tanh and sigmoid work on whole arrays
+        self.macros = environment().get_template("c/ops.j2").module
+
+    # ---- whole parts ------------------------------------------------------------------
+
+    def block(self, block: Block) -> str:
+        """A layer: heading, its scratch, its statements."""
+        lines = [f"/* {comment(block.title)} */", "{"]
+        lines += [f"    {line}" for line in self.pointers(block.ops)]
+        text = self.ops(block.ops)
+        return "\n".join(lines) + "\n" + indent(text) + "}\n"
+
+    def pointers(self, ops: tuple[Op, ...]) -> list[str]:
+        """Declarations of the scratch vectors that the ops touch, in order of first use."""
+        found: dict[int, tuple[Buffer, bool]] = {}
+        for op in walk_ops(ops):
+            for vec, written in (
+                *((v, False) for v in reads(op)),
+                *((v, True) for v in writes(op)),
+            ):
+                if vec.buffer.kind == "temp":
+                    before = found.get(id(vec.buffer))
+                    found[id(vec.buffer)] = (vec.buffer, written or bool(before and before[1]))
+        lines = []
+        for buffer, written in found.values():
+            real, arena = (
+                ("int32_t", "scratch_int") if buffer.dtype == "int32" else (self.real, "scratch")
+            )
+            offset = self.plan.offsets[id(buffer)]
+            place = f"s->{arena} + {offset}" if offset else f"s->{arena}"
+            const = "" if written else "const "
+            lines.append(f"{const}{real} *const {self.buffer(buffer)} = {place};")
+        return lines
+
+    def ops(self, ops: tuple[Op, ...]) -> str:
+        """The statements of all ops, at column 0."""
+        return "".join(self.op(op) for op in ops)
+
+    def op(self, op: Op) -> str:
+        """The statements of one op."""
+        printers = {
+            Affine: self.affine,
+            Elementwise: self.elementwise,
+            Reduce: self.reduce,
+            Softmax: self.softmax,
+            Gather: self.gather,
+            Shift: self.shift,
+            Loop: self.loop,
+            When: self.when,
+        }
+        return wrapped(str(printers[type(op)](op)))  # type: ignore[operator]
+
+    def macro(self, name: str, **values: object) -> str:
+        """A macro of ops.j2."""
+        return str(getattr(self.macros, name)(**values))
+
+    # ---- names and places ---------------------------------------------------------------
+
+    def buffer(self, buffer: Buffer) -> str:
+        """The C expression for the first element's address."""
+        if buffer.kind == "state":
+            return f"s->{self.members[id(buffer)]}"
+        if buffer.kind == "const":
+            self.used.raw[id(buffer)] = buffer
+            return self.const_names[id(buffer)]
+        return self.names(buffer.name, ("buffer", id(buffer)))
+
+    def dim(self, dim: Dim, within: int = SUM) -> str:
+        """A length or offset; in parentheses where it binds weaker than `within`."""
+        text, level = dim_text(dim, self.symbols, self.prefix, self.used)
+        return text if level >= within else f"({text})"
+
+    def place(self, vec: Vec) -> tuple[str, Dim, str]:
+        """Base, offset and a ring's own offset text of a vector."""
+        base = self.buffer(vec.buffer)
+        if id(vec.buffer) not in self.rings:
+            return base, vec.offset, ""
+        rows, size = self.rings[id(vec.buffer)]
+        row, inner = ring_row(vec.offset, size)
+        at = f"{base}_at"
+        if row == 0:
+            where = at
+        else:
+            self.used.kernels.add("ring")
+            where = f"{self.prefix}_ring({at}, {self.dim(row)}, {rows})"
+        return base, inner, where if size == 1 else f"{where} * {size}"
+
+    def element(self, vec: Vec, index: str) -> str:
+        """The element number `index` (C text, "" for 0)."""
+        base, offset, ring = self.place(vec)
+        parts = [ring] if ring else []
+        if offset != 0:
+            parts.append(self.dim(offset))
+        if index and vec.stride == 1:
+            parts.append(index)
+        elif index and vec.stride:
+            parts.append(
+                f"{index} * {vec.stride}" if vec.stride > 0 else f"{index} * ({vec.stride})"
+            )
+        text = f"{base}[{' + '.join(parts) or '0'}]"
+        return f"{self.upper}_READ({text})" if vec.buffer.kind == "const" else text
+
+    def pointer(self, vec: Vec) -> str:
+        """The address of the first element."""
+        base, offset, ring = self.place(vec)
+        parts = [ring] if ring else []
+        if offset != 0:
+            parts.append(self.dim(offset))
+        return " + ".join([base, *parts])
+
+    # ---- expressions ----------------------------------------------------------------------
+
+    def expr(self, node: Expr, index: str, within: int = LOWEST) -> str:
+        """An expression, in parentheses where it binds weaker than `within`."""
+        text, level = self._expr(node, index)
+        return text if level >= within else f"({text})"
+
+    def _expr(self, node: Expr, index: str) -> tuple[str, int]:
+        if isinstance(node, Number):
+            text = self.number(node.value)
+            return text, PRODUCT if text.startswith("-") else ATOM
+        if isinstance(node, At):
+            text = self.element(node.vec, index)
+            return (f"({self.real}){text}" if node.vec.buffer.dtype == "int32" else text), ATOM
+        if isinstance(node, Local):
+            return self.names(node.name, ("local", node.name)), ATOM
+        if isinstance(node, Index):
+            return f"({self.real}){index or '0'}", ATOM
+        if isinstance(node, Count):
+            return f"({self.real}){self.dim(node.dim, ATOM)}", ATOM
+        if isinstance(node, Binary):
+            level = SUM if node.operator in "+-" else PRODUCT
+            left, right = (
+                self.expr(node.left, index, level),
+                self.expr(node.right, index, level + 1),
+            )
+            return f"{left} {node.operator} {right}", level
+        if isinstance(node, Negate):
+            return f"-{self.expr(node.value, index, ATOM)}", PRODUCT
+        if isinstance(node, Compare):
+            one, zero = self.number(1.0), self.number(0.0)
+            return f"({self.condition(node, index)} ? {one} : {zero})", ATOM
+        if isinstance(node, Select):
+            yes, no = self.expr(node.yes, index, SUM), self.expr(node.no, index, SUM)
+            return f"({self.condition(node.condition, index)} ? {yes} : {no})", ATOM
+        assert isinstance(node, Call), node
+        arguments = ", ".join(self.expr(a, index) for a in node.arguments)
+        return f"{self.function(node.function)}({arguments})", ATOM
+
+    def condition(self, node: Expr, index: str) -> str:
+        """An expression as a C condition."""
+        if isinstance(node, Compare):
+            left, right = self.expr(node.left, index, SUM), self.expr(node.right, index, SUM)
+            return f"{left} {node.operator} {right}"
+        return f"{self.expr(node, index, SUM)} != {self.number(0.0)}"
+
+    def function(self, name: str) -> str:
+        """What a function is called in this file."""
+        if name in LIBRARY:
+            self.used.functions.add(name)
+            return {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}[name] + (
+                self.suffix
+            )
+        self.used.functions.add(name)
+        return f"{self.upper}_{name.upper()}" if name in HOOKS else f"{self.prefix}_{name}"
+
+    def number(self, value: float) -> str:
+        """A literal."""
+        return number(value, self.dtype, self.suffix)
+
+    # ---- ops ------------------------------------------------------------------------------
+
+    def elementwise(self, op: Elementwise) -> str:
+        call = in_place_call(op)
+        if self.vectorised and call and call.function in ("tanh", "sigmoid"):
+            if op.size != 1:
+                self.used.kernels.add(f"{call.function}_each")
+                target = self.pointer(op.stores[0][0])
+                return f"{self.prefix}_{call.function}_each({target}, {self.dim(op.size)});\n"
+        index = "" if op.size == 1 else "i"
+        wanted = _needed(op)
+        local = [
+            (self.names(name, ("local", name)), self.expr(e, index))
+            for name, e in op.locals
+            if name in wanted
+        ]
+        stores = []
+        stored: list[Buffer] = []
+        held = any(
+            isinstance(n, At) and any(n.vec.buffer is vec.buffer for vec, _ in op.stores[:k])
+            for k, (_, e) in enumerate(op.stores)
+            for n in walk(e)
+        )
+        for k, (vec, e) in enumerate(op.stores):
+            value = self.expr(e, index)
+            if held:  # a later store reads what an earlier one writes
+                name = self.names(f"value_{k}", ("local", f"value {k}"))
+                local.append((name, value))
+                value = name
+            cast = "(int32_t)" if vec.buffer.dtype == "int32" else ""
+            stores.append((self.element(vec, index), f"{cast}({value})" if cast else value))
+            stored.append(vec.buffer)
+        size = None if op.size == 1 else self.dim(op.size)
+        return self.macro("elementwise", real=self.real, size=size, locals=local, stores=stores)
+
+    def affine(self, op: Affine) -> str:
+        calls = self.packing.calls.get(id(op))
+        if calls is None:
+            return self._affine_plain(op)
+        out, size = self.pointer(op.out), self.dim(op.out.size)
+        assert isinstance(op.out.size, int)
+        if self.profile == "host" and op.out.size < NARROW:
+            return self._affine_narrow(op)
+        lines: list[str] = []
+        if not calls[0].with_bias:
+            lines.append(self._start(op))
+        for call in calls:
+            w = self.const_names[id(call.packed)]
+            if self.profile == "host":
+                self.used.kernels.add("axpy")
+                (group,) = call.groups
+                x = self.pointer(group.x)
+                lines.append(f"{self.prefix}_axpy({out}, {w}, {x}, {group.columns}, {size});\n")
+                continue
+            self.used.kernels.add("affine")
+            vectors = [f"{self.pointer(g.x)}, {g.columns}" for g in call.groups]
+            if len(vectors) == 1:
+                vectors.append(f"{self.pointer(call.groups[0].x)}, 0")
+            more = 0 if call.with_bias else 1
+            lines.append(
+                f"{self.prefix}_affine({out}, {size}, {more}, {w}, {', '.join(vectors)});\n"
+            )
+        return "".join(lines)
+
+    def _start(self, op: Affine) -> str:
+        """`out = bias`, or zeros."""
+        value: Expr = Number(0.0) if op.bias is None else At(op.bias)
+        return self.elementwise(Elementwise(op.out.size, (), ((op.out, value),)))
+
+    def _affine_narrow(self, op: Affine) -> str:
+        """A few outputs: one dot product each."""
+        self.used.kernels.add("dot")
+        lines = []
+        assert isinstance(op.out.size, int)
+        for row in range(op.out.size):
+            terms = [] if op.bias is None else [self.element(op.bias[row : row + 1], "")]
+            for call in self.packing.calls[id(op)]:
+                (group,) = call.groups
+                w = self.const_names[id(call.packed)]
+                w = f"{w} + {row * group.columns}" if row else w
+                terms.append(f"{self.prefix}_dot({w}, {self.pointer(group.x)}, {group.columns})")
+            lines.append(f"{self.element(op.out[row : row + 1], '')} = {' + '.join(terms)};\n")
+        return "".join(lines)
+
+    def _affine_plain(self, op: Affine) -> str:
+        """Loops that take any offsets and strides."""
+        products = []
+        for mat, x in op.products:
+            products.append(
+                (self.dim(mat.columns), self._matrix(mat), self.expr(At(x), "j", PRODUCT))
+            )
+        start = self.number(0.0) if op.bias is None else self.expr(At(op.bias), "i")
+        size = self.dim(op.out.size)
+        return self.macro(
+            "affine",
+            real=self.real,
+            size=size,
+            start=start,
+            products=products,
+            out=self.element(op.out, "i"),
+        )
+
+    def _matrix(self, mat: Mat) -> str:
+        """Element (i, j) of a matrix."""
+        base = self.buffer(mat.buffer)
+        parts = [] if mat.offset == 0 else [self.dim(mat.offset)]
+        for name, stride in (("i", mat.row_stride), ("j", mat.column_stride)):
+            if stride == 1:
+                parts.append(name)
+            elif stride != 0:
+                factor = self.dim(stride, ATOM) if not isinstance(stride, int) else str(stride)
+                parts.append(f"{name} * {factor}")
+        text = f"{base}[{' + '.join(parts) or '0'}]"
+        return f"{self.upper}_READ({text})" if mat.buffer.kind == "const" else text
+
+    def reduce(self, op: Reduce) -> str:
+        counters = []
+        for name, count in op.counters:
+            self.symbols[name] = self.names(name, ("counter", name))
+            counters.append((self.symbols[name], self.dim(count)))
+        index = "" if op.out.size == 1 else "i"
+        if op.kind == "sum":
+            start = self.number(0.0)
+        else:
+            start = f"{'-' if op.kind == 'max' else ''}HUGE_VAL{self.suffix.upper()}"
+            self.used.functions.update((op.kind, "huge"))
+        return self.macro(
+            "reduce",
+            real=self.real,
+            kind=op.kind,
+            prefix=self.prefix,
+            size=None if op.out.size == 1 else self.dim(op.out.size),
+            start=start,
+            counters=counters,
+            value=self.expr(op.value, index),
+            out=self.element(op.out, index),
+        )
+
+    def softmax(self, op: Softmax) -> str:
+        kind = "log_softmax" if op.log else "softmax"
+        self.used.functions.add("exp")
+        if op.log:
+            self.used.functions.add("log")
+        out, x, size = self.pointer(op.out), self.pointer(op.x), self.dim(op.x.size)
+        if op.out.stride == op.x.stride == 1:
+            self.used.kernels.add(kind)
+            return f"{self.prefix}_{kind}({out}, {x}, {size});\n"
+        self.used.kernels.add(f"{kind}_strided")
+        strides = op.out.stride, op.x.stride
+        return f"{self.prefix}_{kind}_strided({out}, {strides[0]}, {x}, {strides[1]}, {size});\n"
+
+    def gather(self, op: Gather) -> str:
+        index = self.element(op.index, "")
+        if op.index.buffer.dtype != "int32":
+            index = f"(int32_t){index}"
+        table = op.table
+        plain = table.column_stride == 1 and table.row_stride == table.columns
+        if plain and op.out.stride == 1:
+            self.used.kernels.add("gather")
+            base = self.buffer(table.buffer)
+            base = base if table.offset == 0 else f"{base} + {self.dim(table.offset)}"
+            rows, columns = self.dim(table.rows), self.dim(table.columns)
+            return f"{self.prefix}_gather({self.pointer(op.out)}, {base}, {rows}, {columns}, {index});\n"
+        row = self.names("row_of_table", ("local", "row of table"))
+        return self.macro(
+            "gather",
+            row=row,
+            index=index,
+            last=self.dim(table.rows - 1),
+            size=self.dim(op.out.size),
+            out=self.element(op.out, "i"),
+            value=self._matrix(table).replace("i * ", f"{row} * ", 1).replace("j", "i", 1),
+        )
+
+    def shift(self, op: Shift) -> str:
+        n = dims.fixed(op.x.size)
+        line = self.buffer(op.line)
+        if op.x.stride != 1 or op.x.buffer.dtype != "float32" or op.x.buffer.kind == "const":
+            raise NotImplementedError("a delay line that takes a vector with gaps")
+        x = self.pointer(op.x)
+        if id(op.line) in self.rings:
+            rows, _ = self.rings[id(op.line)]
+            self.used.kernels.add("push")
+            return f"{line}_at = {self.prefix}_push({line}, {line}_at, {rows}, {x}, {n});\n"
+        self.used.kernels.add("shift")
+        return f"{self.prefix}_shift({line}, {dims.fixed(op.line.size) - n}, {x}, {n});\n"
+
+    def loop(self, op: Loop) -> str:
+        counter = self.symbols[op.counter] = self.names(op.counter, ("counter", op.counter))
+        body = self.ops(op.body)
+        return self.macro("loop", counter=counter, count=self.dim(op.count), body=indent(body))
+
+    def when(self, op: When) -> str:
+        return self.macro("when", after=op.after, body=indent(self.ops(op.body)))
+
+
+def ring_row(offset: Dim, size: int) -> tuple[Dim, int]:
+    """Row and place inside the row of an offset in a delay line; ValueError where it is neither."""
+    if isinstance(offset, int):
+        return offset // size, offset % size
+    if any(factor % size for _, factor in offset.terms):
+        raise ValueError("not a whole row")
+    inner = offset.constant % size
+    return (offset - inner) // size, inner
+
+
+def dim_text(
+    dim: Dim, symbols: Mapping[str, str], prefix: str, used: Used | None, macro: bool = False
+) -> tuple[str, int]:
+    """A dim as C, and how strongly it binds; `macro`: an expression that holds no function call."""
+    if isinstance(dim, int):
+        return str(dim), ATOM if dim >= 0 else PRODUCT
+    parts: list[str] = []
+    for atom, factor in dim.terms:
+        if isinstance(atom, Symbol):
+            body = symbols.get(atom.name, atom.name)
+        else:
+            body = _compound(atom, symbols, prefix, used, macro)
+        if abs(factor) != 1:
+            body = f"{body} * {abs(factor)}"
+        sign = "-" if factor < 0 else "+"
+        parts.append(f"{sign} {body}" if parts else (f"-{body}" if factor < 0 else body))
+    if dim.constant:
+        parts.append(f"{'-' if dim.constant < 0 else '+'} {abs(dim.constant)}")
+    if len(parts) > 1:
+        return " ".join(parts), SUM
+    _, factor = dim.terms[0]
+    return parts[0], ATOM if factor == 1 else PRODUCT
+
+
+def _compound(
+    atom: Compound, symbols: Mapping[str, str], prefix: str, used: Used | None, macro: bool
+) -> str:
+    (left, low), (right, high) = (
+        dim_text(d, symbols, prefix, used, macro) for d in (atom.left, atom.right)
+    )
+    if atom.operator == "*":
+        left = left if low >= PRODUCT else f"({left})"
+        right = right if high >= ATOM else f"({right})"
+        return f"({left} * {right})"
+    if macro:  # must stand where only macros may: no helper functions
+        if atom.operator == "//":
+            return f"(({left}) >= 0 ? ({left}) / {right} : -(({right} - 1 - ({left})) / {right}))"
+        sign = ">" if atom.operator == "max" else "<"
+        return f"(({left}) {sign} ({right}) ? ({left}) : ({right}))"
+    assert used is not None
+    if atom.operator == "//":
+        if _is_natural(atom.left):
+            left = left if low >= PRODUCT else f"({left})"
+            return f"({left} / {right})"
+        used.kernels.add("floor_div")
+        return f"{prefix}_floor_div({left}, {right})"
+    used.kernels.add(f"{atom.operator}_length")
+    return f"{prefix}_{atom.operator}_length({left}, {right})"
+
+
+def _is_natural(dim: Dim) -> bool:
+    """Whether no part of it can be negative (symbols are counters and lengths)."""
+    if isinstance(dim, int):
+        return dim >= 0
+    return dim.constant >= 0 and all(f > 0 and isinstance(a, Symbol) for a, f in dim.terms)
+
+
+def _needed(op: Elementwise) -> set[str]:
+    """Names of the locals that the stores need."""
+    needed: set[str] = set()
+    for _, e in op.stores:
+        needed |= {n.name for n in walk(e) if isinstance(n, Local)}
+    for name, e in reversed(op.locals):
+        if name in needed:
+            needed |= {n.name for n in walk(e) if isinstance(n, Local)}
+    return needed
+
+
+def indent(text: str, by: str = "    ") -> str:
+    """Every line that is not empty, moved right."""
+    return textwrap.indent(text, by)
+
+
+def wrapped(text: str) -> str:
+    """Statements too long for a line, continued on the next."""
+    lines = []
+    for line in text.split("\n"):
+        if len(line) <= WIDTH - 8:
+            lines.append(line)
+            continue
+        start = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line.strip(),
+            WIDTH - 8,
+            initial_indent=start,
+            subsequent_indent=start + "    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)

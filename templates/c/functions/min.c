@@ -1,0 +1,5 @@
+/* The smaller one. */
+static RNN_INLINE float rnn_min(float a, float b)
+{
+    return a < b ? a : b;
+}

@@ -1,0 +1,6 @@
+/* Where in a ring of `rows` the row stands that comes `row` rows after the oldest, at `at`. */
+static RNN_INLINE int rnn_ring(int at, int row, int rows)
+{
+    at += row;
+    return at < rows ? at : at - rows;
+}
