@@ -9,9 +9,11 @@ needs of the past is in states: recurrent states and the delay lines of `window`
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy as np
 from codegen import dims
 from codegen.activations import Activation
 from codegen.dims import Dim
-from codegen.errors import LayerError, NotStreamable
+from codegen.errors import LayerError, NeedsHop, NotStreamable
 from codegen.model import Array, Graph, Input, Layer
 from codegen.program import (
     Affine,
@@ -44,14 +46,18 @@ from codegen.program import (
     expr,
 )
 
+SHORT = 4  # taps, up to which a step reads each from the delay line by itself
+
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """A Keras tensor without its batch axis: row-major in `buffer` from `offset` on.
 
     `time` says that axis 0 is the model's time axis. The other fields have a meaning only while
-    one step is lowered: `lead` is the number of steps that go by before there is a value;
-    `prefix` holds rows that come before the first step's (left zero padding); `last` marks a value
+    one step is lowered: `lead` is the number of steps that go by before there is a value; `ahead`
+    is the number of rows of the sequence that come before those of the first such step (left zero
+    padding), with their constant values in `prefix`; where it is negative, so many rows of the
+    first step are no rows of the sequence (only where a step has several). `last` marks a value
     that is the model's only at the end of the sequence (return_sequences=False).
     """
 
@@ -60,6 +66,7 @@ class Tensor:
     offset: Dim = 0
     time: bool = False
     lead: int = 0
+    ahead: int = 0
     prefix: Array | None = None
     last: bool = False
     mask: Tensor | None = None  # shape[:1], 1 where the step counts and 0 where it is masked
@@ -101,6 +108,51 @@ class Shared:
 
     buffers: dict[str, Buffer] = field(default_factory=dict)  # consts and states by name
     states: dict[str, State] = field(default_factory=dict)
+    warm: set[str] = field(default_factory=set)  # states that rows before the first step changed
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A window that moves along axis 0: `count` positions, at each `size` rows, the taps.
+
+    The taps stand in `rows`, one after another (`dilation` apart), or, where that is None, in the
+    delay `line` and the newest in `x`.
+    """
+
+    builder: Builder
+    x: Tensor
+    count: Dim
+    size: int
+    stride: int
+    dilation: int
+    rows: Tensor | None
+    first: int = 0  # the row at which the first position starts
+    line: Tensor | None = None
+    lead: int = 0
+    ahead: int = 0
+
+    @contextmanager
+    def positions(self) -> Iterator[Dim]:
+        """A parallel loop over the positions."""
+        with self.builder.loop(self.count) as position:
+            yield position
+
+    def tap(self, position: Dim, number: Dim) -> Tensor:
+        """Row number `number` of the window, oldest first, at a position."""
+        if self.rows is not None:
+            start = self.first + position * self.stride
+            return self.rows.at(start + number * self.dilation)
+        assert self.line is not None
+        where = dims.fixed(number)
+        return self.x.at(0) if where == self.size - 1 else self.line.at(where * self.dilation)
+
+    def taps(self, position: Dim) -> tuple[Tensor, ...]:
+        """All rows of the window at a position."""
+        return tuple(self.tap(position, number) for number in range(self.size))
+
+    def like(self, out: Tensor) -> Tensor:
+        """`out`, one row for each position."""
+        return replace(out, time=self.x.time, lead=self.lead, ahead=self.ahead, last=self.x.last)
 
 
 class Builder:
@@ -113,9 +165,11 @@ class Builder:
         self.blocks: list[Block] = []
         self.states: dict[str, State] = {}
         self.checks: list[tuple[Dim, str, Dim]] = []
+        self.hop = 1  # rows of an input in one step
         self.is_inner = False  # inside TimeDistributed: states start at zero for every call
         self.has_time = False  # the model has a time axis
         self.saved_steps: int | None = None  # its length in the file, None where it is free
+        self.inputs: tuple[Tensor, ...] = ()  # of the layer whose block is being written
         self._ops: list[list[Op]] = [[]]
         self._scope: list[str] = []
         self._used: set[str] = set()
@@ -162,6 +216,16 @@ class Builder:
         body = tuple(self._ops.pop())
         if body:
             self.emit(When(after, body))
+
+    @contextmanager
+    def early(self, after: int) -> Iterator[None]:
+        """Ops of the block that come before all others, from fewer steps on."""
+        self._ops, outer = self._ops[:1], self._ops
+        try:
+            with self.when(after):
+                yield
+        finally:
+            self._ops = outer
 
     @contextmanager
     def loop(self, count: Dim, carried: bool = False, counter: str = "t") -> Iterator[Dim]:
@@ -287,6 +351,34 @@ class Builder:
             inner = self.tensor(role, shape)
             self.copy(inner.vec(), Number(0.0) if initial is None else self._initial(role, initial))
             return inner
+        if self.step:
+            if any(x.ahead < 0 for x in self.inputs):
+                raise NotStreamable("its first row is not the first of a hop")
+            if carried and any(x.ahead > 0 for x in self.inputs):
+                raise NotStreamable("stateful=True, and rows are put before the first step")
+        state = self._state(role, shape, carried, initial, line, hidden)
+        tensor = Tensor(state.buffer, shape)
+        if not self.step and state.buffer.name in self.shared.warm:
+            # The rows before the first step are in its start, and in the whole sequence too.
+            start = Number(0.0) if initial is None else self._initial(role, initial)
+            self.copy(tensor.vec(), start)
+        return tensor
+
+    def running(self, role: str, shape: Sequence[int], initial: Array | None = None) -> Tensor:
+        """A state for what has been seen so far; mere scratch where there is no step."""
+        if self.is_inner or not (self.step or self.streamable):
+            return self.tensor(role, shape)
+        return self.state(role, shape, initial=initial)
+
+    def _state(
+        self,
+        role: str,
+        shape: tuple[int, ...],
+        carried: bool = False,
+        initial: Array | None = None,
+        line: bool = False,
+        hidden: bool = False,
+    ) -> State:
         name = f"{self._prefix}_{role}"
         state = self.shared.states.get(name)
         if state is None:
@@ -295,7 +387,7 @@ class Builder:
             state = State(buffer, shape, self._prefix, role, carried, initial, line, hidden)
             self.shared.states[name] = state
         self.states[name] = state
-        return Tensor(state.buffer, shape)
+        return state
 
     def _initial(self, role: str, initial: Array) -> Expr:
         return At(self.const(f"{role}_initial", initial).vec())
@@ -372,13 +464,130 @@ class Builder:
         times = [x for x in sources if x.time]
         if self.step and times and any(x.last for x in sources):
             raise NotStreamable("it combines a sequence with a value known only at its end")
+        if self.step and len({(x.lead, x.ahead) for x in times}) > 1:
+            raise NotStreamable("it combines sequences that start at different steps")
         return replace(
             out,
             time=bool(times),
             lead=max((x.lead for x in sources), default=0),
+            ahead=times[0].ahead if times else 0,
+            prefix=None,
             last=any(x.last for x in sources),
             mask=mask,
         )
+
+    # ---- windows over axis 0 ---------------------------------------------------------------
+
+    @contextmanager
+    def window(
+        self,
+        x: Tensor,
+        size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        left: Dim = 0,
+        right: Dim = 0,
+        fill: float = 0.0,
+        role: str = "line",
+    ) -> Iterator[Window]:
+        """The window of `size` rows, `dilation` apart, at every `stride`-th row of axis 0.
+
+        Before the first row come `left` rows that hold `fill`, after the last `right` of them. In
+        a step program the rows that are needed again stay in a delay line; ops inside run once the
+        first window is full.
+        """
+        if self.step and x.time:
+            if right != 0:
+                raise NotStreamable(f"its window reaches {right} rows into the future")
+            with self._streamed(x, size, stride, dilation, dims.fixed(left), fill, role) as window:
+                yield window
+            return
+        reach = (size - 1) * dilation + 1
+        rows, total = x, x.shape[0]
+        if left != 0 or right != 0:
+            total = total + left + right
+            rows = self.padded(x, left, right, fill)
+        count = (total - reach) // stride + 1
+        self.check(count, ">=", 1)
+        yield Window(self, x, count, size, stride, dilation, rows)
+        self.leave(x, role, fill)
+
+    def padded(self, x: Tensor, left: Dim, right: Dim, fill: float = 0.0) -> Tensor:
+        """A copy of `x` with rows of `fill` around it."""
+        total = x.shape[0] + left + right
+        rows = self.tensor("padded", (total, *x.shape[1:]))
+        row = dims.product(x.shape[1:])
+        flat, here = rows.vec(), left * row
+        if left != 0:
+            self.copy(flat[:here], Number(fill))
+        self.copy(flat[here : here + x.size], x.vec())
+        if right != 0:
+            self.copy(flat[here + x.size : rows.size], Number(fill))
+        return rows
+
+    @contextmanager
+    def _streamed(
+        self, x: Tensor, size: int, stride: int, dilation: int, left: int, fill: float, role: str
+    ) -> Iterator[Window]:
+        """The window over a stream of `rate` rows a step.
+
+        `ahead` rows of the padded sequence stand before the first step's. After one step,
+        (ahead + rate - reach) // stride + 1 = extra + rate / stride positions are full. A step
+        gives rate / stride positions: for extra < 0, steps go by first; for extra > 0, so many
+        positions lie before the first step.
+        """
+        rate = dims.fixed(x.shape[0])
+        if rate % stride:
+            factor = stride // math.gcd(rate, stride)
+            raise NeedsHop(factor, f"its stride {stride} over time needs {factor} rows at once")
+        if x.ahead < 0 and left:
+            raise NotStreamable("it pads a sequence whose first row is not the first of a hop")
+        reach, ahead, count = (size - 1) * dilation + 1, x.ahead + left, rate // stride
+        extra = (ahead - reach) // stride + 1
+        history = ahead - extra * stride  # rows of earlier steps that a step needs
+        lead = x.lead
+        while extra <= -count:
+            extra, lead = extra + count, lead + 1
+        kind = partial(Window, self, x, count, size, stride, dilation, lead=lead, ahead=extra)
+        if history <= 0:
+            with self.when(lead):
+                yield kind(x, -history)
+            return
+        shape = tuple(dims.fixed(n) for n in x.shape[1:])
+        initial = np.full((history, *shape), fill)
+        if x.prefix is not None and x.ahead > 0:
+            known = min(history, x.ahead)
+            initial[history - known :] = x.prefix[x.ahead - known :]
+        start = initial if initial.any() else None
+        # A ring is cheapest where rows are far apart or few; else one product over all rows is.
+        ring = rate == 1 and (dilation > 1 or size <= SHORT)
+        state = self._state(role, (history, *shape), initial=start, line=ring)
+        line = Tensor(state.buffer, (history, *shape))
+        if ring:
+            with self.when(lead):
+                yield kind(None, 0, line)
+            self.shift(line, x.vec())
+            return
+        rows = self.tensor("rows", (history + rate, *shape))
+        flat = rows.vec()
+        self.copy(flat[: line.size], line.vec())
+        self.copy(flat[line.size :], x.vec())
+        with self.when(lead):
+            yield kind(rows, 0)
+        self.copy(line.vec(), flat[x.size :])
+
+    def leave(self, x: Tensor, role: str, fill: float = 0.0) -> None:
+        """After a whole sequence: its last rows in the delay line, as steps would leave them."""
+        state = self.shared.states.get(f"{self._prefix}_{role}")
+        if self.step or self.is_inner or not (self.streamable and x.time) or state is None:
+            return
+        self.states[state.buffer.name] = state
+        history, row = state.shape[0], dims.product(x.shape[1:])
+        known = dims.minimum(x.shape[0], history)
+        line = state.buffer.vec()
+        if state.initial is not None:
+            self.copy(line[: (history - known) * row], Number(fill))
+        self.copy(line[(history - known) * row :], x.vec()[(x.shape[0] - known) * row :])
 
     def along_last(self, x: Tensor, role: str, activation: Activation) -> Tensor:
         """A new tensor with the activation of `x` along its last axis."""

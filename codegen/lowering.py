@@ -19,6 +19,7 @@ from codegen.errors import (
     Problem,
     UnsupportedError,
 )
+from codegen.evaluate import Machine
 from codegen.layers.core import Embedding, Flatten
 from codegen.model import Input, Layer, Model, Unsupported
 from codegen.program import (
@@ -28,6 +29,7 @@ from codegen.program import (
     Lowered,
     Port,
     Program,
+    const,
     macs,
     map_buffers,
 )
@@ -45,7 +47,9 @@ def lower(model: Model) -> Lowered:
     shared = Shared()
     step, reason, hop = _step(model, times, shared)
     if step is not None:
-        stepped, _ = _whole(model, times, streamable=True, shared=shared)
+        # Sequences that never meet may differ in length, in predict if not in step.
+        apart = not any(relation == "==" for _, relation, _ in whole.program.checks)
+        stepped, _ = _whole(model, times, streamable=True, shared=shared, apart=apart)
         if stepped is None:  # a length fixed in the file stands in the way of any other
             step, reason = None, "a layer fixes the number of time steps"
         else:
@@ -79,6 +83,9 @@ def time_inputs(model: Model) -> tuple[bool, ...]:
         assert isinstance(layer, Input)
         rank = len(layer.shape)
         found.append(rank >= 2 or (rank == 1 and _ids_in_time(model, number, layer)))
+    lengths = {x.shape[0] for x, time in zip(model.inputs, found, strict=True) if time}
+    if len(lengths) > 1:  # a single row beside a sequence is the same at every step
+        found = [t and x.shape[0] != 1 for x, t in zip(model.inputs, found, strict=True)]
     return tuple(found)
 
 
@@ -93,12 +100,12 @@ def _ids_in_time(model: Model, number: int, layer: Input) -> bool:
             if any(r.node == of for r in node.inputs)
         ]
 
+    if layer.shape[0] is None:
+        return True
     embeddings = [n for n, user in users(number) if isinstance(user, Embedding)]
     if not embeddings:
         return False
-    return layer.shape[0] is None or not all(
-        isinstance(user, Flatten) for n in embeddings for _, user in users(n)
-    )
+    return not all(isinstance(user, Flatten) for n in embeddings for _, user in users(n))
 
 
 def _step(
@@ -107,6 +114,8 @@ def _step(
     """The step program, or None and the reason; with the number of rows in one step."""
     if not any(times):
         return None, "the model has no time axis", 1
+    if len({x.shape[0] for x, time in zip(model.inputs, times, strict=True) if time}) > 1:
+        return None, "its inputs have sequences of different lengths", 1
     hop = 1
     while True:
         try:
@@ -114,6 +123,7 @@ def _step(
         except NeedsHop as need:
             hop *= need.factor
             shared.states.clear()
+            shared.warm.clear()
             if hop > LARGEST_HOP:
                 return None, str(need), 1
         except NotStreamable as why:
@@ -122,6 +132,7 @@ def _step(
 
 def _lower_step(model: Model, times: tuple[bool, ...], shared: Shared, hop: int) -> _Result:
     b = Builder(step=True, streamable=True, shared=shared)
+    b.hop = hop
     inputs = []
     for layer, time in zip(model.inputs, times, strict=True):
         shape: tuple[Dim, ...] = _known(layer.shape[1:] if time else layer.shape)
@@ -133,9 +144,12 @@ def _lower_step(model: Model, times: tuple[bool, ...], shared: Shared, hop: int)
 
 
 def _whole(
-    model: Model, times: tuple[bool, ...], streamable: bool, shared: Shared
+    model: Model, times: tuple[bool, ...], streamable: bool, shared: Shared, apart: bool = True
 ) -> tuple[_Result | None, tuple[Problem, ...]]:
-    """The program for whole sequences; a streamable model takes any length."""
+    """The program for whole sequences; a streamable model takes any length.
+
+    `apart`: each free input has a length of its own, else all have the same.
+    """
     b = Builder(step=False, streamable=streamable, shared=shared)
     inputs = []
     lengths: list[str] = []
@@ -144,7 +158,7 @@ def _whole(
         shape: list[Dim] = []
         for axis, length in enumerate(layer.shape):
             if time and axis == 0 and (streamable or length is None):
-                name = "steps" if streamable or not lengths else f"steps_{len(lengths) + 1}"
+                name = f"steps_{len(lengths) + 1}" if lengths and apart else "steps"
                 if name not in lengths:
                     lengths.append(name)
                 shape.append(dims.symbol(name))
@@ -231,8 +245,12 @@ def _run(
             if total[id(layer)] > 1 and layer.is_stateful:
                 raise LayerError("a stateful layer that is called more than once")
             lead = max((x.lead for x in tensors), default=0)
+            b.inputs = (*tensors, *(x for given in keywords.values() for x in given))
             with b.block(layer, call, lead):
                 outputs = layer.lower(b, *tensors, **keywords)
+            outputs = tuple(y if y.time else replace(y, ahead=0, prefix=None) for y in outputs)
+            if b.step and any(x.ahead > 0 for x in b.inputs):
+                outputs = _before_first_step(b, layer, call, tensors, keywords, outputs)
         except NotStreamable as why:
             raise NotStreamable(f"layer {layer.name!r} ({layer.class_name}): {why}") from None
         except NeedsHop as need:
@@ -256,6 +274,58 @@ def _run(
     return _finish(model, b, graph.inputs, ports, outputs_of_model, shapes), ()
 
 
+def _before_first_step(
+    b: Builder,
+    layer: Layer,
+    call: int,
+    tensors: list[Tensor],
+    keywords: dict[str, tuple[Tensor, ...]],
+    outputs: tuple[Tensor, ...],
+) -> tuple[Tensor, ...]:
+    """The outputs with the rows that come before the first step, which left padding has caused.
+
+    They are constants: what the layer makes of the padding. Its states start as they leave them.
+    """
+    if all(y.time and y.ahead <= 0 for y in outputs):
+        return outputs  # a window has used them up, and begins its delay line with them
+    whole = Builder(step=False, streamable=True, shared=Shared())
+    given = [_constant_rows(x) for x in tensors]
+    named = {key: tuple(_constant_rows(x) for x in rows) for key, rows in keywords.items()}
+    with whole.block(layer, call):
+        found = layer.lower(whole, *given, **named)
+    machine = Machine()
+    for state in whole.states.values():
+        if state.initial is not None:
+            machine.array(state.buffer)[:] = state.initial.reshape(1, -1)
+    machine.run([op for block in whole.blocks for op in block.ops])
+    for name, state in whole.states.items():
+        if name in b.states:
+            initial = machine.array(state.buffer).reshape(state.shape)
+            b.states[name] = b.shared.states[name] = replace(b.states[name], initial=initial)
+            b.shared.warm.add(name)
+
+    def known(y: Tensor | None, rows: Tensor | None) -> Tensor | None:
+        if y is None or rows is None or y.ahead <= 0:
+            return y
+        shape = tuple(dims.fixed(n) for n in rows.shape)
+        values = machine.read(rows.vec()).reshape(shape)
+        if len(values) != y.ahead:
+            raise NotStreamable("it does not keep the rows that are put before the first step")
+        return replace(y, prefix=values, mask=known(y.mask, rows.mask))
+
+    completed = (known(y, rows) for y, rows in zip(outputs, found, strict=True))
+    return tuple(y for y in completed if y is not None)
+
+
+def _constant_rows(x: Tensor) -> Tensor:
+    if x.buffer.kind == "const":
+        return x
+    if x.prefix is None:
+        raise NotStreamable("rows before the first step meet a value that is not known there")
+    mask = None if x.mask is None else _constant_rows(x.mask)
+    return Tensor(const("prefix", x.prefix), x.prefix.shape, time=True, mask=mask)
+
+
 def _finish(
     model: Model,
     b: Builder,
@@ -274,8 +344,15 @@ def _finish(
             raise NotStreamable(
                 f"output {names[number]!r} starts after {x.lead} steps, another after {warmup}"
             )
-        if b.step and x.prefix is not None:
-            raise NotStreamable(f"output {names[number]!r} has rows before the first step")
+        if b.step and x.time and x.ahead > 0:
+            raise NotStreamable(
+                f"output {names[number]!r} has {x.ahead} more rows than there are steps"
+            )
+        if b.step and x.time and (x.ahead < 0 or x.shape[0] not in (1, b.hop)):
+            raise NotStreamable(
+                f"output {names[number]!r} has {dims.text(x.shape[0])} rows for {b.hop} rows of "
+                "the input, not one for each step or for each row"
+            )
         if b.step and b.has_time and not x.time and not x.last and not _is_timeless(model):
             raise NotStreamable(f"output {names[number]!r} does not depend on the sequence")
         for length in x.shape:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from codegen import dims
 from codegen.activations import Activation
+from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
 from codegen.model import Array, Layer
-from codegen.program import At, Local, Number, Select, Vec
+from codegen.program import At, Compare, Expr, Local, Number, Select, Vec, call
 
 if TYPE_CHECKING:
     from codegen.builder import Builder, Tensor
@@ -29,6 +31,10 @@ class Cell(Layer):
     def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Role and shape of each state, in Keras' order."""
         raise NotImplementedError
+
+    def placed(self, shape: tuple[Dim, ...]) -> Cell:
+        """The cell for steps of this shape, on which the states of a convolution depend."""
+        return self
 
     def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
         """Emit one step: the states are replaced in place; gives back the output."""
@@ -270,6 +276,7 @@ class Recurrent(Layer):
     go_backwards: bool = False
     time_major: bool = False
     mask_rule: str = "previous"
+    initial_once: bool = False  # stateful: initial_state counts only while the states are zero
 
     @property
     def describe(self) -> str:
@@ -306,7 +313,7 @@ class Recurrent(Layer):
                 raise NotStreamable("its initial state is another tensor of the model")
         if self.time_major:
             raise LayerError("time_major=True is not supported; save the model with False")
-        y, states = self.run(b, x, mask, initial, flip=False)
+        y, states = self.run(b, x, mask, initial)
         out_mask = mask if self.return_sequences else None
         y = replace(b.like(y, x, mask=out_mask), time=x.time and self.return_sequences)
         if not self.return_sequences:
@@ -322,20 +329,18 @@ class Recurrent(Layer):
         x: Tensor,
         mask: Tensor | None,
         initial: tuple[Tensor, ...],
-        flip: bool,
+        flip: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The output (of the last step, without return_sequences) and the final states.
 
-        With `flip` the output of go_backwards stands in the order of the input's steps.
+        With `flip` the sequence that comes out is turned around.
         """
+        self = replace(self, cell=self.cell.placed(x.shape[1:]))
         states = tuple(b.state(role, shape, self.stateful) for role, shape in self.cell.states)
         outside = self._outside(states)
         if initial and len(initial) != len(states):
             raise LayerError(f"{len(initial)} initial states found, expected {len(states)}")
-        for state, start in zip(outside, initial, strict=False):
-            if start.shape != state.shape:
-                raise LayerError(f"initial state of shape {start.shape}, expected {state.shape}")
-            b.copy(state.vec(), start.vec())
+        self._start(b, outside, initial)
         previous = None
         if mask is not None and self.mask_rule == "zeros":
             previous = b.tensor("masked_output", self._output_shape())
@@ -356,8 +361,27 @@ class Recurrent(Layer):
                     sequence = y.reshape((1, *y.shape))
                 else:
                     sequence = b.outer_tensor("output", (count, *y.shape))
-                    b.copy(sequence.row(at if flip else t), y.vec())
+                    b.copy(sequence.row(count - 1 - t if flip else t), y.vec())
         return (y if sequence is None else sequence), outside
+
+    def _start(self, b: Builder, states: tuple[Tensor, ...], initial: tuple[Tensor, ...]) -> None:
+        """Set the states to the given ones; where `initial_once`, only if all of them are zero."""
+        carried = None
+        if initial and self.stateful and self.initial_once:
+            carried = b.temp("carried", 1)
+            for number, state in enumerate(states):
+                differs = Compare("!=", At(state.row(dims.symbol("unit"))), Number(0.0))
+                found = carried if number == 0 else b.temp(f"carried_{number}", 1)
+                b.reduce(found, "max", (("unit", state.size),), differs)
+                if number:
+                    b.copy(carried, call("max", At(carried), At(found)))
+        for state, start in zip(states, initial, strict=False):
+            if start.shape != state.shape:
+                raise LayerError(f"initial state of shape {start.shape}, expected {state.shape}")
+            value: Expr = At(start.vec())
+            if carried is not None:
+                value = Select(At(carried.every(state.size)), At(state.vec()), value)
+            b.copy(state.vec(), value)
 
     def _outside(self, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states in the order in which the model passes them around."""
@@ -404,9 +428,10 @@ class Recurrent(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Bidirectional(Layer):
-    """Two recurrent layers over the same input, the second from its end; outputs merged.
+    """Two recurrent layers over the same input in opposite directions; outputs merged.
 
-    With return_sequences the backward output is put in the order of the input's steps.
+    With return_sequences the output of `backward` is turned around before, as Keras does (to the
+    order of the input's steps, unless it is `forward` that has go_backwards).
     `stateful_carried`: the era carries a stateful layer's states between predict calls.
     """
 
@@ -446,13 +471,13 @@ class Bidirectional(Layer):
         mask = keywords["mask"][0] if keywords.get("mask") else x.mask
         split = len(self.forward.cell.states) if initial else 0
         results = []
-        for part, layer, start in (
-            ("forward", self.forward, initial[:split]),
-            ("backward", self.backward, initial[split:]),
+        for part, layer, start, flip in (
+            ("forward", self.forward, initial[:split], False),
+            ("backward", self.backward, initial[split:], True),
         ):
             carried = replace(layer, stateful=layer.stateful and self.stateful_carried)
             with b.part(part):
-                results.append(carried.run(b, x, mask, start, flip=True))
+                results.append(carried.run(b, x, mask, start, flip))
         (left, left_states), (right, right_states) = results
         states = (*left_states, *right_states) if self.return_state else ()
         out_mask = mask if self.return_sequences else None
@@ -481,6 +506,12 @@ class Bidirectional(Layer):
             else:
                 raise LayerError(f"merge_mode {self.merge_mode!r} is not supported")
         return (finish(out), *states)
+
+
+def gates_note(activation: Activation, recurrent_activation: Activation) -> str:
+    """The activations of a gated cell, for a heading."""
+    recurrent = f", recurrent_activation={recurrent_activation}"
+    return recurrent + _noted(activation, TANH, "activation")
 
 
 def _noted(found: Activation, usual: Activation, name: str) -> str:

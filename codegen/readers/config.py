@@ -211,7 +211,7 @@ def whole(value: object, key: str, low: int, high: int) -> int:
 
 _BOUNDARIES = (
     (re.compile(r"\W+"), ""),
-    (re.compile(r"(.)([A-Z][a-z0-9]+)"), r"\1_\2"),
+    (re.compile(r"(.)([A-Z][a-z]+)"), r"\1_\2"),
     (re.compile(r"([a-z])([A-Z])"), r"\1_\2"),
 )
 

@@ -13,13 +13,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from codegen.errors import LayerError
-from codegen.readers import core_layers, recurrent_layers
+from codegen.readers import (
+    attention_layers,
+    convolution_layers,
+    core_layers,
+    normalization_layers,
+    recurrent_layers,
+)
 from codegen.readers.config import Config, clean, show, snake_case
 from codegen.readers.kinds import Context, Item, Kind, Parts, sections
 
 TABLE: dict[str, Kind] = {
     **core_layers.KINDS,
     **recurrent_layers.KINDS,
+    **convolution_layers.KINDS,
+    **normalization_layers.KINDS,
+    **attention_layers.KINDS,
 }
 
 ALIASES = {
@@ -34,6 +43,9 @@ ALIASES = {
     "BatchNormalizationV2": "BatchNormalization",
     "SyncBatchNormalization": "BatchNormalization",
 }
+
+# Classes that files name otherwise than Python, whose name gives the path of their weights.
+PYTHON_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 
 # Keras' own modules; a class from elsewhere is the user's, whatever its name.
 _OWN_MODULE = re.compile(r"(tf_)?keras(\.|$)|tensorflow\.(python\.)?keras\.|builtins$")
@@ -130,7 +142,8 @@ class ItemMaker:
             if is_operation(entry):  # not a layer: it has no place in the file of weights
                 parts.append(("", part))
                 continue
-            stem = snake_case(str(entry.get("class_name")).rsplit(">", 1)[-1])
+            plain = str(entry.get("class_name")).rsplit(">", 1)[-1]
+            stem = snake_case(PYTHON_NAMES.get(plain, plain))
             index = counts[stem] = counts.get(stem, -1) + 1
             parts.append((f"layers/{stem}_{index}" if index else f"layers/{stem}", part))
         return tuple(parts)

@@ -1,0 +1,203 @@
+"""Normalisation by statistics of the input itself; BatchNormalization is in `core`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen import dims
+from codegen.dims import Dim
+from codegen.errors import LayerError
+from codegen.layers.core import Rescaling, axis_of
+from codegen.model import Array, Layer
+from codegen.program import At, Count, Expr, Number, Vec, call
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+Tensors = tuple["Tensor", ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AxisNormalization(Layer):
+    """LayerNormalization, RMSNormalization, UnitNormalization, GroupNormalization.
+
+    Over the chosen axes together:
+    - layer: (x - mean) / sqrt(variance + epsilon) * gamma + beta
+    - rms: x / sqrt(mean of squares + epsilon) * gamma
+    - scale: x / sqrt(variance + epsilon) * gamma (LayerNormalization with rms_scaling=True)
+    - unit: x / sqrt(max(sum of squares, epsilon))
+    With `groups`, `axes` is the one axis that is cut into groups; each group is normalised by
+    itself, over all other axes too.
+    """
+
+    kind: str
+    axes: tuple[int, ...] = (-1,)  # as Keras counts them, with the batch axis
+    epsilon: float
+    gamma: Array | None = None  # the shape of the axes
+    beta: Array | None = None
+    groups: int | None = None
+
+    @property
+    def describe(self) -> str:
+        """Axes and groups."""
+        axes = ", ".join(map(str, self.axes))
+        groups = f", {self.groups} groups" if self.groups is not None else ""
+        return f"{self.class_name}(axis {axes}{groups})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """For each place on the other axes: the statistics, then one expression for each row."""
+        x = inputs[0]
+        rank = len(x.shape)
+        axes = sorted({axis_of(axis, x) for axis in self.axes})
+        weights = axes
+        groups, part = 1, 0
+        if self.groups is not None:
+            (part,) = axes
+            axes = list(range(rank))
+            channels = dims.fixed(x.shape[part])
+            groups = channels if self.groups == -1 else self.groups
+            if channels % groups:
+                raise LayerError(f"{channels} channels in {groups} groups")
+        if 0 in axes and rank > 1:
+            b.needs_whole(x, "it normalises over time: all steps count for each")
+        gamma, beta = self._weight(b, "gamma", x, weights), self._weight(b, "beta", x, weights)
+        out = b.tensor("output", x.shape)
+        others = [axis for axis in range(rank) if axis not in axes]
+        with (
+            b.each([x.shape[axis] for axis in others]) as outer,
+            b.loop(groups, counter="group") as g,
+        ):
+            place = dict(zip(others, outer, strict=True))
+            counts = {axis: x.shape[axis] for axis in axes}
+            start: dict[int, Dim] = {}
+            if groups > 1 or self.groups is not None:
+                size = dims.fixed(x.shape[part]) // groups
+                counts[part], start[part] = size, g * size
+
+            # Statistics: sums over all elements of the chosen axes.
+            symbols = {axis: dims.symbol(f"k_{axis}") for axis in axes}
+            where = [
+                place[axis] if axis in place else symbols[axis] + start.get(axis, 0)
+                for axis in range(rank)
+            ]
+            element = At(x.row(*where))
+            counters = [(f"k_{axis}", counts[axis]) for axis in axes]
+            total = dims.product(tuple(counts.values()))
+            number: Expr = Number(float(total)) if isinstance(total, int) else Count(total)
+            mean, scale = self._statistics(b, element, counters, number)
+
+            # Then one row after the other, along the innermost of the chosen axes.
+            inner = axes[-1]
+            rows = [axis for axis in axes if axis != inner]
+            with b.each([counts[axis] for axis in rows], "row_of") as chosen:
+                for axis, index in zip(rows, chosen, strict=True):
+                    place[axis] = index + start.get(axis, 0)
+                begin = start.get(inner, 0)
+                source = self._row(x, place, inner, begin, counts[inner])
+                target = self._row(out, place, inner, begin, counts[inner])
+                value: Expr = At(source)
+                if mean is not None:
+                    value = value - At(mean.every(source.size))
+                value = value * At(scale.every(source.size))
+                for weight, operator in ((gamma, "*"), (beta, "+")):
+                    if weight is None:
+                        continue
+                    factor = At(self._weight_row(weight, weights, place, inner, begin, source.size))
+                    value = value * factor if operator == "*" else value + factor
+                b.copy(target, value)
+        return (b.like(out, x, mask=x.mask),)
+
+    def _weight(self, b: Builder, role: str, x: Tensor, axes: list[int]) -> Tensor | None:
+        data = getattr(self, role)
+        if data is None:
+            return None
+        for length, axis in zip(np.shape(data), axes, strict=True):
+            b.check(x.shape[axis], "==", length)
+        return b.const(role, data)
+
+    def _row(self, x: Tensor, place: dict[int, Dim], axis: int, start: Dim, size: Dim) -> Vec:
+        rank = len(x.shape)
+        before = [place[n] for n in range(axis)]
+        after = [place[n] for n in range(axis + 1, rank)]
+        line = x.along(axis, before, after)
+        return replace(line, offset=line.offset + start * line.stride, size=size)
+
+    def _weight_row(
+        self,
+        weight: Tensor,
+        axes: list[int],
+        place: dict[int, Dim],
+        inner: int,
+        start: Dim,
+        size: Dim,
+    ) -> Vec:
+        """The weights that meet the row along axis `inner`."""
+        if inner not in axes:
+            return weight.row(*(place[axis] for axis in axes)).every(size)
+        row = weight.row(*(place[axis] for axis in axes if axis != inner))
+        return replace(row, offset=row.offset + start, size=size)
+
+    def _statistics(
+        self, b: Builder, element: Expr, counters: list[tuple[str, Dim]], number: Expr
+    ) -> tuple[Vec | None, Vec]:
+        """The mean to subtract (or None) and the factor."""
+        scale = b.temp("scale", 1)
+        if self.kind in ("unit", "rms"):
+            b.reduce(scale, "sum", counters, element * element)
+            if self.kind == "unit":
+                norm = call("sqrt", call("max", At(scale), self.epsilon))
+            else:
+                norm = call("sqrt", At(scale) / number + self.epsilon)
+            b.copy(scale, 1.0 / norm)
+            return None, scale
+        if self.kind not in ("layer", "scale"):
+            raise LayerError(f"normalisation {self.kind!r} is not supported")
+        mean = b.temp("mean", 1)
+        b.reduce(mean, "sum", counters, element)
+        b.copy(mean, At(mean) / number)
+        difference = element - At(mean)
+        b.reduce(scale, "sum", counters, difference * difference)
+        b.copy(scale, 1.0 / call("sqrt", At(scale) / number + self.epsilon))
+        return (mean if self.kind == "layer" else None), scale
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AdaptedNormalization(Layer):
+    """Normalization: x * scale + offset, from the adapted mean and variance.
+
+    The arrays have a length of 1 on every axis that is not kept apart.
+    """
+
+    scale: Array  # one length for each axis of the input but the batch axis
+    offset: Array
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Row by row."""
+        x = inputs[0]
+        scale, offset = self.scale, self.offset
+        while scale.ndim > len(x.shape) and scale.shape[0] == 1:
+            scale, offset = scale[0], offset[0]
+        if scale.ndim <= 1 or all(n == 1 for n in scale.shape[:-1]):
+            flat = (scale.reshape(-1), offset.reshape(-1)) if scale.ndim else (scale, offset)
+            part = Rescaling(
+                name=self.name, class_name=self.class_name, scale=flat[0], offset=flat[1]
+            )
+            return part.lower(b, x)
+        if scale.ndim != len(x.shape):
+            raise LayerError(f"statistics of shape {scale.shape}, input of shape {x.shape}")
+        if scale.shape[0] != 1:
+            b.needs_whole(x, "it normalises each time step in its own way")
+        for length, own in zip(x.shape, scale.shape, strict=True):
+            if own != 1:
+                b.check(length, "==", own)
+        s, o = b.const("scale", scale), b.const("offset", offset)
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape[:-1]) as at:
+            where = tuple(0 if n == 1 else i for n, i in zip(scale.shape, at, strict=False))
+            rows = [part.row(*where) for part in (s, o)]
+            wide = [r if r.size == x.shape[-1] else r.every(x.shape[-1]) for r in rows]
+            b.copy(out.row(*at), At(x.row(*at)) * At(wide[0]) + At(wide[1]))
+        return (b.like(out, x, mask=x.mask),)

@@ -1,0 +1,162 @@
+"""ZeroPadding, Cropping and UpSampling, along time and along the other axes.
+
+Zero rows before the first step cost nothing in a step program: they are constants with which the
+delay lines and states of later layers start (`Tensor.prefix`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen import dims
+from codegen.errors import LayerError, NotStreamable
+from codegen.layers.convolution import pad_columns
+from codegen.model import Layer
+from codegen.program import Number, Vec
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+Tensors = tuple["Tensor", ...]
+Pairs = tuple[tuple[int, int], ...]
+
+
+def spatial(x: Tensor, values: Sequence[tuple[int, int]], channels_first: bool) -> Pairs:
+    """One pair for each axis of `x`, (0, 0) for its channels."""
+    if len(x.shape) != len(values) + 1:
+        raise LayerError(f"its input has {len(x.shape)} axes, expected {len(values) + 1}")
+    return ((0, 0), *values) if channels_first else (*values, (0, 0))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ZeroPadding(Layer):
+    """Zeros before and after each axis but the channels."""
+
+    padding: Pairs  # (before, after) for each axis
+    channels_first: bool = False
+
+    @property
+    def describe(self) -> str:
+        """The numbers."""
+        return f"{self.class_name}({', '.join(map(str, self.padding))})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A copy; rows before the first step only shift what later layers start with."""
+        x = replace(inputs[0], mask=None)
+        pairs = spatial(x, self.padding, self.channels_first)
+        x = pad_columns(b, x, pairs[1:])
+        before, after = pairs[0]
+        if b.step and x.time and (before or after):
+            return (self._stream(b, x, before, after),)
+        if before or after:
+            x = b.like(b.padded(x, before, after), x)
+        return (x,)
+
+    def _stream(self, b: Builder, x: Tensor, before: int, after: int) -> Tensor:
+        if after:
+            raise NotStreamable(
+                f"it puts {after} rows after the last step; padding on the left alone would do"
+            )
+        if x.ahead < 0 or (x.lead and x.ahead):
+            raise NotStreamable("it pads a sequence whose first row is not the first of a hop")
+        rate = dims.fixed(x.shape[0])
+        shape = tuple(dims.fixed(n) for n in x.shape[1:])
+        ahead = x.ahead + before
+        early = min(x.lead, ahead // rate)
+        ahead -= early * rate
+        zeros = np.zeros((before - early * rate, *shape))
+        prefix = zeros if x.prefix is None else np.concatenate([zeros, x.prefix])
+        if early:  # zeros take the place of what an earlier window could not give yet
+            out = b.tensor("output", x.shape)
+            with b.early(x.lead - early):
+                b.copy(out.vec(), Number(0.0))
+            b.copy(out.vec(), x.vec())
+            x = replace(b.like(out, x), lead=x.lead - early)
+        return replace(x, ahead=ahead, prefix=prefix if ahead else None)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cropping(Layer):
+    """Rows taken away at both ends of each axis but the channels."""
+
+    cropping: Pairs
+    channels_first: bool = False
+
+    @property
+    def describe(self) -> str:
+        """The numbers."""
+        return f"{self.class_name}({', '.join(map(str, self.cropping))})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Along time: the first rows are waited for, the last ones held back in a delay line."""
+        x = replace(inputs[0], mask=None)
+        pairs = spatial(x, self.cropping, self.channels_first)
+        (before, after), inner = pairs[0], pairs[1:]
+        for axis, (length, (left, right)) in enumerate(zip(x.shape, pairs, strict=True)):
+            if axis or not (b.step and x.time):
+                b.check(length - left - right, ">=", 1)
+        if b.step and x.time:
+            x = self._stream(b, x, before, after)
+        elif before or after:
+            source = x
+            rows = (x.shape[0] - before - after, *x.shape[1:])
+            x = b.like(replace(source.at(before), shape=rows), source)
+            if after:
+                self._leave(b, source, before, after)
+        if not any(n for pair in inner for n in pair):
+            return (x,)
+        count = [n - left - right for n, (left, right) in zip(x.shape[1:], inner, strict=True)]
+        out = b.tensor("output", (x.shape[0], *count))
+        with b.each(out.shape[:-1]) as at:
+            where = [at[0], *(i + left for i, (left, _) in zip(at[1:], inner, strict=False))]
+            start = inner[-1][0]
+            b.copy(out.row(*at), x.row(*where)[start : start + out.shape[-1]])
+        return (b.like(out, x),)
+
+    def _stream(self, b: Builder, x: Tensor, before: int, after: int) -> Tensor:
+        lead, ahead, rate = x.lead, x.ahead - before, dims.fixed(x.shape[0])
+        while ahead <= -rate:
+            lead, ahead = lead + 1, ahead + rate
+        known = None if x.prefix is None or ahead <= 0 else x.prefix[before:]
+        if not after:
+            return replace(x, lead=lead, ahead=ahead, prefix=known)
+        x = replace(x, lead=lead, ahead=ahead, prefix=known)
+        out = b.tensor("output", x.shape)
+        with b.when(lead), b.window(x, after + 1) as window, window.positions() as o:
+            b.copy(out.row(o), window.tap(o, 0).vec())
+        return window.like(out)
+
+    def _leave(self, b: Builder, x: Tensor, before: int, after: int) -> None:
+        rows = replace(x.at(before), shape=(x.shape[0] - before, *x.shape[1:]), time=x.time)
+        b.leave(rows, "line")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UpSampling(Layer):
+    """Every row repeated, along each axis but the channels."""
+
+    factors: tuple[int, ...]
+    channels_first: bool = False
+
+    @property
+    def describe(self) -> str:
+        """The factors."""
+        return f"{self.class_name}({', '.join(map(str, self.factors))})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Copies; along time every step gives more rows."""
+        x = inputs[0]
+        pairs = spatial(x, tuple((n, 0) for n in self.factors), self.channels_first)
+        times = [n or 1 for n, _ in pairs]
+        shape = tuple(n * k for n, k in zip(x.shape, times, strict=True))
+        out = b.tensor("output", shape)
+        with b.each(x.shape[:-1]) as at, b.each(times, "copy") as copies:
+            where = [i * k + c for i, k, c in zip(at, times, copies, strict=False)]
+            row = out.row(*where)
+            target = Vec(row.buffer, row.offset + copies[-1], x.shape[-1], times[-1])
+            b.copy(target, x.row(*at))
+        return (replace(b.like(out, x), ahead=x.ahead * times[0]),)

@@ -1,0 +1,227 @@
+"""Max and average pooling over windows, and over everything (global pooling)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen import dims
+from codegen.dims import Dim
+from codegen.errors import LayerError
+from codegen.layers.convolution import SMALL, Geometry, in_channels_last
+from codegen.model import Layer
+from codegen.program import At, Count, Expr, Number, call
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+Tensors = tuple["Tensor", ...]
+
+# Below every number that a float32 can hold, and no infinity: it stands for "nothing yet".
+LOWEST = -3.4028234663852886e38
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pooling(Layer):
+    """MaxPooling, AveragePooling over one or two axes; padding counts for neither."""
+
+    kind: str  # "max" or "average"
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: str = "valid"
+    channels_first: bool = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """The window."""
+        return Geometry(self.sizes, self.strides, (1,) * len(self.sizes), self.padding)
+
+    @property
+    def describe(self) -> str:
+        """The window."""
+        size, stride = ("x".join(map(str, n)) for n in (self.sizes, self.strides))
+        return f"{self.class_name}({size}, stride {stride}, {self.padding})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A loop over positions around one maximum or mean."""
+        x = replace(inputs[0], mask=None)
+        return (in_channels_last(b, x, self.channels_first, lambda x: self._run(b, x)),)
+
+    def _run(self, b: Builder, x: Tensor) -> Tensor:
+        geometry = self.geometry
+        geometry.check(x)
+        fill = LOWEST if self.kind == "max" else 0.0
+        counts = self._counts(b, x) if self.kind == "average" else ()
+        x = geometry.columns(b, x, fill)
+        places = geometry.places(b, x)
+        channels = x.shape[-1]
+        with geometry.window(b, x, fill) as window:
+            out = b.tensor("output", (window.count, *places, channels))
+            with window.positions() as o, b.each(places, "column") as at:
+                y = out.row(o, *at)
+                if window.rows is None or len(geometry.taps) <= SMALL:
+                    total: Expr | None = None
+                    for i, j in geometry.taps:
+                        term = At(geometry.within(window.tap(o, i), at, j))
+                        if total is None:
+                            total = term
+                        else:
+                            total = total + term if self.kind != "max" else _max(total, term)
+                    assert total is not None
+                    b.copy(y, total)
+                else:
+                    i, j = dims.symbol("tap"), dims.symbol("tap_column")
+                    counters: list[tuple[str, Dim]] = [("tap", geometry.sizes[0])]
+                    counters += [("tap_column", geometry.sizes[1])] if at else []
+                    value = At(geometry.within(window.tap(o, i), at, j))
+                    b.reduce(y, "max" if self.kind == "max" else "sum", counters, value)
+                if self.kind == "average":
+                    divisor: Expr = Number(1.0)
+                    for part, index in zip(counts, (o, *at), strict=True):
+                        if isinstance(part, int):
+                            divisor = Number(float(part)) * divisor
+                        else:
+                            divisor = At(part.row(index).every(channels)) * divisor
+                    b.copy(y, At(y) / _folded(divisor))
+        return window.like(out)
+
+    def _counts(self, b: Builder, x: Tensor) -> tuple[int | Tensor, ...]:
+        """For each axis how many rows of the input are in a window: a number, or one by one."""
+        found: list[int | Tensor] = []
+        streams = b.step and x.time
+        for axis, (size, stride) in enumerate(zip(self.sizes, self.strides, strict=True)):
+            geometry = Geometry((size,), (stride,), (1,), self.padding)
+            if self.padding != "same" or (axis == 0 and streams):
+                found.append(size)
+                continue
+            length = x.shape[axis]
+            ones = b.tensor("ones", (length, 1))
+            b.copy(ones.vec(), Number(1.0))
+            with geometry.window(b, ones, role="count") as window:
+                count = b.tensor("count", (window.count,))
+                with window.positions() as o:
+                    tap = window.tap(o, dims.symbol("tap"))
+                    b.reduce(count.row(o), "sum", (("tap", size),), At(tap.vec()))
+            found.append(count)
+        return tuple(found)
+
+
+def _max(left: Expr, right: Expr) -> Expr:
+    return call("max", left, right)
+
+
+def _folded(node: Expr) -> Expr:
+    """A product of numbers as one number."""
+    values: list[float] = []
+    rest: list[Expr] = []
+
+    def gather(part: Expr) -> None:
+        left, right = getattr(part, "left", None), getattr(part, "right", None)
+        if isinstance(part, Number):
+            values.append(part.value)
+        elif left is not None and right is not None:
+            gather(left)
+            gather(right)
+        else:
+            rest.append(part)
+
+    gather(node)
+    number = float(np.prod(values)) if values else 1.0
+    result: Expr | None = Number(number) if number != 1.0 or not rest else None
+    for part in rest:
+        result = part if result is None else result * part
+    assert result is not None
+    return result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GlobalPooling(Layer):
+    """The maximum or mean over all axes but the channels; a mean counts unmasked steps only.
+
+    Over time this streams: the output is that of the steps so far.
+    """
+
+    kind: str  # "max" or "average"
+    axes: int  # how many are pooled
+    keepdims: bool = False
+    masked: bool = True  # whether the era's mean takes a mask into account
+    channels_first: bool = False
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """One reduction; over a stream a running one."""
+        x = inputs[0]
+        if len(x.shape) != self.axes + 1:
+            raise LayerError(f"its input has {len(x.shape)} axes, expected {self.axes + 1}")
+        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
+        if self.channels_first:
+            b.needs_whole(x, "data_format='channels_first' puts the channels where time would be")
+            channels, lengths = dims.fixed(x.shape[0]), x.shape[1:]
+            mask = None if self.axes != 1 else mask
+        else:
+            channels, lengths = dims.fixed(x.shape[-1]), x.shape[:-1]
+        if not self.masked or self.kind == "max":
+            mask = None
+        out = b.tensor("output", (channels,))
+        counters = tuple((f"k_{n}", length) for n, length in enumerate(lengths))
+        at = tuple(dims.symbol(name) for name, _ in counters)
+        source = x.along(0, (), at) if self.channels_first else x.row(*at)
+        value: Expr = At(source)
+        running = x.time and not self.channels_first
+        if self.kind == "max":
+            lowest = np.full((channels,), LOWEST)
+            best = b.running("max", (channels,), lowest) if running else out
+            if b.step and running:
+                now = b.temp("now", channels)
+                b.reduce(now, "max", counters, value)
+                b.copy(best.vec(), _max(At(best.vec()), At(now)))
+            else:
+                b.reduce(best.vec(), "max", counters, value)
+            b.copy(out.vec(), At(best.vec())) if best is not out else None
+        else:
+            self._mean(b, x, out, counters, value, mask, running)
+        y = b.like(out, x)
+        if self.keepdims:
+            ones = (1,) * self.axes
+            y = y.reshape((channels, *ones) if self.channels_first else (*ones, channels))
+        return (replace(y, time=False, last=(x.time and running) or x.last),)
+
+    def _mean(
+        self,
+        b: Builder,
+        x: Tensor,
+        out: Tensor,
+        counters: tuple[tuple[str, Dim], ...],
+        value: Expr,
+        mask: Tensor | None,
+        running: bool,
+    ) -> None:
+        channels = dims.fixed(out.shape[0])
+        counts: Expr = Number(1.0)
+        if mask is not None:
+            counts = At(mask.row(dims.symbol("k_0")).every(channels))
+            value = value * counts
+        total = b.running("sum", (channels,)) if running else out
+        seen = b.running("count", (1,)) if running else b.tensor("count", (1,))
+        inner = dims.product(tuple(n for _, n in counters[1:]))
+        streams = b.step and running
+        sums = b.temp("now", channels) if streams else total.vec()
+        b.reduce(sums, "sum", counters, value)
+        number: Expr = Count(counters[0][1])
+        if mask is not None:
+            here = b.temp("counted", 1)
+            own = At(mask.row(dims.symbol("k_0")))
+            b.reduce(here, "sum", counters[:1], own)
+            number = At(here)
+        if streams:
+            b.copy(total.vec(), At(total.vec()) + At(sums))
+            b.copy(seen.vec(), At(seen.vec()) + number)
+        else:
+            b.copy(seen.vec(), number)
+        divisor: Expr = At(seen.vec().every(channels))
+        if mask is not None:  # where no step counts, Keras divides 0 by 0; this gives 0
+            divisor = _max(divisor, Number(1.0))
+        if not (isinstance(inner, int) and inner == 1):
+            divisor = divisor * Count(inner)
+        b.copy(out.vec(), At(total.vec()) / divisor)

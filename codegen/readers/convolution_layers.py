@@ -1,0 +1,361 @@
+"""Convolutions, pooling, padding, cropping and upsampling of every era."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from codegen.errors import LayerError
+from codegen.layers.convolution import (
+    ConvLSTMCell,
+    Convolution,
+    ConvRecurrent,
+    DepthwiseConvolution,
+    LocallyConnected,
+    TransposedConvolution,
+)
+from codegen.layers.padding import Cropping, Pairs, UpSampling, ZeroPadding
+from codegen.layers.pooling import GlobalPooling, Pooling
+from codegen.layers.recurrent import Cell
+from codegen.model import Array, Layer
+from codegen.readers.config import MAX_INTEGER, Config, show, whole
+from codegen.readers.kinds import Bound, Context, Kind, Maker, Parts, Slot, with_bias
+
+Numbers = tuple[int, ...]
+
+
+def _value(b: Bound, *keys: str, default: Any = None) -> Any:
+    """What stands under the first of the keys (names of this and of older versions)."""
+    for key in keys:
+        if b.config.get(key) is not None:
+            return b.config[key]
+    return default
+
+
+def _numbers(b: Bound, count: int, *keys: str, default: Any = 1) -> Numbers:
+    values = Config({keys[0]: _value(b, *keys, default=default)})
+    return values.integers(keys[0], count)
+
+
+def channels_first(b: Bound) -> bool:
+    """Whether the channels come before the other axes."""
+    value = _value(b, "data_format", "dim_ordering", default="channels_last")
+    if value not in ("channels_first", "channels_last", "tf", "th", "default"):
+        raise LayerError(f"data_format is {show(value)}, expected channels_last or channels_first")
+    return value in ("channels_first", "th")
+
+
+def padding_name(b: Bound) -> str:
+    """valid, same or causal."""
+    value = _value(b, "padding", "border_mode", default="valid")
+    if value not in ("valid", "same", "causal"):
+        raise LayerError(f"padding is {show(value)}, expected 'valid', 'same' or 'causal'")
+    return str(value)
+
+
+def _kernel(b: Bound, name: str, rank: int, last: int | None) -> Array:
+    """A kernel of `rank` spatial axes; of Keras 1 with an axis of 1 for one dimension."""
+    kernel = b.weight(name)
+    if rank == 1 and kernel.ndim == 4 and kernel.shape[1] == 1:
+        kernel = kernel[:, 0]
+    if b.era.is_keras1 and b.context.theano and kernel.ndim == 4:
+        raise LayerError("its kernel is in Theano's order; save the model with TensorFlow")
+    if kernel.ndim != rank + 2 or (last is not None and kernel.shape[-1] != last):
+        raise LayerError(
+            f"its weight {name!r} has shape {kernel.shape}, expected {rank + 2} axes, the last "
+            f"of {'any length' if last is None else last}"
+        )
+    if b.context.theano:  # a true convolution: the kernel is turned around
+        kernel = np.ascontiguousarray(np.flip(kernel, tuple(range(rank))))
+    return kernel
+
+
+def _geometry(b: Bound, rank: int, kernel: Array) -> dict[str, Any]:
+    sizes = _value(b, "kernel_size", "filter_length")
+    if sizes is None and b.config.get("nb_row") is not None:
+        sizes = [b.config["nb_row"], b.config["nb_col"]]
+    given = Config({"kernel_size": sizes}).integers("kernel_size", rank)
+    if given != kernel.shape[:rank]:
+        raise LayerError(f"kernel of shape {kernel.shape}, its configuration says {given}")
+    return {
+        "strides": _numbers(b, rank, "strides", "subsample", "subsample_length"),
+        "dilations": _numbers(b, rank, "dilation_rate", "atrous_rate"),
+        "channels_first": channels_first(b),
+    }
+
+
+def _filters(b: Bound) -> int:
+    return b.config.integer("nb_filter" if b.config.get("filters") is None else "filters")
+
+
+def _convolution(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        filters = _filters(b)
+        kernel = _kernel(b, "kernel", rank, filters)
+        return b.layer(
+            Convolution,
+            kernel=kernel,
+            bias=b.optional("bias", filters),
+            padding=padding_name(b),
+            groups=b.config.integer("groups", 1),
+            activation=b.activation(default="linear"),
+            **_geometry(b, rank, kernel),
+        )
+
+    return build
+
+
+def _separable(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        filters = _filters(b)
+        kernel = _kernel(b, "depthwise_kernel", rank, None)
+        pointwise = _kernel(b, "pointwise_kernel", rank, filters)
+        if pointwise.shape[-2] != kernel.shape[-1] * kernel.shape[-2]:
+            raise LayerError(f"kernels of shapes {kernel.shape} and {pointwise.shape}")
+        return b.layer(
+            DepthwiseConvolution,
+            kernel=kernel,
+            pointwise=pointwise.reshape(-1, filters),
+            bias=b.optional("bias", filters),
+            padding=padding_name(b),
+            activation=b.activation(default="linear"),
+            **_geometry(b, rank, kernel),
+        )
+
+    return build
+
+
+def _depthwise(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        kernel = _kernel(b, "depthwise_kernel", rank, None)
+        return b.layer(
+            DepthwiseConvolution,
+            kernel=kernel,
+            bias=b.optional("bias", kernel.shape[-1] * kernel.shape[-2]),
+            padding=padding_name(b),
+            activation=b.activation(default="linear"),
+            **_geometry(b, rank, kernel),
+        )
+
+    return build
+
+
+def _transposed(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        filters = _filters(b)
+        kernel = _kernel(b, "kernel", rank, None)
+        if kernel.shape[-2] != filters:
+            raise LayerError(f"kernel of shape {kernel.shape}, expected {filters} filters")
+        extra = b.config.get("output_padding")
+        return b.layer(
+            TransposedConvolution,
+            kernel=kernel,
+            bias=b.optional("bias", filters),
+            padding=padding_name(b),
+            output_padding=None
+            if extra is None
+            else b.config.integers("output_padding", rank, low=0),
+            activation=b.activation(default="linear"),
+            **_geometry(b, rank, kernel),
+        )
+
+    return build
+
+
+def _locally_connected(b: Bound) -> Layer:
+    if b.config.integer("implementation", 1) != 1:
+        raise LayerError("implementation 2 and 3 store their weights in other ways; save it with 1")
+    if padding_name(b) != "valid" or channels_first(b):
+        raise LayerError("only padding='valid' with channels_last is supported")
+    filters = _filters(b)
+    kernel = b.weight("kernel", None, None, filters)
+    bias = b.optional("bias", kernel.shape[0], filters)
+    return b.layer(
+        LocallyConnected,
+        kernel=kernel,
+        bias=bias,
+        size=_numbers(b, 1, "kernel_size", "filter_length")[0],
+        stride=_numbers(b, 1, "strides", "subsample_length")[0],
+        activation=b.activation(default="linear"),
+    )
+
+
+# ---- ConvLSTM -----------------------------------------------------------------------------
+
+
+def _conv_lstm_cell(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        filters = _filters(b)
+        kernel = _kernel(b, "kernel", rank, 4 * filters)
+        geometry = _geometry(b, rank, kernel)
+        del geometry["channels_first"]
+        recurrent = _kernel(b, "recurrent_kernel", rank, 4 * filters)
+        if recurrent.shape[-2] != filters:
+            raise LayerError(f"recurrent kernel of shape {recurrent.shape}")
+        default = "sigmoid" if b.era.is_keras3 else "hard_sigmoid"
+        return b.layer(
+            ConvLSTMCell,
+            kernel=kernel,
+            recurrent_kernel=recurrent,
+            bias=b.optional("bias", 4 * filters),
+            padding=padding_name(b),
+            activation=b.activation(default="tanh"),
+            recurrent_activation=b.activation("recurrent_activation", default),
+            **geometry,
+        )
+
+    return build
+
+
+def _conv_cell(rank: int) -> Any:
+    def parts(config: Config, make: Maker) -> Parts:
+        entry = {"class_name": f"ConvLSTM{rank}DCell", "config": dict(config)}
+        return (("cell", make(entry, inside=True)),)
+
+    return parts
+
+
+def _conv_lstm(b: Bound) -> Layer:
+    cell = b.part("cell")
+    assert isinstance(cell, Cell)
+    unroll, zeros = b.config.flag("unroll", False), b.config.flag("zero_output_for_mask", False)
+    return b.layer(
+        ConvRecurrent,
+        cell=cell,
+        return_sequences=b.config.flag("return_sequences", False),
+        return_state=b.config.flag("return_state", False),
+        stateful=b.config.flag("stateful", False),
+        go_backwards=b.config.flag("go_backwards", False),
+        mask_rule=b.era.mask_rule(unroll, zeros) if b.masked else "previous",
+        channels_first=channels_first(b),
+    )
+
+
+# ---- pooling ------------------------------------------------------------------------------
+
+
+def _pooling(kind: str, rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        sizes = _numbers(b, rank, "pool_size", "pool_length", default=2)
+        strides = _numbers(b, rank, "strides", "stride", default=list(sizes))
+        return b.layer(
+            Pooling,
+            kind=kind,
+            sizes=sizes,
+            strides=strides,
+            padding=padding_name(b),
+            channels_first=channels_first(b),
+        )
+
+    return build
+
+
+def _global_pooling(kind: str, rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        return b.layer(
+            GlobalPooling,
+            kind=kind,
+            axes=rank,
+            keepdims=b.config.flag("keepdims", False),
+            masked=rank == 1 and not b.era.is_keras1,
+            channels_first=channels_first(b),
+        )
+
+    return build
+
+
+# ---- padding ------------------------------------------------------------------------------
+
+
+def _pairs(b: Bound, key: str, rank: int) -> Pairs:
+    """Two numbers for each axis: Keras also takes one for both ends, or one for all."""
+    value = b.config.get(key, 1)
+
+    def number(item: Any) -> int:
+        return whole(item, key, 0, MAX_INTEGER)
+
+    if not isinstance(value, (list, tuple)):
+        return ((number(value), number(value)),) * rank
+    if rank == 1 and len(value) == 2 and not isinstance(value[0], (list, tuple)):
+        return ((number(value[0]), number(value[1])),)
+    if rank == 1 and len(value) == 1:
+        value = list(value)
+    if rank == 2 and len(value) == 4:  # Keras 1: top, bottom, left, right
+        value = [value[:2], value[2:]]
+    if len(value) != rank:
+        raise LayerError(f"{key} is {show(value)}, expected {rank} pairs")
+    pairs = []
+    for item in value:
+        if isinstance(item, (list, tuple)):
+            if len(item) != 2:
+                raise LayerError(f"{key} is {show(value)}, expected pairs")
+            pairs.append((number(item[0]), number(item[1])))
+        else:
+            pairs.append((number(item), number(item)))
+    return tuple(pairs)
+
+
+def _zero_padding(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        pairs = _pairs(b, "padding", rank)
+        return b.layer(ZeroPadding, padding=pairs, channels_first=channels_first(b))
+
+    return build
+
+
+def _cropping(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        pairs = _pairs(b, "cropping", rank)
+        return b.layer(Cropping, cropping=pairs, channels_first=channels_first(b))
+
+    return build
+
+
+def _up_sampling(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        mode = b.config.get("interpolation", "nearest")
+        if mode != "nearest":
+            raise LayerError(f"interpolation {show(mode)} is not supported; 'nearest' is")
+        factors = _numbers(b, rank, "size", "length", default=2)
+        return b.layer(UpSampling, factors=factors, channels_first=channels_first(b))
+
+    return build
+
+
+def _separable_slots(config: Config, context: Context) -> tuple[Slot, ...]:
+    return with_bias("depthwise_kernel", "pointwise_kernel")(config, context)
+
+
+KINDS = {
+    "LocallyConnected1D": Kind(_locally_connected, with_bias("kernel"), mask="stop"),
+    "AtrousConvolution1D": Kind(_convolution(1), with_bias("kernel"), mask="stop"),
+    "AtrousConvolution2D": Kind(_convolution(2), with_bias("kernel"), mask="stop"),
+}
+for _rank in (1, 2):
+    _name = f"{_rank}D"
+    KINDS |= {
+        f"Conv{_name}": Kind(_convolution(_rank), with_bias("kernel"), mask="stop"),
+        f"SeparableConv{_name}": Kind(_separable(_rank), _separable_slots, mask="stop"),
+        f"DepthwiseConv{_name}": Kind(
+            _depthwise(_rank), with_bias("depthwise_kernel"), mask="stop"
+        ),
+        f"Conv{_name}Transpose": Kind(_transposed(_rank), with_bias("kernel"), mask="stop"),
+        f"ConvLSTM{_name}Cell": Kind(
+            _conv_lstm_cell(_rank), with_bias("kernel", "recurrent_kernel")
+        ),
+        f"ConvLSTM{_name}": Kind(
+            _conv_lstm,
+            parts=_conv_cell(_rank),
+            mask="recurrent",
+            inputs=(1, 256),
+            keywords=("mask", "initial_state"),
+        ),
+        f"MaxPooling{_name}": Kind(_pooling("max", _rank), mask="stop"),
+        f"AveragePooling{_name}": Kind(_pooling("average", _rank), mask="stop"),
+        f"GlobalMaxPooling{_name}": Kind(_global_pooling("max", _rank), mask="stop"),
+        f"GlobalAveragePooling{_name}": Kind(_global_pooling("average", _rank), mask="stop"),
+        f"ZeroPadding{_name}": Kind(_zero_padding(_rank), mask="stop"),
+        f"Cropping{_name}": Kind(_cropping(_rank), mask="stop"),
+        f"UpSampling{_name}": Kind(_up_sampling(_rank), mask="stop"),
+    }

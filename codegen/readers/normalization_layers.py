@@ -1,0 +1,153 @@
+"""Normalisation by the input's own statistics, and what is adapted to data before training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from codegen.errors import LayerError
+from codegen.layers.dense import CategoryEncoding, Discretization
+from codegen.layers.normalization import AdaptedNormalization, AxisNormalization
+from codegen.model import Array, Layer
+from codegen.readers.config import Config, show, whole
+from codegen.readers.kinds import Bound, Context, Kind, Slot, variables
+
+
+def _axes(b: Bound) -> tuple[int, ...]:
+    value = b.config.get("axis", -1)
+    values = value if isinstance(value, list) else [value]
+    return tuple(whole(v, "axis", -16, 16) for v in values)
+
+
+def _gamma_beta(config: Config, _context: Context) -> tuple[Slot, ...]:
+    scale = config.flag("scale", True) or config.flag("rms_scaling", False)
+    center = config.flag("center", True) and not config.flag("rms_scaling", False)
+    return variables(*(["gamma"] if scale else []), *(["beta"] if center else []))
+
+
+def _layer_normalization(b: Bound) -> Layer:
+    return b.layer(
+        AxisNormalization,
+        kind="scale" if b.config.flag("rms_scaling", False) else "layer",
+        axes=_axes(b),
+        epsilon=b.config.number("epsilon", 1e-3),
+        gamma=b.optional("gamma"),
+        beta=b.optional("beta"),
+    )
+
+
+def _group_normalization(b: Bound) -> Layer:
+    axes = _axes(b)
+    if len(axes) != 1:
+        raise LayerError(f"axis {show(b.config.get('axis'))}: one is supported")
+    return b.layer(
+        AxisNormalization,
+        kind="layer",
+        axes=axes,
+        epsilon=b.config.number("epsilon", 1e-3),
+        gamma=b.optional("gamma"),
+        beta=b.optional("beta"),
+        groups=b.config.integer("groups", 32, low=-1),
+    )
+
+
+def _rms_normalization(b: Bound) -> Layer:
+    return b.layer(
+        AxisNormalization,
+        kind="rms",
+        axes=_axes(b),
+        epsilon=b.config.number("epsilon", 1e-6),
+        gamma=b.weight("scale"),
+    )
+
+
+def _unit_normalization(b: Bound) -> Layer:
+    return b.layer(AxisNormalization, kind="unit", axes=_axes(b), epsilon=1e-12)
+
+
+def _adapted_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
+    if config.get("mean") is not None:
+        return ()
+    return tuple(Slot(name, False) for name in ("mean", "variance", "count"))
+
+
+def _array(value: Any, key: str) -> Array:
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        raise LayerError(f"{key} is {show(value)}, expected numbers") from None
+    if not np.isfinite(array).all():
+        raise LayerError(f"{key} is {show(value)}, expected finite numbers")
+    return array
+
+
+def _normalization(b: Bound) -> Layer:
+    if b.has("mean"):
+        mean, variance = b.weight("mean"), b.weight("variance")
+    else:
+        mean = _array(b.config.get("mean"), "mean")
+        variance = _array(b.config.get("variance"), "variance")
+    mean, variance = mean.astype(np.float64), variance.astype(np.float64)
+    axis = b.config.get("axis", -1)
+    axes = [] if axis is None else (axis if isinstance(axis, list) else [axis])
+    axes = [whole(v, "axis", -16, 16) for v in axes]
+    # The array has one axis for each of `axes`; others come in as 1, so that it broadcasts.
+    if axes not in ([], [-1]) and mean.ndim == len(axes):
+        built = b.item.entry.get("build_config")
+        shape = built.get("input_shape") if isinstance(built, dict) else None
+        rank = len(shape) if isinstance(shape, list) else max(max(axes) + 1, 2)
+        if any(v < 0 for v in axes) and not isinstance(shape, list):
+            raise LayerError(f"axis {show(axis)} is not supported; positive axes or -1 are")
+        places = [v if v >= 0 else v + rank for v in axes]
+        full = [1] * rank
+        for place, n in zip(places, mean.shape, strict=True):
+            full[place] = n
+        mean, variance = mean.reshape(full[1:]), variance.reshape(full[1:])
+    elif axes == [] and mean.size == 1:
+        mean, variance = mean.reshape(()), variance.reshape(())
+    if (variance < 0).any():
+        raise LayerError("its variance is negative somewhere")
+    deviation = np.maximum(np.sqrt(variance), 1e-7)
+    if b.config.flag("invert", False):
+        return b.layer(AdaptedNormalization, scale=deviation, offset=mean + 0 * deviation)
+    scale = 1.0 / deviation
+    return b.layer(AdaptedNormalization, scale=scale, offset=-mean * scale)
+
+
+def _mode(b: Bound, default: str) -> str:
+    value = b.config.get("output_mode", default)
+    value = {"binary": "multi_hot", "onehot": "one_hot"}.get(value, value)
+    if value not in ("int", "one_hot", "multi_hot", "count"):
+        raise LayerError(
+            f"output_mode is {show(value)}; int, one_hot, multi_hot and count are supported"
+        )
+    return str(value)
+
+
+def _discretization(b: Bound) -> Layer:
+    value = b.config.get("bin_boundaries", b.config.get("bins"))
+    if not isinstance(value, list) or not value:
+        raise LayerError(f"bin_boundaries is {show(value)}, expected a list of numbers")
+    boundaries = _array(value, "bin_boundaries")
+    return b.layer(Discretization, boundaries=boundaries, mode=_mode(b, "int"))
+
+
+def _category_encoding(b: Bound) -> Layer:
+    tokens = b.config.get("num_tokens", b.config.get("max_tokens"))
+    return b.layer(
+        CategoryEncoding,
+        tokens=whole(tokens, "num_tokens", 1, 2**24),
+        mode=_mode(b, "multi_hot"),
+    )
+
+
+KINDS = {
+    "LayerNormalization": Kind(_layer_normalization, _gamma_beta),
+    "GroupNormalization": Kind(_group_normalization, _gamma_beta),
+    "RMSNormalization": Kind(_rms_normalization, lambda _config, _context: variables("scale")),
+    "UnitNormalization": Kind(_unit_normalization),
+    "Normalization": Kind(_normalization, _adapted_slots),
+    "Discretization": Kind(_discretization, mask="stop"),
+    "CategoryEncoding": Kind(_category_encoding, mask="stop"),
+}
