@@ -28,14 +28,15 @@ from codegen.program import (
 )
 
 
-def fission(ops: Sequence[Op]) -> tuple[Op, ...]:
-    """The ops with every carried loop split."""
+def fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
+    """The ops with every carried loop split; `around` are the counters of the loops outside."""
     result: list[Op] = []
     for op in ops:
-        if isinstance(op, (Loop, When)):
-            op = replace(op, body=fission(op.body))  # noqa: PLW2901
-        if isinstance(op, Loop) and op.carried:
-            result += _split(op)
+        if isinstance(op, Loop):
+            inner = replace(op, body=fission(op.body, (*around, op.counter)))
+            result += _split(inner, around) if op.carried else [inner]
+        elif isinstance(op, When):
+            result.append(replace(op, body=fission(op.body, around)))
         else:
             result.append(op)
     return tuple(result)
@@ -60,7 +61,7 @@ def _can_move(op: Op, counter: str) -> bool:
     return True
 
 
-def _split(loop: Loop) -> list[Op]:
+def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
     moving = [_can_move(op, loop.counter) for op in loop.body]
     while True:
         varying: set[int] = set()
@@ -80,7 +81,7 @@ def _split(loop: Loop) -> list[Op]:
         if moves:
             before.append(op)
             continue
-        early, late = _parted(op, varying, (loop.counter,))
+        early, late = _parted(op, varying, (*around, loop.counter))
         before += early
         kept.append(late)
     if not before:

@@ -41,8 +41,8 @@ from codegen.program import (
 from codegen.selftest import TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
 from codegen.targets.numpy_instructions import Instruction, Packed
-from codegen.targets.numpy_plan import Planner, expand, names_of
-from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, indented, lines_of, wrapped
+from codegen.targets.numpy_plan import Planner, buffers_of, expand, names_of
+from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, folded, indented, lines_of, wrapped
 from codegen.targets.numpy_views import Base, shape_text, view
 
 WEIGHTS = Option(
@@ -134,9 +134,9 @@ class _File:
             packed=packed,
             numbers=numbers,
             summary=emit.comment(f"{self.lowered.name}, from {self.lowered.model.source}.", 90),
-            init=self.setup,
-            step=step,
-            predict=predict,
+            init=folded(self.setup, 8),
+            step=step and {**step, "lines": folded(step["lines"], 8)},
+            predict={**predict, "lines": folded(predict["lines"], 8)},
             reset=self._reset(),
             states=self._state_names(),
             get_state=self._get_state(),
@@ -177,6 +177,8 @@ class _File:
             attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
             self.setup.append(f"self.{attribute} = {self._shaped(scope, port)}")
             results.append(f"self.{attribute}.copy()")
+        if any("swapaxes(0, axis)" in line for line in body):
+            lines.append("axis = len(self.lead)")
         lines += self._guarded(program, body)
         lines.append("")
         if self.lowered.warmup:
@@ -185,7 +187,7 @@ class _File:
                 f"if self.seen <= {self.lowered.warmup}:",
                 "    return None",
             ]
-        lines.append(f"return {', '.join(results)}")
+        lines += _returned(results)
         rows = f" of {self.lowered.hop} rows" if self.lowered.hop > 1 else ""
         late = f"; None for the first {self.lowered.warmup}" if self.lowered.warmup else ""
         return {"summary": f"One step{rows}{late}. The state is kept.", "lines": lines}
@@ -268,7 +270,8 @@ class _File:
 
     def _predict(self) -> dict[str, Any]:
         program = self.lowered.whole
-        names = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs])
+        reserved = [*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs]
+        names = Names(reserved=reserved)
         scope = Scope(self.module, names)
         head = ["lead = self.lead"]
         known: set[str] = set()
@@ -297,7 +300,10 @@ class _File:
             values = ", ".join(program.lengths)
             head += [
                 f"if not {condition}:",
-                f'    raise ValueError("expected {condition}, found {found}" % ({values},))',
+                "    raise ValueError(",
+                f'        "expected {condition}, "',
+                f'        "found {found}" % ({values},)',
+                "    )",
             ]
         states = self.program.states
         state_names = [names(s.buffer.name) for s in states]
@@ -311,7 +317,9 @@ class _File:
         body: list[str] = []
         planned = self._plan(program, step=False)
         scope.hints = self.hints
+        taken = [*reserved, *self._shared(planned, scope)]
         for block, instructions in planned:
+            scope.names, scope.prefix = Names(reserved=taken), block.name
             lines = lines_of(instructions, scope)
             if lines:
                 # A model with a step has its equations there.
@@ -326,15 +334,29 @@ class _File:
                 text = f"{text}.reshape({_shape(port.shape)})"
             results.append(text if fresh_array else f"{text}.copy()")
         body = scope.take() + body
-        if any("axis" in line for line in body):
-            head.append("axis = len(lead)  # of the loops below")
+        if any("swapaxes(0, axis)" in line for line in body):
+            head.append("axis = len(lead)  # that of time, in arrays that have it")
         lines = [*head, *self._guarded(program, body), ""]
         if self.lowered.warmup:
             steps = program.lengths[0]
             count = steps if self.lowered.hop == 1 else f"{steps} // {self.lowered.hop}"
             lines.append(f"self.seen = min({count}, {self.lowered.warmup})")
-        lines.append(f"return {', '.join(results)}")
+        lines += _returned(results)
         return {"summary": self._predict_summary(), "lines": lines}
+
+    def _shared(
+        self, planned: Sequence[tuple[Block, list[Instruction]]], scope: Scope
+    ) -> list[str]:
+        """Names of the arrays that more than one block uses: these keep the name of their block."""
+        first: dict[int, int] = {}
+        for number, (_, instructions) in enumerate(planned):
+            for buffer in buffers_of(instructions):
+                if first.setdefault(id(buffer), number) != number:
+                    scope.full_names.setdefault(id(buffer), scope.names(buffer.name))
+        for port in self.lowered.whole.outputs:
+            scope.full_names.setdefault(id(port.buffer), scope.names(port.buffer.name))
+        bases = [base.name for base in scope.bases.values()]
+        return [*bases, *scope.full_names.values()]
 
     def _predict_summary(self) -> str:
         kept = any(s.carried for s in self.program.states)
@@ -482,7 +504,8 @@ class _File:
         pieces = packed.pieces
         comments = []
         if packed.notes:
-            comments.append(f"Rows: {', '.join(packed.notes)}.")
+            notes = emit.comment(f"Rows: {', '.join(packed.notes)}.", 10**4)
+            comments += textwrap.wrap(notes, WIDTH - 2)
         texts = [self._piece(p.mat, p.factor, p.shift, ".T") for p in pieces]
         first = pieces[0].mat
         if len(pieces) == 1 and (packed.rows, packed.columns) == (first.columns, first.rows):
@@ -577,6 +600,12 @@ def _equations(block: Block) -> list[str]:
             text, WIDTH - 10, initial_indent="#   " + " " * depth, subsequent_indent="#       "
         )
     return [*comments, "#   ..."] if len(lines) > MOST_EQUATIONS else comments
+
+
+def _returned(results: Sequence[str]) -> list[str]:
+    if len(results) == 1:
+        return [f"return {results[0]}"]
+    return wrapped("return (", results, ")")
 
 
 def _number_text(value: Any, dtype: str) -> str:

@@ -417,3 +417,16 @@ def names_of(instructions: Sequence[Instruction]) -> dict[Vec, str]:
             if not whole or op.out.buffer.name.startswith("scratch"):
                 found.setdefault(op.out, op.name)
     return found
+
+
+def buffers_of(instructions: Sequence[Instruction]) -> list[Buffer]:
+    """The buffers that instructions read or write, constants left out."""
+    found: dict[int, Buffer] = {}
+    for op in instructions:
+        if isinstance(op, (Repeat, After)):
+            inner = buffers_of(op.body)
+        else:
+            read, written = vectors(op)
+            inner = [v.buffer for v in (*read, *written)]
+        found.update((id(buffer), buffer) for buffer in inner if buffer.kind != "const")
+    return list(found.values())

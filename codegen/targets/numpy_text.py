@@ -104,6 +104,8 @@ class Scope:
         self.bases: dict[int, Base] = {}
         self.pending: list[str] = []  # lines that must stand before the next statement
         self.hints: dict[Vec, str] = {}  # names for vectors
+        self.full_names: dict[int, str] = {}  # of arrays that more than one block uses
+        self.prefix = ""  # of the names in the block, which is left out
 
     def base(self, buffer: Buffer) -> Base:
         """The array of a buffer."""
@@ -115,7 +117,8 @@ class Scope:
 
     def make(self, buffer: Buffer) -> Base:
         """Make scratch."""
-        base = Base(self.names(buffer.name), buffer.shape or (buffer.size,))
+        name = self.full_names.get(id(buffer)) or self.names(self.short(buffer.name))
+        base = Base(name, buffer.shape or (buffer.size,))
         self.pending.append(f"{base.name} = {self.allocation(buffer, base)}")
         return base
 
@@ -160,7 +163,7 @@ class Scope:
         """A name for text that stays the same while this scope runs."""
         if text.isidentifier():
             return text
-        name = self.names(hint)
+        name = self.names(self.short(hint))
         self.pending.append(f"{name} = {text}")
         return name
 
@@ -203,7 +206,11 @@ class Scope:
     def hint_of(self, source: Vec | Mat) -> str:
         """A name for a view: that of the value it holds, or of its array."""
         found = self.hints.get(source) if isinstance(source, Vec) else None
-        return found or source.buffer.name
+        return found or self.short(source.buffer.name)
+
+    def short(self, name: str) -> str:
+        """A name without that of the block in front."""
+        return name[len(self.prefix) + 1 :] if name.startswith(f"{self.prefix}_") else name
 
     def operand(self, node: Expr, axes: Axes, size: Dim) -> str:
         """An At, Number, Count or Index."""
@@ -218,7 +225,8 @@ class Scope:
 
     def is_whole(self, vec: Vec, axes: Axes) -> bool:
         """Whether the vector with its axes is all of a contiguous array, in order."""
-        if vec.stride != 1 or not is_full(vec, axes, vec.size):
+        # A state may be a part of a window, with gaps where there is a leading axis.
+        if vec.buffer.kind == "state" or vec.stride != 1 or not is_full(vec, axes, vec.size):
             return False
         extent: Dim = vec.size
         offset = vec.offset
@@ -280,8 +288,7 @@ class StepScope(Scope):
     def bind(self, hint: str, text: str) -> str:
         """A name for what __init__ makes once."""
         if text not in self.kept:
-            short = hint[len(self.prefix) + 1 :] if hint.startswith(self.prefix + "_") else hint
-            self.kept[text] = self.names(short)
+            self.kept[text] = self.names(self.short(hint))
         return self.kept[text]
 
     def number(self, value: float) -> str:
@@ -314,6 +321,7 @@ class LoopScope(Scope):
         self.rows: dict[str, str] = {}  # a name for each pass: what it runs over
         self.reads_counter = False
         self.hints = parent.hints
+        self.prefix = parent.prefix
 
     def _moves(self, *lengths: Dim) -> bool:
         return any(self.variable in dims.symbols(n) for n in lengths)
@@ -419,9 +427,11 @@ def _statement(instruction: Instruction, scope: Scope) -> list[str]:
         return [_matmul(instruction, scope)]
     if isinstance(instruction, Rows):
         table = scope.get(instruction.table, ())
-        index = scope.get(instruction.index, instruction.axes)
+        index = f"{scope.get(instruction.index, instruction.axes)}[..., 0]"
+        if instruction.index.buffer.dtype != "int32":
+            index = f"{index}.astype({scope.module.use('int32')})"
         out = scope.get(instruction.out, instruction.axes)
-        return [_assign(out, f"{table}[{index}[..., 0]]")]
+        return [_assign(out, f"{table}[{index}]")]
     if isinstance(instruction, After):
         body = lines_of(instruction.body, scope)
         return [f"if self.seen >= {instruction.after}:", *indented(body)]
@@ -549,3 +559,41 @@ def _matmul(op: MatMul, scope: Scope) -> str:
     if op.add:
         return f"{module.use('add')}({out}, {product}, {out})"
     return _assign(out, product)
+
+
+def folded(lines: Sequence[str], indent: int) -> list[str]:
+    """The lines, with those that are too long broken inside their last parentheses."""
+    result: list[str] = []
+    for line in lines:
+        if len(line) + indent <= WIDTH or '"' in line or "#" in line:
+            result.append(line)
+            continue
+        if not line.endswith(")"):
+            target, equals, value = line.partition(" = ")
+            broken = [f"{target} = (", f"    {value}", ")"] if equals else [line]
+            result += broken
+            continue
+        depth = 0
+        for start in range(len(line) - 1, -1, -1):
+            depth += {")": 1, "(": -1}.get(line[start], 0)
+            if depth == 0:
+                break
+        blanks = " " * (len(line) - len(line.lstrip()) + 4)
+        parts = _arguments(line[start + 1 : -1])
+        inside = f"{blanks}{', '.join(parts)},"
+        body = [inside] if len(inside) + indent <= WIDTH else [f"{blanks}{p}," for p in parts]
+        result += [line[: start + 1], *body, f"{blanks[4:]})"]
+    return result
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call."""
+    parts = [""]
+    depth = 0
+    for char in text:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(char, 0)
+        if char == "," and depth == 0:
+            parts.append("")
+        elif char != " " or parts[-1]:
+            parts[-1] += char
+    return [part for part in parts if part]

@@ -112,7 +112,7 @@ def _sliced(base: Base, start: Dim, spans: Sequence[Span]) -> str | None:
     parts: list[str] = []
     for k, (length, first, (count, _)) in enumerate(zip(shape, starts, spans, strict=True)):
         step: Dim = last if k == len(spans) - 1 else 1
-        part = _slice(first, count, step, length)
+        part = _slice(first, count, step, length, outermost=k == 0)
         if part is None:
             return None
         parts.append(part)
@@ -130,13 +130,19 @@ def _sliced(base: Base, start: Dim, spans: Sequence[Span]) -> str | None:
     return f"{text}[..., {', '.join(parts)}]"
 
 
-def _slice(first: Dim, count: Dim, step: Dim, length: Dim) -> str | None:
+def _slice(first: Dim, count: Dim, step: Dim, length: Dim, outermost: bool) -> str | None:
     """`first : first + count * step : step` of an axis, None where it may run over its end."""
     if not isinstance(step, int) or step < 1:
         return None
     stop = first + (count - 1) * step + 1
-    if not _within(first, stop, length):
+    if isinstance(first, int) and first < 0:
         return None
+    slack = length - stop
+    if isinstance(slack, int):
+        if slack < 0:
+            return None
+    elif not outermost or isinstance(length, int):
+        return None  # it may run into the next row; the outermost axis has none
     if step > 1:
         return f"{number(first) if first != 0 else ''}:{number(stop)}:{step}"
     if first == 0 and stop == length:
@@ -144,17 +150,6 @@ def _slice(first: Dim, count: Dim, step: Dim, length: Dim) -> str | None:
     if stop == length:
         return f"{number(first)}:"
     return f"{number(first) if first != 0 else ''}:{number(stop)}"
-
-
-def _within(first: Dim, stop: Dim, length: Dim) -> bool:
-    if isinstance(first, int) and first < 0:
-        return False
-    slack = length - stop
-    if isinstance(slack, int):
-        return slack >= 0
-    # A symbolic end: the program never reads outside a buffer, and in the outermost axis there
-    # is nothing that a slice could run into.
-    return True
 
 
 def _divide(outer: Dim, inner: Dim) -> Dim | None:
