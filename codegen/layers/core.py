@@ -221,8 +221,9 @@ class TimeDistributed(Layer):
 class Merge(Layer):
     """Add, Subtract, Multiply, Average, Maximum, Minimum of tensors, broadcast as Keras does.
 
-    `any_mask` (Keras 3): a step counts where any mask says so, and there is no mask unless every
-    input has one.
+    `any_mask` (Keras 3.4 and later): a step counts where any mask says so, and there is no mask
+    unless every input has one. A product then takes a masked factor as 1, and is 0 where all
+    factors are masked.
     """
 
     mode: str  # add, subtract, multiply, average, maximum, minimum, divide, power, ...
@@ -234,17 +235,28 @@ class Merge(Layer):
         widened = [widen(x, rank) for x in inputs]
         shape = broadcast_shape(b, widened)
         out = b.tensor("output", shape)
-        y = out.vec()
+        mask = self._mask(b, inputs)
         with b.each(shape[:-1]) as at:
-            parts = [At(broadcast(x, shape, at)) for x in widened]
+            parts = [self._factor(x, broadcast(x, shape, at), at) for x in widened]
             y = out.row(*at)
-            value: Expr = parts[0]
+            value = parts[0]
             for part in parts[1:]:
                 value = combine(self.mode, value, part)
             if self.mode == "average":
                 value = value / float(len(parts))
+            if self._masks_factors and mask is not None:
+                value = Select(At(mask.row(at[0]).every(shape[-1])), value, Number(0.0))
             b.copy(y, value)
-        return (b.like(out, *inputs, mask=self._mask(b, inputs)),)
+        return (b.like(out, *inputs, mask=mask),)
+
+    @property
+    def _masks_factors(self) -> bool:
+        return self.mode == "multiply" and self.any_mask
+
+    def _factor(self, x: Tensor, row: Vec, at: tuple[Dim, ...]) -> Expr:
+        if x.mask is None or not self._masks_factors or not at:
+            return At(row)
+        return Select(At(x.mask.row(at[0]).every(row.size)), At(row), Number(1.0))
 
     def _mask(self, b: Builder, inputs: Tensors) -> Tensor | None:
         if self.any_mask and any(x.mask is None for x in inputs):

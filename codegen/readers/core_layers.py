@@ -122,7 +122,7 @@ def _inner_layer(config: Config, make: Maker) -> Parts:
 
 def _merge(mode: str) -> Any:
     def build(b: Bound) -> Layer:
-        return b.layer(Merge, mode=mode, any_mask=b.era.is_keras3)
+        return b.layer(Merge, mode=mode, any_mask=b.era.merges_any_mask)
 
     return build
 

@@ -60,6 +60,11 @@ class Era:
         return self.family == TF
 
     @property
+    def merges_any_mask(self) -> bool:
+        """Whether merge layers join masks by or, and a product takes masked factors as 1."""
+        return self.family == KERAS3 and self.version >= (3, 4)
+
+    @property
     def zero_based_nodes(self) -> bool:
         """Whether the first call of a nested model is its node 0 (else 1)."""
         return self.family == KERAS3
