@@ -65,7 +65,7 @@ FUNCTIONS = (
 )
 # What no name from a model may take: what is built in, and names of the file besides its parts.
 BUILT_IN = ("abs", "float", "int", "len", "list", "max", "min", "print", "range", "zip")
-LOCAL_WORDS = ("array", "k", "math", "matrix", "result", "rows", "store", "t", "vector", "zeros")
+LOCAL_WORDS = ("array", "math", "matrix", "result", "rows", "store", "t", "vector", "zeros")
 METHODS = ("get_state", "set_state", "selftest")
 CONSTANT_WORDS = ("FLOAT", "REAL", "SMALL", "INF", "NAN", "TOLERANCE", "INPUTS", "EXPECTED")
 FLOATS_A_LINE = 8
@@ -136,14 +136,21 @@ class _File:
         names = Names((*own, *_symbols(programs)))
         constants = Names(CONSTANT_WORDS)
         self.file = File(names, constants, self.small)
-        for port in (*self.first.inputs, *self.first.outputs):  # these keep their names
-            names(port.buffer.name, id(port.buffer))
+        for number, port in enumerate((*self.first.inputs, *self.first.outputs)):
+            name = names(port.buffer.name)
+            for program in programs:  # the same tensor in another program is another buffer
+                other = (*program.inputs, *program.outputs)[number]
+                self.file.ports[id(other.buffer)] = name
         for state in self.states:
             names(state.buffer.name, id(state.buffer))
         self.printers = [
             Printer(self.file, p, kept=p is lowered.step, notes=not self.small)
             for p in self.printed
         ]
+
+    def _port(self, port: Port) -> str:
+        """The name of an input or output."""
+        return self.file.ports[id(port.buffer)]
 
     # ---- the file -------------------------------------------------------------------------
 
@@ -170,7 +177,7 @@ class _File:
             for part in FUNCTIONS
             if part in used
         ]
-        arguments = ", ".join(p.buffer.name for p in self.first.inputs)
+        arguments = ", ".join(self._port(p) for p in self.first.inputs)
         lines = banner(self.lowered, self.origin, self._sizes())
         return render(
             "python/small.py.j2" if self.small else "python/model.py.j2",
@@ -229,15 +236,6 @@ class _File:
     # ---- weights ----------------------------------------------------------------------------
 
     def _table(self, table: Table) -> dict[str, Any]:
-        opening, closing = {
-            "vector": ("vector(", ")"),
-            "matrix": ("matrix((", "))"),
-            "table": ("(", ")"),
-        }[table.kind]
-        as_one = table.kind == "vector"  # else in rows
-        if self.small and table.kind == "matrix":
-            as_one = True
-            opening, closing = ("(", ")") if self._as_bytes(table) else ("array(FLOAT, (", "))")
         rows = table.rows
         if rows.dtype.kind in "iu":
             assert table.kind == "vector", table
@@ -245,20 +243,20 @@ class _File:
             return {"name": table.name, "note": table.note, "opening": "(", "closing": ")"} | {
                 "lines": lines
             }
-        lines = []
-        for row in rows:
-            own = self._bytes(row) if self._as_bytes(table) else self._numbers(row)
-            if not as_one:
-                own[-1] += ","
-            elif self.small and table.kind == "matrix" and not self._as_bytes(table):
-                own = [line.strip("()") for line in own]
-            lines += own
+        as_bytes = self._as_bytes(table)
+        # The numbers stand in one literal, as bytes or as a tuple.
+        start, end = ("(", ")") if as_bytes else ("array(FLOAT, (", "))")
+        if table.kind == "vector":
+            start, end = ("vector(", ")") if as_bytes else ("vector((", "))")
+        elif table.kind == "matrix" and not self.small:
+            start, end = f"matrix({len(rows)}, {start}", f"{end})"
+        write = self._bytes if as_bytes else self._numbers
         return {
             "name": table.name,
             "note": table.note,
-            "opening": opening,
-            "closing": closing,
-            "lines": lines,
+            "opening": start,
+            "closing": end,
+            "lines": [line for row in rows for line in write(row)],
         }
 
     def _as_bytes(self, table: Table) -> bool:
@@ -273,10 +271,7 @@ class _File:
         return [f'b"{escaped(part.tobytes(), self.small)}"' for part in parts] or ['b""']
 
     def _numbers(self, row: Array) -> list[str]:
-        lines = [", ".join(numbers(part, self.dtype)) + "," for part in _parts(row)] or [""]
-        lines[0] = f"({lines[0]}"
-        lines[-1] += ")"
-        return lines
+        return [", ".join(numbers(part, self.dtype)) + "," for part in _parts(row)]
 
     # ---- state --------------------------------------------------------------------------------
 
@@ -373,8 +368,8 @@ class _File:
         assert program is not None
         lowered, printer = self.lowered, self.printers[0]
         read = tuple(self._read(p, p.shape) for p in program.inputs)
-        names = [p.buffer.name for p in program.outputs]
-        call = f"self.advance({', '.join(p.buffer.name for p in program.inputs)})"
+        names = [self._port(p) for p in program.outputs]
+        call = f"self.advance({', '.join(self._port(p) for p in program.inputs)})"
         results = [self._nested(n, p.shape) for n, p in zip(names, program.outputs, strict=True)]
         if results == names:
             finish = [f"return {call}"]
@@ -415,7 +410,7 @@ class _File:
         lowered, whole, step = self.lowered, self.lowered.whole, self.lowered.step
         assert step is not None
         if self.small and self._is_simple and len(step.inputs) == len(step.outputs) == 1:
-            shown = f"[self.step(row) for row in {step.inputs[0].buffer.name}]"
+            shown = f"[self.step(row) for row in {self._port(step.inputs[0])}]"
             done = f"return {shown}[{lowered.warmup}:]" if lowered.warmup else f"return {shown}"
             return _Method("", (*self._restart(), done))
         lines = [*self._lengths(whole), *(self._read(p, p.shape) for p in whole.inputs)]
@@ -425,11 +420,11 @@ class _File:
                 f'    raise ValueError("expected {lowered.warmup + 1} or more, found %d" % steps)',
             ]
         lines += [*self._checks(whole), *self._restart()]
-        given, names = [], [p.buffer.name for p in step.outputs]
+        given, names = [], [self._port(p) for p in step.outputs]
         for port in step.inputs:
             size = dims.fixed(port.buffer.size)
             at = "t" if size == 1 else f"{size} * t"
-            name = port.buffer.name
+            name = self._port(port)
             given.append(f"{name}[{at} : {at} + {size}]" if port.time else name)
         over_time = [p.time for p in whole.outputs]
         rows = [f"rows_{n}" if len(names) > 1 else "rows" for n in range(len(names))]
@@ -471,7 +466,7 @@ class _File:
         done = []
         if self.lowered.warmup:
             done.append(f"self.seen = min(steps // {self.lowered.hop}, {self.lowered.warmup})")
-        results = [self._nested(p.buffer.name, p.shape) for p in whole.outputs]
+        results = [self._nested(self._port(p), p.shape) for p in whole.outputs]
         done.append(f"return {', '.join(results)}")
         body = tuple(printer.blocks())
         return _Method(
@@ -504,11 +499,11 @@ class _File:
                 if name not in known:
                     known.add(name)
                     help_ = self.file.help("length")
-                    yield f'{name} = {help_}({port.buffer.name}, "{port.buffer.name}")'
+                    yield f'{name} = {help_}({self._port(port)}, "{self._port(port)}")'
 
     def _read(self, port: Port, shape: tuple[Dim, ...]) -> str:
         """The line that checks an input and makes it one flat list."""
-        name = port.buffer.name
+        name = self._port(port)
         if port.buffer.dtype == "int32":
             limit = self._ids(port)
             if limit is not None:

@@ -198,6 +198,7 @@ class File:
     functions: set[str] = field(default_factory=set)
     runtime: set[str] = field(default_factory=set)
     zeros: dict[int, str] = field(default_factory=dict)
+    ports: dict[int, str] = field(default_factory=dict)  # names of inputs and outputs
     keep: list[object] = field(default_factory=list)  # ids are keys: their owners must live
 
     def use(self, function: str) -> str:
@@ -337,6 +338,8 @@ class Printer:
         """The local name of a buffer, or the constant."""
         if buffer.kind == "const":
             return self.file.vector(buffer)
+        if id(buffer) in self.file.ports:
+            return self.file.ports[id(buffer)]
         self.file.keep.append(buffer)
         return self.file.names(buffer.name, id(buffer))
 
@@ -420,7 +423,7 @@ class Printer:
         return Store(note, self.name(buffer), self.start(vec), value)
 
     def _index(self) -> str:
-        return "k"
+        return self.file.names("k", "index")
 
     # ---- expressions --------------------------------------------------------------------
 
@@ -599,7 +602,8 @@ class Printer:
         index, total = self._index(), self.local("total")
         counters = tuple((name, dims.text(count)) for name, count in op.counters)
         single = op.out.size == 1
-        value = self.expression(op.value, None if single else index)
+        outer = PRODUCT if op.kind == "sum" else CONDITIONAL
+        value = self.expression(op.value, None if single else index, outer)
         if op.kind == "sum":
             start, update = "0.0", f"{total} + {value}"
         else:
@@ -618,7 +622,8 @@ class Printer:
     def _gather(self, op: Gather) -> View:
         lookup, table = self.file.help("lookup"), self.file.lookup(op.table)
         index = self.element(op.index, None)
-        return self.into(op, op.out, f"{lookup}({table}, {index})", "")
+        rows = dims.fixed(op.table.rows)
+        return self.into(op, op.out, f"{lookup}({table}, {rows}, {index})", "")
 
     def _shift(self, op: Shift) -> View:
         size, row = dims.text(op.line.size), dims.text(op.x.size)

@@ -1,10 +1,15 @@
-# ---- Products: affine(weights, bias, *parts) = bias + weights @ (all parts in a row) --------
+# ---- Products: affine(weights, bias, *parts) = weights @ (all parts in a row) + bias --------
 # Nearly all the time goes here, so each Python gets the form that is fastest on it.
 
 try:
     from math import sumprod  # Python 3.12 and later
 except ImportError:
     sumprod = None
+
+
+def split(data, rows):
+    size = len(data) // rows
+    return [vector(data[size * r : size * r + size]) for r in range(rows)]
 
 
 def join(parts):
@@ -16,19 +21,38 @@ def join(parts):
 
 if sumprod is not None:
 
-    def matrix(rows):
-        return [list(array(FLOAT, row)) for row in rows]
+    def matrix(rows, data):
+        return split(data, rows)
 
     def affine(weights, bias, *parts):
         values = join(parts)
         return [b + sumprod(row, values) for b, row in zip(bias, weights)]
 
-elif not SMALL and "built-in" in str([].append):
-    # Older CPython: eight columns at a time, which halves the cost of going through them.
-    def matrix(rows):
-        columns = [list(column) for column in zip(*[array(FLOAT, row) for row in rows])]
+elif SMALL:
+    # A row is unpacked when it is needed, since all weights together may need half the memory.
+    def matrix(rows, data):
+        return data
+
+    def affine(weights, bias, *parts):
+        out = list(bias)
+        size = len(weights) // len(out)
+        for r in range(len(out)):
+            row = array(FLOAT, weights[size * r : size * r + size])
+            total = out[r]
+            k = 0
+            for part in parts:
+                for value in part:
+                    total = total + row[k] * value
+                    k = k + 1
+            out[r] = total
+        return out
+
+elif "built-in" in str([].append):
+    # CPython up to 3.11: eight columns at a time, which halves the cost of going through them.
+    def matrix(rows, data):
+        columns = [list(column) for column in zip(*split(data, rows))]
         while len(columns) % 8:
-            columns.append([0.0] * len(rows))
+            columns.append([0.0] * rows)
         return [columns[k : k + 8] for k in range(0, len(columns), 8)]
 
     def affine(weights, bias, *parts):
@@ -46,19 +70,18 @@ elif not SMALL and "built-in" in str([].append):
         return total
 
 else:
-    # PyPy compiles plain loops; MicroPython keeps the rows as they are and unpacks one at a time.
-    def matrix(rows):
-        return rows if SMALL else [array(FLOAT, row) for row in rows]
+    # PyPy compiles plain loops.
+    def matrix(rows, data):
+        return vector(data)
 
     def affine(weights, bias, *parts):
         out = list(bias)
+        k = 0
         for r in range(len(out)):
-            row = array(FLOAT, weights[r]) if SMALL else weights[r]
             total = out[r]
-            k = 0
             for part in parts:
                 for value in part:
-                    total = total + row[k] * value
+                    total = total + weights[k] * value
                     k = k + 1
             out[r] = total
         return out

@@ -1,5 +1,7 @@
-def lookup(table, index):
+def lookup(table, rows, index):
     """Row number `index` of the table."""
-    if not 0 <= index < len(table):
-        raise ValueError("expected an index from 0 to %d, found %d" % (len(table) - 1, index))
-    return vector(table[int(index)])
+    if not 0 <= index < rows:
+        raise ValueError("expected an index from 0 to %d, found %d" % (rows - 1, index))
+    size = len(table) // rows
+    at = size * int(index)
+    return vector(table[at : at + size])
