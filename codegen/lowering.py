@@ -406,8 +406,6 @@ def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerR
     reports = []
     for layer in model.layers:
         shape = tuple(n if isinstance(n, int) else None for n in whole.shapes.get(id(layer), ()))
-        if isinstance(layer, Input):
-            shape = layer.shape
         count = sum(int(w.size) for w in layer.weights())
         total = sum(n for name, n in work.items() if name == layer.name)
         reports.append(
