@@ -368,6 +368,7 @@ class Dot(Layer):
 
     axes: tuple[int, int]
     normalize: bool = False
+    cosine: bool = False  # Keras 1: divided by the norms of both, with one more axis
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """out[left axes but one, right axes but one] = sum over the common axis."""
@@ -377,6 +378,8 @@ class Dot(Layer):
                 b.needs_whole(x, "it multiplies whole sequences")
         p, q = axis_of(self.axes[0], left), axis_of(self.axes[1], right)
         b.check(left.shape[p], "==", right.shape[q])
+        if self.cosine:
+            return self._cosine(b, left, right)
         if self.normalize:
             left, right = self._unit(b, "left", left, p), self._unit(b, "right", right, q)
         rest_left = (*left.shape[:p], *left.shape[p + 1 :])
@@ -390,6 +393,20 @@ class Dot(Layer):
             v = right.row(*j[:q], k, *j[q:])
             b.reduce(target, "sum", (("k", left.shape[p]),), At(u) * At(v))
         return (b.like(out, *inputs),)
+
+    def _cosine(self, b: Builder, left: Tensor, right: Tensor) -> Tensors:
+        """l.r / max(sqrt(l.l * r.r), 1e-7) of two vectors, of shape (1, 1)."""
+        if len(left.shape) != 1 or len(right.shape) != 1:
+            raise LayerError("a cosine of tensors that are no vectors is not supported")
+        sums = b.temp("sums", 3)
+        k, counters = dims.symbol("k"), (("k", left.shape[0]),)
+        u, v = At(left.row(k)), At(right.row(k))
+        for number, value in enumerate((u * v, u * u, v * v)):
+            b.reduce(sums[number : number + 1], "sum", counters, value)
+        norm = call("max", call("sqrt", At(sums[1:2]) * At(sums[2:3])), 1e-7)
+        out = b.tensor("output", (1, 1))
+        b.copy(out.vec(), At(sums[0:1]) / norm)
+        return (b.like(out, left, right),)
 
     def _unit(self, b: Builder, role: str, x: Tensor, axis: int) -> Tensor:
         """Gives x / sqrt(max(sum x^2, 1e-12)) along the axis."""

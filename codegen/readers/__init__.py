@@ -84,7 +84,7 @@ def _read_live(model: Any, options: _Options) -> Model:
                 found = _Reader(path, None, options).model()
             except ReadError:
                 raise
-            except Exception as error:  # whatever this Keras raises when it cannot save
+            except Exception as error:  # noqa: BLE001  # whatever this Keras raises when it cannot save
                 failures.append(f"{suffix}: {error}")
                 continue
             return found
@@ -217,7 +217,7 @@ class _Reader:
 
     def _hash(self, path: Path) -> None:
         try:
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 while block := file.read(1 << 20):
                     self._digest.update(block)
         except OSError as error:
@@ -265,8 +265,10 @@ class _Reader:
             return f"{self._label}: an HDF5 file without a Keras model"
         return "\n".join(
             [
-                f"{self._label}: holds weights without a configuration; give the text of "
-                "model.to_json() with --config. Found:",
+                (
+                    f"{self._label}: holds weights without a configuration; give the text of "
+                    "model.to_json() with --config. Found:"
+                ),
                 *shown,
             ]
         )

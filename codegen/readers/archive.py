@@ -42,7 +42,7 @@ def read_members(path: Path, label: str, max_bytes: int) -> dict[str, bytes]:
         raise ReadError(f"{label}: damaged zip archive ({error})") from None
     except (NotImplementedError, RuntimeError) as error:
         raise ReadError(f"{label}: this zip archive cannot be read ({error})") from None
-    except Exception as error:  # zipfile meets damaged headers with struct.error and others
+    except Exception as error:  # noqa: BLE001  # zipfile meets damaged headers with struct.error and others
         raise ReadError(f"{label}: damaged zip archive ({type(error).__name__})") from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,10 +69,10 @@ def _projection(b: Bound) -> Layer:
     return b.layer(EinsumDense, equation="", kernel=kernel, bias=bias)
 
 
-def _projections(config: Config, make: Maker, private: str = "") -> Parts:
-    names = [f"{private}{role}_dense" for role in ("query", "key", "value", "output")]
+def _projections(config: Config, make: Maker) -> Parts:
+    names = ["query_dense", "key_dense", "value_dense", "output_dense"]
     if config.flag("use_gate", False):
-        names.insert(2, "_gate_dense")
+        names.insert(2, "gate_dense")
     entry = {"class_name": PROJECTION, "config": {"use_bias": config.flag("use_bias", True)}}
     return tuple((name, make(entry, inside=True)) for name in names)
 
@@ -85,7 +84,7 @@ def _multi_head(b: Bound) -> Layer:
     for name, _ in b.item.parts:
         part = b.part(name)
         assert isinstance(part, EinsumDense)
-        role = name.strip("_").removesuffix("_dense")
+        role = name.removesuffix("_dense")
         found[f"{role}_kernel"], found[f"{role}_bias"] = part.kernel, part.bias
     heads, key_heads = found["query_kernel"].shape[1], found["key_kernel"].shape[1]
     if heads % key_heads or found["output_kernel"].shape[0] != heads:
@@ -170,14 +169,10 @@ KINDS = {
         _parametric_softplus, lambda _config, _context: variables("alpha", "beta")
     ),
 }
-for _name, _parts in (
-    ("MultiHeadAttention", _projections),
-    ("GroupedQueryAttention", partial(_projections, private="_")),
-    ("GroupQueryAttention", partial(_projections, private="_")),
-):
+for _name in ("MultiHeadAttention", "GroupedQueryAttention", "GroupQueryAttention"):
     KINDS[_name] = Kind(
         _multi_head,
-        parts=_parts,
+        parts=_projections,
         inputs=(2, 3),
         keywords=("mask", "query_mask", "value_mask", "key_mask", "attention_mask"),
     )

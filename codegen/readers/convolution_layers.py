@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from codegen import dims
 from codegen.errors import LayerError
 from codegen.layers.convolution import (
     ConvLSTMCell,
@@ -14,6 +15,7 @@ from codegen.layers.convolution import (
     DepthwiseConvolution,
     LocallyConnected,
     TransposedConvolution,
+    padding_of,
 )
 from codegen.layers.padding import Cropping, Pairs, UpSampling, ZeroPadding
 from codegen.layers.pooling import GlobalPooling, Pooling
@@ -164,19 +166,35 @@ def _transposed(rank: int) -> Any:
 
 
 def _locally_connected(b: Bound) -> Layer:
-    if b.config.integer("implementation", 1) != 1:
-        raise LayerError("implementation 2 and 3 store their weights in other ways; save it with 1")
-    if padding_name(b) != "valid" or channels_first(b):
-        raise LayerError("only padding='valid' with channels_last is supported")
+    implementation = b.config.integer("implementation", 1)
+    if implementation == 3:
+        raise LayerError("implementation 3 stores its weights as a list; 1 and 2 are supported")
+    if channels_first(b):
+        raise LayerError("data_format 'channels_first' is not supported; channels_last is")
     filters = _filters(b)
-    kernel = b.weight("kernel", None, None, filters)
+    size = _numbers(b, 1, "kernel_size", "filter_length")[0]
+    stride = _numbers(b, 1, "strides", "subsample_length")[0]
+    pads = (0, 0)
+    if implementation == 2:  # one matrix from all inputs to all outputs; the windows count
+        full = b.weight("kernel", None, None, None, filters)
+        before, after = padding_of(padding_name(b), int(full.shape[0]), size, stride, 1)
+        pads = (dims.fixed(before), dims.fixed(after))
+        wide = np.pad(full, (pads, (0, 0), (0, 0), (0, 0)))
+        starts = range(0, full.shape[2] * stride, stride)
+        rows = [wide[start : start + size, :, o] for o, start in enumerate(starts)]
+        kernel = np.stack(rows).reshape(full.shape[2], -1, filters)
+    elif padding_name(b) != "valid":
+        raise LayerError("padding is 'same', which implementation 1 has not")
+    else:
+        kernel = b.weight("kernel", None, None, filters)
     bias = b.optional("bias", kernel.shape[0], filters)
     return b.layer(
         LocallyConnected,
         kernel=kernel,
         bias=bias,
-        size=_numbers(b, 1, "kernel_size", "filter_length")[0],
-        stride=_numbers(b, 1, "strides", "subsample_length")[0],
+        size=size,
+        stride=stride,
+        pads=pads,
         activation=b.activation(default="linear"),
     )
 

@@ -146,6 +146,9 @@ def _keras1_merge(b: Bound) -> Layer:
         return b.layer(Merge, mode=_KERAS1_MODES[mode])
     if mode == "concat":
         return b.layer(Concatenate, axis=b.config.integer("concat_axis", -1, low=-16, high=16))
+    if mode == "cos":
+        axes = b.config.integers("dot_axes", 2, -1, low=-16)
+        return b.layer(Dot, axes=(axes[0], axes[1]), cosine=True)
     if mode == "dot":
         first, second = b.config.integers("dot_axes", 2, -1, low=-16)
         return b.layer(Dot, axes=(first, second))
@@ -206,10 +209,10 @@ def positive(b: Bound, variance: Array, epsilon: float) -> Array:
 
 
 def _batch_normalization(b: Bound) -> Layer:
-    if b.config.get("mode", 0) not in (0, 2):
+    # Keras 1: modes 1 and 2 take the statistics of the batch (or sample) at inference, too.
+    if b.config.get("mode", 0) != 0:
         raise LayerError(f"mode {show(b.config['mode'])} normalises by the batch: not supported")
-    # Keras 1's mode 2 is always along the last axis.
-    axis = -1 if b.config.get("mode") == 2 else b.config.integers("axis", 1, -1, low=-16)[0]
+    axis = b.config.integers("axis", 1, -1, low=-16)[0]
     mean = b.weight("mean", None)
     n = int(mean.shape[0])
     variance = positive(b, b.weight("variance", n), b.config.number("epsilon", 1e-3))

@@ -20,7 +20,6 @@ from codegen.readers import ops
 from codegen.readers.attention_layers import called
 from codegen.readers.config import Config, clean, show
 from codegen.readers.era import Era
-from codegen.readers.keras_layers import is_operation
 from codegen.readers.kinds import Bound, Context, InnerError, Item, ShapeError
 from codegen.readers.weights import Binding
 
@@ -77,8 +76,7 @@ def _node(raw: Any, names: frozenset[str], label: str) -> Node3:
     arguments: list[Any] = []
     kwargs: dict[str, Any] = {}
     if isinstance(raw, dict) and isinstance(raw.get("args", []), list):
-        for argument in raw.get("args", []):
-            arguments.append(_argument(argument, sources, label))
+        arguments = [_argument(argument, sources, label) for argument in raw.get("args", [])]
         if isinstance(raw.get("kwargs", {}), dict):
             kwargs = raw.get("kwargs", {})
     elif isinstance(raw, list):
@@ -438,7 +436,7 @@ class Masks:
         if mask is not None or any(self._masks.get(ref) is not None for ref in inputs):
             self.masked.add(id(call.item))
         how = "pass" if kind is None else kind.mask
-        if is_operation(call.item.entry):
+        if call.item.is_operation:
             self._operation(call, out)
         elif call.given is not None or how == "stop":
             pass
@@ -613,7 +611,7 @@ def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
         return call.given
     return (
         builder.operation(call)
-        if is_operation(call.item.entry)
+        if call.item.is_operation
         else called(builder.layer(call.item, masked), call.settings)
     )
 

@@ -58,7 +58,7 @@ def guarded(label: str) -> Iterator[None]:
         raise
     except RecursionError:
         raise ReadError(f"{label}: groups are nested too deeply") from None
-    except Exception as error:  # h5py raises nearly every built-in class on damaged files
+    except Exception as error:  # noqa: BLE001  # h5py raises nearly every built-in class on damaged files
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ReadError(f"{label}: damaged or not a readable HDF5 file ({reason})") from None
 

@@ -21,6 +21,7 @@ from codegen.readers import (
     recurrent_layers,
 )
 from codegen.readers.config import Config, clean, show, snake_case
+from codegen.readers.era import Era
 from codegen.readers.kinds import Context, Item, Kind, Parts, sections
 
 TABLE: dict[str, Kind] = {
@@ -103,8 +104,9 @@ class ItemMaker:
             values = Config(config if isinstance(config, Mapping) else {})
             return Item(name, path, wanted, values, None, entry=entry, named=named, is_custom=True)
         self._refuse_foreign(entry, class_name)
-        if is_operation(entry):
-            return Item(name, path, class_name, Config(config or {}), None, entry=entry)
+        if is_operation(entry, self._context.era):
+            settings = Config(config or {})
+            return Item(name, path, class_name, settings, None, entry=entry, is_operation=True)
         canonical = ALIASES.get(class_name, class_name)
         if canonical == "Sequential" and isinstance(config, list):  # Keras 1 to 2.1
             config = {"layers": config}
@@ -139,7 +141,9 @@ class ItemMaker:
         parts = []
         for number, entry in enumerate(sections(config, "layers")):
             part = self.item(entry, path, fallback=self._fallback(entry, number))
-            if is_operation(entry):  # not a layer: it has no place in the file of weights
+            if is_operation(
+                entry, self._context.era
+            ):  # not a layer: it has no place in the file of weights
                 parts.append(("", part))
                 continue
             plain = str(entry.get("class_name")).rsplit(">", 1)[-1]
@@ -170,10 +174,16 @@ class ItemMaker:
             )
 
 
-def is_operation(entry: Any) -> bool:
+def is_operation(entry: Any, era: Era) -> bool:
     """Whether an entry is an operation of Keras 3 rather than a layer."""
-    module = entry.get("module") if isinstance(entry, Mapping) else None
-    return isinstance(module, str) and bool(_OPERATION.match(module))
+    if not isinstance(entry, Mapping) or not era.is_keras3:
+        return False
+    module, config = entry.get("module"), entry.get("config")
+    if isinstance(module, str):
+        return bool(_OPERATION.match(module))
+    # HDF5 files leave the module out; the configuration of a layer always says `trainable`.
+    is_layer = not isinstance(config, Mapping) or "trainable" in config or "layers" in config
+    return not is_layer and entry.get("class_name") != "InputLayer"
 
 
 def _unknown(class_name: str) -> str:

@@ -83,6 +83,7 @@ class Item:
     entry: Mapping[str, Any] = field(default_factory=dict)  # class, config, calls
     named: bool = True  # whether the file gives the name
     is_custom: bool = False
+    is_operation: bool = False  # of Keras 3: a function of tensors rather than a layer
 
     @property
     def is_model(self) -> bool:

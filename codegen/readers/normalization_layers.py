@@ -129,7 +129,8 @@ def _discretization(b: Bound) -> Layer:
     value = b.config.get("bin_boundaries", b.config.get("bins"))
     if not isinstance(value, list) or not value:
         raise LayerError(f"bin_boundaries is {show(value)}, expected a list of numbers")
-    boundaries = _array(value, "bin_boundaries")
+    finite = [v for v in value if v != np.inf]  # TensorFlow 2.4 ends the list with infinity
+    boundaries = _array(finite, "bin_boundaries")
     return b.layer(Discretization, boundaries=boundaries, mode=_mode(b, "int"))
 
 

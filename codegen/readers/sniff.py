@@ -25,7 +25,7 @@ def kind(path: Path, label: str) -> str:
             raise ReadError(f"{label}: no such file")
         if not path.is_file():
             raise ReadError(f"{label}: not a regular file")
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             start = file.read(4096)
             file.seek(0, 2)
             size = file.tell()

@@ -181,10 +181,13 @@ class PathFile:
     def variables(self, path: str) -> Group | None:
         """The group `vars` of the object at `path`."""
         spelled = path.replace("layers/", _OLD_LAYERS) if self.is_old else path
-        for root in self._roots:
-            group = root.group(f"{spelled}/vars" if spelled else "vars")
-            if group is not None and group.members():
-                return group
+        outer, _, last = spelled.rpartition("/")
+        # The layers inside an attention layer are private attributes, public ones since Keras 3.
+        for name in (spelled, f"{outer}/_{last}") if outer else (spelled,):
+            for root in self._roots:
+                group = root.group(f"{name}/vars" if name else "vars")
+                if group is not None and group.members():
+                    return group
         return None
 
     def keys(self, item: Item) -> list[tuple[str, Item]]:
