@@ -65,6 +65,8 @@ def time_padding(
                 "padding='same' reaches into the future; padding='causal', or ZeroPadding1D on "
                 "the left before padding='valid', would not"
             )
+        if dims.fixed(x.shape[0]) % stride == 0 and x.ahead % stride:
+            raise NotStreamable("padding='same' fills up its last window, whose rows come later")
         return 0, 0
     return padding_of(padding, x.shape[0], size, stride, dilation)
 
@@ -391,12 +393,12 @@ class DepthwiseConvolution(Layer):
                 assert total is not None
                 b.copy(part, total)
                 continue
-            i, j = dims.symbol("tap"), dims.symbol("tap_column")
+            here, column = dims.symbol("tap"), dims.symbol("tap_column")
             wide = geometry.sizes[1] if at else 1
             counters: list[tuple[str, Dim]] = [("tap", geometry.sizes[0])]
             counters += [("tap_column", wide)] if at else []
-            tap = geometry.within(window.tap(position, i), at, j)
-            number = i * wide + j if at else i
+            tap = geometry.within(window.tap(position, here), at, column)
+            number = here * wide + column if at else here
             b.reduce(part, "sum", counters, At(tap) * At(weights.row(m, number)))
             if offset is not None:
                 b.copy(part, At(part) + At(offset))
@@ -519,11 +521,11 @@ class TransposedConvolution(Layer):
         if not (b.step and x.time):
             length = x.shape[0] * stride + more
             b.check(length, ">=", 1)
-            y = replace(y.at(cut), shape=full.shape, time=x.time, last=x.last, lead=x.lead)
-            y = replace(y, shape=(length, *full.shape[1:]))
+            whole = (length, *full.shape[1:])
+            y = replace(y.at(cut), shape=whole, time=x.time, last=x.last, lead=x.lead)
         if rank == 2:
             cut, more = crops[1]
-            inputs = dims.fixed(places[0]) - past[1]
+            inputs = x.shape[1] - (taps[1] - 1) - past[1]
             y = _crop_columns(b, y, cut, inputs * strides[1] + more)
         return y
 
@@ -557,6 +559,7 @@ class LocallyConnected(Layer):
     bias: Array | None  # (positions, filters)
     size: int
     stride: int
+    pads: tuple[int, int] = (0, 0)
     activation: Activation = LINEAR
 
     @property
@@ -576,7 +579,7 @@ class LocallyConnected(Layer):
             raise LayerError(f"kernel of shape {self.kernel.shape}, input of shape {x.shape}")
         weights = b.const("kernel", np.ascontiguousarray(self.kernel.transpose(0, 2, 1)))
         bias = None if self.bias is None else b.const("bias", self.bias)
-        with b.window(x, self.size, self.stride) as window:
+        with b.window(x, self.size, self.stride, 1, *self.pads) as window:
             b.check(window.count, "==", positions)
             out = b.tensor("output", (window.count, width(filters, self.activation)))
             with window.positions() as o:

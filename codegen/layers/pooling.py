@@ -72,10 +72,10 @@ class Pooling(Layer):
                     assert total is not None
                     b.copy(y, total)
                 else:
-                    i, j = dims.symbol("tap"), dims.symbol("tap_column")
+                    here, column = dims.symbol("tap"), dims.symbol("tap_column")
                     counters: list[tuple[str, Dim]] = [("tap", geometry.sizes[0])]
                     counters += [("tap_column", geometry.sizes[1])] if at else []
-                    value = At(geometry.within(window.tap(o, i), at, j))
+                    value = At(geometry.within(window.tap(o, here), at, column))
                     b.reduce(y, "max" if self.kind == "max" else "sum", counters, value)
                 if self.kind == "average":
                     divisor: Expr = Number(1.0)

@@ -1,0 +1,110 @@
+"""Random stacks of layers that need only the past: step after step equals predict equals Keras."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies as st
+
+os.environ.setdefault("KERAS_BACKEND", "numpy")
+import keras  # noqa: E402
+from keras import layers as L  # noqa: E402
+
+from tests.layers.oracle import compare  # noqa: E402
+
+SIZES = st.integers(1, 6)
+DILATIONS = st.sampled_from([1, 1, 2, 3, 5])
+
+
+KINDS = ("causal", "valid", "padded", "residual", "gru", "pool", "norm", "crop", "branch")
+
+# kind, size and dilation of a window, and a number for what is particular to the kind
+STACKS = st.lists(
+    st.tuples(st.sampled_from(KINDS), SIZES, DILATIONS, st.integers(-2, 3)), min_size=1, max_size=5
+)
+
+
+def build(stack: list[tuple[str, int, int, int]]) -> tuple[Any, int]:
+    """A model over (time, 3) and the number of rows that its first output needs."""
+    x = y = L.Input((None, 3))
+    needed = 1
+    for kind, size, dilation, extra in stack:
+        reach = (size - 1) * dilation
+        if kind == "causal":
+            y = L.Conv1D(3, size, dilation_rate=dilation, padding="causal", activation="tanh")(y)
+        elif kind == "valid":
+            y = L.Conv1D(3, size, dilation_rate=dilation)(y)
+            needed += reach
+        elif kind == "padded":
+            # As much, less or more padding than the window uses; what is left meets other layers.
+            left = max(0, reach + extra)
+            y = L.Conv1D(3, size, dilation_rate=dilation)(L.ZeroPadding1D((left, 0))(y))
+            needed += max(0, reach - left)
+            if left > reach:
+                y = L.GRU(3, return_sequences=True)(L.BatchNormalization()(y))
+                y = L.Conv1D(3, left - reach + 1)(y)
+        elif kind == "residual":
+            z = L.Conv1D(3, size, dilation_rate=dilation, padding="causal")(y)
+            y = L.Add()([y, z])
+        elif kind == "gru":
+            y = L.GRU(3, return_sequences=True)(y)
+        elif kind == "pool":
+            y = L.MaxPooling1D(size, strides=1)(y)
+            needed += size - 1
+        elif kind == "norm":
+            y = L.LayerNormalization()(y)
+        elif kind == "crop":
+            y = L.Cropping1D((size - 1, 0))(y)
+            needed += size - 1
+        else:
+            z = L.Conv1D(3, size, dilation_rate=dilation)(y)
+            right = min(reach, extra + 2)
+            z = L.Concatenate()([z, L.Cropping1D((reach - right, right))(y)])
+            y = L.Dense(3)(z)
+            needed += reach
+    return keras.Model(x, L.Dense(2)(y)), needed
+
+
+@hypothesis.settings(max_examples=25, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(STACKS, st.integers(0, 7))
+def test_stack(stack: list[tuple[str, int, int, int]], more: int) -> None:
+    model, needed = build(stack)
+    low = compare(model, (needed + more,))
+    assert low.step is not None, low.reason
+    assert low.warmup == needed - 1
+
+
+HOP_KINDS = ("conv", "valid", "causal", "pool", "same", "gru", "up")
+HOPS = st.lists(
+    st.tuples(st.sampled_from(HOP_KINDS), SIZES, st.integers(1, 3)), min_size=1, max_size=4
+)
+
+
+def strided(stack: list[tuple[str, int, int]]) -> Any:
+    """A model with strides over time."""
+    x = y = L.Input((None, 3))
+    for kind, size, stride in stack:
+        if kind == "conv":
+            y = L.Conv1D(3, size, strides=stride)(y)
+        elif kind == "valid":
+            y = L.Conv1D(3, size)(y)
+        elif kind == "causal":
+            y = L.Conv1D(3, size, strides=stride, padding="causal")(y)
+        elif kind == "pool":
+            y = L.AveragePooling1D(size, strides=stride)(y)
+        elif kind == "same":
+            y = L.MaxPooling1D(stride, padding="same")(y)
+        elif kind == "up":
+            y = L.UpSampling1D(stride)(y)
+        else:
+            y = L.SimpleRNN(3, return_sequences=True)(y)
+    return keras.Model(x, y)
+
+
+@hypothesis.settings(max_examples=25, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(HOPS)
+def test_hops(stack: list[tuple[str, int, int]]) -> None:
+    # A whole number of every hop that strides up to 3 can make; long enough for every window.
+    compare(strided(stack), (648,) if len(stack) == 4 else (216,), batch=1)
