@@ -94,7 +94,7 @@ class _Stager:
             return False
         return all(
             reader == id(op) or not _overlap(vec, other)
-            for reader, other in self.readers[id(vec.buffer)]
+            for reader, other in self.readers.get(id(vec.buffer), ())
         )
 
     def split(self, op: Elementwise, scope: tuple[str, ...], block: str) -> Iterator[Op]:
@@ -207,7 +207,8 @@ def _overlap(a: Vec | Mat, b: Vec | Mat) -> bool:
 
 
 def _span(vec: Vec) -> tuple[int, int]:
-    assert isinstance(vec.offset, int) and isinstance(vec.size, int)
+    assert isinstance(vec.offset, int)
+    assert isinstance(vec.size, int)
     ends = (vec.offset, vec.offset + (vec.size - 1) * vec.stride)
     return min(ends), max(ends)
 

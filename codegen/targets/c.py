@@ -136,11 +136,17 @@ class _Header:
             self.used,
         )
         self.printer.vectorised = vectorised
-        self.lengths = [
-            self.names(length, ("length", length)) if length != "steps" else "steps"
-            for length in lowered.whole.lengths
-        ]
-        self.printer.symbols.update(zip(lowered.whole.lengths, self.lengths, strict=True))
+        # All inputs of a streamable model have the same number of steps.
+        free = lowered.whole.lengths
+        if lowered.step is not None:
+            self.symbols = dict.fromkeys(free, "steps")
+        else:
+            self.symbols = {
+                length: length if length == "steps" else self.names(length, ("length", length))
+                for length in free
+            }
+        self.lengths = list(dict.fromkeys(self.symbols.values()))
+        self.printer.symbols.update(self.symbols)
 
     def _name_const(self, key: int, wanted: str) -> None:
         self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
@@ -238,9 +244,7 @@ class _Header:
     def _macros(self) -> list[str]:
         lines = []
         arguments = ", ".join(self.lengths)
-        symbols = {
-            name: f"({c})" for name, c in zip(self.lowered.whole.lengths, self.lengths, strict=True)
-        }
+        symbols = {name: f"({c})" for name, c in self.symbols.items()}
         for stem, port, _ in self._ports():
             size = self._size(port)
             if isinstance(size, int):
@@ -250,7 +254,8 @@ class _Header:
                 lines.append(f"#define {stem}_SIZE({arguments}) ({text})")
             if self._varies(port) and "_OUTPUT_" in stem:
                 text, _ = dim_text(port.shape[0], symbols, self.prefix, None, macro=True)
-                lines.append(f"#define {stem}_STEPS({arguments}) ({text})")
+                text = text if text in symbols.values() else f"({text})"
+                lines.append(f"#define {stem}_STEPS({arguments}) {text}")
         for kind, ports in (
             ("INPUT", self.lowered.whole.inputs),
             ("OUTPUT", self.lowered.whole.outputs),
@@ -466,7 +471,7 @@ class _Header:
             opposite = "!=" if relation == "==" else "<"
             a, b = self.printer.dim(left), self.printer.dim(right)
             text = f"{a} {opposite} {b}"
-            if text not in conditions:
+            if a != b and text not in conditions:
                 conditions.append(text)
         if self.lowered.step is not None and self.lowered.warmup and self.lengths:
             first = (self.lowered.warmup + 1) * self.lowered.hop
