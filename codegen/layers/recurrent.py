@@ -335,7 +335,18 @@ class Recurrent(Layer):
 
         With `flip` the sequence that comes out is turned around.
         """
-        self = replace(self, cell=self.cell.placed(x.shape[1:]))
+        placed = replace(self, cell=self.cell.placed(x.shape[1:]))
+        return placed.run_placed(b, x, mask, initial, flip)
+
+    def run_placed(
+        self,
+        b: Builder,
+        x: Tensor,
+        mask: Tensor | None,
+        initial: tuple[Tensor, ...],
+        flip: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The same, once the cell knows the shape of its steps."""
         states = tuple(b.state(role, shape, self.stateful) for role, shape in self.cell.states)
         outside = self._outside(states)
         if initial and len(initial) != len(states):

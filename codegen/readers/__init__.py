@@ -29,6 +29,7 @@ from codegen.readers.graph import Flattener, LayerBuilder, finish
 from codegen.readers.hdf5 import Budget, Group
 from codegen.readers.keras_layers import ItemMaker
 from codegen.readers.kinds import Context, Item
+from codegen.readers.time_major import batch_first
 from codegen.readers.weights import Binding, PairingError, PathFile
 
 __all__ = ["read"]
@@ -363,7 +364,7 @@ class _Reader:
             outputs = flattener.top(item)
             if not outputs:
                 raise ReadError(f"{self._label}: the model has no outputs")
-            graph = finish(flattener.calls, outputs, builder)
+            graph = batch_first(finish(flattener.calls, outputs, builder))
         except LayerError as error:
             raise ReadError(f"{self._label}: {error}") from None
         return Model(

@@ -90,7 +90,7 @@ def _relu(config: Config) -> Activation:
         return 0.0 if config.get(key) is None else config.number(key)
 
     top = float("inf") if config.get("max_value") is None else config.number("max_value")
-    parameters = (number("negative_slope"), top, number("threshold"))
+    parameters: tuple[float, ...] = (number("negative_slope"), top, number("threshold"))
     while parameters and parameters[-1] == (0.0, float("inf"), 0.0)[len(parameters) - 1]:
         parameters = parameters[:-1]
     return Activation("relu", parameters)

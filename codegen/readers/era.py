@@ -160,7 +160,7 @@ def _has_key(config: dict[str, Any], wanted: tuple[str, ...]) -> bool:
         if isinstance(value, dict):
             own = value.get("config")
             is_other = isinstance(own, dict) and value.get("class_name") != "Embedding"
-            if is_other and any(key in own for key in wanted):
+            if is_other and isinstance(own, dict) and any(key in own for key in wanted):
                 return True
             stack.extend(value.values())
         elif isinstance(value, list):

@@ -82,7 +82,7 @@ class Stored:
                 self.dataset.read_direct(data)
         if self.bfloat16:
             wide = data.view("<u2").astype(np.uint32) << np.uint32(16)
-            return wide.view(np.float32).reshape(self.shape)
+            return np.asarray(wide.view(np.float32).reshape(self.shape))
         if self.dtype.kind == "f" and self.dtype.itemsize == 2:
             return data.astype(np.float32)
         return data.astype(self.dtype.newbyteorder("="), copy=False)

@@ -109,7 +109,7 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
     name = item.class_name
     if len(arguments) == 1 and isinstance(arguments[0], list):
         arguments = arguments[0]  # a list of tensors
-    both = {"name": item.path, "class_name": name}
+    both: dict[str, Any] = {"name": item.path, "class_name": name}
     tensors = sum(argument is TENSOR for argument in arguments)
     if name == "NotEqual" and tensors == 1 and len(arguments) == 2:
         value = _constant(next(a for a in arguments if a is not TENSOR))
@@ -145,13 +145,14 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
         if found is not None:
             return found
     if name in _COMPARISONS and len(arguments) == 2:
-        constant = None if tensors == 2 else float(_constant(arguments[1]).reshape(-1)[0])
-        if tensors == 2 or (arguments[0] is TENSOR and np.size(_constant(arguments[1])) == 1):
-            return Comparison(operator=_COMPARISONS[name], constant=constant, **both)
+        other = None if tensors == 2 else _constant(arguments[1])
+        if other is None or (arguments[0] is TENSOR and other.size == 1):
+            number = None if other is None else float(other.reshape(-1)[0])
+            return Comparison(operator=_COMPARISONS[name], constant=number, **both)
     raise LayerError("this operation is not supported; use a layer in its place")
 
 
-def _of_tensors(name: str, config: Config, settings: Config, both: dict[str, str]) -> Layer | None:
+def _of_tensors(name: str, config: Config, settings: Config, both: dict[str, Any]) -> Layer | None:
     """An operation whose arguments are all tensors; None for one that is not known."""
 
     def setting(key: str, default: Any = None) -> Any:
