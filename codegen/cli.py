@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from codegen.lowering import lower
 from codegen.model import Model
 from codegen.running import CRunner, PythonRunner, Runner
 from codegen.targets import TARGETS
+from codegen.targets.base import Option
 from codegen.verify import Report
 from codegen.verify import verify as verify_runner
 
@@ -57,11 +59,17 @@ def reading_options(function: Function) -> Function:
 
 
 def target_options(function: Function) -> Function:
-    """Adds every option of every target once."""
-    seen: dict[str, Any] = {}
+    """Adds every option of every target once; the target itself refuses a choice not its own."""
+    seen: dict[str, Option] = {}
     for target in TARGETS.values():
         for option in target.options:
-            seen.setdefault(option.name, option)
+            known = seen.get(option.name)
+            if known is None or known == option:
+                seen[option.name] = option
+                continue
+            choices = tuple(dict.fromkeys((*known.choices, *option.choices)))
+            text = f"{known.help} Target {target.name}: {option.help}"
+            seen[option.name] = replace(known, choices=choices, help=text)
     for option in reversed(list(seen.values())):
         if option.kind is bool:
             add = click.option(

@@ -382,8 +382,8 @@ class _File:
             finish = [f"{', '.join(names)} = {call}", f"return {', '.join(results)}"]
         done = []
         if lowered.warmup:
-            done += [f"if self.seen < {lowered.warmup}:", "    self.seen = self.seen + 1"]
-            done += ["    return None"]
+            done += [f"if self.seen < {lowered.warmup}:"]
+            done += ["    self.seen = self.seen + 1", "    return None"]
         done.append(f"return {', '.join(names)}")
         return _Method(
             f"One time step: {_signature(program)}.",
