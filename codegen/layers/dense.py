@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -298,14 +298,14 @@ def _encoded(b: Builder, x: Tensor, tokens: int, mode: str) -> Tensor:
         return b.like(out, x)
     if mode not in ("multi_hot", "count"):
         raise LayerError(f"output_mode {mode!r} is not supported; one_hot, multi_hot, count are")
+    # Keras counts along the first axis after the batch axis, however many there are.
     if not x.shape:
         x = x.reshape((1,))
-    if len(x.shape) == 1:
-        b.needs_whole(x, "it counts categories over time")
-    out = b.tensor("output", (*x.shape[:-1], tokens))
+    b.needs_whole(x, "it counts categories over time")
+    out = b.tensor("output", (*x.shape[1:], tokens))
     k = dims.symbol("k")
-    with b.each(x.shape[:-1]) as at:
-        here = Compare("==", At(x.at(*at).row(k).every(tokens)), Index())
+    with b.each(x.shape[1:]) as at:
+        here = Compare("==", At(x.at(k, *at).vec().every(tokens)), Index())
         kind = "max" if mode == "multi_hot" else "sum"
-        b.reduce(out.row(*at), kind, [("k", x.shape[-1])], here)
-    return b.like(out, x)
+        b.reduce(out.row(*at), kind, [("k", x.shape[0])], here)
+    return replace(b.like(out, x), time=False)

@@ -73,7 +73,8 @@ def _projections(config: Config, make: Maker) -> Parts:
     names = ["query_dense", "key_dense", "value_dense", "output_dense"]
     if config.flag("use_gate", False):
         names.insert(2, "gate_dense")
-    entry = {"class_name": PROJECTION, "config": {"use_bias": config.flag("use_bias", True)}}
+    settings = {"use_bias": config.flag("use_bias", True), "trainable": True}
+    entry = {"class_name": PROJECTION, "config": settings}
     return tuple((name, make(entry, inside=True)) for name in names)
 
 
