@@ -4,41 +4,59 @@
 static void rnn_affine(float *RNN_RESTRICT y, int rows, int more, const float *RNN_RESTRICT w,
                        const float *RNN_RESTRICT x, int nx, const float *RNN_RESTRICT h, int nh)
 {
+    int part, k;
     for (; rows >= 8; rows -= 8, y += 8) {
-        float y0, y1, y2, y3, y4, y5, y6, y7;
-        const float *v = x;
-        int left = nx, next = nh;
+        float sum0, sum1, sum2, sum3, sum4, sum5, sum6, sum7;
         if (more) {
-            y0 = y[0], y1 = y[1], y2 = y[2], y3 = y[3];
-            y4 = y[4], y5 = y[5], y6 = y[6], y7 = y[7];
+            sum0 = y[0], sum1 = y[1], sum2 = y[2], sum3 = y[3];
+            sum4 = y[4], sum5 = y[5], sum6 = y[6], sum7 = y[7];
         } else {
-            y0 = RNN_READ(w[0]), y1 = RNN_READ(w[1]), y2 = RNN_READ(w[2]), y3 = RNN_READ(w[3]);
-            y4 = RNN_READ(w[4]), y5 = RNN_READ(w[5]), y6 = RNN_READ(w[6]), y7 = RNN_READ(w[7]);
+            sum0 = RNN_READ(w[0]), sum1 = RNN_READ(w[1]);
+            sum2 = RNN_READ(w[2]), sum3 = RNN_READ(w[3]);
+            sum4 = RNN_READ(w[4]), sum5 = RNN_READ(w[5]);
+            sum6 = RNN_READ(w[6]), sum7 = RNN_READ(w[7]);
             w += 8;
         }
-        for (;;) {
-            for (; left > 0; --left, w += 8) {
-                const float a = *v++;
-                y0 += a * RNN_READ(w[0]);
-                y1 += a * RNN_READ(w[1]);
-                y2 += a * RNN_READ(w[2]);
-                y3 += a * RNN_READ(w[3]);
-                y4 += a * RNN_READ(w[4]);
-                y5 += a * RNN_READ(w[5]);
-                y6 += a * RNN_READ(w[6]);
-                y7 += a * RNN_READ(w[7]);
+        for (part = 0; part < 2; ++part) {
+            const float *v = part == 0 ? x : h;
+            const int n = part == 0 ? nx : nh;
+            for (k = n / 2; k != 0; --k, w += 16) {
+                const float a = *v++, b = *v++;
+                sum0 += a * RNN_READ(w[0]);
+                sum1 += a * RNN_READ(w[1]);
+                sum2 += a * RNN_READ(w[2]);
+                sum3 += a * RNN_READ(w[3]);
+                sum4 += a * RNN_READ(w[4]);
+                sum5 += a * RNN_READ(w[5]);
+                sum6 += a * RNN_READ(w[6]);
+                sum7 += a * RNN_READ(w[7]);
+                sum0 += b * RNN_READ(w[8]);
+                sum1 += b * RNN_READ(w[9]);
+                sum2 += b * RNN_READ(w[10]);
+                sum3 += b * RNN_READ(w[11]);
+                sum4 += b * RNN_READ(w[12]);
+                sum5 += b * RNN_READ(w[13]);
+                sum6 += b * RNN_READ(w[14]);
+                sum7 += b * RNN_READ(w[15]);
             }
-            if (next == 0) {
-                break;
+            if (n % 2 != 0) {
+                const float a = *v;
+                sum0 += a * RNN_READ(w[0]);
+                sum1 += a * RNN_READ(w[1]);
+                sum2 += a * RNN_READ(w[2]);
+                sum3 += a * RNN_READ(w[3]);
+                sum4 += a * RNN_READ(w[4]);
+                sum5 += a * RNN_READ(w[5]);
+                sum6 += a * RNN_READ(w[6]);
+                sum7 += a * RNN_READ(w[7]);
+                w += 8;
             }
-            v = h, left = next, next = 0;
         }
-        y[0] = y0, y[1] = y1, y[2] = y2, y[3] = y3;
-        y[4] = y4, y[5] = y5, y[6] = y6, y[7] = y7;
+        y[0] = sum0, y[1] = sum1, y[2] = sum2, y[3] = sum3;
+        y[4] = sum4, y[5] = sum5, y[6] = sum6, y[7] = sum7;
     }
     for (; rows > 0; --rows, ++y) {
         float sum = more ? *y : RNN_READ(*w);
-        int k;
         w += more ? 0 : 1;
         for (k = 0; k < nx; ++k) {
             sum += x[k] * RNN_READ(w[k]);
