@@ -132,7 +132,6 @@ def _apply(
     for k in order:
         moved[segments[k].start] = end
         end += segments[k].size
-    buffer = affine.out.buffer
 
     def matrix(mat: Mat, shifted: bool) -> Mat:
         parts = [
@@ -157,35 +156,43 @@ def _apply(
         for s, f in zip(segments, folds, strict=True)
         if f != (1.0, 0.0)
     }
+    change = _Change(affine, new_affine, moved, folded)
+    return tuple(change.op(op) for op in ops)
 
-    def vec(v: Vec) -> Vec:
-        if v.buffer is not buffer:
-            return v
-        return replace(v, offset=moved[dims.fixed(v.offset)])
 
-    def change(node: Expr) -> Expr:
-        if isinstance(node, Call) and len(node.arguments) == 1:
-            argument = node.arguments[0]
-            if isinstance(argument, At) and argument.vec.buffer is buffer:
-                key = (dims.fixed(argument.vec.offset), dims.fixed(argument.vec.size))
-                if folded.get(key) == node.function:
-                    x = At(vec(argument.vec))
-                    return _rest(node.function, x)
-        if isinstance(node, At):
-            return At(vec(node.vec))
-        return with_children(node, change)
+@dataclass(frozen=True)
+class _Change:
+    """Puts in the new product, and reads its result where it now is."""
 
-    def one(op: Op) -> Op:
-        if op is affine:
-            return new_affine
+    old: Affine
+    new: Affine
+    moved: dict[int, int]  # where a segment starts: where it starts now
+    folded: dict[tuple[int, int], str]  # start and size of a segment: what is folded
+
+    def op(self, op: Op) -> Op:
+        """The op as it has to be now."""
+        if op is self.old:
+            return self.new
         if isinstance(op, Elementwise):
-            named = tuple((name, change(e)) for name, e in op.locals)
-            return Elementwise(op.size, named, tuple((v, change(e)) for v, e in op.stores))
+            named = tuple((name, self.expr(e)) for name, e in op.locals)
+            return Elementwise(op.size, named, tuple((v, self.expr(e)) for v, e in op.stores))
         if isinstance(op, (Loop, When)):
-            return replace(op, body=tuple(one(o) for o in op.body))
+            return replace(op, body=tuple(self.op(o) for o in op.body))
         return op
 
-    return tuple(one(op) for op in ops)
+    def expr(self, node: Expr) -> Expr:
+        """The expression as it has to be now."""
+        if isinstance(node, At):
+            if node.vec.buffer is not self.old.out.buffer:
+                return node
+            return At(replace(node.vec, offset=self.moved[dims.fixed(node.vec.offset)]))
+        if isinstance(node, Call) and isinstance(node.arguments[0], At):
+            vec = node.arguments[0].vec
+            if vec.buffer is self.old.out.buffer:
+                key = (dims.fixed(vec.offset), dims.fixed(vec.size))
+                if self.folded.get(key) == node.function:
+                    return _rest(node.function, self.expr(node.arguments[0]))
+        return with_children(node, self.expr)
 
 
 def _kind(function: str) -> str:

@@ -42,7 +42,16 @@ from codegen.selftest import TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
 from codegen.targets.numpy_instructions import Instruction, Packed
 from codegen.targets.numpy_plan import Planner, buffers_of, expand, names_of
-from codegen.targets.numpy_text import WIDTH, Module, Scope, StepScope, folded, indented, lines_of, wrapped
+from codegen.targets.numpy_text import (
+    WIDTH,
+    Module,
+    Scope,
+    StepScope,
+    folded,
+    indented,
+    lines_of,
+    wrapped,
+)
 from codegen.targets.numpy_views import Base, shape_text, view
 
 WEIGHTS = Option(
@@ -52,13 +61,15 @@ WEIGHTS = Option(
     choices=("text", "base64"),
 )
 # Names of the file itself, which no name from a model may take.
-MODULE_NAMES = """
-    np Model array accept grid product erf b64decode errstate selftest
-    add subtract multiply divide negative exp expm1 log log1p tanh sqrt absolute floor rint
-    minimum maximum power less less_equal greater greater_equal equal not_equal copyto matmul
-    empty zeros arange float32 float64 int32 bool len range zip enumerate max min getattr abs
-    ValueError int tuple print SystemExit any
-""".split()
+MODULE_NAMES = [
+    *("np", "Model", "array", "accept", "grid", "product", "erf", "b64decode", "selftest", "math"),
+    *("add", "subtract", "multiply", "divide", "negative", "absolute", "floor", "rint", "sqrt"),
+    *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "matmul", "copyto"),
+    *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
+    *("empty", "ones", "zeros", "arange", "float32", "float64", "int32", "bool"),
+    *("len", "range", "zip", "enumerate", "max", "min", "getattr", "abs", "any", "int", "tuple"),
+    *("ValueError", "SystemExit", "print"),
+]
 METHOD_NAMES = ["self", "lead", "axis", "batch", "states"]
 ATTRIBUTES = [
     "batch",
@@ -102,6 +113,7 @@ class _File:
         self.scratch: list[Buffer] = []
         self.homes: dict[int, tuple[Buffer, int]] = {}
         self.hints: dict[Vec, str] = {}
+        self._initials: dict[int, Buffer] = {}
 
     def text(self) -> str:
         """The whole file."""
@@ -166,11 +178,13 @@ class _File:
             self.setup.append(f"self.{attribute} = {array}")
             lines += [
                 f'if getattr({argument}, "shape", None) != self.{attribute}.shape:',
-                f'    {argument} = accept({argument}, "{argument}", '
-                f"self.{attribute}.dtype, self.{attribute}.shape)",
+                f"    array = self.{attribute}",
+                f'    {argument} = accept({argument}, "{argument}", array.dtype, array.shape)',
             ]
-        for argument, attribute in zip(self.inputs, self.input_attributes, strict=True):
-            lines.append(f"self.{attribute}[...] = {argument}")
+        lines += [
+            f"self.{attribute}[...] = {argument}"
+            for argument, attribute in zip(self.inputs, self.input_attributes, strict=True)
+        ]
         self._keep_states(scope, states)
         results = []
         for number, port in enumerate(program.outputs):
@@ -264,7 +278,7 @@ class _File:
 
     def _keep_states(self, scope: Scope, states: Sequence[State]) -> None:
         names = [scope.base(s.buffer).name for s in states]
-        self.setup += wrapped("self.states = (", names, ")" if names else ")")
+        self.setup += wrapped("self.states = (", names, ")")
         if self.lowered.warmup:
             self.setup.append("self.seen = 0")
 
@@ -376,8 +390,6 @@ class _File:
         return self.module.constant(buffer).name
 
     def _initial_buffer(self, state: State) -> Buffer:
-        if not hasattr(self, "_initials"):
-            self._initials: dict[int, Buffer] = {}
         if id(state.buffer) not in self._initials:
             assert state.initial is not None
             data = np.asarray(state.initial)
@@ -464,12 +476,11 @@ class _File:
         parts = [emit.source(f"numpy/array_{self.weights}.py")]
         parts[0] = parts[0].replace("FLOAT", self.module.dtype)
         parts.append(emit.source("numpy/accept.py"))
-        for helper in ("grid", "product"):
-            if helper in self.module.used:
-                parts.append(emit.source(f"numpy/{helper}.py"))
+        helpers = [h for h in ("grid", "product") if h in self.module.used]
+        parts += [emit.source(f"numpy/{helper}.py") for helper in helpers]
         if "erf" in self.module.used:
             parts.append(emit.source(f"numpy/erf_{self.module.dtype}.py"))
-        return "\n\n".join(part.strip("\n") + "\n" for part in parts)
+        return "\n\n\n".join(part.strip("\n") for part in parts)
 
     def _constant(self, buffer: Buffer, name: str) -> dict[str, str]:
         assert buffer.data is not None
@@ -494,7 +505,7 @@ class _File:
             return f'array({shape}, """\n{body}\n"""{tail})'
         texts = [_number_text(v, own) for v in np.ravel(values)]
         rows = [" ".join(texts[k : k + 8]) for k in range(0, len(texts), 8)]
-        if len(rows) <= 1:
+        if len(rows) <= 1 and len("".join(rows)) <= WIDTH // 2:
             return f'array({shape}, "{rows[0] if rows else ""}"{tail})'
         body = "\n".join(rows)
         return f'array({shape}, """\n{body}\n"""{tail})'
@@ -516,9 +527,8 @@ class _File:
             rows, columns = dims.fixed(piece.mat.columns), dims.fixed(piece.mat.rows)
             row = str(piece.row) if rows == 1 and packed.ones == piece.row else None
             where = f"{row or _range(piece.row, rows)}, {_range(piece.column, columns)}"
-            if row:
-                text = self._piece(piece.mat, piece.factor, piece.shift, "", flat=True)
-            lines.append(f"{name}[{where}] = {text}")
+            flat = self._piece(piece.mat, piece.factor, piece.shift, "", flat=True) if row else text
+            lines.append(f"{name}[{where}] = {flat}")
         return {"comments": comments, "lines": lines}
 
     def _composed(self, buffer: Buffer, name: str) -> dict[str, Any]:
@@ -559,7 +569,6 @@ class _File:
         expected = [f"expected_{n}" for n in range(len(test.outputs))]
         for name, values in zip(expected, test.outputs, strict=True):
             lines += f"{name} = {self._array(values)}".split("\n")
-        lines = [line if n == 0 else line for n, line in enumerate(lines)]
         lines.append("model = Model()")
         single = len(expected) == 1
         if test.by_step:

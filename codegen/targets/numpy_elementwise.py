@@ -33,7 +33,6 @@ from codegen.program import (
 )
 from codegen.targets.numpy_instructions import Axes, Instruction, Ufunc, is_full, overlap
 
-
 UFUNCS = {
     "+": "add",
     "-": "subtract",

@@ -144,7 +144,8 @@ def is_full(vec: Vec, axes: Axes, size: Dim) -> bool:
     known = [(abs(s), n) for n, s in spans if isinstance(s, int)]
     free = [(s, n) for n, s in spans if not isinstance(s, int)]
     extent: Dim = 1
-    for stride, count in [*sorted(known, key=lambda span: span[0]), *free]:
+    ordered: list[tuple[Dim, Dim]] = [*sorted(known, key=lambda span: span[0]), *free]
+    for stride, count in ordered:
         # Each axis must step over all that the axes inside it cover.
         steps_over = isinstance(stride, int) and isinstance(extent, int) and stride >= extent
         if stride != extent and not steps_over:
