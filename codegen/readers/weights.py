@@ -178,17 +178,17 @@ class PathFile:
         self._roots = roots
         self.is_old = any(root.group(_OLD_LAYERS.rstrip("/")) is not None for root in roots)
 
-    def variables(self, path: str) -> Group | None:
-        """The group `vars` of the object at `path`."""
+    def variables(self, path: str) -> list[Group]:
+        """The groups `vars` of the object at `path`: each of several files may hold a part."""
         spelled = path.replace("layers/", _OLD_LAYERS) if self.is_old else path
         outer, _, last = spelled.rpartition("/")
         # The layers inside an attention layer are private attributes, public ones since Keras 3.
         for name in (spelled, f"{outer}/_{last}") if outer else (spelled,):
-            for root in self._roots:
-                group = root.group(f"{name}/vars" if name else "vars")
-                if group is not None and group.members():
-                    return group
-        return None
+            groups = [root.group(f"{name}/vars" if name else "vars") for root in self._roots]
+            found = [group for group in groups if group is not None and group.members()]
+            if found:
+                return found
+        return []
 
     def keys(self, item: Item) -> list[tuple[str, Item]]:
         """The parts of an object with their names in its group.
@@ -238,9 +238,12 @@ def bind_paths(model: Item, file: PathFile) -> Binding:
 
 def _variables(file: PathFile, path: str) -> dict[str, Stored]:
     """The variables of one object by number: "10" comes after "9"."""
-    group = file.variables(path)
-    if group is None:
-        return {}
-    numbers = sorted((name for name in group.members() if _NUMBER.fullmatch(name)), key=int)
-    arrays = {name: group.array(name) for name in numbers[:MAX_ARRAYS]}
+    holders = {
+        name: group
+        for group in reversed(file.variables(path))
+        for name in group.members()
+        if _NUMBER.fullmatch(name)
+    }
+    numbers = sorted(holders, key=int)
+    arrays = {name: holders[name].array(name) for name in numbers[:MAX_ARRAYS]}
     return {name: array for name, array in arrays.items() if array is not None}
