@@ -29,9 +29,11 @@ from codegen.program import (
     Lowered,
     Port,
     Program,
+    When,
     const,
     macs,
     map_buffers,
+    walk_ops,
 )
 
 LARGEST_HOP = 1 << 16
@@ -140,6 +142,12 @@ def _lower_step(model: Model, times: tuple[bool, ...], shared: Shared, hop: int)
     result, problems = _run(model, b, inputs)
     if result is None:
         raise NotStreamable(problems[0].message if problems else "it cannot be lowered")
+    later = [op.after for op in walk_ops(result.program.ops) if isinstance(op, When)]
+    if max(later, default=0) > result.warmup:  # generated files count steps up to the warm-up
+        raise NotStreamable(
+            "zeros are put before what an unpadded window gives, which is not there at the first "
+            "steps; ZeroPadding1D before the window streams"
+        )
     return result
 
 

@@ -111,7 +111,7 @@ class Cropping(Layer):
             return (x,)
         count = [n - left - right for n, (left, right) in zip(x.shape[1:], inner, strict=True)]
         out = b.tensor("output", (x.shape[0], *count))
-        with b.each(out.shape[:-1]) as at:
+        with b.when(x.lead if x.time else 0), b.each(out.shape[:-1]) as at:
             where = [at[0], *(i + left for i, (left, _) in zip(at[1:], inner, strict=False))]
             start = inner[-1][0]
             b.copy(out.row(*at), x.row(*where)[start : start + out.shape[-1]])

@@ -124,6 +124,11 @@ SEQUENCES: dict[str, tuple[Layers, tuple[int, ...], bool]] = {
     "padding after a window": (
         lambda: [L.Conv1D(4, 3), L.ZeroPadding1D((2, 0)), L.Dense(3)],
         (3, 5),
+        False,
+    ),
+    "padding between windows": (
+        lambda: [L.Conv1D(4, 3), L.ZeroPadding1D((2, 0)), L.Conv1D(3, 3)],
+        (3, 5),
         True,
     ),
     "right padding": (lambda: [L.ZeroPadding1D((1, 1)), L.Conv1D(4, 3)], (1, 5), False),
