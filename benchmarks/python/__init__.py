@@ -1,0 +1,1 @@
+"""Competitors in Python."""
