@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers as L
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")
-import keras  # noqa: E402
-from keras import layers as L  # noqa: E402
-
-from tests.layers.oracle import close, compare  # noqa: E402
+from tests.layers.oracle import close, compare
 
 Make = Callable[[], Any]
 

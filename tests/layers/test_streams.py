@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import hypothesis
+import keras
 from hypothesis import strategies as st
+from keras import layers as L
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")
-import keras  # noqa: E402
-from keras import layers as L  # noqa: E402
-
-from tests.layers.oracle import compare  # noqa: E402
+from tests.layers.oracle import compare
 
 SIZES = st.integers(1, 6)
 DILATIONS = st.sampled_from([1, 1, 2, 3, 5])

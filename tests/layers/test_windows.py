@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import pytest
+from keras import layers as L
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")
-import keras  # noqa: E402
-from keras import layers as L  # noqa: E402
-
-from tests.layers.oracle import compare  # noqa: E402
+from tests.layers.oracle import compare
 
 Layers = Callable[[], list[Any]]
 

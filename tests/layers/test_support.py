@@ -1,0 +1,39 @@
+"""docs/layers.md is what the code says today, and no Keras layer is left out of it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from keras import layers
+
+from codegen.readers.keras_layers import TABLE
+from codegen.support import MISSING, answer, examples, markdown
+from codegen.targets import TARGETS
+
+PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
+
+
+def test_page_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == markdown(), (
+        "python -m codegen.support > docs/layers.md"
+    )
+
+
+def test_every_target_makes_every_example() -> None:
+    for example in examples():
+        found = answer(example)
+        assert found.predict == "yes", (example.class_name, example.option, found.predict)
+        assert found.targets == tuple(TARGETS), (example.class_name, example.option)
+
+
+def test_every_keras_layer_is_there_or_has_a_reason() -> None:
+    given = " ".join(MISSING)
+    random = "Random..., "
+    for layer in vars(layers).values():
+        if not (inspect.isclass(layer) and issubclass(layer, layers.Layer)):
+            continue
+        name = layer.__name__
+        known = name in TABLE or name in ("InputLayer", "GroupedQueryAttention")
+        covered = name in given or (name.startswith("Random") and random in given)
+        assert known or covered, name
