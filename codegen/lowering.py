@@ -22,6 +22,7 @@ from codegen.errors import (
 from codegen.evaluate import Machine
 from codegen.layers.core import Embedding, Flatten
 from codegen.model import Input, Layer, Model, Unsupported
+from codegen.passes.fold import fold
 from codegen.program import (
     Block,
     Buffer,
@@ -42,6 +43,7 @@ LARGEST_HOP = 1 << 16
 def lower(model: Model) -> Lowered:
     """Both programs of the model; UnsupportedError lists every problem of one that has none."""
     times = time_inputs(model)
+    original, (model, replaced) = model, fold(model)
     whole, problems = _whole(model, times, streamable=False, shared=Shared())
     problems = (*model.problems, *problems)
     if problems or whole is None:
@@ -57,15 +59,16 @@ def lower(model: Model) -> Lowered:
         else:
             whole = stepped
     warmup = 0 if step is None else step.warmup
+    shapes = {id(replaced[k]) if k in replaced else k: v for k, v in whole.shapes.items()}
     return Lowered(
-        model,
+        original,
         whole.program,
         None if step is None else step.program,
         reason,
         warmup,
         hop if step is not None else 1,
         bool(times),
-        _reports(model, whole, step),
+        _reports(original, replace(whole, shapes=shapes), step),
     )
 
 
@@ -409,12 +412,15 @@ def _is_timeless(model: Model) -> bool:
 def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerReport, ...]:
     result = whole if step is None else step
     work: dict[str, int] = {}
+    # Per step; where there is none and the number of steps is free, the average over many.
+    free = step is None and any(time_inputs(model)) and bool(result.program.lengths)
+    many = 1024 if free else 1
     for block in result.program.blocks:
-        work[block.name] = work.get(block.name, 0) + macs(block.ops, {})
+        count = macs(block.ops, dict.fromkeys(result.program.lengths, many)) // many
+        work[block.name] = work.get(block.name, 0) + count
     reports = []
     for layer in model.layers:
         shape = tuple(n if isinstance(n, int) else None for n in whole.shapes.get(id(layer), ()))
-        count = sum(int(w.size) for w in layer.weights())
         total = sum(n for name, n in work.items() if name == layer.name)
         reports.append(
             LayerReport(
@@ -422,7 +428,7 @@ def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerR
                 layer.class_name,
                 "Input" if isinstance(layer, Input) else layer.describe,
                 shape,
-                count,
+                layer.parameters,
                 total,
                 layer.is_stateful,
             )

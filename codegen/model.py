@@ -27,6 +27,7 @@ class Layer:
 
     name: str
     class_name: str
+    stored: int | None = None  # numbers in the file for this layer alone, as Keras counts them
 
     def lower(
         self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
@@ -34,9 +35,18 @@ class Layer:
         """Emit the ops of one call; gives back the output tensors in Keras' order."""
         raise NotImplementedError
 
-    def weights(self) -> tuple[Array, ...]:
-        """Every weight array of the layer, for counting parameters."""
-        return tuple(v for v in vars(self).values() if isinstance(v, np.ndarray))
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The layers that this one wraps."""
+        return ()
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters Keras counts, those of wrapped layers included."""
+        own = self.stored
+        if own is None:
+            own = sum(v.size for v in vars(self).values() if isinstance(v, np.ndarray))
+        return own + sum(layer.parameters for layer in self.inner)
 
     @property
     def describe(self) -> str:

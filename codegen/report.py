@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from codegen import dims
 from codegen.errors import Problem
-from codegen.model import Input, Layer, Model
+from codegen.model import Input, Model
 from codegen.program import Lowered, constants
 
 
@@ -46,7 +44,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
                 "name": layer.name,
                 "class": layer.class_name,
                 "output_shape": list(layer.shape) if isinstance(layer, Input) else None,
-                "parameters": parameters(layer),
+                "parameters": layer.parameters,
                 "macs_per_step": None,
                 "stateful": layer.is_stateful,
             }
@@ -61,7 +59,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
         "name": model.name,
         "format": model.format,
         "keras_version": model.keras_version,
-        "parameters": sum(parameters(layer) for layer in model.layers),
+        "parameters": sum(layer.parameters for layer in model.layers),
         "macs_per_step": sum(r.macs for r in lowered.layers) if lowered else None,
         "weight_bytes": weight_bytes(lowered, size) if lowered else None,
         "state_bytes": state_bytes(lowered, size) if lowered else None,
@@ -93,11 +91,6 @@ def _shown_shape(layer: Input, number: int, lowered: Lowered | None) -> list[int
         return list(layer.shape)
     port = lowered.whole.inputs[number]
     return [n if isinstance(n, int) else None for n in port.shape]
-
-
-def parameters(layer: Layer) -> int:
-    """Number of weights of a layer."""
-    return sum(int(np.size(w)) for w in layer.weights())
 
 
 def table(lowered: Lowered) -> str:

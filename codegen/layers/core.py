@@ -184,27 +184,28 @@ class Masking(Layer):
 class TimeDistributed(Layer):
     """A layer or model applied to each step by itself."""
 
-    inner: Graph  # with one input
+    graph: Graph  # with one input
 
     @property
     def describe(self) -> str:
         """What is inside."""
-        names = [n.layer.describe for n in self.inner.nodes if n.inputs]
+        names = [n.layer.describe for n in self.graph.nodes if n.inputs]
         return f"TimeDistributed({', '.join(names)})"
 
-    def weights(self) -> tuple[Array, ...]:
-        """Those of all inner layers."""
-        return tuple(w for layer in self.inner.layers for w in layer.weights())
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The layers of the graph."""
+        return self.graph.layers
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A parallel loop over the steps."""
-        for layer in self.inner.layers:
+        for layer in self.inner:
             if isinstance(layer, Unsupported):
                 raise LayerError(layer.message)
         x = inputs[0]
         out: Tensor | None = None
         with b.loop(x.shape[0]) as t, b.part("step", inner=True):
-            (y,) = b.graph(self.inner, [x.at(t)])
+            (y,) = b.graph(self.graph, [x.at(t)])
             if x.shape[0] == 1:
                 out = y.reshape((1, *y.shape))
             else:

@@ -245,9 +245,10 @@ class StackedCells(Cell):
         """The cells in order."""
         return "[" + ", ".join(cell.describe for cell in self.cells) + "]"
 
-    def weights(self) -> tuple[Array, ...]:
-        """Those of all cells."""
-        return tuple(w for cell in self.cells for w in cell.weights())
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The cells."""
+        return self.cells
 
     def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
         """Emit one step."""
@@ -292,9 +293,10 @@ class Recurrent(Layer):
         """As saved."""
         return self.stateful
 
-    def weights(self) -> tuple[Array, ...]:
-        """Those of the cell."""
-        return self.cell.weights()
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The cell."""
+        return (self.cell,)
 
     def lower(
         self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
@@ -467,9 +469,10 @@ class Bidirectional(Layer):
         """Whether a state is carried between predict calls."""
         return self.stateful_carried
 
-    def weights(self) -> tuple[Array, ...]:
-        """Forward, then backward."""
-        return (*self.forward.weights(), *self.backward.weights())
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """Both directions."""
+        return (self.forward, self.backward)
 
     def lower(
         self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]

@@ -113,7 +113,7 @@ def _identity(b: Bound) -> Layer:
 
 
 def _time_distributed(b: Bound) -> Layer:
-    return b.layer(TimeDistributed, inner=b.graph("layer"))
+    return b.layer(TimeDistributed, graph=b.graph("layer"))
 
 
 def _inner_layer(config: Config, make: Maker) -> Parts:

@@ -690,6 +690,6 @@ def _integer_input(number: int, nodes: Sequence[Node]) -> Node:
 
 def _embeds(layer: Layer) -> bool:
     if isinstance(layer, TimeDistributed):
-        first = [node.layer for node in layer.inner.nodes if any(r.node == 0 for r in node.inputs)]
+        first = [node.layer for node in layer.graph.nodes if any(r.node == 0 for r in node.inputs)]
         return bool(first) and all(_embeds(one) for one in first)
     return isinstance(layer, Embedding)

@@ -9,6 +9,7 @@ bound through, both the flat lists of .h5 files and the paths of .keras files.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -201,7 +202,8 @@ class Bound:
 
     def layer(self, cls: type[L], **fields: Any) -> L:
         """A canonical layer with this item's name and class."""
-        return cls(name=self.item.path, class_name=self.item.class_name, **fields)
+        stored = sum(math.prod(array.shape) for array in self.arrays.values())
+        return cls(name=self.item.path, class_name=self.item.class_name, stored=stored, **fields)
 
 
 def check_shape(name: str, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
