@@ -302,15 +302,15 @@ def write_atomic(path: str | os.PathLike[str], text: str) -> bool:
         pass
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
     try:
-        with open(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, _default_mode() if mode is None else mode)
-        os.replace(name, target)
+        Path(name).chmod(_default_mode() if mode is None else mode)
+        Path(name).replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            Path(name).unlink()
         raise
     return True
 

@@ -33,14 +33,13 @@ def plan(program: Program, lengths: Mapping[str, int]) -> Plan:
     sizes: dict[str, int] = {}
     for dtype in ("float32", "int32"):
         wanted = [
-            (dims.value(life.buffer.size, lengths), life)
+            (max(1, dims.value(life.buffer.size, lengths)), life)
             for life in lives
             if life.buffer.dtype == dtype
         ]
         # The largest first, each at the lowest place that nothing alive at the same time takes.
         placed: list[tuple[int, int, _Life]] = []
         for size, life in sorted(wanted, key=lambda pair: (-pair[0], pair[1].first)):
-            size = max(size, 1)
             taken = sorted(
                 (start, end)
                 for start, end, other in placed

@@ -137,7 +137,7 @@ def _arrange(
         groups = _groups(op, is_ring)
         found: list[Call] = []
         if layout == "columns":
-            parts = [((g,), False) for g in groups]
+            parts: list[tuple[tuple[Group, ...], bool]] = [((g,), False) for g in groups]
         else:
             bias = op.bias is not None and _is_const(op.bias)
             parts = [(tuple(groups[:2]), bias)]
@@ -194,7 +194,8 @@ def _matrix(mat: Mat) -> Array:
 
 
 def _bias(op: Affine) -> Array:
-    assert op.bias is not None and op.bias.buffer.data is not None
+    assert op.bias is not None
+    assert op.bias.buffer.data is not None
     where = _int(op.bias.offset) + np.arange(_int(op.out.size)) * op.bias.stride
     return np.asarray(op.bias.buffer.data[where])
 

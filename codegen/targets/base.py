@@ -43,7 +43,8 @@ class Render(Protocol):
 
     def __call__(
         self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
-    ) -> str: ...
+    ) -> str:
+        """The text."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from codegen.emit import Names, Origin, Sizes, comment, number
 from codegen.errors import CodegenError
 from codegen.model import Array
 from codegen.passes.buffers import Plan, plan
-from codegen.passes.pack import Packed, Packing, pack
+from codegen.passes.pack import Packing, pack
 from codegen.passes.stage import stage
 from codegen.program import (
     Buffer,
@@ -372,7 +371,7 @@ class _Header:
             loop = f"for (int i = 0; i < {size}; ++i) {{"
             source = f"s->{name}[i]"
             if id(state.buffer) in self.rings:
-                rows, row = self.rings[id(state.buffer)]
+                _, row = self.rings[id(state.buffer)]
                 source = f"s->{name}[(s->{name}_at * {row} + i) % {size}]"
             get += [loop, f"    {place} = {source};", "}"]
             put += [loop, f"    s->{name}[i] = {place};", "}"]
@@ -394,14 +393,13 @@ class _Header:
         for port in self.program.inputs:
             kind = "int32_t" if port.buffer.dtype == "int32" else self.real
             result.append(f"const {kind} *{mark}{self.parameters[id(port.buffer)]}")
-        for port in self.program.outputs:
-            result.append(f"{self.real} *{mark}{self.parameters[id(port.buffer)]}")
-        return result
+        outputs = [self.parameters[id(port.buffer)] for port in self.program.outputs]
+        return [*result, *(f"{self.real} *{mark}{name}" for name in outputs)]
 
     def _step(self, body: str) -> dict[str, str]:
         start = f"int {self.prefix}_step({self.prefix}_state *s, "
         warmup = self.lowered.warmup
-        lines = [line for line in indent(body).splitlines()]
+        lines = indent(body).splitlines()
         unused = self._unused(body)
         lines = [*(f"    (void){name};" for name in unused), *lines]
         if self._has_seen():
@@ -541,7 +539,7 @@ class _Header:
         return " || ".join(parts) or "0"
 
     def _rest_check(self) -> list[str]:
-        """Refuse a rest that a carried state, or a state that is all the output, would see padded."""
+        """Refuse a rest whose padding a carried state, or the last output, would see."""
         hop = self.lowered.hop
         condition = f"steps % {hop} != 0 && ({self._rest_condition()})"
         if any(s.carried for s in self.program.states):
@@ -619,10 +617,10 @@ class _Header:
 
     def _arrays(self) -> list[tuple[str, Array, str, str]]:
         """Name, numbers, comment and kind of every constant array."""
-        result = []
-        for packed in self.packing.arrays:
-            if any(packed is c.packed for calls in self.packing.calls.values() for c in calls):
-                result.append((self.const_names[id(packed)], packed.data, packed.layout, "float"))
+        result = [
+            (self.const_names[id(packed)], packed.data, packed.layout, "float")
+            for packed in self.packing.arrays
+        ]
         for key, buffer in self.used.raw.items():
             assert buffer.data is not None
             shape = " x ".join(str(n) for n in buffer.shape) or "1"
@@ -698,7 +696,8 @@ class _Header:
             source = self._source(f"c/functions/{file}.c")
             return f"#ifndef {macro}\n{source}#define {macro}(x) {self.prefix}_{name}(x)\n#endif\n"
         arguments = "x, y" if name == "pow" else "x"
-        return f"#ifndef {macro}\n#define {macro}({arguments}) {name}{self.suffix}({arguments})\n#endif\n"
+        call = f"{name}{self.suffix}({arguments})"
+        return f"#ifndef {macro}\n#define {macro}({arguments}) {call}\n#endif\n"
 
     def _each(self, name: str, only: bool) -> str:
         """A function of a whole array; one element at a time where the user brings the function."""
@@ -798,7 +797,7 @@ def _rings(program: Program) -> dict[int, tuple[int, int]]:
     for op in walk_ops(program.ops):
         if isinstance(op, Shift):
             size = dims.fixed(op.x.size)
-            if size in (rows.get(id(op.line), size),):
+            if size == rows.get(id(op.line), size):
                 rows[id(op.line)] = size
             else:  # rows of different sizes
                 rows[id(op.line)] = 0
@@ -826,9 +825,9 @@ def _rings(program: Program) -> dict[int, tuple[int, int]]:
 
 
 def _own_words() -> list[str]:
-    kernels = """state reset restart step predict get_state set_state selftest test_close implementation
-    implemented selftest restrict inline always_inline read weights hop warmup max_steps axpy dot
-    affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring floor_div
+    kernels = """state reset restart step predict get_state set_state selftest test_close
+    implementation implemented restrict inline always_inline read weights hop warmup max_steps axpy
+    dot affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring floor_div
     min_length max_length tanh_each sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor
     round state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]

@@ -262,12 +262,12 @@ class Printer:
     # ---- ops ------------------------------------------------------------------------------
 
     def elementwise(self, op: Elementwise) -> str:
+        """One loop, or one call for a function of a whole array."""
         call = in_place_call(op)
-        if self.vectorised and call and call.function in ("tanh", "sigmoid"):
-            if op.size != 1:
-                self.used.kernels.add(f"{call.function}_each")
-                target = self.pointer(op.stores[0][0])
-                return f"{self.prefix}_{call.function}_each({target}, {self.dim(op.size)});\n"
+        if self.vectorised and call and call.function in {"tanh", "sigmoid"} and op.size != 1:
+            self.used.kernels.add(f"{call.function}_each")
+            target = self.pointer(op.stores[0][0])
+            return f"{self.prefix}_{call.function}_each({target}, {self.dim(op.size)});\n"
         index = "" if op.size == 1 else "i"
         wanted = _needed(op)
         local = [
@@ -295,6 +295,7 @@ class Printer:
         return self.macro("elementwise", real=self.real, size=size, locals=local, stores=stores)
 
     def affine(self, op: Affine) -> str:
+        """Kernel calls, or plain loops where offsets or strides vary."""
         calls = self.packing.calls.get(id(op))
         if calls is None:
             return self._affine_plain(op)
@@ -369,12 +370,12 @@ class Printer:
             if stride == 1:
                 parts.append(name)
             elif stride != 0:
-                factor = self.dim(stride, ATOM) if not isinstance(stride, int) else str(stride)
-                parts.append(f"{name} * {factor}")
+                parts.append(f"{name} * {self.dim(stride, ATOM)}")
         text = f"{base}[{' + '.join(parts) or '0'}]"
         return f"{self.upper}_READ({text})" if mat.buffer.kind == "const" else text
 
     def reduce(self, op: Reduce) -> str:
+        """Nested loops."""
         counters = []
         for name, count in op.counters:
             self.symbols[name] = self.names(name, ("counter", name))
@@ -398,6 +399,7 @@ class Printer:
         )
 
     def softmax(self, op: Softmax) -> str:
+        """A kernel call."""
         kind = "log_softmax" if op.log else "softmax"
         self.used.functions.add("exp")
         if op.log:
@@ -411,6 +413,7 @@ class Printer:
         return f"{self.prefix}_{kind}_strided({out}, {strides[0]}, {x}, {strides[1]}, {size});\n"
 
     def gather(self, op: Gather) -> str:
+        """A kernel call, or a loop over a row with gaps."""
         index = self.element(op.index, "")
         if op.index.buffer.dtype != "int32":
             index = f"(int32_t){index}"
@@ -421,7 +424,8 @@ class Printer:
             base = self.buffer(table.buffer)
             base = base if table.offset == 0 else f"{base} + {self.dim(table.offset)}"
             rows, columns = self.dim(table.rows), self.dim(table.columns)
-            return f"{self.prefix}_gather({self.pointer(op.out)}, {base}, {rows}, {columns}, {index});\n"
+            values = ", ".join((self.pointer(op.out), base, rows, columns, index))
+            return f"{self.prefix}_gather({values});\n"
         row = self.names("row_of_table", ("local", "row of table"))
         return self.macro(
             "gather",
@@ -434,6 +438,7 @@ class Printer:
         )
 
     def shift(self, op: Shift) -> str:
+        """A kernel call: a ring turns, a short line moves."""
         n = dims.fixed(op.x.size)
         line = self.buffer(op.line)
         if op.x.stride != 1 or op.x.buffer.dtype != "float32" or op.x.buffer.kind == "const":
@@ -447,11 +452,13 @@ class Printer:
         return f"{self.prefix}_shift({line}, {dims.fixed(op.line.size) - n}, {x}, {n});\n"
 
     def loop(self, op: Loop) -> str:
+        """A for."""
         counter = self.symbols[op.counter] = self.names(op.counter, ("counter", op.counter))
         body = self.ops(op.body)
         return self.macro("loop", counter=counter, count=self.dim(op.count), body=indent(body))
 
     def when(self, op: When) -> str:
+        """An if."""
         return self.macro("when", after=op.after, body=indent(self.ops(op.body)))
 
 

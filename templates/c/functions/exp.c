@@ -1,4 +1,4 @@
-/* exp x = 2^k exp r with |r| <= ln 2 / 2: 0 below the smallest float, infinity above the largest. */
+/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
 static float rnn_exp(float x)
 {
     float r, p, half;

@@ -1,0 +1,402 @@
+"""Generated C against the interpreter: hand-made models, every option, compilers, sanitizers."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codegen import emit
+from codegen.activations import ELEMENTWISE, Activation
+from codegen.emit import Origin
+from codegen.errors import CodegenError
+from codegen.evaluate import MEANING, Reference
+from codegen.layers.convolution import Convolution
+from codegen.layers.core import ActivationLayer, Concatenate, Dense, Embedding
+from codegen.layers.recurrent import Bidirectional, GRUCell, LSTMCell, Recurrent
+from codegen.lowering import lower
+from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program import FUNCTIONS, Lowered
+from codegen.targets.c import TARGET
+from tests.support.compilers import COMPILERS, CModel
+
+TOLERANCE = 2e-6
+
+
+def uniform(seed: int, *shape: int) -> Array:
+    return np.random.default_rng(seed).uniform(-0.6, 0.6, shape).astype(np.float32)
+
+
+def model(
+    *layers: Layer, shape: tuple[int | None, ...], dtype: str = "float32", ids: bool = False
+) -> Lowered:
+    """A chain of layers, lowered."""
+    kind = "int32" if ids else "float32"
+    nodes = [Node(Input(name="input", class_name="InputLayer", shape=shape, dtype=kind))]
+    for layer in layers:
+        nodes.append(Node(layer, (Ref(len(nodes) - 1),)))
+    graph = Graph(tuple(nodes), (0,), (Ref(len(nodes) - 1),))
+    return lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, dtype))
+
+
+def gru(n: int, units: int, name: str = "gru", **more: Any) -> Recurrent:
+    after = more.pop("reset_after", False)
+    gate = Activation(more.pop("gate", "sigmoid"))
+    cell = GRUCell(
+        name=name,
+        class_name="GRUCell",
+        kernel=uniform(1, n, 3 * units),
+        recurrent_kernel=uniform(2, units, 3 * units),
+        bias=uniform(3, 2, 3 * units) if after else uniform(3, 3 * units),
+        recurrent_activation=gate,
+        reset_after=after,
+    )
+    options = {"return_sequences": True, **more}
+    return Recurrent(name=name, class_name="GRU", cell=cell, **options)
+
+
+def lstm(n: int, units: int, name: str = "lstm", **more: Any) -> Recurrent:
+    cell = LSTMCell(
+        name=name,
+        class_name="LSTMCell",
+        kernel=uniform(4, n, 4 * units),
+        recurrent_kernel=uniform(5, units, 4 * units),
+        bias=uniform(6, 4 * units),
+    )
+    options = {"return_sequences": True, **more}
+    return Recurrent(name=name, class_name="LSTM", cell=cell, **options)
+
+
+def dense(n: int, units: int, activation: str = "linear", name: str = "dense") -> Dense:
+    return Dense(
+        name=name,
+        class_name="Dense",
+        kernel=uniform(7, n, units),
+        bias=uniform(8, units),
+        activation=Activation(activation),
+    )
+
+
+def conv(
+    n: int, filters: int, name: str, dilation: int = 1, padding: str = "causal"
+) -> Convolution:
+    return Convolution(
+        name=name,
+        class_name="Conv1D",
+        kernel=uniform(9, 3, n, filters),
+        bias=uniform(10, filters),
+        strides=(1,),
+        dilations=(dilation,),
+        padding=padding,
+        activation=Activation("tanh"),
+    )
+
+
+def embedding() -> Embedding:
+    return Embedding(name="embedding", class_name="Embedding", table=uniform(11, 9, 5))
+
+
+def bidirectional(n: int, units: int) -> Bidirectional:
+    return Bidirectional(
+        name="both",
+        class_name="Bidirectional",
+        forward=lstm(n, units, "forward"),
+        backward=lstm(n, units, "backward", go_backwards=True),
+        merge_mode="concat",
+        return_sequences=True,
+    )
+
+
+CASES: dict[str, Any] = {
+    "seed": lambda: model(
+        gru(4, 16, "gru_1", gate="hard_sigmoid", stateful=True),
+        gru(16, 9, "gru_2", gate="hard_sigmoid_3", stateful=True),
+        dense(9, 2, "softmax"),
+        shape=(1, 4),
+    ),
+    "reset_after": lambda: model(
+        gru(3, 21, reset_after=True), dense(21, 6, "log_softmax"), shape=(None, 3)
+    ),
+    "lstm_last": lambda: model(lstm(2, 13, return_sequences=False), dense(13, 1), shape=(None, 2)),
+    "warmup": lambda: model(
+        conv(3, 10, "conv", padding="valid"), gru(10, 5), dense(5, 3, "gelu"), shape=(None, 3)
+    ),
+    "rings": lambda: model(
+        conv(2, 16, "conv_1"), conv(16, 8, "conv_2", 9), conv(8, 3, "conv_3", 2), shape=(None, 2)
+    ),
+    "embedding": lambda: model(embedding(), gru(5, 7), shape=(None,), ids=True),
+    "both_ways": lambda: model(bidirectional(3, 6), dense(12, 4, "softmax"), shape=(None, 3)),
+    "no_time": lambda: model(dense(5, 11, "selu"), dense(11, 3, "softmax", "out"), shape=(5,)),
+}
+
+
+def render(lowered: Lowered, **options: Any) -> str:
+    if lowered.step is None and lowered.whole.lengths:
+        options = {"max_steps": 16, **options}
+    return TARGET.render(lowered, "net", TARGET.complete(options), Origin("net.h"))
+
+
+def inputs(lowered: Lowered, steps: int, seed: int = 0) -> list[Array]:
+    random = np.random.default_rng(seed)
+    found: list[Array] = []
+    for port in lowered.whole.inputs:
+        shape = tuple(n if isinstance(n, int) else steps for n in port.shape)
+        if port.buffer.dtype == "int32":
+            found.append(random.integers(0, 9, shape))
+        else:
+            found.append(random.normal(0, 1, shape).astype(np.float32))
+    return found
+
+
+def close(found: Array, expected: Array, tolerance: float = TOLERANCE) -> None:
+    np.testing.assert_allclose(np.ravel(found), np.ravel(expected), rtol=tolerance, atol=tolerance)
+
+
+def agree(lowered: Lowered, c: CModel, tolerance: float = TOLERANCE) -> None:
+    """The same as the interpreter: predict, step, states, a copy of the structure."""
+    reference = Reference(lowered)
+    assert c.selftest() == 0
+    for seed, steps in enumerate((7, 5)):  # twice: states that are carried show
+        x = inputs(lowered, steps, seed)
+        expected = reference.predict(*(v[None] for v in x))
+        for y, wanted in zip(c.predict(*x), expected, strict=True):
+            close(y, wanted, tolerance)
+    if lowered.step is None:
+        return
+    c.reset()
+    reference.reset()
+    (sequence,) = inputs(lowered, 9, 3)
+    for t, row in enumerate(sequence):
+        wanted_step = reference.step(row[None])
+        found = c.step(row)
+        assert (found is None) == (wanted_step is None)
+        for y, wanted in zip(found or (), wanted_step or (), strict=True):
+            close(y, wanted, tolerance)
+        if t == 4:
+            c.set_state(c.get_state(), instance=1)
+        if t > 4:
+            again = c.step(row, instance=1)
+            assert again is not None
+            for one, other in zip(again, found or (), strict=True):
+                np.testing.assert_array_equal(one, other)
+    states = np.concatenate([np.ravel(s) for s in reference.get_state()] or [np.zeros(0)])
+    close(c.get_state()[: states.size], states, tolerance)
+
+
+@pytest.fixture(params=COMPILERS)
+def compiler(request: pytest.FixtureRequest) -> str:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"no {request.param} on this machine")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("profile", ["host", "mcu"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_compiler(case: str, profile: str, compiler: str, tmp_path: Path) -> None:
+    lowered = CASES[case]()
+    text = render(lowered, profile=profile)
+    with CModel(text, "net", tmp_path, compiler=compiler, defines=["NET_SELFTEST"]) as c:
+        agree(lowered, c)
+
+
+@pytest.mark.parametrize("profile", ["host", "mcu"])
+@pytest.mark.parametrize("case", CASES)
+def test_sanitized(case: str, profile: str, tmp_path: Path) -> None:
+    lowered = CASES[case]()
+    text = render(lowered, profile=profile)
+    checked = "address,undefined"
+    with CModel(text, "net", tmp_path, sanitize=checked, defines=["NET_SELFTEST"]) as c:
+        agree(lowered, c)
+
+
+@pytest.mark.parametrize("profile", ["host", "mcu"])
+@pytest.mark.parametrize("case", CASES)
+def test_library_math_and_double(case: str, profile: str, tmp_path: Path) -> None:
+    lowered = CASES[case]()
+    text = render(lowered, profile=profile, math="libm")
+    with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
+        agree(lowered, c)
+    text = render(lowered, profile=profile, dtype="float64")
+    assert not re.search(r"\bfloat\b|\df\b", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
+    with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
+        agree(lowered, c, 1e-12)
+
+
+HOSTILE = (
+    0.0,
+    -0.0,
+    1e-9,
+    -1e-4,
+    0.2,
+    -0.34,
+    0.36,
+    2.5,
+    -2.5,
+    7.9,
+    8.1,
+    -9.5,
+    30.0,
+    -100.0,
+    1000.0,
+    -1000.0,
+)
+
+
+@pytest.mark.parametrize("profile", ["host", "mcu"])
+def test_activations(profile: str, tmp_path: Path) -> None:
+    """Every activation on ordinary and extreme values, close to the interpreter and finite."""
+    names = {"leaky_relu": (0.3,), "thresholded_relu": (1.0,), "parametric_softplus": (0.7, 1.3)}
+    for name in sorted(ELEMENTWISE):
+        layer = ActivationLayer(
+            name="act", class_name="Activation", activation=Activation(name, names.get(name, ()))
+        )
+        lowered = model(layer, shape=(len(HOSTILE),))
+        x = np.array(HOSTILE, np.float32)
+        if name == "exponential":
+            x = np.clip(x, -100, 80)
+        (expected,) = Reference(lowered).predict(x[None].astype(np.float64))
+        with CModel(render(lowered, profile=profile), "net", tmp_path) as c:
+            (found,) = c.predict(x)
+        assert np.isfinite(found).all(), name
+        # float32 loses what cancels: x + sqrt(x x + 4) at -1000 is wrong by an ulp of 1000.
+        bound = 3e-6 * (1 + np.abs(expected[0])) + 1.2e-7 * np.abs(x)
+        assert (np.abs(found - expected[0]) <= bound).all(), name
+
+
+def test_softmax_of_far_values(tmp_path: Path) -> None:
+    layer = ActivationLayer(name="act", class_name="Activation", activation=Activation("softmax"))
+    with CModel(render(model(layer, shape=(2,))), "net", tmp_path) as c:
+        (found,) = c.predict(np.array([100.0, 0.0]))
+    close(found, np.array([1.0, math.exp(-100)]))
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "exp", "expm1", "softplus"])
+def test_built_in_function(name: str, tmp_path: Path) -> None:
+    """Dense over the whole range: the error, no value out of range, in both forms."""
+    assert name in FUNCTIONS
+    x = np.concatenate([np.linspace(-12, 12, 20001), np.geomspace(1e-6, 85, 2000)])
+    x = np.concatenate([x, -x]).astype(np.float32)
+    activation = {"exp": "exponential", "expm1": "elu"}.get(name, name)
+    layer = ActivationLayer(name="act", class_name="Activation", activation=Activation(activation))
+    expected = MEANING[name](x.astype(np.float64))
+    if name == "expm1":
+        expected = np.where(x > 0, x, expected)
+    for profile in ("host", "mcu"):
+        text = render(model(layer, shape=(x.size,)), profile=profile)
+        with CModel(text, "net", tmp_path) as c:
+            (found,) = c.predict(x)
+        error = np.abs(found - expected) / np.maximum(1, np.abs(expected))
+        assert error.max() <= 4.5e-7, (name, profile)
+        if name in ("tanh", "sigmoid"):
+            low = -1.0 if name == "tanh" else 0.0
+            assert found.min() >= low
+            assert found.max() <= 1.0
+
+
+def test_index_out_of_range_reads_inside(tmp_path: Path) -> None:
+    lowered = CASES["embedding"]()
+    with CModel(render(lowered), "net", tmp_path, sanitize="address,undefined") as c:
+        for index in (-1, 9, 2**31 - 1, -(2**31)):
+            found = c.step(np.array([index]))
+            assert found is not None
+            assert np.isfinite(found[0]).all()
+
+
+def test_lengths_that_are_refused(tmp_path: Path) -> None:
+    lowered = CASES["warmup"]()
+    with CModel(render(lowered), "net", tmp_path) as c:
+        for steps in (0, 1, 2):
+            with pytest.raises(ValueError, match="refused"):
+                c.predict(np.zeros((steps, 3)), lengths=[steps])
+        assert c.predict(np.zeros((3, 3)))[0].shape == (1, 3)
+    with CModel(render(CASES["both_ways"]()), "net", tmp_path) as c:
+        assert c.max_steps == 16
+        with pytest.raises(ValueError, match="refused"):
+            c.predict(np.zeros((17, 3)))
+
+
+def test_max_steps_is_asked_for() -> None:
+    with pytest.raises(CodegenError, match="--max-steps"):
+        TARGET.render(CASES["both_ways"](), "net", TARGET.complete({}), Origin("net.h"))
+
+
+def test_hooks(tmp_path: Path) -> None:
+    """The user's own functions and weight access are used, once the macros are defined."""
+    lowered = CASES["seed"]()
+    for profile in ("host", "mcu"):
+        text = render(lowered, profile=profile)
+        for hook in ("TANH", "EXP", "READ", "WEIGHTS"):
+            assert f"#ifndef NET_{hook}" in text
+        defines = ["NET_TANH(x)=own(x)", "NET_SELFTEST", "NET_READ(w)=(w)", "NET_WEIGHTS="]
+        own = "#include <math.h>\nstatic float own(float x) { return tanhf(x); }\n" + text
+        assert "(x)" in own
+        with CModel(own, "net", tmp_path, defines=defines) as c:
+            agree(lowered, c)
+
+
+NAMES = [
+    "for",
+    "*/",
+    "gru step\n#error",
+    "x",
+    "s",
+    "scratch",
+    "int",
+    "a" * 5000,
+    "net_step",
+    "??/",
+    "ü",
+]
+
+
+def test_hostile_names(tmp_path: Path) -> None:
+    for name in NAMES:
+        lowered = model(gru(2, 4, name), dense(4, 2, "softmax", name + "_2"), shape=(None, 2))
+        with CModel(render(lowered), "net", tmp_path, defines=["NET_SELFTEST"]) as c:
+            agree(lowered, c)
+
+
+def test_rendering_twice_is_identical() -> None:
+    for case in CASES.values():
+        assert render(case()) == render(case())
+
+
+def test_nothing_changes_but_the_state() -> None:
+    """No heap, no static data that is not const (outside the self-test)."""
+    for case in CASES.values():
+        text = render(case()).split("#ifdef NET_SELFTEST\n\n")[0]
+        assert "malloc" not in text
+        assert not re.search(
+            r"^\s*static (?!const |inline |NET_)[a-z0-9_]+ \w+(\[|;| =)", text, re.MULTILINE
+        )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(emit.__file__).parents[1] / "templates/c").rglob("*.c"))
+)
+def test_kernels_are_plain_c(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("/*")
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert "{{" not in text
+
+
+def test_concatenated_inputs(tmp_path: Path) -> None:
+    nodes = (
+        Node(Input(name="a", class_name="InputLayer", shape=(None, 3))),
+        Node(gru(3, 6), (Ref(0),)),
+        Node(Concatenate(name="join", class_name="Concatenate"), (Ref(0), Ref(1))),
+        Node(dense(9, 10, "tanh"), (Ref(2),)),
+        Node(dense(6, 1, "sigmoid", "side"), (Ref(1),)),
+    )
+    graph = Graph(nodes, (0,), (Ref(3), Ref(4)))
+    lowered = lower(Model("net", graph, "keras_zip", "3.0", "net.keras", "0" * 16))
+    for profile in ("host", "mcu"):
+        text = render(lowered, profile=profile)
+        with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
+            agree(lowered, c)
