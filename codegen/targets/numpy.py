@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from codegen.passes.fission import fission
 from codegen.passes.gates import fold_gates
 from codegen.passes.stages import Stages
 from codegen.program import (
+    At,
     Binary,
     Block,
     Buffer,
@@ -40,7 +42,7 @@ from codegen.program import (
 )
 from codegen.selftest import TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
-from codegen.targets.numpy_instructions import Instruction, Packed
+from codegen.targets.numpy_instructions import Dot, Instruction, Packed, Ufunc
 from codegen.targets.numpy_plan import Planner, buffers_of, expand, names_of
 from codegen.targets.numpy_text import (
     WIDTH,
@@ -113,6 +115,7 @@ class _File:
         self.scratch: list[Buffer] = []
         self.homes: dict[int, tuple[Buffer, int]] = {}
         self.hints: dict[Vec, str] = {}
+        self.output_name = ""  # of the output in the last block of step, if that ends with it
         self._initials: dict[int, Buffer] = {}
 
     def text(self) -> str:
@@ -186,25 +189,45 @@ class _File:
             for argument, attribute in zip(self.inputs, self.input_attributes, strict=True)
         ]
         self._keep_states(scope, states)
+        body, given_back = self._last(program, body)
         results = []
-        for number, port in enumerate(program.outputs):
+        for number, port in enumerate(program.outputs if not given_back else ()):
             attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
             self.setup.append(f"self.{attribute} = {self._shaped(scope, port)}")
             results.append(f"self.{attribute}.copy()")
         if any("swapaxes(0, axis)" in line for line in body):
             lines.append("axis = len(self.lead)")
         lines += self._guarded(program, body)
-        lines.append("")
+        if not given_back:
+            lines.append("")
         if self.lowered.warmup:
             lines += [
                 "self.seen += 1",
                 f"if self.seen <= {self.lowered.warmup}:",
                 "    return None",
             ]
-        lines += _returned(results)
+        lines += _returned(results) if results else []
         rows = f" of {self.lowered.hop} rows" if self.lowered.hop > 1 else ""
         late = f"; None for the first {self.lowered.warmup}" if self.lowered.warmup else ""
         return {"summary": f"One step{rows}{late}. The state is kept.", "lines": lines}
+
+    def _last(self, program: Program, body: list[str]) -> tuple[list[str], bool]:
+        """The body with a last statement that returns what it computes, where it can.
+
+        A new array then comes from the function itself, and need not be copied from the output.
+        """
+        port = program.outputs[0]
+        alone = len(program.outputs) == 1 and not self.lowered.warmup and len(port.shape) == 1
+        last = body[-1] if body else ""
+        name = re.escape(self.output_name)
+        if not (alone and self.output_name) or last.startswith((" ", ")")):
+            return body, False
+        if copied := re.fullmatch(rf"{name}\[\.\.\.\] = (\w+)", last):
+            return [*body[:-1], f"return {copied[1]}.copy()"], True
+        # Not where the output is also an operand of another shape, nor with a keyword.
+        if computed := re.fullmatch(rf"([\w.]+\(.+), (?:out=)?{name}\)", last):
+            return [*body[:-1], f"return {computed[1]})"], True
+        return body, False
 
     def _plan(self, program: Program, step: bool) -> list[tuple[Block, list[Instruction]]]:
         """The instructions of each block."""
@@ -261,6 +284,7 @@ class _File:
         body = lines_of(instructions, scope)
         if not body:
             return []
+        self.output_name = self._output_name(scope, instructions)
         title = f"# {emit.comment(block.title, 90)}"
         self.setup.insert(before, title)
         lines = ["", title, *_equations(block)]
@@ -269,6 +293,21 @@ class _File:
             self.setup += wrapped(f"self.{attribute} = (", list(scope.kept), ")")
             lines += wrapped("(", list(scope.kept.values()), f") = self.{attribute}")
         return lines + body
+
+    def _output_name(self, scope: StepScope, instructions: Sequence[Instruction]) -> str:
+        """The name of the first output in this block, if the block ends by computing all of it."""
+        assert self.lowered.step is not None
+        port = self.lowered.step.outputs[0]
+        last = instructions[-1]
+        if not isinstance(last, (Ufunc, Dot)) or last.out != port.buffer.vec() or last.axes:
+            return ""
+        if isinstance(last, Ufunc):
+            operands = [o for o in last.operands if isinstance(o, At)]
+            if last.function == "choose" or not any(o.vec.size == last.out.size for o in operands):
+                return ""
+            if any(o.vec.buffer.dtype != "float32" for o in operands):
+                return ""
+        return scope.get(last.out, ())
 
     def _shaped(self, scope: Scope, port: Port) -> str:
         base = scope.base(port.buffer)
