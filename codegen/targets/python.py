@@ -41,9 +41,9 @@ NEEDS = {
 WITHOUT_MATH = frozenset(("hard_sigmoid", "hard_sigmoid_3", "divide"))
 # In the order in which they stand in the file, from templates/python/runtime; for a small board
 # from templates/python/small where there is a form of it.
-RUNTIME = ("start", "affine", "dot", "lookup", "pick", "read", "read_ids", "length", "nest")
+RUNTIME = ("start", "affine", "dot", "lookup", "pick", "ring", "read", "read_ids", "length", "nest")
 SMALL = ("numbers", "zeros", "vector", "store", "affine", "read", "length")
-SMALL_RUNTIME = (*SMALL, "dot", "lookup", "pick", "read_ids", "nest")
+SMALL_RUNTIME = (*SMALL, "dot", "lookup", "pick", "ring", "read_ids", "nest")
 FUNCTIONS = (
     "divide",
     "exp",

@@ -6,6 +6,7 @@ A view holds the texts that `templates/python/ops.j2` puts in place; its class n
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -69,7 +70,7 @@ SPELLING = {
     "max": "max",
     "pow": "power",
 }
-LINE = 96  # a longer call is broken after each argument
+LINE = 88  # a longer call is broken after each argument, a longer comment where it fits
 
 # Precedence of what an expression prints as; an operand of a lower one gets parentheses.
 CONDITIONAL, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(6)
@@ -400,9 +401,10 @@ class Printer:
             pick = self.file.help("pick")
             return f"{pick}({name}, {start}, {dims.text(vec.size)}, {vec.stride})"
         if self.is_ring(vec.buffer):
-            # A row never wraps round: the slice ends before the start of the ring.
-            tail = start if vec.offset == 0 else f"({start})"
-            return f"{name}[{start} : {tail} + {dims.text(vec.size)}]"
+            at = self.oldest(vec.buffer)
+            if vec.offset != 0:
+                at = f"{at} + {dims.text(vec.offset)}"
+            return f"{self.file.help('ring')}({name}, {at}, {dims.text(vec.size)})"
         stop = dims.text(vec.offset + vec.size)
         if start == "0":
             return f"{name}[:{stop}]" if isinstance(vec.size, int) else f"{name}[0 : {stop}]"
@@ -524,7 +526,7 @@ class Printer:
         return (self._shift(op),)
 
     def _note(self, text: str) -> str:
-        return text if self.notes else ""
+        return "\n# ".join(textwrap.wrap(text, LINE)) if self.notes else ""
 
     def _short(self, vec: Vec) -> str:
         """A vector in an equation, without the name of the layer."""
@@ -556,7 +558,11 @@ class Printer:
             return self.into(op, op.out, f"list({bias})", note)
         weights = self.file.matrix(op.products, op.bias, op.out.buffer.name)
         parts = [self.part(vec) for _, vec in op.products]
-        return self.into(op, op.out, f"affine({', '.join([weights, bias, *parts])})", note)
+        call = f"affine({', '.join([weights, bias, *parts])})"
+        if len(call) + len(self.name(op.out.buffer)) > LINE:
+            broken = "".join(f"    {part},\n" for part in (weights, bias, *parts))
+            call = f"affine(\n{broken})"
+        return self.into(op, op.out, call, note)
 
     def _product(self, op: Affine, note: str) -> View:
         index, total, values, terms = self._index(), self.local("total"), [], []
