@@ -7,6 +7,7 @@ the reasons why a Keras layer is missing.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -277,7 +278,7 @@ def _others() -> Iterator[Example]:
         (Ref(1),),
     )
     yield Example(
-        "TimeDistributed", "", core.TimeDistributed(**_named("TimeDistributed"), inner=inner)
+        "TimeDistributed", "", core.TimeDistributed(**_named("TimeDistributed"), graph=inner)
     )
     relu = Activation("relu")
     yield Example("Activation", "", core.ActivationLayer(**_named("Activation"), activation=relu))
@@ -419,4 +420,4 @@ def markdown() -> str:
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")
+    sys.stdout.write(markdown())

@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis
 import keras
 from hypothesis import strategies as st
-from keras import layers as L
+from keras import layers as kl
 
 from tests.layers.oracle import compare
 
@@ -25,43 +25,43 @@ STACKS = st.lists(
 
 def build(stack: list[tuple[str, int, int, int]]) -> tuple[Any, int]:
     """A model over (time, 3) and the number of rows that its first output needs."""
-    x = y = L.Input((None, 3))
+    x = y = kl.Input((None, 3))
     needed = 1
     for kind, size, dilation, extra in stack:
         reach = (size - 1) * dilation
         if kind == "causal":
-            y = L.Conv1D(3, size, dilation_rate=dilation, padding="causal", activation="tanh")(y)
+            y = kl.Conv1D(3, size, dilation_rate=dilation, padding="causal", activation="tanh")(y)
         elif kind == "valid":
-            y = L.Conv1D(3, size, dilation_rate=dilation)(y)
+            y = kl.Conv1D(3, size, dilation_rate=dilation)(y)
             needed += reach
         elif kind == "padded":
             # As much, less or more padding than the window uses; what is left meets other layers.
             left = max(0, reach + extra)
-            y = L.Conv1D(3, size, dilation_rate=dilation)(L.ZeroPadding1D((left, 0))(y))
+            y = kl.Conv1D(3, size, dilation_rate=dilation)(kl.ZeroPadding1D((left, 0))(y))
             needed += max(0, reach - left)
             if left > reach:
-                y = L.GRU(3, return_sequences=True)(L.BatchNormalization()(y))
-                y = L.Conv1D(3, left - reach + 1)(y)
+                y = kl.GRU(3, return_sequences=True)(kl.BatchNormalization()(y))
+                y = kl.Conv1D(3, left - reach + 1)(y)
         elif kind == "residual":
-            z = L.Conv1D(3, size, dilation_rate=dilation, padding="causal")(y)
-            y = L.Add()([y, z])
+            z = kl.Conv1D(3, size, dilation_rate=dilation, padding="causal")(y)
+            y = kl.Add()([y, z])
         elif kind == "gru":
-            y = L.GRU(3, return_sequences=True)(y)
+            y = kl.GRU(3, return_sequences=True)(y)
         elif kind == "pool":
-            y = L.MaxPooling1D(size, strides=1)(y)
+            y = kl.MaxPooling1D(size, strides=1)(y)
             needed += size - 1
         elif kind == "norm":
-            y = L.LayerNormalization()(y)
+            y = kl.LayerNormalization()(y)
         elif kind == "crop":
-            y = L.Cropping1D((size - 1, 0))(y)
+            y = kl.Cropping1D((size - 1, 0))(y)
             needed += size - 1
         else:
-            z = L.Conv1D(3, size, dilation_rate=dilation)(y)
+            z = kl.Conv1D(3, size, dilation_rate=dilation)(y)
             right = min(reach, extra + 2)
-            z = L.Concatenate()([z, L.Cropping1D((reach - right, right))(y)])
-            y = L.Dense(3)(z)
+            z = kl.Concatenate()([z, kl.Cropping1D((reach - right, right))(y)])
+            y = kl.Dense(3)(z)
             needed += reach
-    return keras.Model(x, L.Dense(2)(y)), needed
+    return keras.Model(x, kl.Dense(2)(y)), needed
 
 
 @hypothesis.settings(max_examples=25, suppress_health_check=list(hypothesis.HealthCheck))
@@ -81,22 +81,22 @@ HOPS = st.lists(
 
 def strided(stack: list[tuple[str, int, int]]) -> Any:
     """A model with strides over time."""
-    x = y = L.Input((None, 3))
+    x = y = kl.Input((None, 3))
     for kind, size, stride in stack:
         if kind == "conv":
-            y = L.Conv1D(3, size, strides=stride)(y)
+            y = kl.Conv1D(3, size, strides=stride)(y)
         elif kind == "valid":
-            y = L.Conv1D(3, size)(y)
+            y = kl.Conv1D(3, size)(y)
         elif kind == "causal":
-            y = L.Conv1D(3, size, strides=stride, padding="causal")(y)
+            y = kl.Conv1D(3, size, strides=stride, padding="causal")(y)
         elif kind == "pool":
-            y = L.AveragePooling1D(size, strides=stride)(y)
+            y = kl.AveragePooling1D(size, strides=stride)(y)
         elif kind == "same":
-            y = L.MaxPooling1D(stride, padding="same")(y)
+            y = kl.MaxPooling1D(stride, padding="same")(y)
         elif kind == "up":
-            y = L.UpSampling1D(stride)(y)
+            y = kl.UpSampling1D(stride)(y)
         else:
-            y = L.SimpleRNN(3, return_sequences=True)(y)
+            y = kl.SimpleRNN(3, return_sequences=True)(y)
     return keras.Model(x, y)
 
 
