@@ -630,14 +630,17 @@ class _Header:
 
     def _weights(self) -> tuple[list[dict[str, str]], Sizes]:
         arrays = self._arrays()
-        weights = [
-            self._array(name, data, f"{layout}", kind) for name, data, layout, kind in arrays
-        ]
+        weights = [self._array(name, data, layout, kind) for name, data, layout, kind in arrays]
+        return weights, self.sizes()
+
+    def sizes(self) -> Sizes:
+        """Bytes, once the blocks have been printed."""
+        arrays = self._arrays()
         total = sum(data.size * (4 if kind == "int" else self.bytes) for _, data, _, kind in arrays)
         state = sum(self.bytes * dims.fixed(s.buffer.size) for s in self.program.states)
         state += 4 * (len(self.rings) + self._has_seen())
         scratch = self.plan.sizes["float32"] * self.bytes + self.plan.sizes["int32"] * 4
-        return weights, Sizes(total, state, scratch)
+        return Sizes(total, state, scratch)
 
     def _array(self, name: str, data: Array, note: str, kind: str) -> dict[str, str]:
         return {
@@ -730,11 +733,7 @@ class _Header:
     # ---- self-test --------------------------------------------------------------------
 
     def _selftest(self) -> dict[str, Any] | None:
-        test = record(self.lowered)
-        if self.max_steps is not None and any(n > self.max_steps for n in test.lengths):
-            raise CodegenError(
-                f"--max-steps {self.max_steps}: the model needs at least {max(test.lengths)}"
-            )
+        test = record(self.lowered, self.max_steps)
         arrays = []
         calls: list[str] = []
         for k, (x, port) in enumerate(zip(test.inputs, self.program.inputs, strict=True)):
@@ -827,9 +826,9 @@ def _rings(program: Program) -> dict[int, tuple[int, int]]:
 def _own_words() -> list[str]:
     kernels = """state reset restart step predict get_state set_state selftest test_close
     implementation implemented restrict inline always_inline read weights hop warmup max_steps axpy
-    dot affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring floor_div
-    min_length max_length tanh_each sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor
-    round state_size input_size output_size h_included"""
+    dot affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring
+    floor_div min_length max_length tanh_each sigmoid_each hard_sigmoid hard_sigmoid_3 min max
+    sqrt abs floor round state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
     return [*kernels.split(), *HOOKS, *numbered]
 
@@ -843,6 +842,14 @@ def _hooks_note(names: Sequence[str]) -> str:
 
 def _body(lines: Sequence[str]) -> str:
     return "".join(f"    {line}\n" if line else "\n" for line in lines)
+
+
+def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[str, ...]]:
+    """Bytes of weights, state and scratch in the header, and the kernels that its step calls."""
+    header = _Header(lowered, "model", TARGET.complete(options), Origin("model.h"))
+    for block in header.program.blocks:
+        header.printer.block(block)
+    return header.sizes(), tuple(sorted(header.used.kernels))
 
 
 TARGET = Target("c", (".h",), OPTIONS, render)
