@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
+from codegen.targets import c, numpy, python
 from codegen.targets.base import Target
 
-TARGETS: dict[str, Target] = {
-    name: importlib.import_module(f"codegen.targets.{name}").TARGET
-    for name in ("c", "numpy", "python")
-    if importlib.util.find_spec(f"codegen.targets.{name}")
-}
+TARGETS: dict[str, Target] = {t.name: t for t in (c.TARGET, numpy.TARGET, python.TARGET)}
