@@ -66,11 +66,13 @@ def _program(case: Case) -> str:
     )
 
 
-def _run(case: Case, text: str, optimise: str, headers: Path) -> dict[str, Any]:
+def _run(case: Case, text: str, flags: str, headers: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         source, elf = Path(folder, "bench.c"), Path(folder, "bench.elf")
         source.write_text(text + _program(case), encoding="utf-8")
-        emulators.build(BOARD, [source], elf, optimise=optimise, options=["-I", str(headers)])
+        first, *more = flags.split()
+        options = ["-I", str(headers), *more]
+        emulators.build(BOARD, [source], elf, optimise=first, options=options)
         done = emulators.run(BOARD, elf)
         if done.status:
             raise RuntimeError(f"status {done.status}: {done.text}")
@@ -87,7 +89,7 @@ def _run(case: Case, text: str, optimise: str, headers: Path) -> dict[str, Any]:
     }
 
 
-def measure(case: Case, optimise: str) -> list[dict[str, Any]]:
+def measure(case: Case, flags: str) -> list[dict[str, Any]]:
     """All competitors; sizes less those of a program without a model."""
     mcu = prepare.ours_source(case, "--profile", "mcu", variant="_mcu")
     libm = prepare.ours_source(case, "--profile", "mcu", "--math", "libm", variant="_mcu_libm")
@@ -98,13 +100,13 @@ def measure(case: Case, optimise: str) -> list[dict[str, Any]]:
         "handwritten": prepare.handwritten_source(case),
         "emx-onnx-cgen": prepare.emx_source(case),
     }
-    empty = _run(case, EMPTY, optimise, mcu.parent)
+    empty = _run(case, EMPTY, flags, mcu.parent)
     rows = []
     for who, path in sources.items():
-        row = _run(case, path.read_text(encoding="utf-8"), optimise, path.parent)
+        row = _run(case, path.read_text(encoding="utf-8"), flags, path.parent)
         for key in ("text", "rodata", "ram"):
             row[key] -= empty[key]
-        rows.append({"who": who, "flags": optimise, **row})
+        rows.append({"who": who, "flags": flags, **row})
     return rows
 
 
@@ -119,7 +121,7 @@ def main() -> None:
         results["workloads"][case.network.key] = {
             "title": case.network.title,
             "parameters": case.parameters,
-            "entries": [row for optimise in ("-O2", "-Os") for row in measure(case, optimise)],
+            "entries": [row for flags in report_mcu.FLAGS for row in measure(case, flags)],
         }
     if options.only == KEYS:
         RESULTS.mkdir(exist_ok=True)
