@@ -759,3 +759,16 @@ def test_gru8_runs_on_the_microbit(tmp_path: Path) -> None:
     assert "self-test passed" in result.out
     (want,) = Reference(lowered).step(np.asarray([[0.1, -0.2, 0.3, 0.4]])) or ()
     assert float(result.out.split()[-1]) == pytest.approx(float(want[0][0]), abs=2e-6)
+
+
+def test_sensor_example_hears_the_chirps_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "seed_plain.py").write_text(text_of(lower(codegen.read(SEED))))
+    script = tmp_path / "main.py"
+    script.write_text((SEED.parent / "sensor.py").read_text())
+    heard = set()
+    for name in ("cpython3.11", "pypy", "micropython"):
+        result = interpreters.run(interpreters.found()[name], script, heap="400K")
+        assert result.status == 0, result.text
+        heard.add(result.out)
+    assert len(heard) == 1, heard
+    assert "sample 178: chirp" in heard.pop()
