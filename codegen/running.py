@@ -174,6 +174,10 @@ class CRunner:
             for name in dims.symbols(port.shape[0]) if port.shape else ():
                 lengths.setdefault(name, len(x))
         order = [lengths[name] for name in program.lengths]
+        if self.lowered.step is not None:  # all inputs of a stream share one length
+            if len(set(order)) > 1:
+                raise ValueError(f"expected inputs of one length, found {order}")
+            order = order[:1]
         given = [self._given(x, port) for x, port in zip(inputs, program.inputs, strict=True)]
         shapes = [_known(p, lengths) for p in program.outputs]
         if any(n < 0 for shape in shapes for n in shape):

@@ -39,8 +39,8 @@ class SelfTest:
     outputs: tuple[Array, ...]
 
 
-def record(lowered: Lowered) -> SelfTest:
-    """The vectors of a model: a few carried steps, or one short predict."""
+def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
+    """The vectors of a model: a few carried steps, or one predict of at most `longest` steps."""
     reference = Reference(lowered)
     reference.reset()
     if lowered.step is not None:
@@ -63,6 +63,8 @@ def record(lowered: Lowered) -> SelfTest:
 
     program = lowered.whole
     for steps in (*range(STEPS, 4 * STEPS), 32, 64, 128, 256, 512, 1024, 3, 2, 1):
+        if longest is not None and steps > longest:
+            continue
         shapes = [
             tuple(n if isinstance(n, int) else steps for n in port.shape) for port in program.inputs
         ]
@@ -76,7 +78,8 @@ def record(lowered: Lowered) -> SelfTest:
             continue
         lengths = tuple(steps for port in program.inputs if any(symbols(n) for n in port.shape[:1]))
         return SelfTest(False, steps, lengths, inputs, tuple(y[0] for y in found))
-    raise CodegenError(f"{lowered.model.source}: no number of time steps is accepted")
+    limit = "" if longest is None else f" up to {longest}"
+    raise CodegenError(f"{lowered.model.source}: no number of time steps{limit} is accepted")
 
 
 def numbers(shape: tuple[Any, ...], lowered: Lowered, port: Port, seed: int) -> Array:
