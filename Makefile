@@ -40,10 +40,9 @@ format: setup-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint requirements/test.txt --editable '.[bench]'
-	$(BIN)/python -m benchmarks
+# The peers bring TensorFlow: they have an environment of their own, in a cache folder.
+bench:
+	"$$(bash benchmarks/setup.sh)" -m benchmarks
 
 fuzz: setup-test
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
