@@ -36,6 +36,6 @@ def generate(model: Model, target: str = "numpy", name: str | None = None, **opt
     Options are those of the target (`codegen.targets.TARGETS[target].options`). Raises
     UnsupportedError with every problem of the model.
     """
-    from codegen.generate import generate as generate_text
+    from codegen.generation import generate as generate_text
 
     return generate_text(model, target, name, **options)

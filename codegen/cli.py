@@ -21,7 +21,7 @@ from codegen.check import read_banner, verdict
 from codegen.emit import Origin, identifier, write_atomic
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.explain import explain as explain_text
-from codegen.generate import checked_name, render, target_for, target_named, words
+from codegen.generation import checked_name, render, target_for, target_named, words
 from codegen.lowering import lower
 from codegen.model import Model
 from codegen.running import CRunner, PythonRunner, Runner

@@ -16,7 +16,7 @@ import numpy as np
 
 from codegen.activations import Activation
 from codegen.errors import CodegenError
-from codegen.generate import generate
+from codegen.generation import generate
 from codegen.layers import attention, convolution, core, dense, normalization, padding, pooling
 from codegen.layers import recurrent as rnn
 from codegen.lowering import lower

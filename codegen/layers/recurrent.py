@@ -359,7 +359,7 @@ class Recurrent(Layer):
             previous = b.tensor("masked_output", self._output_shape())
         elif mask is not None and self.mask_rule == "previous" and (self.stateful or initial):
             # Zeros at the start of every call, even where h is not zero; else h is as good.
-            previous = b.state("previous", self._output_shape(), hidden=True)
+            previous = b.state("previous", self._output_shape())
 
         count = x.shape[0]
         sequence: Tensor | None = None

@@ -17,13 +17,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codegen.errors import LayerError, ReadError
 from codegen.model import Array, Layer, Model
 from codegen.readers import archive, config, era, hdf5, sniff, weights
+from codegen.readers.contained import rehearse
 from codegen.readers.era import Era
 from codegen.readers.graph import Flattener, LayerBuilder, finish
 from codegen.readers.hdf5 import Budget, Group
@@ -56,10 +57,20 @@ def read(
     """
     options = _Options(by_name, keras_version, allow_nonfinite, max_bytes, dict(custom or {}))
     if isinstance(source, (str, os.PathLike)):
-        return _Reader(Path(source), None if config is None else Path(config), options).model()
+        path, config_path = Path(source), None if config is None else Path(config)
+        plain = replace(options, custom={})  # the user's own functions run once, here
+        rehearse(_Reader(path, config_path, plain).model, path.name, _size(path))
+        return _Reader(path, config_path, options).model()
     if config is not None:
         raise ReadError("a live model has its own configuration; leave config out")
     return _read_live(source, options)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)

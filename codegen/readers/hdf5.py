@@ -45,7 +45,7 @@ class Budget:
         if self.used > self.limit:
             raise ReadError(
                 f"{label}: its weights take more than {self.limit / 2**20:g} MiB; "
-                "raise the limit (--max-weight-mib) if the file is to be trusted"
+                "raise the limit (--max-bytes) if the file is to be trusted"
             )
 
 
