@@ -202,8 +202,8 @@ class _File:
             lines.append("")
         if self.lowered.warmup:
             lines += [
-                "self.seen += 1",
-                f"if self.seen <= {self.lowered.warmup}:",
+                f"if self.seen < {self.lowered.warmup}:",
+                "    self.seen += 1",
                 "    return None",
             ]
         lines += _returned(results) if results else []

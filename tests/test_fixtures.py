@@ -1,0 +1,295 @@
+"""Every model that a real Keras saved: the interpreter and each target give what it predicted.
+
+Outputs are compared with those recorded, calls in order and states carried as in Keras; steps are
+compared with predict, and the states that both leave with each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import codegen
+from codegen.errors import UnsupportedError
+from codegen.evaluate import Reference
+from codegen.layers.core import Rescaling
+from codegen.lowering import lower
+from codegen.model import Array, Layer
+from codegen.program import Lowered
+from tests.support.fixtures import Call, Case, cases
+from tests.support.targets import (
+    TARGETS,
+    TOLERANCE,
+    flat,
+    inputs_of_step,
+    module,
+    rendered,
+    selftest,
+    started,
+    stepped,
+    worst,
+)
+
+# What is refused, by ERA/CASE or by CASE in every era, and a part of the reason given.
+REFUSED = {
+    "lambda_layer": "holds Python code, which is never run",
+    "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
+    "quantised_int8": "quantised .* save the model as it was before quantize",
+    # Keras 3 has operations of its own, which are read.
+    "tf24/op_layers": "TensorFlow operations used as layers are not supported",
+    "tf215/op_layers": "TensorFlow operations used as layers are not supported",
+    "tf_keras221/op_layers": "TensorFlow operations used as layers are not supported",
+    # By the statistics of the batch, or of the sample, at hand: not a function of one input.
+    "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
+    "keras122/normalisation_samplewise": "mode 1 normalises by the batch",
+    "pad_crop_upsample_2d": 'interpolation "bilinear" is not supported',
+    "tf215/locally_connected1d": "implementation 3 stores its weights as a list",
+}
+
+
+def scale(config: Mapping[str, Any], arrays: list[Array], name: str) -> Layer:
+    """What a user writes for the fixtures' own class: y = x * scale."""
+    (factors,) = arrays
+    return Rescaling(name=name, class_name="Scale", scale=factors, offset=np.zeros(1))
+
+
+# What has to be said to read a file, by ERA/CASE or by CASE; without it the file is refused.
+NEEDED: dict[str, dict[str, Any]] = {
+    "custom_layer": {"custom": {"Scale": scale}},
+    # "2.2.4-tf" is written by TensorFlow 1.13 to 2.1, which differ in these two.
+    "tf115/bidirectional_stateful": {"keras_version": "tf1.15"},
+    "tf115/masking_bidirectional": {"keras_version": "tf1.15"},
+    "tf21/bidirectional_stateful": {"keras_version": "tf2.1"},
+}
+
+# Outputs that Keras itself rounded to half precision at every operation; the others of half
+# precision were recorded by a twin in float32.
+LOOSE = {"keras224/float16": 2e-2}
+
+
+def entry(table: Mapping[str, Any], case: Case) -> Any:
+    return table.get(str(case), table.get(case.name))
+
+
+ALL = list(cases())
+KEPT = [case for case in ALL if entry(REFUSED, case) is None]
+NAMES = {str(case) for case in ALL} | {case.name for case in ALL}
+
+
+def read(case: Case, source: int = 0) -> Lowered:
+    path, config = case.sources[source]
+    return lower(codegen.read(path, config, **(entry(NEEDED, case) or {})))
+
+
+def calls(case: Case) -> list[Call]:
+    """The recorded calls, batch first."""
+    if case.name != "time_major":
+        return list(case.calls)
+    return [
+        Call(
+            tuple(x.swapaxes(0, 1) for x in call.inputs),
+            tuple(y.swapaxes(0, 1) if y.ndim > 2 else y for y in call.outputs),
+            call.reset,
+        )
+        for call in case.calls
+    ]
+
+
+def tolerance(case: Case, lowered: Lowered) -> float:
+    exact = lowered.model.dtype == "float64" and case.calls[0].outputs[0].dtype == np.float64
+    return 1e-9 if exact else LOOSE.get(str(case), TOLERANCE)
+
+
+def row(arrays: Sequence[Array], number: int) -> list[Array]:
+    return [x[number] for x in arrays]
+
+
+def in_step(lowered: Lowered, inputs: Sequence[Array], axis: int = 0) -> list[Array]:
+    """The inputs cut to one number of steps, and to whole hops."""
+    assert lowered.step is not None
+    ports = lowered.step.inputs
+    shortest = min(x.shape[axis] for x, port in zip(inputs, ports, strict=True) if port.time)
+    steps = shortest // lowered.hop * lowered.hop
+    return [
+        x.take(range(steps), axis) if port.time else x
+        for x, port in zip(inputs, ports, strict=True)
+    ]
+
+
+def is_even(lowered: Lowered, inputs: Sequence[Array], axis: int = 0) -> bool:
+    """Whether all sequences have one length, as a stream needs it."""
+    if lowered.step is None:
+        return True
+    ports = lowered.step.inputs
+    return len({x.shape[axis] for x, port in zip(inputs, ports, strict=True) if port.time}) == 1
+
+
+def options(case: Case, lowered: Lowered, target: str) -> dict[str, Any]:
+    """--max-steps, where C needs it."""
+    if target != "c" or lowered.step is not None or not lowered.whole.lengths:
+        return {}
+    return {"max_steps": max(x.shape[1] for call in calls(case) for x in call.inputs if x.ndim > 1)}
+
+
+def each_call(
+    lowered: Lowered,
+    recorded: Sequence[Call],
+    predict: Callable[..., Sequence[Array]],
+    reset: Callable[[], None],
+    number: int,
+) -> float:
+    """The worst error of one sample over all calls."""
+    error = 0.0
+    reference = Reference(lowered)
+    for call in recorded:
+        if call.reset:
+            reset()
+            reference.reset()
+        inputs, expected = row(call.inputs, number), row(call.outputs, number)
+        if not is_even(lowered, inputs):  # a stream has one length: the rest is left out
+            inputs = in_step(lowered, inputs)
+            expected = row(reference.predict(*(x[None] for x in inputs)), 0)
+        error = max(error, worst(predict(*inputs), expected))
+    return error
+
+
+# ---- what is refused -------------------------------------------------------------------------
+
+
+def test_the_tables_name_cases() -> None:
+    assert set(REFUSED) <= NAMES
+    assert set(NEEDED) <= NAMES
+    assert set(LOOSE) <= NAMES
+    assert len(KEPT) > 600
+    assert [case for case in KEPT if not case.calls] == []
+
+
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [(c, n) for c in ALL if entry(REFUSED, c) for n in range(len(c.sources))],
+    ids=str,
+)
+def test_what_cannot_be_exact_is_refused(case: Case, source: int) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        read(case, source)
+    message = str(caught.value)
+    assert re.search(entry(REFUSED, case), message), message
+    assert str(caught.value).startswith(case.sources[source][0].name)
+
+
+@pytest.mark.parametrize("case", [c for c in KEPT if entry(NEEDED, c)], ids=str)
+def test_what_the_file_does_not_tell_is_asked_for(case: Case) -> None:
+    needed = entry(NEEDED, case)
+    with pytest.raises(UnsupportedError) as caught:
+        lower(codegen.read(*case.sources[0]))
+    for option in needed:
+        assert f"--{option.replace('_', '-')}" in str(caught.value)
+
+
+# ---- the interpreter -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "source"), [(c, n) for c in KEPT for n in range(len(c.sources))], ids=str
+)
+def test_the_interpreter_predicts_what_keras_did(case: Case, source: int) -> None:
+    lowered = read(case, source)
+    recorded = calls(case)
+    reference = Reference(lowered, len(recorded[0].inputs[0]))
+    for call in recorded:
+        if call.reset:
+            reference.reset()
+        found = reference.predict(*call.inputs)
+        assert worst(found, call.outputs) <= tolerance(case, lowered)
+
+
+@pytest.mark.parametrize("case", KEPT, ids=str)
+def test_the_interpreter_steps_as_it_predicts(case: Case) -> None:
+    lowered = read(case)
+    if lowered.step is None:
+        assert lowered.reason
+        return
+    inputs = in_step(lowered, row(calls(case)[-1].inputs, 0))
+    reference = Reference(lowered)
+    expected = row(reference.predict(*(x[None] for x in inputs)), 0)
+    states = flat(reference.get_state())
+    reference.reset()
+    assert worst(stepped(_Single(reference), lowered, inputs), expected) <= 1e-9
+    np.testing.assert_allclose(flat(reference.get_state()), states, rtol=1e-9, atol=1e-9)
+
+
+class _Single:
+    """The interpreter without a batch axis, as far as steps go."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._reference = reference
+
+    def step(self, *inputs: Array) -> tuple[Array, ...] | None:
+        found = self._reference.step(*(np.asarray(x)[None] for x in inputs))
+        return None if found is None else tuple(y[0] for y in found)
+
+
+# ---- the targets -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", KEPT, ids=str)
+def test_a_target_predicts_what_keras_did(case: Case, target: str, tmp_path: Path) -> None:
+    """One sample after the other, calls and resets in order."""
+    lowered, recorded = read(case), calls(case)
+    model = started(target, lowered, tmp_path, **options(case, lowered, target))
+    assert selftest(model)
+    for number in range(len(recorded[0].inputs[0])):
+        model.reset()
+        error = each_call(lowered, recorded, model.predict, model.reset, number)
+        assert error <= tolerance(case, lowered)
+    if lowered.step is not None:
+        steps_as_it_predicts(model, lowered, row(recorded[-1].inputs, 0))
+
+
+def steps_as_it_predicts(model: Any, lowered: Lowered, inputs: Sequence[Array]) -> None:
+    inputs = in_step(lowered, inputs)
+    model.reset()
+    expected = model.predict(*inputs)
+    states = model.get_state()
+    model.reset()
+    assert worst(stepped(model, lowered, inputs), expected) <= TOLERANCE
+    assert worst(model.get_state(), states) <= TOLERANCE
+
+    # Going on from the saved state is going on.
+    given = inputs_of_step(lowered, inputs, 0)
+    model.set_state(states)
+    np.testing.assert_array_equal(flat(model.get_state()), flat(states))
+    following = model.step(*given)
+    after = flat(model.get_state())
+    model.reset()
+    model.set_state(states)
+    again = model.step(*given)
+    assert following is not None
+    for y, other in zip(again, following, strict=True):
+        np.testing.assert_array_equal(y, other)
+    np.testing.assert_array_equal(flat(model.get_state()), after)
+
+
+@pytest.mark.parametrize("case", KEPT, ids=str)
+def test_numpy_computes_a_batch_at_once(case: Case) -> None:
+    lowered, recorded = read(case), calls(case)
+    batch = len(recorded[0].inputs[0])
+    model = module(rendered(lowered, "numpy")).Model(batch=batch)
+    reference = Reference(lowered, batch)
+    for call in recorded:
+        if call.reset:
+            model.reset()
+            reference.reset()
+        inputs, expected = list(call.inputs), list(call.outputs)
+        if not is_even(lowered, inputs, 1):
+            inputs = in_step(lowered, inputs, 1)
+            expected = list(reference.predict(*inputs))
+        found = model.predict(*inputs)
+        found = found if isinstance(found, tuple) else (found,)
+        assert worst(found, expected) <= tolerance(case, lowered)
