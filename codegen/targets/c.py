@@ -198,6 +198,7 @@ class _Header:
             or (step or predict)["definition"].find("RESTRICT") >= 0,
             inline=f"{self.upper}_INLINE" in joined,
             always_inline=f"{self.upper}_ALWAYS_INLINE" in joined,
+            compact=f"{self.upper}_COMPACT" in joined,
             too_large_for_avr=self._too_large(),
             weights=weights,
             functions=functions,

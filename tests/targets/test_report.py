@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,7 +47,6 @@ def test_boards() -> None:
     assert "total" in report.table(found)
 
 
-@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no cross compiler")
 @pytest.mark.parametrize("name", MODELS)
 def test_stack_is_near_the_compilers(name: str, tmp_path: Path) -> None:
     lowered = MODELS[name]()

@@ -1,8 +1,9 @@
 /* y = b + W x + U h for `rows` rows, b, W and U packed in w: for eight rows at once their b, then
    for each x, then for each h, their eight weights, so that eight sums stay in registers; each of
    the last rows % 8 rows stands whole. With `more`, y is added to and w has no b. */
-static void rnn_affine(float *RNN_RESTRICT y, int rows, int more, const float *RNN_RESTRICT w,
-                       const float *RNN_RESTRICT x, int nx, const float *RNN_RESTRICT h, int nh)
+static RNN_COMPACT void rnn_affine(float *RNN_RESTRICT y, int rows, int more,
+                                   const float *RNN_RESTRICT w, const float *RNN_RESTRICT x,
+                                   int nx, const float *RNN_RESTRICT h, int nh)
 {
     int part, k;
     for (; rows >= 8; rows -= 8, y += 8) {
@@ -20,8 +21,8 @@ static void rnn_affine(float *RNN_RESTRICT y, int rows, int more, const float *R
         for (part = 0; part < 2; ++part) {
             const float *v = part == 0 ? x : h;
             const int n = part == 0 ? nx : nh;
-            for (k = n / 2; k != 0; --k, w += 16) {
-                const float a = *v++, b = *v++;
+            for (k = n / 4; k != 0; --k, w += 32) {
+                const float a = *v++, b = *v++, c = *v++, d = *v++;
                 sum0 += a * RNN_READ(w[0]);
                 sum1 += a * RNN_READ(w[1]);
                 sum2 += a * RNN_READ(w[2]);
@@ -38,9 +39,25 @@ static void rnn_affine(float *RNN_RESTRICT y, int rows, int more, const float *R
                 sum5 += b * RNN_READ(w[13]);
                 sum6 += b * RNN_READ(w[14]);
                 sum7 += b * RNN_READ(w[15]);
+                sum0 += c * RNN_READ(w[16]);
+                sum1 += c * RNN_READ(w[17]);
+                sum2 += c * RNN_READ(w[18]);
+                sum3 += c * RNN_READ(w[19]);
+                sum4 += c * RNN_READ(w[20]);
+                sum5 += c * RNN_READ(w[21]);
+                sum6 += c * RNN_READ(w[22]);
+                sum7 += c * RNN_READ(w[23]);
+                sum0 += d * RNN_READ(w[24]);
+                sum1 += d * RNN_READ(w[25]);
+                sum2 += d * RNN_READ(w[26]);
+                sum3 += d * RNN_READ(w[27]);
+                sum4 += d * RNN_READ(w[28]);
+                sum5 += d * RNN_READ(w[29]);
+                sum6 += d * RNN_READ(w[30]);
+                sum7 += d * RNN_READ(w[31]);
             }
-            if (n % 2 != 0) {
-                const float a = *v;
+            for (k = n % 4; k != 0; --k, w += 8) {
+                const float a = *v++;
                 sum0 += a * RNN_READ(w[0]);
                 sum1 += a * RNN_READ(w[1]);
                 sum2 += a * RNN_READ(w[2]);
@@ -49,7 +66,6 @@ static void rnn_affine(float *RNN_RESTRICT y, int rows, int more, const float *R
                 sum5 += a * RNN_READ(w[5]);
                 sum6 += a * RNN_READ(w[6]);
                 sum7 += a * RNN_READ(w[7]);
-                w += 8;
             }
         }
         y[0] = sum0, y[1] = sum1, y[2] = sum2, y[3] = sum3;
