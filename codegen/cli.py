@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ from codegen.model import Model
 from codegen.running import CRunner, PythonRunner, Runner
 from codegen.targets import TARGETS
 from codegen.targets.base import Option
+from codegen.targets.report import BOARDS
 from codegen.verify import Report
 from codegen.verify import verify as verify_runner
 
@@ -47,7 +49,11 @@ READING = (
     click.option(
         "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."
     ),
-    click.option("--max-bytes", type=int, help="Largest total size of the weights; 256 MiB."),
+    click.option(
+        "--max-bytes",
+        type=click.IntRange(1),
+        help="Largest total size of the weights; 256 MiB if not given.",
+    ),
 )
 
 
@@ -56,6 +62,14 @@ def reading_options(function: Function) -> Function:
     for option in reversed(READING):
         function = option(function)
     return function
+
+
+def board_option(function: Function) -> Function:
+    """Adds --board."""
+    names = click.Choice(list(BOARDS))
+    return click.option("--board", type=names, help="Say whether this board holds the C header.")(
+        function
+    )
 
 
 def target_options(function: Function) -> Function:
@@ -107,22 +121,31 @@ def main() -> None:
 @click.option("-o", "--out", required=True, help="The file to write, or - for standard output.")
 @click.option("--target", type=click.Choice(list(TARGETS)), help="Default: by OUT's suffix.")
 @click.option("--name", help="Prefix of what the file defines; default: OUT's stem.")
+@board_option
 @reading_options
 @target_options
-def convert(model: str, out: str, target: str | None, name: str | None, **options: Any) -> None:
+def convert(
+    model: str,
+    out: str,
+    target: str | None,
+    name: str | None,
+    board: str | None,
+    **options: Any,
+) -> None:
     """Write MODEL as source code to OUT."""
     read_options = _split(options)
+    if out != "-":
+        _refuse_model_as_out(out, model, read_options["config"])
     with _progress(model) as advance:
-        text, summary = _convert(model, out, target, name, read_options, options, advance)
+        text, summary = _convert(model, out, target, name, read_options, options, advance, board)
         if out == "-":
             click.echo(text, nl=False)
         else:
-            if Path(out).exists() and _same_file(out, model, read_options["config"]):
-                raise CodegenError(f"{out}: is the model itself; choose another OUT")
             try:
                 write_atomic(out, text)
-            except OSError as error:
-                raise CodegenError(f"{out}: cannot be written: {error.strerror}") from error
+            except (OSError, ValueError) as error:
+                reason = (error.strerror if isinstance(error, OSError) else None) or error
+                raise CodegenError(f"{out}: cannot be written: {reason}") from error
         advance("done")
     click.echo(summary, err=True)
 
@@ -130,8 +153,9 @@ def convert(model: str, out: str, target: str | None, name: str | None, **option
 @main.command()
 @click.argument("model", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@board_option
 @reading_options
-def inspect(model: str, as_json: bool, **options: Any) -> None:
+def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> None:
     """Say what MODEL is, and whether and how it converts."""
     read_model = _read(model, _split(options))
     lowered, problems = None, tuple[Problem, ...]()
@@ -150,6 +174,7 @@ def inspect(model: str, as_json: bool, **options: Any) -> None:
             click.echo(f"  {report.printable(str(problem))}")
         return
     click.echo(report.table(lowered))
+    click.echo(report.footprint(lowered, {}, board))
     click.echo(report.streaming(lowered))
 
 
@@ -190,15 +215,24 @@ def verify(
 @main.command()
 @click.argument("out", nargs=-1, required=True, type=click.Path())
 @click.option("--model", type=click.Path(), help="The model, where it is not beside OUT.")
-def check(out: tuple[str, ...], model: str | None) -> None:
+@click.option(
+    "--custom",
+    multiple=True,
+    metavar="[CLASS=]MODULE:FUNCTION",
+    help="Allow this option of the banner, since it runs code of yours.",
+)
+def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> None:
     """Say of each OUT whether a fresh conversion gives the same text."""
     differ = 0
     for file in out:
         path = Path(file)
         try:
-            found = _check(path, model)
+            found = _check(path, model, custom)
         except CodegenError as error:
             found = str(error).removeprefix(f"{path}: ")
+        except (OSError, MemoryError, RecursionError) as error:
+            found = str(error) or type(error).__name__
+        found = report.printable(found)
         differ += found != "same"
         click.echo(f"{file}: {found}", err=found != "same")
     if differ:
@@ -254,6 +288,7 @@ def _convert(
     read_options: dict[str, Any],
     options: dict[str, Any],
     advance: Callable[[str], None],
+    board: str | None = None,
 ) -> tuple[str, str]:
     """The text, and the summary that convert ends with."""
     if target is None and out == "-":
@@ -281,7 +316,12 @@ def _convert(
     origin = Origin(base, (*words(chosen, base, own), *given))
     advance("write")
     text = render(lowered, chosen, used, own, origin)
-    return text, report.summary(lowered, base, text)
+    if chosen.name == "c":
+        parts = [report.footprint(lowered, chosen.complete(own), board)]
+    else:
+        parts = [report.table(lowered)]
+        parts += [] if board is None else [report.footprint(lowered, {}, board)]
+    return text, "\n".join([*parts, report.summary(lowered, base, text)])
 
 
 def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
@@ -301,8 +341,27 @@ def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _same_file(out: str, *others: str | None) -> bool:
-    return any(o and Path(o).exists() and Path(out).samefile(o) for o in others)
+def _refuse_model_as_out(out: str, model: str, config: str | None) -> None:
+    """OUT must be neither MODEL, nor its configuration, nor any other file that holds a model."""
+    try:
+        path = Path(out)
+        if not path.exists():
+            return
+        if any(o and Path(o).exists() and path.samefile(o) for o in (model, config)):
+            raise CodegenError(f"{out}: is the model itself; choose another OUT")
+        if path.is_dir():
+            raise CodegenError(f"{out}: is a directory; choose another OUT")
+        if not path.is_file():
+            raise CodegenError(f"{out}: is no regular file; use -o - for standard output")
+        inside = Path(model).is_dir() and path.resolve().parent == Path(model).resolve()
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise CodegenError(f"{out}: cannot be written: {error.strerror}") from error
+    except ValueError as error:
+        raise CodegenError(f"{out!r}: cannot be written: {error}") from error
+    if inside or start.startswith((b"\x89HDF", b"PK\x03\x04")):
+        raise CodegenError(f"{out}: holds a model; choose another OUT")
 
 
 def _banner_params(path: Path) -> dict[str, Any]:
@@ -311,12 +370,24 @@ def _banner_params(path: Path) -> dict[str, Any]:
     try:
         return dict(convert.make_context("convert", arguments).params)
     except click.ClickException as error:
-        raise CodegenError(f"{path}: its banner's command is refused: {error.message}") from error
+        message = error.format_message()
+        raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
+    except click.exceptions.Exit as error:  # --help has no place there
+        raise CodegenError(f"{path}: its banner's command is no conversion") from error
 
 
-def _check(path: Path, model: str | None) -> str:
+def _check(path: Path, model: str | None, custom: tuple[str, ...]) -> str:
     banner = read_banner(path)
     params = _banner_params(path)
+    foreign = [text for text in params["custom"] if text not in custom]
+    if foreign:
+        raise CodegenError(
+            f"{path}: made with --custom {foreign[0]}, which is your own code: it is run only if "
+            "you name it here too"
+        )
+    for key in ("model", "config"):
+        if params[key] and Path(params[key]).name != params[key]:
+            raise CodegenError(f"{path}: its banner names a file elsewhere: {params[key][:80]!r}")
     source = params.pop("model") if model is None else model
     params.pop("model", None)
     base = params.pop("out")
@@ -330,7 +401,11 @@ def _check(path: Path, model: str | None) -> str:
         raise CodegenError(f"{path}: its model {source} is not there; name it with --model")
     target, name = params.pop("target"), params.pop("name")
     read_options = _split(params)
-    fresh, _ = _convert(source, base, target, name, read_options, params, lambda _: None)
+    try:
+        fresh, _ = _convert(source, base, target, name, read_options, params, lambda _: None)
+    except click.ClickException as error:
+        message = error.format_message()
+        raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
     digest = _read(source, read_options).digest
     return verdict(path, banner, fresh, codegen.__version__, digest)
 
@@ -340,9 +415,12 @@ def _samples(data: str, inputs: int) -> list[Any]:
     try:
         if data.endswith(".csv"):
             return [np.loadtxt(data, delimiter=",", ndmin=2)]
-        with np.load(data, allow_pickle=False) as arrays:
+        arrays = np.load(data, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise CodegenError(f"{data}: one array alone; write them with numpy.savez")
+        with arrays:
             found = [np.asarray(arrays[key]) for key in arrays.files]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise CodegenError(f"{data}: cannot be read: {error}") from error
     if len(found) < inputs:
         raise CodegenError(f"{data}: {len(found)} arrays found, expected {inputs}")

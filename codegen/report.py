@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from codegen import dims
 from codegen.errors import Problem
 from codegen.model import Input, Model
 from codegen.program import Lowered, constants
+from codegen.targets import report as microcontroller
 
 
 def weight_bytes(lowered: Lowered, size: int = 4) -> int:
@@ -132,6 +134,18 @@ def printable(text: str) -> str:
 
 
 def summary(lowered: Lowered, out: str, text: str) -> str:
-    """The report that convert ends with."""
+    """What convert says of the file it made."""
     size = len(text.encode("utf-8"))
-    return f"{table(lowered)}\n{out}: {size:,} bytes, {streaming(lowered)}"
+    return f"{out}: {size:,} bytes, {streaming(lowered)}"
+
+
+def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -> str:
+    """Flash, RAM and stack of the C header, a line a layer, and whether a board holds it."""
+    if lowered.step is None and lowered.whole.lengths and not options.get("max_steps"):
+        return "flash and RAM depend on --max-steps"
+    found = microcontroller.cost(lowered, options)
+    text = f"as C, --profile {options.get('profile') or 'mcu'}, bytes:\n"
+    text += printable(microcontroller.table(found))
+    if board is not None:
+        text += f"\n{found.verdict(microcontroller.BOARDS[board])}"
+    return text
