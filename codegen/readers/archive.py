@@ -67,7 +67,7 @@ def _check(info: zipfile.ZipInfo, names: list[str], label: str, max_bytes: int) 
     if info.file_size > limit:
         raise ReadError(
             f"{label}: member {name} takes {info.file_size / 2**20:.0f} MiB, more than the limit "
-            "(--max-weight-mib)"
+            "(--max-bytes)"
         )
     if info.file_size > 65_536 + MAX_RATIO * info.compress_size:
         raise ReadError(f"{label}: member {name} is compressed more than {MAX_RATIO}-fold")

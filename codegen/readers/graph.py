@@ -536,7 +536,8 @@ class LayerBuilder:
             inner = error.layer
             return Unsupported(
                 name=item.path,
-                class_name=inner.class_name,
+                # The cell of a GRU is no object of its own: it has the path of its layer.
+                class_name=item.class_name if inner.name == item.path else inner.class_name,
                 message=inner.message,
                 path=inner.path or inner.name,
             )

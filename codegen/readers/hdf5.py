@@ -44,7 +44,7 @@ class Budget:
         self.used += size
         if self.used > self.limit:
             raise ReadError(
-                f"{label}: its weights take more than {self.limit / 2**20:g} MiB; "
+                f"{label}: its weights take more than {self.limit:,} bytes; "
                 "raise the limit (--max-bytes) if the file is to be trusted"
             )
 
