@@ -25,11 +25,13 @@ from codegen.explain import explain as explain_text
 from codegen.generation import checked_name, render, target_for, target_named, words
 from codegen.lowering import lower
 from codegen.model import Model
+from codegen.program import Lowered
 from codegen.running import CRunner, PythonRunner, Runner
 from codegen.targets import TARGETS
 from codegen.targets.base import Option
 from codegen.targets.report import BOARDS
-from codegen.verify import Report
+from codegen.verify import Report, verify_against_keras
+from codegen.verify import samples as samples_for
 from codegen.verify import verify as verify_runner
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -103,7 +105,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CodegenError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(report.printable(str(error))) from error
         except BrokenPipeError:
             raise
         except (OSError, MemoryError, RecursionError) as error:
@@ -184,18 +186,36 @@ def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> Non
 @click.option("--steps", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--data", type=click.Path(), help="Inputs: .npz in input order, or .csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--against",
+    type=click.Choice(["interpreter", "keras"]),
+    default="interpreter",
+    show_default=True,
+    help="What OUT is compared with; keras: the one installed, which loads MODEL itself.",
+)
+@click.option("--layers", is_flag=True, help="With --against keras: where a difference starts.")
 @reading_options
 def verify(
-    model: str, out: str, steps: int, data: str | None, as_json: bool, **options: Any
+    model: str,
+    out: str,
+    steps: int,
+    data: str | None,
+    as_json: bool,
+    against: str,
+    layers: bool,
+    **options: Any,
 ) -> None:
     """Run OUT and compare it with the float64 interpreter of MODEL."""
-    lowered = lower(_read(model, _split(options)))
+    if layers and against != "keras":
+        raise click.UsageError("--layers needs --against keras")
+    read_options = _split(options)
+    lowered = lower(_read(model, read_options))
     path = Path(out)
     params = _banner_params(path)
     name = params["name"] or identifier(path.stem)
     double = (params.get("dtype") or lowered.model.dtype) == "float64"
     target = params["target"] or target_for(path.name)
-    samples = None if data is None else _samples(data, len(lowered.whole.inputs))
+    samples = None if data is None else _samples(data, lowered)
     with tempfile.TemporaryDirectory() as folder:
         runner: Runner
         if target == "c":
@@ -206,7 +226,12 @@ def verify(
         else:
             runner = PythonRunner(path)
         dtype = "float64" if double else "float32"
-        found = verify_runner(lowered, runner, steps, samples, dtype)
+        if against == "keras":
+            given = samples_for(lowered, steps) if samples is None else samples
+            config = read_options["config"]
+            found = verify_against_keras(model, config, lowered, runner, given, layers, dtype)
+        else:
+            found = verify_runner(lowered, runner, steps, samples, dtype)
     _print_report(found, out, as_json)
     if not found.same:
         raise click.exceptions.Exit(1)
@@ -410,15 +435,35 @@ def _check(path: Path, model: str | None, custom: tuple[str, ...]) -> str:
     return verdict(path, banner, fresh, codegen.__version__, digest)
 
 
-def _samples(data: str, inputs: int) -> list[Any]:
+def _samples(data: str, lowered: Lowered) -> list[Any]:
+    """Inputs from a file, each checked against the model: a whole sequence, or a single row."""
+    found = _arrays(data, len(lowered.whole.inputs))
+    for number, (x, port) in enumerate(zip(found, lowered.whole.inputs, strict=True)):
+        where = f"{data}: input {number + 1} ({report.printable(port.name)})"
+        shape = tuple(n if isinstance(n, int) else None for n in port.shape)
+        if x.dtype.kind not in "iuf" or not np.isfinite(x).all():
+            raise CodegenError(f"{where}: holds values that are no finite numbers")
+        if len(shape) == 1 and x.ndim == 2 and 1 in x.shape:  # a .csv always has two axes
+            found[number] = x.reshape(-1)
+        size = found[number].shape
+        fits = len(size) == len(shape) and all(
+            n == m or (n is None and m > 0) for n, m in zip(shape, size, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if n is None else str(n) for n in shape)
+            raise CodegenError(f"{where}: found shape {x.shape}, expected ({wanted})")
+    return found
+
+
+def _arrays(data: str, inputs: int) -> list[Any]:
     """The arrays of a .npz in their order, or the rows of a .csv as the only input."""
     try:
         if data.endswith(".csv"):
             return [np.loadtxt(data, delimiter=",", ndmin=2)]
-        arrays = np.load(data, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise CodegenError(f"{data}: one array alone; write them with numpy.savez")
-        with arrays:
+        with Path(data).open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                raise CodegenError(f"{data}: one array alone; write them with numpy.savez")
             found = [np.asarray(arrays[key]) for key in arrays.files]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise CodegenError(f"{data}: cannot be read: {error}") from error
@@ -439,8 +484,11 @@ def _print_report(found: Report, out: str, as_json: bool) -> None:
         )
     if found.single_step is not None:
         click.echo(f"  single steps from the reference's state: {found.single_step:.3g}")
-    growth = ", ".join(f"{steps}: {error:.2g}" for steps, error in found.growth)
-    click.echo(f"  by number of steps: {growth}")
+    for layer in found.layers:
+        click.echo(f"  behind layer {report.printable(layer.layer)}: {layer.relative:.3g}")
+    if found.growth:
+        growth = ", ".join(f"{steps}: {error:.2g}" for steps, error in found.growth)
+        click.echo(f"  by number of steps: {growth}")
 
 
 @contextmanager

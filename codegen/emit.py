@@ -19,6 +19,7 @@ import jinja2
 import numpy as np
 
 from codegen import __version__
+from codegen.errors import NumberError
 from codegen.model import Array
 from codegen.program import Lowered
 
@@ -89,7 +90,7 @@ _EXPONENT = re.compile(r"e([+-])0*(\d+)")
 def number(value: float, dtype: str = "float32", suffix: str = "") -> str:
     """The shortest text that reads back exactly, in C and in Python: `0.1`, `1e-7`."""
     if not np.isfinite(value):
-        raise ValueError(f"{value} cannot be written as a number")
+        raise NumberError(f"{value} cannot be written as a number")
     text = str(np.float32(value)) if dtype == "float32" else repr(float(value))
     # A reader that goes through double, as Python does, must arrive at the same float32.
     if dtype == "float32" and np.float32(float(text)) != np.float32(value):
@@ -105,10 +106,13 @@ def numbers(values: Array, dtype: str = "float32", suffix: str = "") -> Iterator
     if flat.dtype.kind in "iu":
         return (str(v) for v in flat.tolist())
     if not np.isfinite(flat).all():
-        raise ValueError("an array holds a value that is not finite")
+        raise NumberError(
+            "an array holds a value that is not finite, which this target cannot write; the "
+            "Python targets can"
+        )
     narrow = flat.astype(dtype)
     if not np.isfinite(narrow).all():
-        raise ValueError(f"an array holds a value too large for {dtype}")
+        raise NumberError(f"an array holds a value too large for {dtype}")
     return (number(v, dtype, suffix) for v in narrow)
 
 

@@ -29,6 +29,10 @@ class LayerError(CodegenError):
     """One layer cannot be lowered exactly; the message says what was found and what would work."""
 
 
+class NumberError(CodegenError, ValueError):
+    """A number that the target cannot hold."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One reason why a model is refused, with the layer that it is about."""
@@ -38,7 +42,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"layer {self.layer!r} ({self.class_name}): {self.message}"
+        kind = "".join(c if c.isprintable() else "?" for c in self.class_name)
+        return f"layer {self.layer!r} ({kind}): {self.message}"
 
 
 class UnsupportedError(CodegenError):

@@ -32,7 +32,9 @@ def target_for(out: str) -> str:
 def checked_name(name: str) -> str:
     """A name given by the user, which must be an identifier already."""
     if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
-        raise CodegenError(f"name {name!r} is not an identifier; {identifier(name)!r} would be")
+        better = identifier(name)
+        better = f"{better}_model" if keyword.iskeyword(better) else better
+        raise CodegenError(f"name {name!r} is not an identifier; {better!r} would be")
     return name
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from codegen.against_keras import ask, layer_output, top_layers
 from codegen.dims import symbols
 from codegen.errors import CodegenError
 from codegen.evaluate import Reference
@@ -37,8 +38,19 @@ class OutputError:
 
 
 @dataclass(frozen=True)
+class LayerDifference:
+    """How far the interpreter is from Keras behind one layer."""
+
+    layer: str
+    relative: float
+
+
+@dataclass(frozen=True)
 class Report:
-    """What verify found. `growth` gives the error up to some steps of a free run."""
+    """What verify found. `growth` gives the error up to some steps of a free run.
+
+    `keras` is the version that was asked, with `layers` in the order of the model.
+    """
 
     same: bool
     verdict: str
@@ -46,6 +58,8 @@ class Report:
     outputs: tuple[OutputError, ...]
     single_step: float | None
     growth: tuple[tuple[int, float], ...]
+    keras: str | None = None
+    layers: tuple[LayerDifference, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,6 +78,44 @@ def verify(
     if lowered.step is None:
         return _verify_predict(lowered, runner, inputs, dtype)
     return _verify_steps(lowered, runner, inputs, dtype)
+
+
+def verify_against_keras(
+    model: str,
+    config: str | None,
+    lowered: Lowered,
+    runner: Runner,
+    inputs: Sequence[Array],
+    by_layer: bool,
+    dtype: str = "float32",
+) -> Report:
+    """Compare predict from reset with what the installed Keras computes of the model's file."""
+    tops = top_layers(lowered.model) if by_layer else {}
+    found = ask(model, config, inputs, list(tops))
+    runner.reset()
+    try:
+        errors = _errors(found.outputs, runner.predict(*inputs))
+    except ValueError as error:
+        raise CodegenError(f"the file does not take these inputs: {error}") from error
+    outputs = tuple(
+        OutputError(port.name, a, r)
+        for port, (a, r) in zip(lowered.whole.outputs, errors, strict=True)
+    )
+    layers = []
+    for name, node in tops.items():
+        if name in found.layers:
+            own = layer_output(lowered.model, node, inputs)
+            ((_, relative),) = _errors((found.layers[name],), (own,))
+            layers.append(LayerDifference(name, relative))
+    limit, worst = TOLERANCE["float32"], max(o.relative for o in outputs)
+    same = worst <= limit
+    said = f"Keras {found.version}"
+    verdict = f"agrees with {said}" if same else f"differs from {said}: {worst:.3g}"
+    first = next((one for one in layers if one.relative > limit), None)
+    if first is not None:
+        verdict += f"; the difference starts at layer {first.layer!r}"
+    steps = max((len(x) for x in inputs if np.ndim(x)), default=0)
+    return Report(same, verdict, steps, outputs, None, (), found.version, tuple(layers))
 
 
 def samples(lowered: Lowered, steps: int) -> list[Array]:
@@ -209,10 +261,15 @@ def _errors(want: Outputs, found: Outputs) -> tuple[tuple[float, float], ...]:
     for a, b in zip(want, found, strict=True):
         if np.shape(a) != np.shape(b):
             raise CodegenError(f"an output of shape {np.shape(b)}, expected {np.shape(a)}")
-        difference = np.abs(np.asarray(a, np.float64) - b)
-        if not np.all(np.isfinite(b)) and np.all(np.isfinite(a)):
+        right, left = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        # NaN where NaN is due agrees; infinity agrees with itself alone.
+        same = (right == left) | (np.isnan(right) & np.isnan(left))
+        if not np.all(same | (np.isfinite(right) & np.isfinite(left))):
             result.append((np.inf, np.inf))
             continue
+        right, left = np.where(same, 0.0, right), np.where(same, 0.0, left)
+        difference = np.abs(right - left)
+        relative = difference / (1 + np.abs(right))
         largest = float(np.max(difference, initial=0.0))
-        result.append((largest, float(np.max(difference / (1 + np.abs(a)), initial=0.0))))
+        result.append((largest, float(np.max(relative, initial=0.0))))
     return tuple(result)
