@@ -95,6 +95,8 @@ def number(value: float, dtype: str = "float32", suffix: str = "") -> str:
     # A reader that goes through double, as Python does, must arrive at the same float32.
     if dtype == "float32" and np.float32(float(text)) != np.float32(value):
         text = f"{float(np.float32(value)):.9g}"  # pragma: no cover (halfway cases, if any)
+    if dtype == "float32" and abs(value) >= 1e6 and "e" not in text:  # NumPy before 2.3
+        text = np.format_float_scientific(np.float32(value), trim="-")
     if "e" in text:
         text = _EXPONENT.sub(lambda m: f"e{m[1].replace('+', '')}{m[2]}", text)
     return text + suffix

@@ -21,6 +21,9 @@ from codegen import emit
         (1e-7, "1e-7"),
         (3e20, "3e20"),
         (1 / 3, "0.33333334"),
+        (999999, "999999.0"),
+        (1e6, "1e6"),  # so since NumPy 2.3, "1000000.0" before
+        (-16777216, "-1.6777216e7"),
     ],
 )
 def test_number_is_short(value: float, text: str) -> None:
