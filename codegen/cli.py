@@ -17,6 +17,7 @@ import click
 import numpy as np
 
 import codegen
+from codegen import package as packaging
 from codegen import report
 from codegen.check import read_banner, verdict
 from codegen.emit import Origin, identifier, write_atomic
@@ -123,6 +124,11 @@ def main() -> None:
 @click.option("-o", "--out", required=True, help="The file to write, or - for standard output.")
 @click.option("--target", type=click.Choice(list(TARGETS)), help="Default: by OUT's suffix.")
 @click.option("--name", help="Prefix of what the file defines; default: OUT's stem.")
+@click.option(
+    "--package",
+    type=click.Choice(packaging.PACKAGES),
+    help="Write a C library with a sketch into the folder OUT; --profile mcu if not given.",
+)
 @board_option
 @reading_options
 @target_options
@@ -131,16 +137,21 @@ def convert(
     out: str,
     target: str | None,
     name: str | None,
+    package: str | None,
     board: str | None,
     **options: Any,
 ) -> None:
     """Write MODEL as source code to OUT."""
     read_options = _split(options)
-    if out != "-":
+    if out != "-" and package is None:
         _refuse_model_as_out(out, model, read_options["config"])
     with _progress(model) as advance:
-        text, summary = _convert(model, out, target, name, read_options, options, advance, board)
-        if out == "-":
+        text, summary, files = _convert(
+            model, out, target, name, read_options, options, advance, board, package
+        )
+        if files:
+            packaging.write(out, model, files)
+        elif out == "-":
             click.echo(text, nl=False)
         else:
             try:
@@ -314,8 +325,15 @@ def _convert(
     options: dict[str, Any],
     advance: Callable[[str], None],
     board: str | None = None,
-) -> tuple[str, str]:
-    """The text, and the summary that convert ends with."""
+    package: str | None = None,
+) -> tuple[str, str, dict[str, str]]:
+    """The text, the summary that convert ends with, and the files of a package, by path."""
+    if package is not None:
+        if out == "-" or target not in (None, "c"):
+            raise click.UsageError("--package writes C into a folder")
+        out = str(Path(out).resolve())
+        target = "c"
+        options = {**options, "profile": options.get("profile") or "mcu"}
     if target is None and out == "-":
         raise click.UsageError("say --target, since standard output has no suffix")
     chosen = target_named(target or target_for(Path(out).name))
@@ -331,6 +349,7 @@ def _convert(
     lowered = lower(read_model)
     if name is None:
         stem = Path(read_model.source if out == "-" else out).stem
+        stem = stem if package is None else Path(out).name
         used = identifier(stem)
     else:
         used = checked_name(name)
@@ -338,15 +357,23 @@ def _convert(
     given = _reading_words(read_options)
     if name is not None:
         given = ("--name", name, *given)
-    origin = Origin(base, (*words(chosen, base, own), *given))
+    if package is not None:
+        given = ("--package", package, *given)
+    # a package is C whatever its folder is called
+    typed = words(chosen, base if package is None else f"{used}.h", own)
+    origin = Origin(base, (*typed, *given))
     advance("write")
     text = render(lowered, chosen, used, own, origin)
+    files: dict[str, str] = {}
+    if package is not None:
+        files = packaging.files(lowered, used, own, text)
+        base = f"{base}/{packaging.header_path(used)}"
     if chosen.name == "c":
         parts = [report.footprint(lowered, chosen.complete(own), board)]
     else:
         parts = [report.table(lowered)]
         parts += [] if board is None else [report.footprint(lowered, {}, board)]
-    return text, "\n".join([*parts, report.summary(lowered, base, text)])
+    return text, "\n".join([*parts, report.summary(lowered, base, text)]), files
 
 
 def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
@@ -415,11 +442,13 @@ def _check(path: Path, model: str | None, custom: tuple[str, ...]) -> str:
             raise CodegenError(f"{path}: its banner names a file elsewhere: {params[key][:80]!r}")
     source = params.pop("model") if model is None else model
     params.pop("model", None)
-    base = params.pop("out")
+    base, package = params.pop("out"), params.pop("package")
     if model is None:
-        source = str(path.parent / source)
+        # beside the file, or beside the folder of a package, which has it in src
+        home = path.parent if package is None else path.resolve().parents[2]
+        source = str(home / source)
         if params["config"]:
-            params["config"] = str(path.parent / params["config"])
+            params["config"] = str(home / params["config"])
     elif params["config"]:
         params["config"] = str(Path(model).parent / params["config"])
     if not Path(source).exists():
@@ -427,7 +456,9 @@ def _check(path: Path, model: str | None, custom: tuple[str, ...]) -> str:
     target, name = params.pop("target"), params.pop("name")
     read_options = _split(params)
     try:
-        fresh, _ = _convert(source, base, target, name, read_options, params, lambda _: None)
+        fresh, *_ = _convert(
+            source, base, target, name, read_options, params, lambda _: None, package=package
+        )
     except click.ClickException as error:
         message = error.format_message()
         raise CodegenError(f"{path}: its banner's command is refused: {message}") from error

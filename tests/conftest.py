@@ -23,6 +23,10 @@ hypothesis.settings.load_profile(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write generated_examples/ anew")
+
+
 def _refuse_skip(report: Any) -> Any:
     """A skipped test is a test that says nothing; `make test` installs what all of them need."""
     if report.skipped and not hasattr(report, "wasxfail"):

@@ -117,7 +117,7 @@ def test_names_are_unique_and_not_reserved() -> None:
 def test_write_atomic(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "out.h"
     assert emit.write_atomic(path, "one\n")
-    os.chmod(path, 0o640)
+    path.chmod(0o640)
     before = path.stat().st_ino
     assert not emit.write_atomic(path, "one\n")
     assert path.stat().st_ino == before

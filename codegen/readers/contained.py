@@ -27,8 +27,9 @@ def rehearse(work: Callable[[], object], label: str, size: int) -> None:
         return
     seconds = SECONDS + size // BYTES_PER_SECOND
     with warnings.catch_warnings():
-        # Threads of a numerical library do not matter: the child only reads and exits.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # Threads of a numerical library (JAX warns of its own) do not matter: the child only reads
+        # and exits.
+        warnings.simplefilter("ignore")
         child = os.fork()
     if child == 0:
         _run(work, seconds)

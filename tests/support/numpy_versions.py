@@ -1,0 +1,89 @@
+"""Whether generated NumPy files run, without a warning, under some NumPy.
+
+    python -m tests.support.numpy_versions PYTHON...
+
+writes the NumPy file of every recorded model into a temporary folder and runs all of them in each
+PYTHON, which needs nothing but a NumPy. For the oldest one:
+
+    python3.6 -m venv old && old/bin/pip install numpy==1.13.3
+    python -m tests.support.numpy_versions old/bin/python
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import codegen
+from tests.support import fixtures
+
+SEED = Path(__file__).parents[2] / "generated_examples" / "seed" / "seed.h5"
+DTYPES = ("float32", "float64")
+
+# Runs in Python 3.6. The import of NumPy itself may warn; the files may not.
+DRIVER = """\
+import glob
+import importlib
+import sys
+import warnings
+
+import numpy
+
+files = sorted(path[:-3] for path in glob.glob("model_*.py"))
+warnings.simplefilter("error")
+for name in files:
+    try:
+        module = importlib.import_module(name)
+        error = module.selftest()
+        assert error <= 1, "self-test: %s" % error
+        model = module.Model(batch=2)
+        model.reset()
+        model.set_state(model.get_state())
+    except Exception as error:
+        sys.exit("%s: %s: %s" % (name, type(error).__name__, error))
+print("%d files, NumPy %s, Python %d.%d" % ((len(files), numpy.__version__) + sys.version_info[:2]))
+"""
+
+
+def write(folder: Path) -> int:
+    """Put the files of all recorded models, and the script `main.py`, into this folder."""
+    paths = [SEED] + [path for case in fixtures.cases() for path in case.models]
+    count = 0
+    for path in paths:
+        try:
+            model = codegen.read(path)
+            for dtype in DTYPES:
+                name = f"model_{count:04}"
+                text = codegen.generate(model, "numpy", name, dtype=dtype)
+                (folder / f"{name}.py").write_text(text)
+                count += 1
+        except codegen.CodegenError:
+            continue  # what is refused, and why, is for other tests
+    (folder / "main.py").write_text(DRIVER)
+    return count
+
+
+def run(folder: Path, python: str) -> tuple[bool, str]:
+    """Whether all files pass in this Python, and what it said."""
+    command = [python, "-B", "main.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode == 0, (done.stdout + done.stderr).strip()
+
+
+def main(pythons: Sequence[str]) -> int:
+    """The exit status: 0 where every file passes in all of these."""
+    status = 0
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name))
+        for python in pythons:
+            passed, text = run(Path(name), str(Path(python).absolute()))
+            print(text)  # noqa: T201
+            status = status if passed else 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
