@@ -109,6 +109,8 @@ class Shared:
     buffers: dict[str, Buffer] = field(default_factory=dict)  # consts and states by name
     states: dict[str, State] = field(default_factory=dict)
     warm: set[str] = field(default_factory=set)  # states that rows before the first step changed
+    names: dict[tuple[Any, ...], str] = field(default_factory=dict)  # of consts and states
+    taken: set[str] = field(default_factory=set)  # those names
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +177,8 @@ class Builder:
         self._used: set[str] = set()
         self._prefix = ""  # of temps and states: one for each call of a layer
         self._const_prefix = ""  # of constants: shared by all calls of a layer
+        self._call: tuple[Any, ...] = ()  # what the two prefixes stand for, with no two alike
+        self._layer: tuple[Any, ...] = ()
 
     # ---- structure ----------------------------------------------------------------------
 
@@ -183,6 +187,7 @@ class Builder:
         """Ops of one call of `layer`, which run once `after` steps have gone by."""
         self._prefix = layer.name if call == 0 else f"{layer.name}_{call + 1}"
         self._const_prefix = layer.name
+        self._call, self._layer = (layer.name, call), (layer.name,)
         self._ops, outer = [[]], self._ops
         try:
             with self.when(after):
@@ -194,16 +199,22 @@ class Builder:
             self.blocks.append(Block(self._prefix, f"{self._prefix}: {layer.describe}", ops))
 
     @contextmanager
-    def part(self, name: str, inner: bool = False) -> Iterator[None]:
-        """Names inside get `name` as a prefix; `inner`: states start at zero for every call."""
-        before = self._prefix, self._const_prefix, self.is_inner
+    def part(
+        self, name: str, inner: bool = False, of: tuple[Any, ...] | None = None
+    ) -> Iterator[None]:
+        """Names inside get `name` as a prefix; `inner`: states start at zero for every call.
+
+        `of` tells parts apart that may have the same name.
+        """
+        before = self._prefix, self._const_prefix, self.is_inner, self._call, self._layer
         self._prefix = f"{self._prefix}_{name}"
         self._const_prefix = f"{self._const_prefix}_{name}"
+        self._call, self._layer = (*self._call, of or name), (*self._layer, of or name)
         self.is_inner = self.is_inner or inner
         try:
             yield
         finally:
-            self._prefix, self._const_prefix, self.is_inner = before
+            self._prefix, self._const_prefix, self.is_inner, self._call, self._layer = before
 
     @contextmanager
     def when(self, after: int) -> Iterator[None]:
@@ -269,7 +280,8 @@ class Builder:
                 for key, refs in node.keywords.items()
             }
             name = node.layer.name.rsplit("/", 1)[-1]
-            with self.part(name if call == 0 else f"{name}_{call + 1}", inner=True):
+            part = name if call == 0 else f"{name}_{call + 1}"
+            with self.part(part, inner=True, of=(node.layer.name, call)):
                 values.append(node.layer.lower(self, *arguments, **keywords))
         return tuple(values[ref.node][ref.index] for ref in graph.outputs)
 
@@ -296,6 +308,15 @@ class Builder:
         self._used.add(unique)
         return unique
 
+    def _shared_name(self, key: tuple[Any, ...], name: str) -> str:
+        """The one name of a constant or a state; "gru" and "gates_kernel" is not "gru_gates"."""
+        names, taken = self.shared.names, self.shared.taken
+        if key not in names:
+            spelled = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2)))
+            names[key] = next(n for n in spelled if n not in taken)
+            taken.add(names[key])
+        return names[key]
+
     def tensor(self, role: str, shape: Sequence[Dim], dtype: str = "float32") -> Tensor:
         """Scratch for a tensor."""
         name = self._unique(f"{self._prefix}_{role}")
@@ -318,7 +339,7 @@ class Builder:
 
     def const(self, role: str, data: Array) -> Tensor:
         """A constant; a role names the same constant in every call of the layer."""
-        name = f"{self._const_prefix}_{role}"
+        name = self._shared_name(("const", *self._layer, role), f"{self._const_prefix}_{role}")
         buffer = self.shared.buffers.get(name)
         if buffer is None:
             buffer = self.shared.buffers[name] = const(name, np.asarray(data))
@@ -379,7 +400,7 @@ class Builder:
         line: bool = False,
         hidden: bool = False,
     ) -> State:
-        name = f"{self._prefix}_{role}"
+        name = self._shared_name(("state", *self._call, role), f"{self._prefix}_{role}")
         state = self.shared.states.get(name)
         if state is None:
             size = int(np.prod(shape, dtype=np.int64))

@@ -1,0 +1,93 @@
+"""Names of layers only label the output: no choice of them changes what a model computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from codegen.evaluate import Reference
+from codegen.layers.core import Dense, Merge, TimeDistributed
+from codegen.layers.recurrent import GRUCell, Recurrent
+from codegen.lowering import lower
+from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+
+
+def dense(name: str, rng: np.random.Generator, inputs: int, units: int) -> Dense:
+    kernel = rng.normal(size=(inputs, units))
+    return Dense(name=name, class_name="Dense", kernel=kernel, bias=None)
+
+
+def gru(name: str, rng: np.random.Generator) -> Recurrent:
+    cell = GRUCell(
+        name=name,
+        class_name="GRUCell",
+        kernel=rng.normal(size=(2, 9)),
+        recurrent_kernel=rng.normal(size=(3, 9)),
+        bias=None,
+    )
+    return Recurrent(name=name, class_name="GRU", cell=cell, return_sequences=True)
+
+
+def predicted(model: Model) -> list[Array]:
+    x, y = np.ones((1, 5, 2)), np.full((1, 5, 2), 0.3)
+    return list(Reference(lower(model)).predict(*(x, y)[: len(model.inputs)]))
+
+
+def given(name: str, *shape: int | None) -> Layer:
+    return Input(name=name, class_name="InputLayer", shape=shape)
+
+
+def model(graph: Graph) -> Model:
+    return Model("m", graph, "keras_h5", "3.0.0", "m.h5", "0" * 16)
+
+
+def shared_and_single(first: str, second: str, third: str) -> list[Array]:
+    """A GRU called twice, another GRU, and a Dense with as many weights as the gates have."""
+    rng = np.random.default_rng(1)
+    shared, single, last = gru(first, rng), gru(second, rng), dense(third, rng, 2, 6)
+    add = Merge(name="add", class_name="Add", mode="add")
+    nodes = (
+        Node(given("a", None, 2)),
+        Node(given("b", None, 2)),
+        Node(shared, (Ref(0),)),
+        Node(shared, (Ref(1),)),
+        Node(single, (Ref(0),)),
+        Node(add, (Ref(2), Ref(3), Ref(4))),
+        Node(last, (Ref(0),)),
+    )
+    return predicted(model(Graph(nodes, (0, 1), (Ref(5), Ref(6)))))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("gru", "gru_2", "dense"),  # the second call of the first is not the second layer
+        ("gru", "other", "gru_gates"),  # "gru" + "gates_kernel", "gru_gates" + "kernel"
+        ("gru_2", "gru", "gru_candidate"),
+        ("a b", "a_b", "a/b"),
+    ],
+)
+def test_names_that_run_together(names: tuple[str, str, str]) -> None:
+    for found, expected in zip(
+        shared_and_single(*names), shared_and_single("p", "q", "z"), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("names", [("a/d", "b/d"), ("d", "d_2")])
+def test_layers_of_one_name_in_two_models_inside_time_distributed(names: tuple[str, str]) -> None:
+    def built(first: str, second: str) -> list[Array]:
+        rng = np.random.default_rng(2)
+        one, other = dense(first, rng, 2, 2), dense(second, rng, 2, 2)
+        nodes = (
+            Node(given("in", 2)),
+            Node(one, (Ref(0),)),
+            Node(one, (Ref(1),)),
+            Node(other, (Ref(2),)),
+        )
+        inner = Graph(nodes, (0,), (Ref(3),))
+        wrapper = TimeDistributed(name="td", class_name="TimeDistributed", inner=inner)
+        outer = Graph((Node(given("x", None, 2)), Node(wrapper, (Ref(0),))), (0,), (Ref(1),))
+        return predicted(model(outer))
+
+    np.testing.assert_array_equal(built(*names)[0], built("p", "q")[0])
