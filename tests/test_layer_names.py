@@ -86,7 +86,7 @@ def test_layers_of_one_name_in_two_models_inside_time_distributed(names: tuple[s
             Node(other, (Ref(2),)),
         )
         inner = Graph(nodes, (0,), (Ref(3),))
-        wrapper = TimeDistributed(name="td", class_name="TimeDistributed", inner=inner)
+        wrapper = TimeDistributed(name="td", class_name="TimeDistributed", graph=inner)
         outer = Graph((Node(given("x", None, 2)), Node(wrapper, (Ref(0),))), (0,), (Ref(1),))
         return predicted(model(outer))
 
