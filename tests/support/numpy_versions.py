@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 import codegen
 from tests.support import fixtures
 
@@ -27,6 +29,7 @@ DTYPES = ("float32", "float64")
 DRIVER = """\
 import glob
 import importlib
+import os
 import sys
 import warnings
 
@@ -39,26 +42,32 @@ for name in files:
         module = importlib.import_module(name)
         error = module.selftest()
         assert error <= 1, "self-test: %s" % error
-        model = module.Model(batch=2)
-        model.reset()
-        model.set_state(model.get_state())
+        if os.path.exists(name + ".npz"):
+            with numpy.load(name + ".npz") as saved:
+                x = [saved["arr_%d" % n] for n in range(len(saved.files))]
+            model = module.Model(batch=len(x[0]))
+            model.predict(*x)
+            model.set_state(model.get_state())
     except Exception as error:
         sys.exit("%s: %s: %s" % (name, type(error).__name__, error))
 print("%d files, NumPy %s, Python %d.%d" % ((len(files), numpy.__version__) + sys.version_info[:2]))
 """
 
 
-def write(folder: Path) -> int:
-    """Put the files of all recorded models, and the script `main.py`, into this folder."""
-    paths = [SEED] + [path for case in fixtures.cases() for path in case.models]
+def write(folder: Path, dtypes: Sequence[str] = DTYPES, every: int = 1) -> int:
+    """Put the files of all recorded models (or each n-th), their inputs and `main.py` there."""
+    models: list[tuple[Path, tuple[fixtures.Call, ...]]] = [(SEED, ())]
+    models += [(path, tuple(case.calls)) for case in fixtures.cases() for path in case.models]
     count = 0
-    for path in paths:
+    for path, calls in models[::every]:
         try:
             model = codegen.read(path)
-            for dtype in DTYPES:
+            for dtype in dtypes:
                 name = f"model_{count:04}"
                 text = codegen.generate(model, "numpy", name, dtype=dtype)
                 (folder / f"{name}.py").write_text(text)
+                if calls:
+                    np.savez(folder / f"{name}.npz", *calls[0].inputs)
                 count += 1
         except codegen.CodegenError:
             continue  # what is refused, and why, is for other tests
