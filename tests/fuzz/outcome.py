@@ -1,0 +1,130 @@
+"""What one input leads to, and how inputs are made from good files."""
+
+from __future__ import annotations
+
+import io
+import random
+import signal
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import codegen
+from codegen.errors import CodegenError
+from codegen.targets import TARGETS
+from tests.readers import hostile
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+# Small files, each with something that the others lack.
+SEEDS = {
+    "hdf5": (
+        "keras122/gru/model.h5",
+        "keras215/stack_mixed/model.h5",
+        "keras215/bidirectional_concat/model.h5",
+        "tf24/nested_deep/model.h5",
+        "keras3_15/gru/model.h5",
+    ),
+    "zip": (
+        "keras3_15/gru/model.keras",
+        "keras3_15/bidirectional_concat/model.keras",
+        "keras3_15/multi_io/model.keras",
+        "tf215/gru/model.keras",
+    ),
+}
+SECONDS = 30  # for one input; a good one takes a hundredth
+
+
+class HangError(Exception):
+    """An input took too long."""
+
+
+def seeds(container: str) -> list[bytes]:
+    """Good files to start from."""
+    paths = [FIXTURES / name for name in SEEDS[container]]
+    return [path.read_bytes() for path in paths if path.exists()]
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """Raise HangError when it takes longer."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise HangError(f"no outcome within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def outcome(data: bytes, folder: Path, number: int = 0) -> str:
+    """`converted` or `refused`; anything else is raised, and is a fault of ours."""
+    path = folder / "input.bin"
+    path.write_bytes(data)
+    target = tuple(TARGETS)[number % len(TARGETS)]
+    options = {"max_steps": 64} if target == "c" else {}
+    with limited(SECONDS), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            text = codegen.generate(codegen.read(path), target, "fuzzed", **options)
+        except CodegenError as error:
+            message = str(error)
+            assert message.strip(), "a refusal that says nothing"
+            assert len(message) < 100_000, "a refusal that says too much"
+            return "refused"
+    if target != "c":
+        compile(text, "fuzzed.py", "exec", dont_inherit=True)
+    return "converted"
+
+
+# ---- mutation -----------------------------------------------------------------------------
+
+Mutate = Callable[[bytes], bytes]
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Some bytes changed, or the end cut off."""
+    found = bytearray(data)
+    if not found:
+        return b""
+    for _ in range(chance.choice((1, 1, 2, 5, 20))):
+        at = chance.randrange(len(found))
+        flipped = found[at] ^ 1 << chance.randrange(8)
+        found[at] = chance.choice((0, 255, chance.randrange(256), flipped))
+    if chance.random() < 0.1:
+        del found[chance.randrange(len(found)) :]
+    return bytes(found)
+
+
+def mutated(container: str, data: bytes, chance: random.Random, mutate: Mutate) -> bytes:
+    """A damaged file; of an archive mostly a member, since its checksum guards that otherwise."""
+    if container == "zip" and chance.random() < 0.8:
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                members = [(name, archive.read(name)) for name in archive.namelist()[:8]]
+        except Exception:  # noqa: BLE001  # what was damaged before need not be readable
+            members = list(hostile.good_members())
+        if not members:
+            return mutate(data)
+        which = chance.randrange(len(members))
+        members[which] = (members[which][0], mutate(members[which][1]))
+        return packed(members)
+    return mutate(data)
+
+
+def packed(members: Sequence[tuple[str, bytes]]) -> bytes:
+    """An archive of these members."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, content in members:
+                archive.writestr(name, content)
+    return buffer.getvalue()

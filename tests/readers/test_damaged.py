@@ -1,0 +1,81 @@
+"""Good files with bytes changed: a model or one refusal, and the fuzzers for some seconds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codegen.errors import CodegenError
+from tests.fuzz import __main__ as fuzz
+from tests.fuzz import outcome as fuzz_outcome
+from tests.fuzz.outcome import SEEDS, damaged, mutated, outcome, seeds
+from tests.readers import hostile
+from tests.support.fixtures import FIXTURES
+
+SECONDS = 6  # of guided fuzzing for each container; `make fuzz` takes as long as you like
+
+
+@pytest.mark.parametrize("container", list(SEEDS))
+def test_the_seeds_are_there_and_good(container: str, tmp_path: Path) -> None:
+    assert [name for name in SEEDS[container] if not (FIXTURES / name).exists()] == []
+    assert [outcome(data, tmp_path) for data in seeds(container)] == ["converted"] * len(
+        SEEDS[container]
+    )
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+@pytest.mark.parametrize("container", list(SEEDS))
+def test_changed_bytes(container: str, tmp_path: Path, data: st.DataObject) -> None:
+    good = (
+        hostile.small().save(tmp_path / "m.h5")
+        if container == "hdf5"
+        else hostile.zipped()(tmp_path)
+    ).read_bytes()
+    changes = data.draw(
+        st.lists(st.tuples(st.integers(0, len(good) - 1), st.integers(0, 255)), max_size=8)
+    )
+    found = bytearray(good)
+    for at, value in changes:
+        found[at] = value
+    assert outcome(bytes(found), tmp_path, len(changes)) in {"converted", "refused"}
+
+
+@settings(max_examples=120)
+@given(st.randoms(use_true_random=False), st.sampled_from(list(SEEDS)))
+def test_damaged_files_of_real_kerases(chance: random.Random, container: str) -> None:
+    import tempfile
+
+    data = mutated(
+        container, chance.choice(seeds(container)), chance, lambda part: damaged(part, chance)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        assert outcome(data, Path(folder), chance.randrange(3)) in {"converted", "refused"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("container", list(SEEDS))
+def test_guided_by_coverage(container: str, tmp_path: Path) -> None:
+    status, said = fuzz.run(container, SECONDS, 1, tmp_path)
+    assert status == 0, said[-4000:]
+    assert len(list(tmp_path.glob("corpus-*/*"))) > len(SEEDS[container])  # it got somewhere
+
+
+def test_the_fuzzers_notice_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def faulty(*_: object) -> None:
+        raise KeyError("units")
+
+    def mute(*_: object) -> None:
+        raise CodegenError("")
+
+    good = seeds("zip")[0]
+    monkeypatch.setattr(fuzz_outcome.codegen, "read", faulty)
+    with pytest.raises(KeyError):
+        outcome(good, tmp_path)
+    monkeypatch.setattr(fuzz_outcome.codegen, "read", mute)
+    with pytest.raises(AssertionError, match="says nothing"):
+        outcome(good, tmp_path)
