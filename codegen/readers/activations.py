@@ -7,6 +7,7 @@ from typing import Any
 
 from codegen.activations import Activation
 from codegen.errors import LayerError
+from codegen.program import Expr, Local
 from codegen.readers.config import Config, show
 from codegen.readers.era import Era
 
@@ -60,6 +61,16 @@ def resolve(value: Any, era: Era, custom: Mapping[str, Any], key: str = "activat
 def _custom(name: str, meaning: Any) -> Activation:
     if isinstance(meaning, Activation):
         return meaning
+    try:
+        found = meaning(Local("x"))
+    except Exception as error:  # whatever the user's own function raises
+        raise LayerError(
+            f"the function given with --custom failed: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, Expr):
+        raise LayerError(
+            f"the function given with --custom gives back {type(found).__name__}, no expression"
+        )
     return Activation(name, function=meaning)
 
 

@@ -23,7 +23,7 @@ from codegen.readers.era import Era
 from codegen.readers.kinds import Bound, Context, InnerError, Item, ShapeError
 from codegen.readers.weights import Binding
 
-MAX_CALLS = 20_000  # of all layers, nested models counted at each use
+MAX_CALLS = 5_000  # of layers and of nested models, each use counted
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,7 @@ class Flattener:
         self._era = era
         self._label = label
         self._names: set[str] = set()
+        self._models = 0
 
     def add(self, call: Call) -> Ref:
         """Append a call; gives back its first output."""
@@ -265,6 +266,11 @@ class Flattener:
 
     def model(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
         """Inline a model called on `inputs`; gives back its outputs."""
+        # A model that calls an inner one twice, which calls another twice, ... may be vast
+        # without any layer.
+        self._models += 1
+        if self._models > MAX_CALLS:
+            raise ReadError(f"{self._label}: the model has more than {MAX_CALLS} calls of models")
         if model.class_name == "Functional":
             return self._functional(model, inputs)
         values = list(inputs)
@@ -312,7 +318,9 @@ class Flattener:
             values[source.layer, 0] = [ref]
 
         def lookup(source: Source) -> Ref:
-            found = values[source.layer, source.node - first[source.layer]]
+            found = values.get((source.layer, source.node - first[source.layer]))
+            if found is None:
+                raise ReadError(f"{label}: {source.layer[:80]!r} is used but is none of its inputs")
             if isinstance(found, Ref):
                 return Ref(found.node, source.index)
             if source.index >= len(found):
@@ -408,19 +416,28 @@ class Flattener:
 
 # ---- masks ----------------------------------------------------------------------------------
 
-Symbol = tuple[Any, ...]  # where a mask comes from
+Symbol = int  # where a mask comes from: equal numbers for equal masks
 
 
 class Masks:
     """Traces where each tensor's mask comes from, as Keras propagates masks."""
 
     def __init__(self, calls: Sequence[Call]) -> None:
+        self._symbols: dict[tuple[Any, ...], Symbol] = {}
+        self._origins: list[tuple[Any, ...]] = []  # of each symbol
         self._masks: dict[Ref, Symbol | None] = {}
         self._values: dict[Ref, Symbol] = {}  # tensors that are masks themselves
         self.folded: list[Call] = []
         self.masked: set[int] = set()  # ids of items that a mask reaches
         for number, call in enumerate(calls):
             self.folded.append(self._trace(call, Ref(number)))
+
+    def _symbol(self, *origin: Any) -> Symbol:
+        """The number of an origin. Symbols in it are numbers too, so it stays small."""
+        if origin not in self._symbols:
+            self._symbols[origin] = len(self._origins)
+            self._origins.append(origin)
+        return self._symbols[origin]
 
     def _trace(self, call: Call, out: Ref) -> Call:
         kind, inputs = call.item.kind, call.inputs
@@ -429,7 +446,9 @@ class Masks:
         mask = implicit
         if "mask" in keywords:
             refs = keywords["mask"]
-            explicit = self._values.get(refs[0], ("tensor", refs[0]))
+            explicit = self._values.get(refs[0])
+            if explicit is None:
+                explicit = self._symbol("tensor", refs[0])
             if len(refs) == 1 and explicit == implicit:
                 del keywords["mask"]
             mask = explicit
@@ -442,11 +461,11 @@ class Masks:
             pass
         elif how == "embedding":
             if call.item.config.get("mask_zero") is True and inputs:
-                self._masks[out] = ("different", inputs[0], 0.0)
+                self._masks[out] = self._symbol("different", inputs[0], "0.0")
         elif how == "masking":
             if inputs:
-                value = call.item.config.get("mask_value", 0.0)
-                self._masks[out] = ("any different", inputs[0], value)
+                value = _spelled(call.item.config.get("mask_value", 0.0))
+                self._masks[out] = self._symbol("any different", inputs[0], value)
         elif how == "recurrent":
             if _returns_sequences(call.item):
                 self._masks[out] = mask
@@ -455,7 +474,8 @@ class Masks:
         elif how == "merge":
             found = tuple(self._masks.get(ref) for ref in inputs)
             if any(symbol is not None for symbol in found):
-                self._masks[out] = ("merge", found) if len(set(found)) > 1 else found[0]
+                same = len(set(found)) == 1
+                self._masks[out] = found[0] if same else self._symbol("merge", found)
         else:
             self._masks[out] = mask
         return replace(call, keywords=keywords)
@@ -466,13 +486,16 @@ class Masks:
         if name == "NotEqual" and len(inputs) == 1 and len(call.arguments) == 2:
             value = call.arguments[1]
             if isinstance(value, (int, float)):
-                self._values[out] = ("different", inputs[0], value)
+                self._values[out] = self._symbol("different", inputs[0], _spelled(value))
         elif name == "Any" and len(inputs) == 1 and inputs[0] in self._values:
-            kind, *rest = self._values[inputs[0]]
+            kind, *rest = self._origins[self._values[inputs[0]]]
             if kind == "different" and call.item.config.get("axis", -1) in (-1, [-1]):
-                self._values[out] = ("any different", *rest)
-        elif name in ("Any", "NotEqual"):
-            pass
+                self._values[out] = self._symbol("any different", *rest)
+
+
+def _spelled(value: Any) -> str:
+    """A number of a configuration, 0 and 0.0 alike."""
+    return repr(float(value)) if isinstance(value, (int, float)) else show(value)
 
 
 def _returns_sequences(item: Item) -> bool:
@@ -553,9 +576,19 @@ class LayerBuilder:
         bound = Bound(item, self._context, arrays, masked, self.layer, self.graph)
         if item.is_custom:
             hook = self._context.custom[item.class_name]
-            layer = hook(dict(item.config), bound.all_arrays(), item.path)
+            arrays_given = bound.all_arrays()
+            try:
+                layer = hook(dict(item.config), arrays_given, item.path)
+            except LayerError:
+                raise
+            except Exception as error:  # whatever the user's own function raises
+                raise LayerError(
+                    f"the function given with --custom failed: {type(error).__name__}: {error}"
+                ) from error
             if not isinstance(layer, Layer):
-                raise LayerError("the function given with --custom gives back no Layer")
+                raise LayerError(
+                    f"the function given with --custom gives back {type(layer).__name__}, no Layer"
+                )
             return layer
         if item.kind is None:
             raise LayerError("a model stands where a layer is expected")
