@@ -21,7 +21,7 @@ from codegen.errors import (
 )
 from codegen.evaluate import Machine
 from codegen.layers.core import Embedding, Flatten
-from codegen.model import Input, Layer, Model, Unsupported
+from codegen.model import Input, Layer, Model, Ref, Unsupported
 from codegen.passes.fold import fold
 from codegen.program import (
     Block,
@@ -243,16 +243,12 @@ def _run(
         if any(a is None for a in arguments) or any(a is None for g in given.values() for a in g):
             values.append(None)
             continue
-        tensors = [
-            a[ref.index] for a, ref in zip(arguments, node.inputs, strict=True) if a is not None
-        ]
-        keywords = {
-            key: tuple(
-                a[ref.index] for a, ref in zip(given[key], refs, strict=True) if a is not None
-            )
-            for key, refs in node.keywords.items()
-        }
         try:
+            tensors = [_output(a, ref) for a, ref in zip(arguments, node.inputs, strict=True) if a]
+            keywords = {
+                key: tuple(_output(a, ref) for a, ref in zip(given[key], refs, strict=True) if a)
+                for key, refs in node.keywords.items()
+            }
             if total[id(layer)] > 1 and layer.is_stateful:
                 raise LayerError("a stateful layer that is called more than once")
             lead = max((x.lead for x in tensors), default=0)
@@ -281,8 +277,18 @@ def _run(
     for ref in graph.outputs:
         tensors_of_node = values[ref.node]
         assert tensors_of_node is not None
-        outputs_of_model.append(tensors_of_node[ref.index])
+        try:
+            outputs_of_model.append(_output(tensors_of_node, ref))
+        except LayerError as problem:
+            layer = graph.nodes[ref.node].layer
+            return None, (Problem(layer.name, layer.class_name, str(problem)),)
     return _finish(model, b, graph.inputs, ports, outputs_of_model, shapes), ()
+
+
+def _output(tensors: tuple[Tensor, ...], ref: Ref) -> Tensor:
+    if ref.index >= len(tensors):
+        raise LayerError(f"output {ref.index} of a layer is used that has only {len(tensors)}")
+    return tensors[ref.index]
 
 
 def _before_first_step(

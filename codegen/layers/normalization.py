@@ -114,6 +114,8 @@ class AxisNormalization(Layer):
         data = getattr(self, role)
         if data is None:
             return None
+        if len(np.shape(data)) != len(axes):
+            raise LayerError(f"{role} of shape {np.shape(data)} for {len(axes)} axes")
         for length, axis in zip(np.shape(data), axes, strict=True):
             b.check(x.shape[axis], "==", length)
         return b.const(role, data)

@@ -337,6 +337,8 @@ class Recurrent(Layer):
 
         With `flip` the sequence that comes out is turned around.
         """
+        if not x.shape:
+            raise LayerError("its input has no axis besides the batch axis, so no steps")
         placed = replace(self, cell=self.cell.placed(x.shape[1:]))
         return placed.run_placed(b, x, mask, initial, flip)
 

@@ -59,8 +59,12 @@ def read(
     if isinstance(source, (str, os.PathLike)):
         path, config_path = Path(source), None if config is None else Path(config)
         plain = replace(options, custom={})  # the user's own functions run once, here
-        rehearse(_Reader(path, config_path, plain).model, path.name, _size(path))
-        return _Reader(path, config_path, options).model()
+        rehearsal = _Reader(path, config_path, plain).model
+        rehearse(rehearsal, path.name, _size(path), max_bytes, final=not options.custom)
+        try:
+            return _Reader(path, config_path, options).model()
+        except MemoryError:
+            raise ReadError(f"{path.name}: there is not enough memory to read it") from None
     if config is not None:
         raise ReadError("a live model has its own configuration; leave config out")
     return _read_live(source, options)

@@ -16,7 +16,7 @@ import numpy as np
 
 from codegen.errors import LayerError, ReadError
 
-MAX_TEXT = 64 * 2**20  # bytes of JSON
+MAX_TEXT = 16 * 2**20  # bytes of JSON
 MAX_DEPTH = 160  # brackets inside brackets; a nested model takes five
 MAX_VALUES = 2_000_000
 MAX_INTEGER = 2**24  # no length, width or count of a real layer is longer

@@ -1,8 +1,9 @@
 """Reads a file once in a child process, which may die or hang in the parent's place.
 
-The HDF5 library is large and written in C: some damaged files make it loop for ever or crash. What
-a child has read to its end, the parent reads the same way. Where there is no fork (Windows) files
-are read without this.
+The HDF5 library is large and written in C: some damaged files make it loop for ever, crash or ask
+for all the memory there is. What a child has read to its end, the parent reads the same way; what
+the child refuses, the parent refuses in the same words, without another try. Where there is no
+fork (Windows) files are read without this.
 """
 
 from __future__ import annotations
@@ -13,50 +14,93 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 from codegen.errors import ReadError
 
 SECONDS = 10  # of CPU time, and one more for every BYTES_PER_SECOND of the file
 BYTES_PER_SECOND = 4 << 20
 PATIENCE = 20  # times as long by the clock
+MEMORY = 1 << 30  # beside what is there already and PER_BYTE for each byte of weights allowed
+PER_BYTE = 4
+MESSAGE = 60_000  # bytes of a refusal; a pipe holds 65,536
+
+_DONE, _REFUSED, _NO_MEMORY = 0, 1, 2
 
 
-def rehearse(work: Callable[[], object], label: str, size: int) -> None:
-    """Run `work` in a child; ReadError if it does not come to an end, however that is."""
+def rehearse(
+    work: Callable[[], object], label: str, size: int, max_bytes: int, final: bool = True
+) -> None:
+    """Run `work` in a child; ReadError if it does not come to an end, however that is.
+
+    Without `final` the child's refusals are left for the parent to meet: it knows more.
+    """
     if sys.platform == "win32" or not hasattr(os, "fork"):
         return
     seconds = SECONDS + size // BYTES_PER_SECOND
+    receive, send = os.pipe()
     with warnings.catch_warnings():
         # Threads of a numerical library (JAX warns of its own) do not matter: the child only reads
         # and exits.
         warnings.simplefilter("ignore")
         child = os.fork()
     if child == 0:
-        _run(work, seconds)
+        _run(work, seconds, MEMORY + PER_BYTE * max_bytes, send)
+    os.close(send)
     try:
         status = _wait(child, PATIENCE * seconds)
+        message = os.read(receive, MESSAGE).decode("utf-8", "replace")
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
+    finally:
+        os.close(receive)
+    if status is not None and os.WIFEXITED(status):
+        code = os.WEXITSTATUS(status)
+        if code == _REFUSED and final:
+            raise ReadError(message)
+        if code == _NO_MEMORY:
+            raise ReadError(f"{label}: reading it takes more memory than its weights may need")
+        return
     if status is None or os.WIFSIGNALED(status):
         raise ReadError(
             f"{label}: damaged HDF5 file: the HDF5 library does not come to an end with it"
         )
 
 
-def _run(work: Callable[[], object], seconds: int) -> None:
-    """The child: errors are left for the parent to meet again."""
+def _run(work: Callable[[], object], seconds: int, memory: int, send: int) -> None:
+    """The child: a refusal is sent, any other error is left for the parent to meet again."""
     import resource
 
+    code = _DONE
     try:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: seconds}
+        if taken := _address_space():
+            limits[resource.RLIMIT_AS] = taken + memory
+        for kind, limit in limits.items():
+            hard = resource.getrlimit(kind)[1]
+            own = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            resource.setrlimit(kind, (own, hard))
         work()
+    except ReadError as error:
+        code = _REFUSED
+        os.write(send, str(error).encode("utf-8", "replace")[:MESSAGE])
+    except MemoryError:
+        code = _NO_MEMORY
     except BaseException:  # noqa: BLE001, S110  # nothing may leave the child but its end
         pass
     finally:
-        os._exit(0)
+        os._exit(code)
+
+
+def _address_space() -> int:
+    """Bytes of address space in use; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _wait(child: int, seconds: float) -> int | None:

@@ -182,6 +182,8 @@ def _locally_connected(b: Bound) -> Layer:
         wide = np.pad(full, (pads, (0, 0), (0, 0), (0, 0)))
         starts = range(0, full.shape[2] * stride, stride)
         rows = [wide[start : start + size, :, o] for o, start in enumerate(starts)]
+        if any(row.shape[0] != size for row in rows):
+            raise LayerError(f"its weight 'kernel' of shape {full.shape} has no {size} steps each")
         kernel = np.stack(rows).reshape(full.shape[2], -1, filters)
     elif padding_name(b) != "valid":
         raise LayerError("padding is 'same', which implementation 1 has not")

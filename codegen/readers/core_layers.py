@@ -142,7 +142,7 @@ _KERAS1_MODES = {"sum": "add", "mul": "multiply", "ave": "average", "max": "maxi
 def _keras1_merge(b: Bound) -> Layer:
     """`Merge` of Keras 1; its `mode` may also be the name of a function, which is refused."""
     mode = b.config.get("mode")
-    if mode in _KERAS1_MODES:
+    if isinstance(mode, str) and mode in _KERAS1_MODES:
         return b.layer(Merge, mode=_KERAS1_MODES[mode])
     if mode == "concat":
         return b.layer(Concatenate, axis=b.config.integer("concat_axis", -1, low=-16, high=16))

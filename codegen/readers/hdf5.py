@@ -54,7 +54,7 @@ def guarded(label: str) -> Iterator[None]:
     """Turn whatever the HDF5 library raises on a damaged file into a ReadError."""
     try:
         yield
-    except CodegenError:
+    except (CodegenError, MemoryError):
         raise
     except RecursionError:
         raise ReadError(f"{label}: groups are nested too deeply") from None

@@ -105,7 +105,7 @@ class ItemMaker:
             return Item(name, path, wanted, values, None, entry=entry, named=named, is_custom=True)
         self._refuse_foreign(entry, class_name)
         if is_operation(entry, self._context.era):
-            settings = Config(config or {})
+            settings = Config(config if isinstance(config, Mapping) else {})
             return Item(name, path, class_name, settings, None, entry=entry, is_operation=True)
         canonical = ALIASES.get(class_name, class_name)
         if canonical == "Sequential" and isinstance(config, list):  # Keras 1 to 2.1

@@ -64,7 +64,8 @@ def _fused(b: Bound, columns: tuple[str, ...]) -> tuple[Array, Array, Array | No
     """Kernel, recurrent kernel and bias with the gates side by side."""
     n, gates = _units(b), len(columns)
     if b.has(f"W_{columns[0]}"):
-        kernel = np.concatenate([b.weight(f"W_{g}", None, n) for g in columns], 1)
+        inputs = b.weight(f"W_{columns[0]}", None, n).shape[0]
+        kernel = np.concatenate([b.weight(f"W_{g}", inputs, n) for g in columns], 1)
         recurrent = np.concatenate([b.weight(f"U_{g}", n, n) for g in columns], 1)
         return kernel, recurrent, np.concatenate([b.weight(f"b_{g}", n) for g in columns])
     kernel = b.weight("kernel", None, gates * n)
