@@ -51,7 +51,7 @@ def by_coverage(container: str, seconds: int, seed: int, folder: Path) -> None:
         "fuzz",
         f"-max_total_time={seconds}",
         f"-seed={seed or 1}",
-        "-timeout=60",
+        "-timeout=250",
         "-rss_limit_mb=2048",
         "-max_len=262144",
         "-len_control=0",

@@ -385,7 +385,7 @@ ZIP: dict[str, tuple[Make, str]] = {
     "encrypted": (_patched(_encrypted), "is encrypted"),
     "declared too large": (_patched(_oversized), "more than the limit"),
     "ratio": (
-        zipped(("config.json", b" " * 40_000_000), _W, kind=zipfile.ZIP_DEFLATED),
+        zipped(_C, (_W[0], bytes(40_000_000)), kind=zipfile.ZIP_DEFLATED),
         "compressed more than 1000-fold",
     ),
     "unusual method": (zipped(_C, _W, kind=zipfile.ZIP_BZIP2), "compressed by an unusual method"),

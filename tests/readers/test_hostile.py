@@ -366,7 +366,7 @@ def test_a_library_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch, tmp_
 
     for work in (spin, lambda: __import__("os").kill(__import__("os").getpid(), 11)):
         with pytest.raises(CodegenError, match=r"m\.h5: damaged HDF5 file"):
-            contained.rehearse(work, "m.h5", 10)
+            contained.rehearse(work, "m.h5", 10, 2**20)
 
 
 def test_shards_stay_in_their_folder(tmp_path: Path) -> None:
