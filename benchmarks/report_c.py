@@ -87,7 +87,8 @@ def machine_line(results: dict[str, Any]) -> str:
     return (
         f"{m['date']}. {m['cpu']} ({m['vector_instructions']}; {caches}), {m['cores']} cores, one "
         f"used; {m['system']}; {compilers}; Python {m['python']}. Medians of "
-        f"{results['rounds']} interleaved rounds, CPU time."
+        f"{results['rounds']} interleaved rounds, CPU time; load average of the machine "
+        f"{m['load_average']} at the start, {m['load_average_at_end']} at the end."
     )
 
 
