@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from codegen.errors import LayerError, ReadError
+from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.model import Array, Layer, Model
 from codegen.readers import archive, config, era, hdf5, sniff, weights
 from codegen.readers.contained import rehearse
@@ -320,11 +320,14 @@ class _Reader:
             model, wrong = self._attempt(
                 item, context, lambda: weights.bind_in_order(items, entries), form
             )
-            if not wrong and model is not None:
+            doubtful = form == "weights_h5" and not weights.is_same_order(items, entries)
+            if not wrong and model is not None and not (doubtful and _misfits(model)):
                 return model
             other, other_wrong = self._attempt(
                 item, context, lambda: weights.bind_by_name(items, entries), form
             )
+            if not wrong and model is not None and (other is None or _misfits(other)):
+                return model
         except PairingError as error:
             raise ReadError(f"{self._label}: {error}") from None
         if other is not None and not other_wrong:
@@ -361,6 +364,11 @@ class _Reader:
         return model, builder.shape_errors
 
     def _paths(self, value: dict[str, Any], found: Era, roots: list[Group], form: str) -> Model:
+        if self._options.by_name:
+            raise ReadError(
+                f"{self._label}: stores weights by the order of the layers, without their names; "
+                "leave --by-name out"
+            )
         context = self._context(found, flat=False)
         item = self._item(value, context)
         binding = weights.bind_paths(item, PathFile(roots))
@@ -392,6 +400,17 @@ class _Reader:
             dtype="float64" if builder.is_double else "float32",
             problems=tuple(builder.further),
         )
+
+
+def _misfits(model: Model) -> bool:
+    """Whether widths do not fit from layer to layer, which shows only when the model is lowered."""
+    from codegen.lowering import lower
+
+    try:
+        lower(model)
+    except UnsupportedError:
+        return True
+    return False
 
 
 def _saved_layers(model: Item, found: Era) -> list[Item]:

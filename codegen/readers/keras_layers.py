@@ -50,6 +50,10 @@ PYTHON_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 
 # Keras' own modules; a class from elsewhere is the user's, whatever its name.
 _OWN_MODULE = re.compile(r"(tf_)?keras(\.|$)|tensorflow\.(python\.)?keras\.|builtins$")
+_BOTH = (
+    "Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Dot", "Concatenate",
+    "Softmax", "Flatten", "Reshape", "Identity",
+)  # fmt: skip  # classes of layers and of operations
 _OPERATION = re.compile(r"keras\.(src\.)?ops(\.|$)")
 _MODELS = ("Sequential", "Functional")
 
@@ -181,9 +185,12 @@ def is_operation(entry: Any, era: Era) -> bool:
     module, config = entry.get("module"), entry.get("config")
     if isinstance(module, str):
         return bool(_OPERATION.match(module))
-    # HDF5 files leave the module out; the configuration of a layer always says `trainable`.
+    # HDF5 files leave the module out; the configuration of a layer always says `trainable`. What
+    # is no operation of any name is a layer all the same.
+    class_name = entry.get("class_name")
     is_layer = not isinstance(config, Mapping) or "trainable" in config or "layers" in config
-    return not is_layer and entry.get("class_name") != "InputLayer"
+    only_layer = isinstance(class_name, str) and class_name in TABLE and class_name not in _BOTH
+    return not (is_layer or only_layer) and class_name != "InputLayer"
 
 
 def _unknown(class_name: str) -> str:

@@ -102,6 +102,12 @@ def bind_in_order(items: Sequence[Item], entries: Sequence[Entry]) -> Binding:
     return _bind(pairs)
 
 
+def is_same_order(items: Sequence[Item], entries: Sequence[Entry]) -> bool:
+    """Whether the order and the names tell the same."""
+    names = [item.name for item in items if flat_slots(item) or _has_unknown(item)]
+    return names == [entry.name for entry in entries if entry.arrays]
+
+
 def bind_by_name(items: Sequence[Item], entries: Sequence[Entry]) -> Binding:
     """Give each layer the arrays of its name; the file may have more layers."""
     by_name = {entry.name: entry for entry in entries}
@@ -123,9 +129,64 @@ def _bind(pairs: Sequence[tuple[Item, Entry]]) -> Binding:
     return bound
 
 
+def _inner_models(item: Item) -> list[Item]:
+    """The models inside an item, not itself."""
+    return [one for one, _ in item.walk() if one.is_model and one is not item]
+
+
+def _with_frozen(item: Item, frozen: Item) -> list[tuple[Item, Slot]]:
+    """The flat list where one inner model was frozen as a whole.
+
+    Up to Keras 2.3 that is a flag of the model alone, which no configuration holds. All that is
+    inside comes with the others that are not trained, in the order it has by itself.
+    """
+    first: list[tuple[Item, Slot]] = []
+    last: list[tuple[Item, Slot]] = []
+
+    def visit(one: Item, is_frozen: bool) -> None:
+        if one is frozen:
+            last.extend(flat_slots(one))
+            return
+        is_frozen = is_frozen or not one.trainable
+        for slot in one.slots:
+            (first if slot.trainable and not is_frozen else last).append((one, slot))
+        for _, part in one.parts:
+            visit(part, is_frozen)
+
+    visit(item, False)
+    return first + last
+
+
+def _names_agree(item: Item, slots: Sequence[tuple[Item, Slot]], arrays: Sequence[Stored]) -> bool:
+    """Whether every array is named after the layer that it would go to."""
+    owners: dict[int, str] = {}
+    for model in (item, *_inner_models(item)):
+        for _, layer in model.parts:
+            if not layer.is_model:
+                owners.update((id(one), layer.name) for one, _ in layer.walk())
+    for (one, _), stored in zip(slots, arrays, strict=True):
+        owner = owners.get(id(one), one.name)
+        if owner not in stored.name.split("/")[:-1] and not stored.name.startswith(f"{owner}_"):
+            return False
+    return True
+
+
+def _likely_slots(item: Item, entry: Entry) -> list[tuple[Item, Slot]]:
+    """The flat list by the rule; by another one only if the names fit that alone."""
+    slots = flat_slots(item)
+    inner = _inner_models(item)
+    if not inner or len(slots) != len(entry.arrays) or _names_agree(item, slots, entry.arrays):
+        return slots
+    for model in inner[:100]:
+        other = _with_frozen(item, model)
+        if _names_agree(item, other, entry.arrays):
+            return other
+    return slots
+
+
 def _split(item: Item, entry: Entry) -> Binding:
     """Share a flat list out among an item and what is inside it."""
-    slots = flat_slots(item)
+    slots = _likely_slots(item, entry)
     count = len(entry.arrays)
     unknown = [one for one, _ in item.walk() if one.unknown]
     if len(unknown) == 1 and count >= len(slots):
