@@ -674,6 +674,12 @@ class _Header:
                 add(needed)
             done[name] = self._function(name, fast)
 
+        # Before the hooks: they ask whether a macro is the user's, which the next lines would hide.
+        each = self.used.kernels & {"tanh_each", "sigmoid_each"}
+        if each:
+            done["tanh_each"] = self._each("tanh")
+            if "sigmoid_each" in each:
+                done["sigmoid_each"] = self._each("sigmoid")
         for name in HOOKS:
             if name in self.used.functions:
                 add(name)
@@ -682,11 +688,6 @@ class _Header:
                 done[name] = self._source(f"c/functions/{name}.c")
         for name in sorted(self.used.kernels & set(KERNELS_IN_FUNCTIONS)):
             done[name] = self._source(f"c/functions/{name}.c")
-        each = self.used.kernels & {"tanh_each", "sigmoid_each"}
-        if each:
-            done["tanh_each"] = self._each("tanh", only="tanh_each" in each)
-            if "sigmoid_each" in each:
-                done["sigmoid_each"] = self._each("sigmoid", only=True)
         for name in sorted(self.used.kernels):
             if name not in done:
                 done[name] = self._source(f"c/kernels/{name}.c")
@@ -703,19 +704,14 @@ class _Header:
         call = f"{name}{self.suffix}({arguments})"
         return f"#ifndef {macro}\n#define {macro}({arguments}) {call}\n#endif\n"
 
-    def _each(self, name: str, only: bool) -> str:
+    def _each(self, name: str) -> str:
         """A function of a whole array; one element at a time where the user brings the function."""
         kernel = self._source(f"c/kernels/{name}_each.c")
-        if name == "sigmoid":
-            head = f"#ifndef {self.upper}_SIGMOID\n{kernel}#else\n"
-        else:
-            head = f"#ifndef {self.upper}_TANH\n{kernel}#else\n"
         macro = f"{self.upper}_{name.upper()}"
-        loop = (
-            f"static void {self.prefix}_{name}_each({self.real} *v, int n)\n{{\n"
-            f"    for (int i = 0; i < n; ++i) {{\n        v[i] = {macro}(v[i]);\n    }}\n}}\n"
-        )
-        return f"{head}{loop}#endif\n"
+        head = f"static {self.upper}_INLINE void {self.prefix}_{name}_each({self.real} *v, int n)"
+        body = f"    for (int i = 0; i < n; ++i) {{\n        v[i] = {macro}(v[i]);\n    }}\n"
+        loop = f"{head}\n{{\n{body}}}\n"
+        return f"#ifndef {macro}\n{kernel}#else\n{loop}#endif\n"
 
     def _source(self, path: str) -> str:
         """A plain source file with this file's prefix and number type."""
