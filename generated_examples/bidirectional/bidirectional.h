@@ -81,6 +81,10 @@ int bidirectional_selftest(void);
 #endif
 #endif
 
+#ifndef BIDIRECTIONAL_INLINE
+#define BIDIRECTIONAL_INLINE inline
+#endif
+
 /* For kernels whose loops vectorise once their lengths are constants. */
 #ifndef BIDIRECTIONAL_ALWAYS_INLINE
 #if defined(__GNUC__) || defined(__clang__)
@@ -220,7 +224,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tanh_each(float *v, int n)
     }
 }
 #else
-static void bidirectional_tanh_each(float *v, int n)
+static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = BIDIRECTIONAL_TANH(v[i]);
@@ -242,7 +246,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_sigmoid_each(float *v, int
     }
 }
 #else
-static void bidirectional_sigmoid_each(float *v, int n)
+static BIDIRECTIONAL_INLINE void bidirectional_sigmoid_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = BIDIRECTIONAL_SIGMOID(v[i]);

@@ -219,12 +219,6 @@ static const float causal_conv_gru_candidate_recurrent_bias[4] CAUSAL_CONV_WEIGH
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
-/* The larger one. */
-static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
-{
-    return a > b ? a : b;
-}
-
 #ifndef CAUSAL_CONV_TANH
 /* v = tanh v, by the rational function of causal_conv_tanh. The clamps have loops of their own: compilers
    vectorise three plain loops, but not one that does it all. */
@@ -254,7 +248,7 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tanh_each(float *v, int n)
     }
 }
 #else
-static void causal_conv_tanh_each(float *v, int n)
+static CAUSAL_CONV_INLINE void causal_conv_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = CAUSAL_CONV_TANH(v[i]);
@@ -276,13 +270,19 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_sigmoid_each(float *v, int n)
     }
 }
 #else
-static void causal_conv_sigmoid_each(float *v, int n)
+static CAUSAL_CONV_INLINE void causal_conv_sigmoid_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = CAUSAL_CONV_SIGMOID(v[i]);
     }
 }
 #endif
+
+/* The larger one. */
+static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
+{
+    return a > b ? a : b;
+}
 
 /* y += x W with `n` rows of W, `size` weights each. Four rows in one pass: every y[c] is loaded and
    stored once for four products, and the loop over y vectorises as it stands. */

@@ -199,14 +199,6 @@ static const float last_step_simple_rnn_1_bias[4] LAST_STEP_WEIGHTS = {
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
-/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
-static LAST_STEP_INLINE float last_step_hard_sigmoid(float x)
-{
-    const float y = 0.2f * x + 0.5f;
-    const float low = y < 0.0f ? 0.0f : y;
-    return low > 1.0f ? 1.0f : low;
-}
-
 #ifndef LAST_STEP_TANH
 /* v = tanh v, by the rational function of last_step_tanh. The clamps have loops of their own: compilers
    vectorise three plain loops, but not one that does it all. */
@@ -236,13 +228,21 @@ static LAST_STEP_ALWAYS_INLINE void last_step_tanh_each(float *v, int n)
     }
 }
 #else
-static void last_step_tanh_each(float *v, int n)
+static LAST_STEP_INLINE void last_step_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = LAST_STEP_TANH(v[i]);
     }
 }
 #endif
+
+/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
+static LAST_STEP_INLINE float last_step_hard_sigmoid(float x)
+{
+    const float y = 0.2f * x + 0.5f;
+    const float low = y < 0.0f ? 0.0f : y;
+    return low > 1.0f ? 1.0f : low;
+}
 
 /* y += x W with `n` rows of W, `size` weights each. Four rows in one pass: every y[c] is loaded and
    stored once for four products, and the loop over y vectorises as it stands. */

@@ -8066,6 +8066,43 @@ static const float seed_dense_1_bias[2] SEED_WEIGHTS = {
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
+#ifndef SEED_TANH
+/* v = tanh v, by the rational function of seed_tanh. The clamps have loops of their own: compilers
+   vectorise three plain loops, but not one that does it all. */
+static SEED_ALWAYS_INLINE void seed_tanh_each(float *v, int n)
+{
+    int i;
+    for (i = 0; i < n; ++i) {
+        const float low = v[i] < -9.0f ? -9.0f : v[i];
+        v[i] = low > 9.0f ? 9.0f : low;
+    }
+    for (i = 0; i < n; ++i) {
+        const float x = v[i], t = x * x;
+        float p = 1.3184066e-8f, q = 7.702598e-7f;
+        p = p * t + 2.0471714e-5f;
+        q = q * t + 3.271374e-4f;
+        p = p * t + 3.4865749e-3f;
+        q = q * t + 2.5841951e-2f;
+        p = p * t + 0.13373192f;
+        q = q * t + 0.4670649f;
+        p = p * t + 0.9999999f;
+        q = q * t + 1.0f;
+        v[i] = x * p / q;
+    }
+    for (i = 0; i < n; ++i) {
+        const float low = v[i] < -1.0f ? -1.0f : v[i];
+        v[i] = low > 1.0f ? 1.0f : low;
+    }
+}
+#else
+static SEED_INLINE void seed_tanh_each(float *v, int n)
+{
+    for (int i = 0; i < n; ++i) {
+        v[i] = SEED_TANH(v[i]);
+    }
+}
+#endif
+
 #ifndef SEED_EXP
 /* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
 static float seed_exp(float x)
@@ -8104,43 +8141,6 @@ static SEED_INLINE float seed_hard_sigmoid(float x)
     const float low = y < 0.0f ? 0.0f : y;
     return low > 1.0f ? 1.0f : low;
 }
-
-#ifndef SEED_TANH
-/* v = tanh v, by the rational function of seed_tanh. The clamps have loops of their own: compilers
-   vectorise three plain loops, but not one that does it all. */
-static SEED_ALWAYS_INLINE void seed_tanh_each(float *v, int n)
-{
-    int i;
-    for (i = 0; i < n; ++i) {
-        const float low = v[i] < -9.0f ? -9.0f : v[i];
-        v[i] = low > 9.0f ? 9.0f : low;
-    }
-    for (i = 0; i < n; ++i) {
-        const float x = v[i], t = x * x;
-        float p = 1.3184066e-8f, q = 7.702598e-7f;
-        p = p * t + 2.0471714e-5f;
-        q = q * t + 3.271374e-4f;
-        p = p * t + 3.4865749e-3f;
-        q = q * t + 2.5841951e-2f;
-        p = p * t + 0.13373192f;
-        q = q * t + 0.4670649f;
-        p = p * t + 0.9999999f;
-        q = q * t + 1.0f;
-        v[i] = x * p / q;
-    }
-    for (i = 0; i < n; ++i) {
-        const float low = v[i] < -1.0f ? -1.0f : v[i];
-        v[i] = low > 1.0f ? 1.0f : low;
-    }
-}
-#else
-static void seed_tanh_each(float *v, int n)
-{
-    for (int i = 0; i < n; ++i) {
-        v[i] = SEED_TANH(v[i]);
-    }
-}
-#endif
 
 /* y += x W with `n` rows of W, `size` weights each. Four rows in one pass: every y[c] is loaded and
    stored once for four products, and the loop over y vectorises as it stands. */

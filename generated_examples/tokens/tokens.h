@@ -85,6 +85,10 @@ int tokens_selftest(void);
 #endif
 #endif
 
+#ifndef TOKENS_INLINE
+#define TOKENS_INLINE inline
+#endif
+
 /* For kernels whose loops vectorise once their lengths are constants. */
 #ifndef TOKENS_ALWAYS_INLINE
 #if defined(__GNUC__) || defined(__clang__)
@@ -187,37 +191,6 @@ static const float tokens_dense_bias[9] TOKENS_WEIGHTS = {
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
-#ifndef TOKENS_EXP
-/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
-static float tokens_exp(float x)
-{
-    float r, p, half;
-    uint32_t bits;
-    int k;
-    if (x != x) {
-        return x;
-    }
-    x = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;
-    k = (int)(x * 1.442695f + (x < 0.0f ? -0.5f : 0.5f));
-    r = x - (float)k * 0.693359375f + (float)k * 2.1219444e-4f;
-    p = 1.9875691e-4f;
-    p = p * r + 1.3981999e-3f;
-    p = p * r + 8.3334519e-3f;
-    p = p * r + 4.1665796e-2f;
-    p = p * r + 0.16666666f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1.0f;
-    /* 2^k in two factors, so that neither leaves the range of a float. */
-    bits = (uint32_t)(k / 2 + 127) << 23;
-    memcpy(&half, &bits, sizeof half);
-    p *= half;
-    bits = (uint32_t)(k - k / 2 + 127) << 23;
-    memcpy(&half, &bits, sizeof half);
-    return p * half;
-}
-#define TOKENS_EXP(x) tokens_exp(x)
-#endif
-
 #ifndef TOKENS_TANH
 /* v = tanh v, by the rational function of tokens_tanh. The clamps have loops of their own: compilers
    vectorise three plain loops, but not one that does it all. */
@@ -247,7 +220,7 @@ static TOKENS_ALWAYS_INLINE void tokens_tanh_each(float *v, int n)
     }
 }
 #else
-static void tokens_tanh_each(float *v, int n)
+static TOKENS_INLINE void tokens_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = TOKENS_TANH(v[i]);
@@ -269,12 +242,43 @@ static TOKENS_ALWAYS_INLINE void tokens_sigmoid_each(float *v, int n)
     }
 }
 #else
-static void tokens_sigmoid_each(float *v, int n)
+static TOKENS_INLINE void tokens_sigmoid_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = TOKENS_SIGMOID(v[i]);
     }
 }
+#endif
+
+#ifndef TOKENS_EXP
+/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
+static float tokens_exp(float x)
+{
+    float r, p, half;
+    uint32_t bits;
+    int k;
+    if (x != x) {
+        return x;
+    }
+    x = x < -104.0f ? -104.0f : x > 89.0f ? 89.0f : x;
+    k = (int)(x * 1.442695f + (x < 0.0f ? -0.5f : 0.5f));
+    r = x - (float)k * 0.693359375f + (float)k * 2.1219444e-4f;
+    p = 1.9875691e-4f;
+    p = p * r + 1.3981999e-3f;
+    p = p * r + 8.3334519e-3f;
+    p = p * r + 4.1665796e-2f;
+    p = p * r + 0.16666666f;
+    p = p * r + 0.5f;
+    p = p * r * r + r + 1.0f;
+    /* 2^k in two factors, so that neither leaves the range of a float. */
+    bits = (uint32_t)(k / 2 + 127) << 23;
+    memcpy(&half, &bits, sizeof half);
+    p *= half;
+    bits = (uint32_t)(k - k / 2 + 127) << 23;
+    memcpy(&half, &bits, sizeof half);
+    return p * half;
+}
+#define TOKENS_EXP(x) tokens_exp(x)
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Four rows in one pass: every y[c] is loaded and

@@ -160,14 +160,6 @@ static const float weights_only_dense_1_bias[2] WEIGHTS_ONLY_WEIGHTS = {
 
 /* ---- functions ---------------------------------------------------------------------------- */
 
-/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
-static WEIGHTS_ONLY_INLINE float weights_only_hard_sigmoid(float x)
-{
-    const float y = 0.2f * x + 0.5f;
-    const float low = y < 0.0f ? 0.0f : y;
-    return low > 1.0f ? 1.0f : low;
-}
-
 #ifndef WEIGHTS_ONLY_TANH
 /* v = tanh v, by the rational function of weights_only_tanh. The clamps have loops of their own: compilers
    vectorise three plain loops, but not one that does it all. */
@@ -197,13 +189,21 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tanh_each(float *v, int n)
     }
 }
 #else
-static void weights_only_tanh_each(float *v, int n)
+static WEIGHTS_ONLY_INLINE void weights_only_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = WEIGHTS_ONLY_TANH(v[i]);
     }
 }
 #endif
+
+/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
+static WEIGHTS_ONLY_INLINE float weights_only_hard_sigmoid(float x)
+{
+    const float y = 0.2f * x + 0.5f;
+    const float low = y < 0.0f ? 0.0f : y;
+    return low > 1.0f ? 1.0f : low;
+}
 
 /* y += x W with `n` rows of W, `size` weights each. Four rows in one pass: every y[c] is loaded and
    stored once for four products, and the loop over y vectorises as it stands. */
