@@ -135,7 +135,7 @@ def printable(text: str) -> str:
 
 def summary(lowered: Lowered, out: str, text: str) -> str:
     """What convert says of the file it made."""
-    size = len(text.encode("utf-8"))
+    size = len(text) if text.isascii() else len(text.encode("utf-8"))
     return f"{out}: {size:,} bytes, {streaming(lowered)}"
 
 

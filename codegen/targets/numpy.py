@@ -542,7 +542,7 @@ class _File:
                 data = base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
             body = "\n".join(textwrap.wrap(data, 96)) or ""
             return f'array({shape}, """\n{body}\n"""{tail})'
-        texts = [_number_text(v, own) for v in np.ravel(values)]
+        texts = _number_texts(np.ravel(values), own)
         rows = [" ".join(texts[k : k + 8]) for k in range(0, len(texts), 8)]
         if len(rows) <= 1 and len("".join(rows)) <= WIDTH // 2:
             return f'array({shape}, "{rows[0] if rows else ""}"{tail})'
@@ -654,6 +654,15 @@ def _returned(results: Sequence[str]) -> list[str]:
     if len(results) == 1:
         return [f"return {results[0]}"]
     return wrapped("return (", results, ")")
+
+
+def _number_texts(values: Array, dtype: str) -> list[str]:
+    if dtype == "float32" and values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float32)
+        if np.isfinite(narrow).all():
+            return emit.texts(narrow)
+    return [_number_text(v, dtype) for v in values]
 
 
 def _number_text(value: Any, dtype: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -271,7 +272,8 @@ class _File:
         return [f'b"{escaped(part.tobytes(), self.small)}"' for part in parts] or ['b""']
 
     def _numbers(self, row: Array) -> list[str]:
-        return [", ".join(numbers(part, self.dtype)) + "," for part in _parts(row)]
+        texts = numbers(row, self.dtype)
+        return [", ".join(islice(texts, part.size)) + "," for part in _parts(row)]
 
     # ---- state --------------------------------------------------------------------------------
 
@@ -698,9 +700,17 @@ def _indented(text: str, opening: str, closing: str) -> list[str]:
 
 SHORT_ESCAPES = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x22: '\\"', 0x5C: "\\\\"}
 
+_ESCAPES = {
+    byte: SHORT_ESCAPES.get(byte, f"\\x{byte:02x}")
+    for byte in range(256)
+    if byte in SHORT_ESCAPES or not 0x20 <= byte < 0x7F
+}
+
 
 def escaped(data: bytes, short: bool = False) -> str:
     """The inside of a bytes literal in double quotes; `short`: octal where that is shorter."""
+    if not short:
+        return data.decode("latin-1").translate(_ESCAPES)
     parts = []
     for k, byte in enumerate(data):
         follower = data[k + 1] if k + 1 < len(data) else 0
@@ -708,7 +718,7 @@ def escaped(data: bytes, short: bool = False) -> str:
             parts.append(SHORT_ESCAPES[byte])
         elif 0x20 <= byte < 0x7F:
             parts.append(chr(byte))
-        elif short and byte < 0x40 and not 0x30 <= follower <= 0x37:
+        elif byte < 0x40 and not 0x30 <= follower <= 0x37:
             parts.append(f"\\{byte:o}")
         else:
             parts.append(f"\\x{byte:02x}")
