@@ -9,6 +9,7 @@ from codegen.errors import ReadError
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _AGAIN = "save the model again as .h5 or .keras"
 
 
@@ -29,9 +30,11 @@ def kind(path: Path, label: str) -> str:
             start = file.read(4096)
             file.seek(0, 2)
             size = file.tell()
-            # HDF5 may start after a block of the user's own: at 512, 1024, 2048, ...
+            # HDF5 may start after a block of the user's own: at 512, 1024, 2048, ... In a .keras
+            # file, whose members are not packed, the weights start there once in a while.
             offset = 512
-            while not start.startswith(_HDF5_SIGNATURE) and offset < min(size, 2**20):
+            known = start.startswith((_HDF5_SIGNATURE, *_ZIP_SIGNATURES))
+            while not known and offset < min(size, 2**20):
                 file.seek(offset)
                 if file.read(8) == _HDF5_SIGNATURE:
                     return HDF5
@@ -46,7 +49,7 @@ def kind(path: Path, label: str) -> str:
 def _from_bytes(start: bytes, label: str) -> str:
     if start.startswith(_HDF5_SIGNATURE):
         return HDF5
-    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+    if start.startswith(_ZIP_SIGNATURES):
         return ZIP
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"{"):
