@@ -40,10 +40,6 @@ REFUSED = {
     "lambda_layer": "holds Python code, which is never run",
     "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
-    # Keras 3 has operations of its own, which are read.
-    "tf24/op_layers": "TensorFlow operations used as layers are not supported",
-    "tf215/op_layers": "TensorFlow operations used as layers are not supported",
-    "tf_keras221/op_layers": "TensorFlow operations used as layers are not supported",
     # By the statistics of the batch, or of the sample, at hand: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
     "keras122/normalisation_samplewise": "mode 1 normalises by the batch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,9 @@ def _kernel(b: Bound, name: str, rank: int, last: int | None) -> Array:
     if b.context.theano:  # a true convolution: the kernel is turned around
         kernel = np.ascontiguousarray(np.flip(kernel, tuple(range(rank))))
     return kernel
+
+
+MAX_PHASES = 4096  # of a transposed convolution: each is written out
 
 
 def _geometry(b: Bound, rank: int, kernel: Array) -> dict[str, Any]:
@@ -150,6 +154,9 @@ def _transposed(rank: int) -> Any:
         if kernel.shape[-2] != filters:
             raise LayerError(f"kernel of shape {kernel.shape}, expected {filters} filters")
         extra = b.config.get("output_padding")
+        geometry = _geometry(b, rank, kernel)
+        if math.prod(geometry["strides"]) > MAX_PHASES:
+            raise LayerError(f"strides of {geometry['strides']} are longer than is supported")
         return b.layer(
             TransposedConvolution,
             kernel=kernel,
@@ -159,7 +166,7 @@ def _transposed(rank: int) -> Any:
             if extra is None
             else b.config.integers("output_padding", rank, low=0),
             activation=b.activation(default="linear"),
-            **_geometry(b, rank, kernel),
+            **geometry,
         )
 
     return build

@@ -16,7 +16,7 @@ from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.core import Embedding, NotEqualMask, TimeDistributed
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.model import Graph, Input, Layer, Node, Ref, Unsupported
-from codegen.readers import ops
+from codegen.readers import ops, tf_ops
 from codegen.readers.attention_layers import called
 from codegen.readers.config import Config, clean, show
 from codegen.readers.era import Era
@@ -70,7 +70,7 @@ _FIRST = ("inputs", "x", "sequences", "sequence", "query")  # a first argument g
 _MORE = ("value", "key")  # further inputs given by name, in the order of the attention layers
 
 
-def _node(raw: Any, names: frozenset[str], label: str) -> Node3:
+def _node(raw: Any, names: frozenset[str], label: str, is_function: bool = False) -> Node3:
     """One inbound node, of Keras 3 (args and kwargs) or before (a list of tensors)."""
     sources: list[Source] = []
     arguments: list[Any] = []
@@ -83,8 +83,11 @@ def _node(raw: Any, names: frozenset[str], label: str) -> Node3:
         # A single tensor may stand without a list around it.
         entries = [raw] if raw and isinstance(raw[0], str) else raw
         for entry in entries:
-            if isinstance(entry, list) and entry[:1] == ["_CONSTANT_VALUE"]:
-                continue  # an operand of a TensorFlow operation, which is refused by its class
+            if is_function and isinstance(entry, list) and entry[:1] == ["_CONSTANT_VALUE"]:
+                arguments.append(entry[2] if len(entry) > 2 else None)
+                if len(entry) > 3 and isinstance(entry[3], dict) and not kwargs:
+                    kwargs = entry[3]
+                continue
             if not isinstance(entry, list) or len(entry) < 3:
                 raise ReadError(f"{label}: {show(entry)} is no reference to a layer")
             arguments.append(ops.TENSOR)
@@ -98,7 +101,10 @@ def _node(raw: Any, names: frozenset[str], label: str) -> Node3:
     settings: dict[str, Any] = {}
     for key, value in kwargs.items():
         found = list(_tensors(value, names, label))
-        if not found:
+        if is_function and key == tf_ops.SECOND:
+            arguments.append(ops.TENSOR if found else value)
+            sources += found
+        elif not found:
             settings[key] = value
         elif key in _FIRST:
             first += found
@@ -305,7 +311,10 @@ class Flattener:
             raw = layer.entry.get("inbound_nodes", [])
             if not isinstance(raw, list):
                 raise ReadError(f"{label}: inbound_nodes of {name[:80]!r} is not a list")
-            nodes[name] = [_node(one, names, f"{label}: layer {name[:80]!r}") for one in raw]
+            is_function = layer.class_name in tf_ops.CLASSES
+            nodes[name] = [
+                _node(one, names, f"{label}: layer {name[:80]!r}", is_function) for one in raw
+            ]
         outputs = self._ends(model, "output_layers")
         ends = self._ends(model, "input_layers")
         if len(ends) != len(inputs):
@@ -541,10 +550,16 @@ class LayerBuilder:
         item = call.item
         key = (id(item), False)
         if key not in self._built:
-            self._built[key] = self._guarded(
-                item, lambda: ops.build(item, call.arguments, call.settings)
-            )
+            self._built[key] = self._guarded(item, lambda: self._operation(call))
         return self._built[key]
+
+    def _operation(self, call: Call) -> Layer:
+        if not call.inputs:
+            raise LayerError("it is an operation on no tensor")
+        for key in call.keywords:
+            raise LayerError(f"it is called with a tensor as {key}=..., which is not supported")
+        build = tf_ops.build if call.item.class_name in tf_ops.CLASSES else ops.build
+        return build(call.item, call.arguments, call.settings)
 
     def unsupported(self, item: Item, message: str) -> Unsupported:
         """An Unsupported in the item's place."""

@@ -19,6 +19,7 @@ from codegen.readers import (
     core_layers,
     normalization_layers,
     recurrent_layers,
+    tf_ops,
 )
 from codegen.readers.config import Config, clean, show, snake_case
 from codegen.readers.era import Era
@@ -125,6 +126,9 @@ class ItemMaker:
             return Item(
                 name, path, canonical, settings, None, (), parts, trainable, None, entry, named
             )
+        if canonical in tf_ops.CLASSES:
+            tf_ops.check(settings)
+            return Item(name, path, canonical, settings, None, entry=entry, is_operation=True)
         kind = TABLE.get(canonical)
         if kind is None:
             raise LayerError(_unknown(class_name))
@@ -194,7 +198,7 @@ def is_operation(entry: Any, era: Era) -> bool:
 
 
 def _unknown(class_name: str) -> str:
-    if class_name in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
+    if class_name == "TensorFlowOpLayer":  # TensorFlow 1.15 to 2.3
         return "TensorFlow operations used as layers are not supported; use Keras layers instead"
     return (
         "layers of this class are not supported; if it is your own, say what it computes with "

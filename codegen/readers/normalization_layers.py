@@ -88,6 +88,8 @@ def _normalization(b: Bound) -> Layer:
     else:
         mean = _array(b.config.get("mean"), "mean")
         variance = _array(b.config.get("variance"), "variance")
+    if mean.shape != variance.shape:
+        raise LayerError(f"its mean has shape {mean.shape}, its variance {variance.shape}")
     mean, variance = mean.astype(np.float64), variance.astype(np.float64)
     axis = b.config.get("axis", -1)
     axes = [] if axis is None else (axis if isinstance(axis, list) else [axis])
@@ -100,6 +102,8 @@ def _normalization(b: Bound) -> Layer:
         if any(v < 0 for v in axes) and not isinstance(shape, list):
             raise LayerError(f"axis {show(axis)} is not supported; positive axes or -1 are")
         places = [v if v >= 0 else v + rank for v in axes]
+        if len(set(places)) < len(places) or not all(0 < place < rank for place in places):
+            raise LayerError(f"axis {show(axis)} is none of its input's")
         full = [1] * rank
         for place, n in zip(places, mean.shape, strict=True):
             full[place] = n

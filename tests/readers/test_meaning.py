@@ -865,6 +865,29 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         assert text in problem
 
 
+@pytest.mark.parametrize(
+    ("function", "more", "message"),
+    [
+        ("math.igamma", {}, 'the TensorFlow operation "math.igamma" is not supported'),
+        (["a"], {}, "TensorFlow operation"),
+        ("math.add", {"seed": 3}, "called with seed=3"),
+        ("math.add", {"slice_spec": [1]}, "called with slice_spec"),
+        ("math.reduce_sum", {"axis": ["g", 0, 0]}, "called with a tensor as axis"),
+        ("__operators__.getitem", {"slice_spec": [0]}, "single rows of the batch"),
+    ],
+)
+def test_tensorflow_operations_that_are_not_read(
+    tmp_path: Path, function: Any, more: Json, message: str
+) -> None:
+    """Those that Keras 3 has too are; see the fixtures op_layers."""
+    operation = layer("TFOpLambda", "op", function=function)
+    operation["inbound_nodes"] = [[["g", 0, 0, {"name": None, **more}]]]
+    layers = [given("x", None, 3), called(gru("g", 2), ["x"]), operation]
+    weights = [("g", gru_weights(3, 2))]
+    model = read_h5(tmp_path, functional(layers, ["x"], ["op"]), weights, "2.4.0")
+    assert message in problems(model)[0]
+
+
 def test_quantised_layers(tmp_path: Path) -> None:
     policy = {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}
     entry = own(dense("d", 2, dtype=policy))
