@@ -254,9 +254,9 @@ static BIDIRECTIONAL_INLINE void bidirectional_sigmoid_each(float *v, int n)
 }
 #endif
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT w,
                                        const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
 {

@@ -284,9 +284,9 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
     return a > b ? a : b;
 }
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT w,
                                        const float *CAUSAL_CONV_RESTRICT x, int n, int size)
 {

@@ -244,9 +244,9 @@ static LAST_STEP_INLINE float last_step_hard_sigmoid(float x)
     return low > 1.0f ? 1.0f : low;
 }
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static LAST_STEP_ALWAYS_INLINE void last_step_axpy(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT w,
                                        const float *LAST_STEP_RESTRICT x, int n, int size)
 {

@@ -8142,9 +8142,9 @@ static SEED_INLINE float seed_hard_sigmoid(float x)
     return low > 1.0f ? 1.0f : low;
 }
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SEED_RESTRICT w,
                                        const float *SEED_RESTRICT x, int n, int size)
 {

@@ -281,9 +281,9 @@ static float tokens_exp(float x)
 #define TOKENS_EXP(x) tokens_exp(x)
 #endif
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT w,
                                        const float *TOKENS_RESTRICT x, int n, int size)
 {

@@ -205,9 +205,9 @@ static WEIGHTS_ONLY_INLINE float weights_only_hard_sigmoid(float x)
     return low > 1.0f ? 1.0f : low;
 }
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT w,
                                        const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
 {

@@ -3,11 +3,8 @@ static RNN_INLINE float rnn_tanh(float x)
 {
     const float t = x * x;
     float p = 1.3184066e-8f, q = 7.702598e-7f;
-    if (x > 8.0f) {
-        return 1.0f;
-    }
-    if (x < -8.0f) {
-        return -1.0f;
+    if (t > 64.0f) {
+        return x > 0.0f ? 1.0f : -1.0f;
     }
     p = p * t + 2.0471714e-5f;
     q = q * t + 3.271374e-4f;

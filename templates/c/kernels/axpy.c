@@ -1,6 +1,6 @@
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c] is
-   loaded and stored once for eight products, and the loop over y vectorises as it stands. (Clang
-   with AVX is faster with four.) */
+/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
+   (Clang with AVX is faster with four.) */
 static RNN_ALWAYS_INLINE void rnn_axpy(float *RNN_RESTRICT y, const float *RNN_RESTRICT w,
                                        const float *RNN_RESTRICT x, int n, int size)
 {
