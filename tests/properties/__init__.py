@@ -1,0 +1,1 @@
+"""What holds for any model, with random names, sizes and texts."""
