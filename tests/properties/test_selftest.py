@@ -1,0 +1,79 @@
+"""The self-test inside a generated file: whatever weight is wrong, it shows."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import codegen
+from codegen.activations import Activation
+from codegen.errors import CodegenError
+from codegen.layers.core import Dense
+from codegen.lowering import lower
+from codegen.model import Graph, Input, Model, Node, Ref
+from codegen.selftest import record
+from tests.support.fixtures import FIXTURES
+from tests.support.targets import module, rendered
+
+CASES = [
+    "keras215/gru",
+    "keras215/lstm",
+    "keras215/embedding",
+    "keras215/conv_valid_gru",
+    "keras215/bidirectional_concat",
+    "keras3_15/conv_causal_gru",
+    "tf215/gru_last",
+]
+WEIGHTS = re.compile(r'^([A-Z]\w*) = array\((\([^)]*\)), ("""[^"]*"""|"[^"]*")\)', re.MULTILINE)
+NUMBER = re.compile(r'-?\d[^\s"]*')
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_weight_shows(case: str) -> None:
+    """One number of each array, the first as well as the last, in turn."""
+    path = min((FIXTURES / case).glob("model.*"))
+    text = rendered(lower(codegen.read(path)), "numpy")
+    assert module(text).selftest() <= 1
+    found = list(WEIGHTS.finditer(text))
+    assert len(found) >= 3
+    for array in found:
+        numbers = list(NUMBER.finditer(array[3]))
+        # Not every row of a table is looked up in so few steps.
+        places = (0, -1) if "EMBEDDING" not in array[1] else (slice(None),)
+        for place in places:
+            chosen = numbers[place] if isinstance(place, slice) else [numbers[place]]
+            changed = array[3]
+            for number in reversed(chosen):
+                value = str(float(number[0]) + 0.5)
+                changed = changed[: number.start()] + value + changed[number.end() :]
+            wrong = text[: array.start(3)] + changed + text[array.end(3) :]
+            assert module(wrong).selftest() > 1, (array[1], place)
+
+
+def dense(kernel: float, bias: float) -> Model:
+    layer = Dense(
+        name="dense",
+        class_name="Dense",
+        kernel=np.full((2, 1), kernel),
+        bias=np.full(1, bias),
+        activation=Activation("exponential"),
+    )
+    nodes = (
+        Node(Input(name="x", class_name="InputLayer", shape=(None, 2))),
+        Node(layer, (Ref(0),)),
+    )
+    graph = Graph(nodes, (0,), (Ref(1),))
+    return Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, "float32")
+
+
+def test_inputs_are_small_where_numbers_would_overflow() -> None:
+    found = record(lower(dense(kernel=3000.0, bias=0.0)))
+    assert all(np.isfinite(y).all() for y in found.outputs)
+    assert 0 < max(np.abs(x).max() for x in found.inputs) <= 0.01
+
+
+def test_a_model_without_a_finite_output_is_refused() -> None:
+    with pytest.raises(CodegenError, match="no finite numbers"):
+        record(lower(dense(kernel=1.0, bias=1000.0)))
