@@ -489,15 +489,25 @@ void causal_conv_set_state(causal_conv_state *s, const float *values)
 
 #ifdef CAUSAL_CONV_SELFTEST
 
-/* Recorded inputs and outputs of 4 steps. */
-static const float causal_conv_test_x_0[12] = {
+/* Recorded inputs and outputs of 16 steps. */
+static const float causal_conv_test_x_0[48] = {
     0.0f, -0.74f, -0.58f, 0.22f, 0.61f, 0.93f, -0.57f, 0.67f,
-    0.0f, 0.16f, -0.56f, 0.13f
+    0.0f, 0.16f, -0.56f, 0.13f, 0.92f, 0.36f, -0.44f, -0.46f,
+    -0.11f, -0.05f, -0.49f, 0.3f, 0.56f, -0.53f, -0.9f, 0.43f,
+    -0.57f, -0.65f, 0.68f, 0.63f, 0.0f, -0.04f, 0.53f, -0.75f,
+    -0.34f, 0.44f, -0.19f, 0.25f, -0.34f, 0.21f, -0.23f, 0.56f,
+    -0.61f, -0.54f, -1.0f, -0.6f, 0.89f, 0.16f, 0.1f, -0.85f
 };
 
-static const float causal_conv_test_y_0[16] = {
+static const float causal_conv_test_y_0[64] = {
     -0.07895917f, 0.19772752f, -0.05725368f, -0.53689015f, -0.14011839f, 0.28944287f, -0.16567615f, -0.6513147f,
-    -0.25603986f, 0.39651114f, -0.103013605f, -0.83621377f, -0.2756748f, 0.39844075f, -0.1415776f, -0.77268946f
+    -0.25603986f, 0.39651114f, -0.103013605f, -0.83621377f, -0.2756748f, 0.39844075f, -0.1415776f, -0.77268946f,
+    -0.34536293f, 0.4249203f, -0.016568825f, -0.6588242f, -0.39984998f, 0.42279136f, 0.18260437f, -0.6459093f,
+    -0.23957299f, 0.3589699f, 0.07098319f, -0.7676407f, -0.30627564f, 0.39024884f, 0.15144409f, -0.7190087f,
+    -0.36232722f, 0.42758256f, 0.22710854f, -0.60652953f, -0.38977557f, 0.46015432f, 0.33728957f, -0.6646414f,
+    -0.3697087f, 0.4876625f, 0.19671163f, -0.76467454f, -0.33723235f, 0.46826965f, 0.129404f, -0.7439648f,
+    -0.39407477f, 0.4769661f, 0.28675592f, -0.70014983f, -0.38344043f, 0.48157117f, 0.24391402f, -0.70979553f,
+    -0.36928365f, 0.49037912f, 0.11967612f, -0.60956645f, -0.432791f, 0.5176981f, 0.26463184f, -0.78841037f
 };
 
 /* Whether all values are equal but for rounding; a NaN is not. */
@@ -519,7 +529,7 @@ int causal_conv_selftest(void)
     static causal_conv_state state; /* not on the stack, which may be small */
     static float y_0[4];
     causal_conv_reset(&state);
-    for (int t = 0; t < 4; ++t) {
+    for (int t = 0; t < 16; ++t) {
         if (causal_conv_step(&state, causal_conv_test_x_0 + t * 3, y_0) != 1) {
             return 1;
         }
