@@ -315,7 +315,7 @@ class Flattener:
             nodes[name] = [
                 _node(one, names, f"{label}: layer {name[:80]!r}", is_function) for one in raw
             ]
-        outputs = self._ends(model, "output_layers")
+        outputs = [self._end(s, layers) for s in self._ends(model, "output_layers")]
         ends = self._ends(model, "input_layers")
         if len(ends) != len(inputs):
             raise ReadError(f"{label}: called on {len(inputs)} tensors, it has {len(ends)} inputs")
@@ -354,6 +354,17 @@ class Flattener:
             if (source.layer, source.node - first.get(source.layer, 0)) not in values:
                 raise ReadError(f"{label}: its output {source.layer[:80]!r} is never computed")
         return [lookup(source) for source in outputs]
+
+    def _end(self, source: Source, layers: Mapping[str, Item]) -> Source:
+        """An output as layers name it: Keras 3 counts a nested functional model from 1 here only.
+
+        Everywhere else, and a nested Sequential here too, it counts from 0.
+        """
+        layer = layers.get(source.layer)
+        counts_from_1 = layer is not None and layer.class_name == "Functional" and source.node > 0
+        if self._era.zero_based_nodes and counts_from_1:
+            return replace(source, node=source.node - 1)
+        return source
 
     def _first_nodes(
         self,

@@ -193,3 +193,12 @@ def test_batch_normalization_is_folded(name: str) -> None:
     low = compare(keras.Sequential([kl.Input((6, 4)), *make()]))
     assert len(low.whole.blocks) == blocks
     assert [layer.output_shape for layer in low.layers if not layer.output_shape] == []
+
+
+def test_nested_model_is_called_again() -> None:
+    given = kl.Input((None, 3))
+    inner = keras.Model(given, kl.Dense(3)(given))
+    x, y = kl.Input((None, 3)), kl.Input((None, 3))
+    first, second = inner(x), inner(y)
+    compare(keras.Model([x, y], [first, kl.Dense(2)(second)]), (4,))
+    compare(keras.Model(x, inner(inner(inner(x)))), (4,))
