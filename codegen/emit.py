@@ -106,19 +106,26 @@ def number(value: float, dtype: str = "float32", suffix: str = "") -> str:
     return text + suffix
 
 
+def c_number(value: float, dtype: str = "float32", suffix: str = "") -> str:
+    """What `number` gives; for NaN and infinity the macros of `<math.h>`, which are floats."""
+    if np.isfinite(value):
+        return number(value, dtype, suffix)
+    word = "NAN" if np.isnan(value) else "INFINITY"
+    sign = "-" if value < 0 else ""
+    return sign + (word if dtype == "float32" else f"(double){word}")
+
+
 def numbers(values: Array, dtype: str = "float32", suffix: str = "") -> Iterator[str]:
-    """Texts of all elements in row-major order; integers as they are."""
+    """Texts of all elements in row-major order; integers as they are, NaN and infinity as in C."""
     flat = np.ravel(values)
     if flat.dtype.kind in "iu":
         return (str(v) for v in flat.tolist())
-    if not np.isfinite(flat).all():
-        raise NumberError(
-            "an array holds a value that is not finite, which this target cannot write; the "
-            "Python targets can"
-        )
-    narrow = flat.astype(dtype)
-    if not np.isfinite(narrow).all():
+    with np.errstate(over="ignore"):
+        narrow = flat.astype(dtype)
+    if not np.array_equal(np.isfinite(narrow), np.isfinite(flat)):
         raise NumberError(f"an array holds a value too large for {dtype}")
+    if not np.isfinite(narrow).all():
+        return (c_number(v, dtype, suffix) for v in narrow)
     return chain.from_iterable(
         texts(narrow[start : start + BLOCK], dtype, suffix)
         for start in range(0, narrow.size, BLOCK)

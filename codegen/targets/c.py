@@ -14,7 +14,7 @@ import numpy as np
 
 from codegen import dims, emit
 from codegen.dims import Dim
-from codegen.emit import Names, Origin, Sizes, comment, number
+from codegen.emit import Names, Origin, Sizes, c_number, comment
 from codegen.errors import CodegenError
 from codegen.model import Array
 from codegen.passes.buffers import Plan, plan
@@ -33,7 +33,7 @@ from codegen.program import (
     reads,
     walk_ops,
 )
-from codegen.selftest import TOLERANCE, record
+from codegen.selftest import LARGEST, TOLERANCE, record
 from codegen.targets.base import SHARED, Option, Target, dtype_of
 from codegen.targets.c_text import HOOKS, Printer, Used, dim_text, indent, ring_row, wrapped
 
@@ -192,7 +192,7 @@ class _Header:
             step=step,
             predict=predict,
             state_order=self._state_order(),
-            math_header=self._needs_math(joined + body),
+            math_header=self._needs_math(joined + body, selftest["is_finite"]),
             string_header="memcpy" in joined,
             restrict=f"{self.upper}_RESTRICT" in joined
             or (step or predict)["definition"].find("RESTRICT") >= 0,
@@ -213,7 +213,7 @@ class _Header:
         )
 
     def number(self, value: float) -> str:
-        return number(value, self.dtype, self.suffix)
+        return c_number(value, self.dtype, self.suffix)
 
     def _scoped(self, body: str) -> str:
         """Blocks without declarations lose their braces."""
@@ -723,13 +723,17 @@ class _Header:
             text = re.sub(r"(\d\.\d*(?:e[+-]?\d+)?)f\b", r"\1", text)
         return text
 
-    def _needs_math(self, text: str) -> bool:
+    def _needs_math(self, text: str, is_finite: bool) -> bool:
+        """Whether the code calls a function of `<math.h>`, or it or a weight is a macro of it."""
         library = re.compile(r"\b(?:exp|expm1|log|log1p|tanh|erf|pow|sqrt|fabs|floor|rint)f?\(")
-        return bool(library.search(text)) or "HUGE_VAL" in text
+        finite = is_finite and all(np.isfinite(data).all() for _, data, _, _ in self._arrays())
+        return not finite or bool(
+            library.search(text) or re.search(r"HUGE_VAL|\b(INFINITY|NAN)\b", text)
+        )
 
     # ---- self-test --------------------------------------------------------------------
 
-    def _selftest(self) -> dict[str, Any] | None:
+    def _selftest(self) -> dict[str, Any]:
         test = record(self.lowered, self.max_steps)
         arrays = []
         calls: list[str] = []
@@ -783,7 +787,13 @@ class _Header:
                 *wrapped(f"return !({condition});").splitlines(),
             ]
             what = "input and output of one predict"
-        return {"arrays": arrays, "body": _body(body), "what": what}
+        return {
+            "arrays": arrays,
+            "body": _body(body),
+            "what": what,
+            "is_finite": test.is_finite,
+            "largest": self.number(LARGEST),
+        }
 
 
 def _rings(program: Program) -> dict[int, tuple[int, int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from codegen import dims
 from codegen.dims import Compound, Dim, Symbol
-from codegen.emit import Names, comment, environment, number
+from codegen.emit import Names, c_number, comment, environment
 from codegen.passes.buffers import Plan
 from codegen.passes.pack import NARROW, Packing
 from codegen.passes.stage import in_place_call
@@ -257,7 +257,7 @@ class Printer:
 
     def number(self, value: float) -> str:
         """A literal."""
-        return number(value, self.dtype, self.suffix)
+        return c_number(value, self.dtype, self.suffix)
 
     # ---- ops ------------------------------------------------------------------------------
 

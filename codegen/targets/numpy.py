@@ -40,7 +40,7 @@ from codegen.program import (
     walk,
     walk_ops,
 )
-from codegen.selftest import TOLERANCE, SelfTest, record
+from codegen.selftest import LARGEST, TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
 from codegen.targets.numpy_instructions import Dot, Instruction, Packed, Ufunc
 from codegen.targets.numpy_plan import Planner, buffers_of, expand, names_of
@@ -624,11 +624,18 @@ class _File:
         else:
             lines.append(f"found = model.predict({', '.join(self.inputs)})")
         pairs = f"[(found, {expected[0]})]" if single else f"zip(found, ({', '.join(expected)}))"
-        shape = ".reshape(right.shape)"
         lines += [
             "worst = 0.0",
             f"for left, right in {pairs}:",
-            f"    error = np.abs(np.asarray(left){shape} - right) / (1 + np.abs(right))",
+            "    left = np.asarray(left).reshape(right.shape)",
+            "    error = np.abs(left - right) / (1 + np.abs(right))",
+        ]
+        if not test.is_finite:
+            lines += [
+                "    # NaN was recorded where there is no finite number, or a very large one.",
+                f"    error = np.where(np.isnan(right), np.abs(left) < {LARGEST:g}, error)",
+            ]
+        lines += [
             "    worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)",
             f"return worst / {TOLERANCE:g}",
         ]

@@ -329,7 +329,8 @@ def selftest():
     found = model.predict(x)
     worst = 0.0
     for left, right in [(found, expected_0)]:
-        error = np.abs(np.asarray(left).reshape(right.shape) - right) / (1 + np.abs(right))
+        left = np.asarray(left).reshape(right.shape)
+        error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)
     return worst / 2e-05
 

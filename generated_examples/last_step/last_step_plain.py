@@ -203,6 +203,8 @@ def close(found, expected):
         if len(found) != len(expected):
             return False
         return all([close(f, e) for f, e in zip(found, expected)])
+    if expected != expected:  # recorded where there is no finite number, or a very large one
+        return not abs(found) < 1e30
     return found == expected or abs(found - expected) <= TOLERANCE * (1.0 + abs(expected))
 
 

@@ -8387,7 +8387,8 @@ def selftest():
     found = [y for y in found if y is not None]
     worst = 0.0
     for left, right in [(found, expected_0)]:
-        error = np.abs(np.asarray(left).reshape(right.shape) - right) / (1 + np.abs(right))
+        left = np.asarray(left).reshape(right.shape)
+        error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)
     return worst / 2e-05
 

@@ -40,7 +40,11 @@ def rendered(lowered: Lowered, target: str, **options: Any) -> str:
 
 def started(target: str, lowered: Lowered, folder: Path, **options: Any) -> Runner:
     """The generated file of a target, imported, or compiled without a warning."""
-    text = rendered(lowered, target, **options)
+    return loaded(target, rendered(lowered, target, **options), lowered, folder, **options)
+
+
+def loaded(target: str, text: str, lowered: Lowered, folder: Path, **options: Any) -> Runner:
+    """The text of a generated file, which a test may have changed, imported or compiled."""
     path = folder / (NAME + FOUND[target].suffixes[0])
     path.write_text(text, encoding="utf-8")
     if target != "c":
