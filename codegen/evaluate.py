@@ -7,7 +7,8 @@ one iteration at a time: slow, and plain to read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ from codegen.program import (
     State,
     Vec,
     When,
+    reads,
+    walk_ops,
+    writes,
 )
 
 
@@ -94,6 +98,15 @@ OPERATORS: dict[str, Any] = {
 }
 
 
+DIM_OPERATORS: dict[str, Any] = {
+    "//": operator.floordiv,
+    "*": operator.mul,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+AT_ONCE = 1 << 10  # iterations of all loops around an op that carry nothing
+
+
 class Machine:
     """The memory of one program over `batch` independent samples."""
 
@@ -101,48 +114,71 @@ class Machine:
         self.batch = batch
         self.dtype = np.dtype(dtype)
         self.memory: dict[int, Array] = {}
-        self.known: dict[str, int] = {}
+        self.known: dict[str, int | Array] = {}
+        self.lanes: dict[str, Array] = {}  # counters that run at once, outermost first
         self.seen = 0  # steps since reset
 
     def array(self, buffer: Buffer) -> Array:
-        """The buffer as (batch, size); a const is not repeated."""
+        """The buffer as (batch, size), after an axis for each loop that it is scratch of."""
         found = self.memory.get(id(buffer))
-        size = self.number(buffer.size)
-        if found is None or found.shape[1] != size:
+        lanes = [len(place) for place in self._lanes(buffer)]
+        shape = (*lanes, self._samples(buffer), self.number(buffer.size))
+        if found is None or found.shape != shape:
             kind = np.int64 if buffer.dtype == "int32" else self.dtype
-            if buffer.kind == "const":
-                assert buffer.data is not None
-                found = np.asarray(buffer.data, kind)[None, :]
-            else:
-                found = np.zeros((self.batch, size), kind)
-            self.memory[id(buffer)] = found
+            found = np.zeros(shape, kind) if buffer.data is None else buffer.data.astype(kind)
+            self.memory[id(buffer)] = found = found.reshape(shape)
         return found
 
-    def number(self, dim: Dim) -> int:
-        """A length or offset, now."""
-        return dims.value(dim, self.known)
+    def _samples(self, buffer: Buffer) -> int:
+        return 1 if buffer.kind == "const" else self.batch
 
-    def indices(self, vec: Vec) -> Array:
-        """Where the elements of the vector are."""
-        return self.number(vec.offset) + np.arange(self.number(vec.size)) * vec.stride
+    def _lanes(self, buffer: Buffer) -> list[Array]:
+        return [self.lanes[name] for name in reversed(self.lanes) if name in buffer.scope]
+
+    def number(self, dim: Dim) -> Any:
+        """A length or an offset, now: an offset may differ between iterations that run at once."""
+        if isinstance(dim, int):
+            return dim
+        total: Any = dim.constant
+        for atom, factor in dim.terms:
+            if isinstance(atom, dims.Symbol):
+                total = total + self.known[atom.name] * factor
+            else:
+                left, right = self.number(atom.left), self.number(atom.right)
+                total = total + DIM_OPERATORS[atom.operator](left, right) * factor
+        return total
+
+    def places(self, vec: Vec) -> tuple[Any, ...]:
+        """Where the vector is in the array of its buffer, as an index that gives (..., size)."""
+        where = self.number(vec.offset) + np.arange(self.number(vec.size)) * vec.stride
+        samples = np.arange(self._samples(vec.buffer))[:, None]
+        return (*self._lanes(vec.buffer), samples, where)
 
     def read(self, vec: Vec) -> Array:
-        """The vector as (batch, size)."""
-        return self.array(vec.buffer)[:, self.indices(vec)]
+        """A copy of the vector as (..., batch, size)."""
+        found: Array = self.array(vec.buffer)[self.places(vec)]
+        return found
 
     def write(self, vec: Vec, values: Array) -> None:
-        """Store (batch, size) in the vector."""
-        self.array(vec.buffer)[:, self.indices(vec)] = values
+        """Store (..., batch, size) in the vector."""
+        self.array(vec.buffer)[self.places(vec)] = values
 
     def matrix(self, mat: Mat) -> Array:
-        """The matrix as (batch or 1, rows, columns)."""
+        """The matrix as (..., batch or 1, rows, columns)."""
+        is_whole = mat.row_stride == mat.columns and mat.rows * mat.columns == mat.buffer.size
+        if is_whole and mat.buffer.data is not None:  # all weights as they stand need no copy
+            return self.array(mat.buffer).reshape(1, self.number(mat.rows), -1)
         rows = np.arange(self.number(mat.rows)) * mat.row_stride
         columns = np.arange(self.number(mat.columns)) * mat.column_stride
-        where = self.number(mat.offset) + rows[:, None] + columns[None, :]
-        return self.array(mat.buffer)[:, where]
+        where = np.asarray(self.number(mat.offset))[..., None] + rows[:, None] + columns
+        samples = np.arange(self._samples(mat.buffer))[:, None, None]
+        lanes = (place[..., None] for place in self._lanes(mat.buffer))
+        index = (*lanes, samples, where)
+        found: Array = self.array(mat.buffer)[index]
+        return found
 
     def value(self, node: Expr, local: dict[str, Array]) -> Array:
-        """An expression for all elements: (batch, size), or what broadcasts to it."""
+        """An expression for all elements: (..., batch, size), or what broadcasts to it."""
         if isinstance(node, Number):
             return np.full((1, 1), node.value, self.dtype)
         if isinstance(node, At):
@@ -152,7 +188,7 @@ class Machine:
         if isinstance(node, Index):
             return local["index of the element"]
         if isinstance(node, Count):
-            return np.full((1, 1), self.number(node.dim), self.dtype)
+            return np.asarray(self.number(node.dim), self.dtype)
         if isinstance(node, Negate):
             return np.negative(self.value(node.value, local))
         if isinstance(node, (Binary, Compare)):
@@ -172,23 +208,34 @@ class Machine:
 
     def execute(self, op: Op) -> None:
         """One op: its definition."""
-        if isinstance(op, Loop):
-            for count in range(self.number(op.count)):
-                self.known[op.counter] = count
-                self.run(op.body)
-            self.known.pop(op.counter, None)
-        elif isinstance(op, When):
+        if isinstance(op, When):
             if self.seen >= op.after:
                 self.run(op.body)
         else:
             getattr(self, f"_{type(op).__name__.lower()}")(op)
+
+    def _loop(self, op: Loop) -> None:
+        count = self.number(op.count)
+        room = AT_ONCE // math.prod(len(place) for place in self.lanes.values())
+        if op.carried or room < 2 or any(op.counter in dims.symbols(n) for n in _lengths(op.body)):
+            for k in range(count):
+                self.known[op.counter] = k
+                self.run(op.body)
+        else:
+            axes = (1,) * (len(self.lanes) + 2)
+            for start in range(0, count, room):
+                place = np.arange(min(room, count - start)).reshape(-1, *axes)
+                self.known[op.counter], self.lanes[op.counter] = start + place, place
+                self.run(op.body)
+                del self.lanes[op.counter]
+        self.known.pop(op.counter, None)
 
     def _affine(self, op: Affine) -> None:
         total = np.zeros((self.batch, self.number(op.out.size)), self.dtype)
         if op.bias is not None:
             total = total + self.read(op.bias)
         for mat, vec in op.products:
-            total = total + np.einsum("brc,bc->br", *self._pair(mat, vec))
+            total = total + (self.matrix(mat) @ self.read(vec)[..., None])[..., 0]
         self.write(op.out, total)
 
     def _elementwise(self, op: Elementwise) -> None:
@@ -207,12 +254,12 @@ class Machine:
 
     def _softmax(self, op: Softmax) -> None:
         x = self.read(op.x)
-        x = x - x.max(axis=1, keepdims=True)
-        total = np.exp(x).sum(axis=1, keepdims=True)
+        x = x - x.max(axis=-1, keepdims=True)
+        total = np.exp(x).sum(axis=-1, keepdims=True)
         self.write(op.out, x - np.log(total) if op.log else np.exp(x) / total)
 
     def _gather(self, op: Gather) -> None:
-        table, rows = self.matrix(op.table)[0], self.read(op.index)[:, 0].astype(np.int64)
+        table, rows = self.matrix(op.table)[0], self.read(op.index)[..., 0].astype(np.int64)
         if rows.min() < 0 or rows.max() >= len(table):
             raise ValueError(f"index {rows} of a table with {len(table)} rows")
         self.write(op.out, table[rows])
@@ -222,16 +269,9 @@ class Machine:
         line = self.array(op.line)
         line[:] = np.concatenate([line[:, x.shape[1] :], x], axis=1)
 
-    def _pair(self, mat: Mat, vec: Vec) -> tuple[Array, Array]:
-        matrix, x = self.matrix(mat), self.read(vec)
-        return np.broadcast_to(matrix, (self.batch, *matrix.shape[1:])), np.broadcast_to(
-            x, (self.batch, x.shape[1])
-        )
-
     def _reduced(self, op: Reduce, counters: Sequence[tuple[str, Dim]]) -> Array:
         if not counters:
-            value = self.value(op.value, self._index(op.out.size))
-            return np.broadcast_to(value, (self.batch, self.number(op.out.size)))
+            return self.value(op.value, self._index(op.out.size))
         (name, count), *rest = counters
         combine = {"sum": np.add, "max": np.maximum, "min": np.minimum}[op.kind]
         total: Array | None = None
@@ -240,9 +280,18 @@ class Machine:
             part = self._reduced(op, rest)
             total = part if total is None else combine(total, part)
         self.known.pop(name, None)
-        if total is None:
-            return np.zeros((self.batch, self.number(op.out.size)), self.dtype)
-        return total
+        return np.zeros((1, 1), self.dtype) if total is None else total
+
+
+def _lengths(ops: Sequence[Op]) -> Iterator[Dim]:
+    """Every length in the ops, but no offset."""
+    for op in walk_ops(tuple(ops)):
+        for source in (*reads(op), *writes(op)):
+            yield from (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
+        if isinstance(op, Loop):
+            yield op.count
+        if isinstance(op, Reduce):
+            yield from (count for _, count in op.counters)
 
 
 class Reference:
@@ -312,7 +361,13 @@ class Reference:
         for port, x in zip(program.inputs, inputs, strict=True):
             target = self.machine.array(port.buffer)
             target[:] = np.reshape(np.asarray(x), (self.machine.batch, -1))
-        self.machine.run(program.ops)
+        if program is self.lowered.step:
+            self.machine.run(program.ops)
+        else:  # whole sequences may take much scratch: forget what no later op needs
+            for op, done in zip(program.ops, _last_uses(program.ops), strict=True):
+                self.machine.execute(op)
+                for buffer in done:
+                    self.machine.memory.pop(id(buffer), None)
         return tuple(self._output(port) for port in program.outputs)
 
     def _output(self, port: Port) -> Array:
@@ -333,3 +388,15 @@ class Reference:
         own = [s for s in self.states if not s.hidden]
         for state, values in zip(own, states, strict=True):
             self.machine.array(state.buffer)[:] = np.reshape(values, (self.machine.batch, -1))
+
+
+def _last_uses(ops: Sequence[Op]) -> list[set[Buffer]]:
+    """For each op the scratch that it is the last to use."""
+    seen: set[Buffer] = set()
+    found = []
+    for op in reversed(ops):
+        inner = walk_ops((op,))
+        used = {v.buffer for i in inner for v in (*reads(i), *writes(i)) if v.buffer.kind == "temp"}
+        found.append(used - seen)
+        seen |= used
+    return found[::-1]
