@@ -8386,7 +8386,7 @@ static const float seed_test_x_0[16] = {
 };
 
 static const float seed_test_y_0[8] = {
-    0.9220749f, 0.07792511f, 0.22770901f, 0.772291f, 0.44393787f, 0.55606216f, 0.096855335f, 0.90314466f
+    0.922075f, 0.0779251f, 0.227709f, 0.772291f, 0.443938f, 0.556062f, 0.0968553f, 0.903145f
 };
 
 /* Whether all values are equal but for rounding; a NaN is not. */

@@ -358,7 +358,7 @@ static const float weights_only_test_x_0[12] = {
 };
 
 static const float weights_only_test_y_0[8] = {
-    0.007528012f, -0.46426055f, -0.26995736f, -0.07756347f, -0.24098432f, -0.44077864f, -0.09632158f, -0.29632849f
+    0.00752801f, -0.464261f, -0.269957f, -0.0775635f, -0.240984f, -0.440779f, -0.0963216f, -0.296328f
 };
 
 /* Whether all values are equal but for rounding; a NaN is not. */
