@@ -140,7 +140,8 @@ def _folded(node: Expr) -> Expr:
 class GlobalPooling(Layer):
     """The maximum or mean over all axes but the channels; a mean counts unmasked steps only.
 
-    Over time this streams: the output is that of the steps so far.
+    Where every step is masked the mean is 0 / 0, NaN, as in every Keras that counts so. Over time
+    this streams: the output is that of the steps so far.
     """
 
     kind: str  # "max" or "average"
@@ -220,8 +221,6 @@ class GlobalPooling(Layer):
         else:
             b.copy(seen.vec(), number)
         divisor: Expr = At(seen.vec().every(channels))
-        if mask is not None:  # where no step counts, Keras divides 0 by 0; this gives 0
-            divisor = _max(divisor, Number(1.0))
         if not (isinstance(inner, int) and inner == 1):
             divisor = divisor * Count(inner)
         b.copy(out.vec(), At(total.vec()) / divisor)

@@ -278,10 +278,10 @@ static CAUSAL_CONV_INLINE void causal_conv_sigmoid_each(float *v, int n)
 }
 #endif
 
-/* The larger one. */
+/* The larger one; `a` where it is NaN. */
 static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
 {
-    return a > b ? a : b;
+    return a < b ? b : a;
 }
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]

@@ -1,5 +1,5 @@
-/* The larger one. */
+/* The larger one; `a` where it is NaN. */
 static RNN_INLINE float rnn_max(float a, float b)
 {
-    return a > b ? a : b;
+    return a < b ? b : a;
 }

@@ -1,5 +1,5 @@
-/* The smaller one. */
+/* The smaller one; `a` where it is NaN. */
 static RNN_INLINE float rnn_min(float a, float b)
 {
-    return a < b ? a : b;
+    return b < a ? b : a;
 }
