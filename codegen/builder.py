@@ -168,6 +168,7 @@ class Builder:
         self.states: dict[str, State] = {}
         self.checks: list[tuple[Dim, str, Dim]] = []
         self.hop = 1  # rows of an input in one step
+        self.fills_up = False  # a window along time takes rows after the last
         self.is_inner = False  # inside TimeDistributed: states start at zero for every call
         self.has_time = False  # the model has a time axis
         self.saved_steps: int | None = None  # its length in the file, None where it is free
@@ -525,6 +526,7 @@ class Builder:
             return
         reach = (size - 1) * dilation + 1
         rows, total = x, x.shape[0]
+        self.fills_up = self.fills_up or (x.time and right != 0)
         if left != 0 or right != 0:
             total = total + left + right
             rows = self.padded(x, left, right, fill)

@@ -69,6 +69,7 @@ def lower(model: Model) -> Lowered:
         hop if step is not None else 1,
         bool(times),
         _reports(original, replace(whole, shapes=shapes), step),
+        whole.fills_up,
     )
 
 
@@ -77,6 +78,7 @@ class _Result:
     program: Program
     shapes: dict[int, tuple[Dim, ...]]  # output shape of each layer, by id
     warmup: int
+    fills_up: bool
 
 
 def time_inputs(model: Model) -> tuple[bool, ...]:
@@ -398,7 +400,7 @@ def _finish(
         (),
         tuple(b.checks),
     )
-    return _Result(program, shapes, warmup)
+    return _Result(program, shapes, warmup, b.fills_up)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

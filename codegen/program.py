@@ -415,7 +415,8 @@ class Lowered:
     `step` is None where the model cannot run one step at a time, and `reason` says why. A step
     takes `hop` rows of each input that has a time axis; the first `warmup` steps give nothing.
     `whole` is predict; it has the same states as `step` where there is one, and starts with all
-    that are not carried at their initial value.
+    that are not carried at their initial value. With `fills_up` a window of `whole` may be short of
+    rows where the sequence ends (padding='same'), which no step sees.
     """
 
     model: Model
@@ -426,6 +427,7 @@ class Lowered:
     hop: int
     time_axis: bool
     layers: tuple[LayerReport, ...]
+    fills_up: bool = False
 
     @property
     def name(self) -> str:

@@ -26,12 +26,14 @@ from codegen.program import (
     Lowered,
     Port,
     Program,
+    Reduce,
     Shift,
     State,
     When,
     constants,
     reads,
     walk_ops,
+    writes,
 )
 from codegen.selftest import LARGEST, TOLERANCE, record
 from codegen.targets.base import SHARED, Option, Target, dtype_of
@@ -442,7 +444,7 @@ class _Header:
         defined = [own, *lengths, *self._pointers(not streams, False)]
         lines = self._refusals()
         if streams:
-            lines += [*self._restart_call(), *self._stream()]
+            lines += [*self._rest_check(), *self._restart_call(), *self._stream()]
         else:
             lines += [f"(void){name};" for name in self._unused(body)]
             if self.program.states:
@@ -511,7 +513,7 @@ class _Header:
             *(f"    {x}" for x in (*inner, *moves)),
             "}",
         ]
-        return loop if hop == 1 else [*self._rest_check(), *loop, *self._rest(names)]
+        return loop if hop == 1 else [*loop, *self._rest(names)]
 
     def _row(self, output: int) -> int:
         size = self._size(self.lowered.whole.outputs[output])
@@ -519,42 +521,52 @@ class _Header:
 
     # A rest of steps shorter than a hop.
 
-    def _due(self) -> list[tuple[Dim, Dim]]:
-        """Pairs of dims at `steps` and at whole hops: where they differ, one more step is due."""
-        hop = self.lowered.hop
-        steps = dims.symbol("steps")
-        whole = steps // hop * hop
-        found: list[Dim] = [p.shape[0] for p in self.lowered.whole.outputs if self._varies(p)]
-        if any(not p.time for p in self.program.outputs):
-            found += [
-                op.count
-                for op in walk_ops(self.lowered.whole.ops)
-                if isinstance(op, Loop) and op.carried and dims.symbols(op.count) == {"steps"}
-            ]
-        unique = list(dict.fromkeys(found))
-        return [(d, dims.substitute(d, {"steps": whole})) for d in unique]
+    def _due(self) -> list[Dim]:
+        """How many rows of each output predict gives."""
+        return list(
+            dict.fromkeys(p.shape[0] for p in self.lowered.whole.outputs if self._varies(p))
+        )
+
+    def _seen(self) -> list[Dim]:
+        """How many rows the states that are carried, and the last outputs, have seen."""
+        whole = self.lowered.whole
+        if all(p.time for p in self.program.outputs) and not any(s.carried for s in whole.states):
+            return []
+        found: list[Dim] = []
+        for op in walk_ops(whole.ops):
+            if isinstance(op, Loop) and op.carried:
+                found.append(op.count)
+            elif isinstance(op, Reduce):
+                found += [count for _, count in op.counters]
+            if not isinstance(op, (Loop, When)) and all(
+                v.buffer.kind != "state" for v in writes(op)
+            ):
+                found += [source.offset for source in reads(op)]  # the last row of a sequence
+        return [d for d in dict.fromkeys(found) if dims.symbols(d) == {"steps"}]
+
+    def _grows(self, counts: Sequence[Dim], low: Dim, high: Dim) -> str:
+        """The condition that any of the counts is larger at `high` steps than at `low`."""
+        pairs = [[dims.substitute(d, {"steps": n}) for n in (high, low)] for d in counts]
+        parts = [f"{self.printer.dim(a)} > {self.printer.dim(b)}" for a, b in pairs if a != b]
+        return " || ".join(dict.fromkeys(parts)) or "0"
 
     def _rest_condition(self) -> str:
-        printer = self.printer
-        parts = [f"{printer.dim(a)} > {printer.dim(b)}" for a, b in self._due()]
-        return " || ".join(parts) or "0"
+        hop, steps = self.lowered.hop, dims.symbol("steps")
+        return self._grows([*self._due(), *self._seen()], steps // hop * hop, steps)
 
     def _rest_check(self) -> list[str]:
-        """Refuse a rest whose padding a carried state, or the last output, would see."""
-        hop = self.lowered.hop
-        condition = f"steps % {hop} != 0 && ({self._rest_condition()})"
-        if any(s.carried for s in self.program.states):
-            return [*wrapped(f"if ({condition}) {{").splitlines(), "    return -1;", "}"]
-        if all(p.time for p in self.program.outputs):
+        """Refuse a rest where the zeros after it would show."""
+        hop, steps = self.lowered.hop, dims.symbol("steps")
+        if hop == 1:
             return []
-        steps = dims.symbol("steps")
-        up = (steps + (hop - 1)) // hop * hop
-        beyond = [
-            f"{self.printer.dim(dims.substitute(a, {'steps': up}))} > {self.printer.dim(a)}"
-            for a, _ in self._due()
-        ]
-        text = f"if ({condition} && ({' || '.join(beyond) or '0'})) {{"
-        return [*wrapped(text).splitlines(), "    return -1;", "}"]
+        shows = self._grows(self._seen(), steps, (steps + (hop - 1)) // hop * hop)
+        if self.lowered.fills_up:
+            shows = "1"
+        if shows == "0":
+            return []
+        conditions = [f"steps % {hop} != 0"]
+        conditions += [f"({c})" for c in (self._rest_condition(), shows) if c != "1"]
+        return [*wrapped(f"if ({' && '.join(conditions)}) {{").splitlines(), "    return -1;", "}"]
 
     def _padding_members(self) -> list[str]:
         """Room for the last input, padded, and its outputs, where a step takes several rows."""
