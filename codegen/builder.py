@@ -21,7 +21,7 @@ import numpy as np
 from codegen import dims
 from codegen.activations import Activation
 from codegen.dims import Dim
-from codegen.errors import LayerError, NeedsHop, NotStreamable
+from codegen.errors import LayerError, NeedsHop, NotStreamable, TooLate
 from codegen.model import Array, Graph, Input, Layer
 from codegen.program import (
     Affine,
@@ -42,10 +42,15 @@ from codegen.program import (
     State,
     Vec,
     When,
+    call,
     const,
     expr,
 )
 
+SAME = (
+    "padding='same' reaches into the future; padding='causal', or ZeroPadding1D on the left "
+    "before padding='valid', would not"
+)
 SHORT = 4  # taps, up to which a step reads each from the delay line by itself
 
 
@@ -57,8 +62,10 @@ class Tensor:
     one step is lowered: `lead` is the number of steps that go by before there is a value; `ahead`
     is the number of rows of the sequence that come before those of the first such step (left zero
     padding), with their constant values in `prefix`; where it is negative, so many rows of the
-    first step are no rows of the sequence (only where a step has several). `last` marks a value
-    that is the model's only at the end of the sequence (return_sequences=False).
+    first step are no rows of the sequence (only where a step has several). `behind` is the number
+    of rows that come after those of the last step (padding on the right), so that no step gives
+    them; `late` says why. `last` marks a value that is the model's only at the end of the sequence
+    (return_sequences=False).
     """
 
     buffer: Buffer
@@ -68,6 +75,8 @@ class Tensor:
     lead: int = 0
     ahead: int = 0
     prefix: Array | None = None
+    behind: int = 0
+    late: str = ""
     last: bool = False
     mask: Tensor | None = None  # shape[:1], 1 where the step counts and 0 where it is masked
 
@@ -132,6 +141,8 @@ class Window:
     line: Tensor | None = None
     lead: int = 0
     ahead: int = 0
+    behind: int = 0
+    late: str = ""
 
     @contextmanager
     def positions(self) -> Iterator[Dim]:
@@ -154,7 +165,15 @@ class Window:
 
     def like(self, out: Tensor) -> Tensor:
         """`out`, one row for each position."""
-        return replace(out, time=self.x.time, lead=self.lead, ahead=self.ahead, last=self.x.last)
+        return replace(
+            out,
+            time=self.x.time,
+            lead=self.lead,
+            ahead=self.ahead,
+            behind=self.behind,
+            late=self.late,
+            last=self.x.last,
+        )
 
 
 class Builder:
@@ -172,6 +191,7 @@ class Builder:
         self.is_inner = False  # inside TimeDistributed: states start at zero for every call
         self.has_time = False  # the model has a time axis
         self.saved_steps: int | None = None  # its length in the file, None where it is free
+        self.rows: Dim = 1  # its length here
         self.inputs: tuple[Tensor, ...] = ()  # of the layer whose block is being written
         self._ops: list[list[Op]] = [[]]
         self._scope: list[str] = []
@@ -180,6 +200,7 @@ class Builder:
         self._const_prefix = ""  # of constants: shared by all calls of a layer
         self._call: tuple[Any, ...] = ()  # what the two prefixes stand for, with no two alike
         self._layer: tuple[Any, ...] = ()
+        self._title = ""  # of the layer, for reasons
 
     # ---- structure ----------------------------------------------------------------------
 
@@ -189,6 +210,7 @@ class Builder:
         self._prefix = layer.name if call == 0 else f"{layer.name}_{call + 1}"
         self._const_prefix = layer.name
         self._call, self._layer = (layer.name, call), (layer.name,)
+        self._title = f"layer {layer.name!r} ({layer.class_name})"
         self._ops, outer = [[]], self._ops
         try:
             with self.when(after):
@@ -293,6 +315,18 @@ class Builder:
         if self.step and x.time:
             raise NotStreamable(why)
 
+    def late(self, x: Tensor, rows: int, why: str) -> Tensor:
+        """`x` with so many more rows after those of the last step, and the reason."""
+        if self.step and self.hop > 1:  # a rest of rows may reach them
+            raise NotStreamable(why)
+        return replace(x, behind=x.behind + rows, late=f"{self._title}: {why}")
+
+    def refuse_late(self, *tensors: Tensor) -> None:
+        """In a step, refuse tensors with rows that come after those of the last step."""
+        for x in tensors:
+            if self.step and x.behind > 0:
+                raise TooLate(x.late)
+
     def check(self, left: Dim, relation: str, right: Dim) -> None:
         """A condition on the lengths, `==` or `>=`: at once where known, else when it runs."""
         if isinstance(left, int) and isinstance(right, int):
@@ -367,13 +401,16 @@ class Builder:
     ) -> Tensor:
         """A state that starts at `initial` (zeros); scratch inside TimeDistributed."""
         shape = tuple(shape)
-        if self.is_inner:
+        if self.is_inner or self._is_beside_time:
+            if carried and self._is_beside_time:
+                raise NotStreamable("stateful=True over an axis that is not the model's time axis")
             if carried:
                 raise LayerError("stateful=True inside TimeDistributed is not supported")
             inner = self.tensor(role, shape)
             self.copy(inner.vec(), Number(0.0) if initial is None else self._initial(role, initial))
             return inner
         if self.step:
+            self.refuse_late(*self.inputs)
             if any(x.ahead < 0 for x in self.inputs):
                 raise NotStreamable("its first row is not the first of a hop")
             if carried and any(x.ahead > 0 for x in self.inputs):
@@ -386,10 +423,17 @@ class Builder:
             self.copy(tensor.vec(), start)
         return tensor
 
-    def running(self, role: str, shape: Sequence[int], initial: Array | None = None) -> Tensor:
+    @property
+    def _is_beside_time(self) -> bool:
+        """Whether a layer of a streaming model runs over another axis: anew at every step."""
+        streams = self.has_time and (self.step or self.streamable)
+        return streams and not any(x.time for x in self.inputs)
+
+    def running(self, role: str, shape: Sequence[int], start: float = 0.0) -> Tensor:
         """A state for what has been seen so far; mere scratch where there is no step."""
         if self.is_inner or not (self.step or self.streamable):
             return self.tensor(role, shape)
+        initial = np.full(shape, start) if start else None
         return self.state(role, shape, initial=initial)
 
     def _state(
@@ -442,6 +486,18 @@ class Builder:
         """`out` = sum, max or min of `value` over the counters."""
         self.emit(Reduce(out, kind, tuple(counters), expr(value)))
 
+    def reduce_so_far(
+        self, total: Vec, kind: str, counters: Sequence[tuple[str, Dim]], value: Operand
+    ) -> None:
+        """The same, in a step joined with what `total` holds of the steps before."""
+        if not self.step:
+            self.reduce(total, kind, counters, value)
+            return
+        now = self.temp("now", total.size)
+        self.reduce(now, kind, counters, value)
+        both = At(total) + At(now) if kind == "sum" else call(kind, At(total), At(now))
+        self.copy(total, both)
+
     def softmax(self, out: Vec, x: Vec, log: bool = False) -> None:
         """The softmax of `x`, or its logarithm."""
         self.emit(Softmax(out, x, log))
@@ -486,7 +542,7 @@ class Builder:
         times = [x for x in sources if x.time]
         if self.step and times and any(x.last for x in sources):
             raise NotStreamable("it combines a sequence with a value known only at its end")
-        if self.step and len({(x.lead, x.ahead) for x in times}) > 1:
+        if self.step and len({(x.lead, x.ahead, x.behind) for x in times}) > 1:
             raise NotStreamable("it combines sequences that start at different steps")
         return replace(
             out,
@@ -494,6 +550,8 @@ class Builder:
             lead=max((x.lead for x in sources), default=0),
             ahead=times[0].ahead if times else 0,
             prefix=None,
+            behind=times[0].behind if times else 0,
+            late=times[0].late if times else "",
             last=any(x.last for x in sources),
             mask=mask,
         )
@@ -520,7 +578,9 @@ class Builder:
         """
         if self.step and x.time:
             if right != 0:
-                raise NotStreamable(f"its window reaches {right} rows into the future")
+                x = self.late(x, dims.fixed(right), SAME)
+            if stride > 1:
+                self.refuse_late(x)
             with self._streamed(x, size, stride, dilation, dims.fixed(left), fill, role) as window:
                 yield window
             return
@@ -532,7 +592,8 @@ class Builder:
             rows = self.padded(x, left, right, fill)
         count = (total - reach) // stride + 1
         self.check(count, ">=", 1)
-        yield Window(self, x, count, size, stride, dilation, rows)
+        behind = x.behind + right if x.time and isinstance(right, int) else 0
+        yield Window(self, x, count, size, stride, dilation, rows, lead=x.lead, behind=behind)
         self.leave(x, role, fill)
 
     def padded(self, x: Tensor, left: Dim, right: Dim, fill: float = 0.0) -> Tensor:
@@ -571,7 +632,19 @@ class Builder:
         lead = x.lead
         while extra <= -count:
             extra, lead = extra + count, lead + 1
-        kind = partial(Window, self, x, count, size, stride, dilation, lead=lead, ahead=extra)
+        kind = partial(
+            Window,
+            self,
+            x,
+            count,
+            size,
+            stride,
+            dilation,
+            lead=lead,
+            ahead=extra,
+            behind=x.behind,
+            late=x.late,
+        )
         if history <= 0:
             with self.when(lead):
                 yield kind(x, -history)
@@ -606,11 +679,19 @@ class Builder:
             return
         self.states[state.buffer.name] = state
         history, row = state.shape[0], dims.product(x.shape[1:])
-        known = dims.minimum(x.shape[0], history)
+        rows = x.shape[0] - x.behind
+        known = dims.minimum(rows, history)
         line = state.buffer.vec()
         if state.initial is not None:
             self.copy(line[: (history - known) * row], Number(fill))
-        self.copy(line[(history - known) * row :], x.vec()[(x.shape[0] - known) * row :])
+        self.copy(line[(history - known) * row :], x.vec()[(rows - known) * row : rows * row])
+
+    def only_row(self, x: Tensor) -> Tensor | None:
+        """The row of a sequence that has one step in the file: the last, however many come."""
+        if not x.time or self.saved_steps != 1 or x.shape[0] != self.rows or x.ahead:
+            return None
+        self.refuse_late(x)
+        return replace(x.at(x.shape[0] - 1), lead=x.lead, last=True)
 
     def along_last(self, x: Tensor, role: str, activation: Activation) -> Tensor:
         """A new tensor with the activation of `x` along its last axis."""

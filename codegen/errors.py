@@ -17,6 +17,10 @@ class NotStreamable(CodegenError):
     """Raised while lowering one step: the layer needs more of the sequence than its past."""
 
 
+class TooLate(NotStreamable):
+    """The same, about rows that an earlier layer gives after the last step; it is named already."""
+
+
 class NeedsHop(CodegenError):
     """Raised while lowering one step: a stride over time needs `factor` times more rows a step."""
 

@@ -17,6 +17,7 @@ from codegen.errors import (
     NeedsHop,
     NotStreamable,
     Problem,
+    TooLate,
     UnsupportedError,
 )
 from codegen.evaluate import Machine
@@ -211,8 +212,8 @@ def _run(
     """Lower every node; problems of a whole program are collected, a step stops at the first."""
     graph = model.graph
     b.has_time = any(time for _, _, time in inputs)
-    fixed = [layer.shape[0] for layer, _, time in inputs if time]
-    b.saved_steps = fixed[0] if fixed else None
+    b.saved_steps = next((layer.shape[0] for layer, _, time in inputs if time), None)
+    b.rows = next((shape[0] for _, shape, time in inputs if time), 1)
     values: list[tuple[Tensor, ...] | None] = []
     problems: dict[str, Problem] = {}
     shapes: dict[int, tuple[Dim, ...]] = {}
@@ -261,7 +262,8 @@ def _run(
             if b.step and any(x.ahead > 0 for x in b.inputs):
                 outputs = _before_first_step(b, layer, call, tensors, keywords, outputs)
         except NotStreamable as why:
-            raise NotStreamable(f"layer {layer.name!r} ({layer.class_name}): {why}") from None
+            named = f"layer {layer.name!r} ({layer.class_name}): {why}"
+            raise why if isinstance(why, TooLate) else NotStreamable(named) from None
         except NeedsHop as need:
             raise NeedsHop(
                 need.factor, f"layer {layer.name!r} ({layer.class_name}): {need}"
@@ -363,15 +365,13 @@ def _finish(
             raise NotStreamable(
                 f"output {names[number]!r} starts after {x.lead} steps, another after {warmup}"
             )
+        b.refuse_late(x)
         if b.step and x.time and x.ahead > 0:
             raise NotStreamable(
                 f"output {names[number]!r} has {x.ahead} more rows than there are steps"
             )
-        if b.step and x.time and (x.ahead < 0 or x.shape[0] not in (1, b.hop)):
-            raise NotStreamable(
-                f"output {names[number]!r} has {dims.text(x.shape[0])} rows for {b.hop} rows of "
-                "the input, not one for each step or for each row"
-            )
+        if b.step and x.time and x.ahead < 0:
+            raise NotStreamable(f"the first row of output {names[number]!r} comes within a step")
         if b.step and b.has_time and not x.time and not x.last and not _is_timeless(model):
             raise NotStreamable(f"output {names[number]!r} does not depend on the sequence")
         for length in x.shape:

@@ -17,6 +17,9 @@ from codegen import dims
 from codegen.dims import Dim
 from codegen.model import Array, Model
 
+# Below every number that a float32 can hold, and no infinity: it stands for "nothing yet".
+LOWEST = -3.4028234663852886e38
+
 # ---- values -------------------------------------------------------------------------------
 
 

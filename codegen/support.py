@@ -349,6 +349,9 @@ def answer(example: Example) -> Answer:
     else:
         notes = [f"from step {lowered.warmup + 1} on"] if lowered.warmup else []
         notes += [f"{lowered.hop} rows at a time"] if lowered.hop > 1 else []
+        rows = lowered.step.outputs[0].buffer.shape[0]
+        out_of_one = rows != 1 and lowered.hop == 1 and lowered.whole.outputs[0].time
+        notes += [f"{rows} rows out of one"] if out_of_one else []
         step = "yes" + (f", {', '.join(notes)}" if notes else "")
     made = []
     for target in TARGETS:

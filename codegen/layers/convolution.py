@@ -17,6 +17,7 @@ import numpy as np
 
 from codegen import dims
 from codegen.activations import LINEAR, Activation
+from codegen.builder import SAME
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.core import transpose
@@ -58,13 +59,9 @@ def time_padding(
     b: Builder, x: Tensor, padding: str, size: int, stride: int, dilation: int
 ) -> tuple[Dim, Dim]:
     """`padding_of` axis 0. One step does not know the length: it must be the same for all."""
-    if padding == "same" and b.step and x.time:
-        needed = reach(size, dilation)
-        if needed > stride:
-            raise NotStreamable(
-                "padding='same' reaches into the future; padding='causal', or ZeroPadding1D on "
-                "the left before padding='valid', would not"
-            )
+    if padding == "same" and stride > 1 and b.step and x.time:
+        if reach(size, dilation) > stride:
+            raise NotStreamable(SAME)
         if dims.fixed(x.shape[0]) % stride == 0 and x.ahead % stride:
             raise NotStreamable("padding='same' fills up its last window, whose rows come later")
         return 0, 0
@@ -468,17 +465,15 @@ class TransposedConvolution(Layer):
             max(0, -(-(cut + more) // s))
             for (cut, more), s in zip(crops, self.strides, strict=True)
         ]
-        if b.step and x.time and (crops[0][1] != 0 or past[0]):
-            raise NotStreamable(
-                "its output is longer than stride times the input, or is cut at the start: rows "
-                "come from later steps"
-            )
+        streams = b.step and x.time
+        if streams and (crops[0][0] or crops[0][1] < 0):
+            raise NotStreamable("its output is cut at the start: rows come from later steps")
         if rank == 2:
             x = pad_columns(b, x, ((taps[1] - 1, past[1]),))
         offset = b.vector("bias", self.bias)
         places = () if rank == 1 else (x.shape[1] - taps[1] + 1,)
         strides = self.strides
-        with b.window(x, taps[0], left=taps[0] - 1, right=past[0]) as window:
+        with b.window(x, taps[0], left=taps[0] - 1, right=0 if streams else past[0]) as window:
             wide = tuple(n * s for n, s in zip(places, strides[1:], strict=True))
             shape = (window.count * strides[0], *wide, width(filters, self.activation))
             full = b.tensor("output", shape)
@@ -516,13 +511,16 @@ class TransposedConvolution(Layer):
                         b.affine(y, offset, *products(weight, columns))
 
                     activated(b, full.row(*target), filters, self.activation, emit)
-        y = replace(window.like(full), ahead=window.ahead * strides[0])
         (cut, more), stride = crops[0], strides[0]
-        if not (b.step and x.time):
+        y = replace(window.like(full), ahead=window.ahead * stride, behind=x.behind * stride)
+        if not streams:
             length = x.shape[0] * stride + more
             b.check(length, ">=", 1)
-            whole = (length, *full.shape[1:])
-            y = replace(y.at(cut), shape=whole, time=x.time, last=x.last, lead=x.lead)
+            y = replace(b.like(y.at(cut), y), shape=(length, *full.shape[1:]))
+        if more and x.time:
+            y = b.late(
+                y, more, f"rows come after the last step: {more} more than stride times steps"
+            )
         if rank == 2:
             cut, more = crops[1]
             inputs = x.shape[1] - (taps[1] - 1) - past[1]
@@ -548,7 +546,7 @@ def _crop_columns(b: Builder, x: Tensor, start: int, count: int) -> Tensor:
     with b.loop(x.shape[0], counter="row") as t:
         part = x.at(t, start).vec()
         b.copy(out.row(t), replace(part, size=out.row(t).size))
-    return replace(b.like(out, x), ahead=x.ahead)
+    return b.like(out, x)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

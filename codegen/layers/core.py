@@ -433,7 +433,7 @@ class Flatten(Layer):
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """The same elements, or a copy in another order."""
-        x = inputs[0]
+        x = b.only_row(inputs[0]) or inputs[0]
         b.needs_whole(x, "it needs the whole sequence at once")
         if self.channels_first and len(x.shape) > 1:
             rank = len(x.shape)
@@ -461,6 +461,7 @@ class Reshape(Layer):
                 shape = tuple(rest // known if n == -1 else n for n in shape)
             b.check(dims.product(shape[1:]), "==", dims.product(x.shape[1:]))
             return (b.like(replace(x.reshape(shape), prefix=None), x, mask=None),)
+        x = b.only_row(x) or x
         b.needs_whole(x, "it cuts the sequence into other pieces")
         if -1 in self.shape:
             known = int(np.prod([n for n in self.shape if n != -1], dtype=np.int64))
@@ -533,14 +534,16 @@ class RepeatVector(Layer):
     count: int
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Copies."""
+        """Copies: in a sequence as long as the model's, one for each of its steps."""
         x = inputs[0]
         if x.time:
             raise LayerError("its input is a sequence, expected a vector")
-        out = b.tensor("output", (self.count, *x.shape))
-        with b.loop(self.count) as t:
+        time = self.count == b.saved_steps and not x.last
+        count = b.rows if time else self.count
+        out = b.tensor("output", (count, *x.shape))
+        with b.loop(count) as t:
             b.copy(out.row(t), x.vec())
-        return (b.like(out, x),)
+        return (replace(b.like(out, x), time=time),)
 
 
 # ---- fixed arithmetic ----------------------------------------------------------------------
@@ -661,61 +664,6 @@ class Arithmetic(Layer):
                 raise LayerError(f"operation {self.operator} is not supported")
             b.copy(out.row(*at), value)
         return (b.like(out, x, mask=x.mask),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GetItem(Layer):
-    """x[...] with whole numbers and slices, batch axis first.
-
-    Each item is an int or (start, stop, step) with None as in Python; the first is the batch
-    axis' full slice and not kept here. None stands for an ellipsis.
-    """
-
-    items: tuple[int | tuple[int | None, int | None, int | None] | None, ...]
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
-        x = inputs[0]
-        full: tuple[None, None, None] = (None, None, None)
-        given, rank = list(self.items), len(x.shape)
-        at_ellipsis = given.index(None) if None in given else len(given)
-        rest = given[at_ellipsis + 1 :]
-        middle = (full,) * (rank - at_ellipsis - len(rest))
-        items = tuple(i for i in (*given[:at_ellipsis], *middle, *rest) if i is not None)
-        if len(items) != rank:
-            raise LayerError(f"{len(items)} indices of an input with {rank} axes")
-        if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
-            return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
-        if items and items[0] != full:
-            b.needs_whole(x, "it takes single steps out of the sequence")
-        picks: list[tuple[Dim, Dim, int]] = []  # start, count, step for each axis of x
-        shape: list[Dim] = []
-        for item, length in zip(items, x.shape, strict=True):
-            if isinstance(item, int):
-                picks.append((item if item >= 0 else length + item, 1, 1))
-            elif item == full:
-                picks.append((0, length, 1))
-                shape.append(length)
-            elif isinstance(length, int):
-                chosen = range(*slice(*item).indices(length))
-                picks.append((chosen.start, len(chosen), chosen.step))
-                shape.append(len(chosen))
-            else:
-                first, stop, every = item[0] or 0, item[1], item[2]
-                if first < 0 or every not in (None, 1) or (stop is not None and stop >= 0):
-                    raise LayerError(f"slice {item} along an axis whose length is free")
-                picks.append((first, length - first + (stop or 0), 1))
-                shape.append(length - first + (stop or 0))
-        out = b.tensor("output", shape)
-        flat = out.reshape(tuple(count for _, count, _ in picks))
-        with b.each(flat.shape[:-1]) as at:
-            source = [start + i * step for (start, _, step), i in zip(picks, at, strict=False)]
-            start, count, step = picks[-1]
-            row = x.row(*source)
-            part = Vec(row.buffer, row.offset + start, count, step)
-            b.copy(flat.row(*at), At(part))
-        y = b.like(out, x)
-        return (replace(y, time=x.time and items[0] == full),)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

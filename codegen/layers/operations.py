@@ -12,8 +12,9 @@ from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.core import axis_of, broadcast, broadcast_shape, widen
+from codegen.layers.padding import crop_rows
 from codegen.model import Layer
-from codegen.program import At, Compare, Expr, Mat, Number, call
+from codegen.program import LOWEST, At, Compare, Count, Expr, Mat, Number, Vec, call
 
 if TYPE_CHECKING:
     from codegen.builder import Builder, Tensor
@@ -35,33 +36,156 @@ class Reduction(Layer):
         return f"{self.class_name}(axis={', '.join(map(str, self.axes))})"
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """One element of the result at a time."""
+        """One reduction along the last axis where it stays; over a stream a running one."""
         x = inputs[0]
         axes = sorted(axis_of(axis, x) for axis in self.axes)
-        if 0 in axes and len(x.shape) > 1:
-            b.needs_whole(x, "it reduces the sequence over time")
         kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+        inner = kept[-1:] == [len(x.shape) - 1]
+        loops = kept[:-1] if inner else kept
         shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+        over_time = x.time and 0 in axes
+        how = {"any": "max", "all": "min", "mean": "sum"}.get(self.kind, self.kind)
         out = b.tensor("output", shape)
+        total = out
+        if over_time:
+            start = {"any": 0.0, "all": 1.0, "max": LOWEST, "min": -LOWEST}.get(self.kind, 0.0)
+            total = b.running("total", [dims.fixed(n) for n in shape], start)
         counters = tuple((f"k{axis}", x.shape[axis]) for axis in axes)
-        count = dims.product(tuple(x.shape[axis] for axis in axes))
-        with b.each([x.shape[axis] for axis in kept]) as at:
+        with b.each([x.shape[axis] for axis in loops]) as at:
             source: list[Dim] = [0] * len(x.shape)
             target: list[Dim] = [0] * len(x.shape)
-            for axis, index in zip(kept, at, strict=True):
+            for axis, index in zip(loops, at, strict=True):
                 source[axis] = target[axis] = index
             for axis, (name, _) in zip(axes, counters, strict=True):
                 source[axis] = dims.symbol(name)
-            value: Expr = At(x.row(*source))
+            end = len(x.shape) - inner
+            value: Expr = At(x.row(*source[:end]))
             if self.kind in ("any", "all"):
                 value = Compare("!=", value, Number(0.0))
-            if self.kind == "mean":
-                value = value / float(dims.fixed(count))
-            how = {"any": "max", "all": "min", "mean": "sum"}.get(self.kind, self.kind)
-            b.reduce(out.row(*target), how, counters, value)
+            reduce = b.reduce_so_far if over_time else b.reduce
+            reduce(total.row(*target[:end]), how, counters, value)
+        if total is not out or self.kind == "mean":
+            self._finish(b, out, total, x, axes, over_time)
         if not self.keepdims:
             out = out.reshape([x.shape[axis] for axis in kept])
-        return (replace(b.like(out, x), time=x.time and 0 not in axes),)
+        y = b.like(out, x)
+        return (replace(y, time=x.time and not over_time, last=x.last or over_time),)
+
+    def _finish(
+        self, b: Builder, out: Tensor, total: Tensor, x: Tensor, axes: list[int], over_time: bool
+    ) -> None:
+        """The totals, of a mean divided by their number."""
+        if self.kind != "mean":
+            b.copy(out.vec(), total.vec())
+            return
+        rest = dims.product(tuple(x.shape[axis] for axis in axes if axis or not over_time))
+        divisor: Expr = Count(rest)
+        if over_time:
+            seen = b.running("count", (1,))
+            rows: Expr = Count(x.shape[0])
+            b.copy(seen.vec(), At(seen.vec()) + rows if b.step else rows)
+            divisor = At(seen.vec().every(out.size)) * divisor
+        b.copy(out.vec(), At(total.vec()) / divisor)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GetItem(Layer):
+    """x[...] with whole numbers and slices, batch axis first.
+
+    Each item is an int or (start, stop, step) with None as in Python; the first is the batch
+    axis' full slice and not kept here. None stands for an ellipsis.
+    """
+
+    items: tuple[int | tuple[int | None, int | None, int | None] | None, ...]
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
+        x = inputs[0]
+        full: tuple[None, None, None] = (None, None, None)
+        given, rank = list(self.items), len(x.shape)
+        at_ellipsis = given.index(None) if None in given else len(given)
+        rest = given[at_ellipsis + 1 :]
+        middle = (full,) * (rank - at_ellipsis - len(rest))
+        items = tuple(i for i in (*given[:at_ellipsis], *middle, *rest) if i is not None)
+        if len(items) != rank:
+            raise LayerError(f"{len(items)} indices of an input with {rank} axes")
+        if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
+            return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
+        along = items[0] if items else None
+        if x.time and isinstance(along, tuple) and (b.step or not isinstance(x.shape[0], int)):
+            taken = _rows_taken(b, x, *along)
+            if taken is not None:
+                x, items = taken, (full, *items[1:])
+        if all(item == full for item in items):
+            return (replace(x, mask=None),)
+        if items and items[0] != full:
+            b.needs_whole(x, "it takes single steps out of the sequence")
+        picks: list[tuple[Dim, Dim, int]] = []  # start, count, step for each axis of x
+        shape: list[Dim] = []
+        for item, length in zip(items, x.shape, strict=True):
+            if isinstance(item, int):
+                picks.append((item if item >= 0 else length + item, 1, 1))
+            elif item == full:
+                picks.append((0, length, 1))
+                shape.append(length)
+            elif isinstance(length, int):
+                chosen = range(*slice(*item).indices(length))
+                picks.append((chosen.start, len(chosen), chosen.step))
+                shape.append(len(chosen))
+            else:
+                first, stop, every = item[0] or 0, item[1], item[2]
+                if first < 0 or every not in (None, 1) or (stop is not None and stop >= 0):
+                    raise LayerError(f"slice {item} along an axis whose length is free")
+                picks.append((first, length - first + (stop or 0), 1))
+                shape.append(length - first + (stop or 0))
+        out = b.tensor("output", shape)
+        flat = out.reshape(tuple(count for _, count, _ in picks))
+        with b.each(flat.shape[:-1]) as at:
+            source = [start + i * step for (start, _, step), i in zip(picks, at, strict=False)]
+            start, count, step = picks[-1]
+            row = x.row(*source)
+            part = Vec(row.buffer, row.offset + start, count, step)
+            b.copy(flat.row(*at), At(part))
+        y = b.like(out, x)
+        return (replace(y, time=x.time and items[0] == full),)
+
+
+def _rows_taken(
+    b: Builder, x: Tensor, start: int | None, stop: int | None, every: int | None
+) -> Tensor | None:
+    """Rows `start:stop:every` of a sequence of any length; None where they cannot be told."""
+    first, left_out, stride = start or 0, -(stop or 0), every or 1
+    if stop == 0 or left_out < 0 or stride < 1:
+        return None
+    if first < 0:
+        whole = b.saved_steps is not None and b.saved_steps + first < 0
+        return None if whole or stride > 1 else _last_rows(b, x, -first - left_out, left_out)
+    x = crop_rows(b, x, first, left_out)
+    if stride == 1:
+        return x
+    with b.window(x, 1, stride) as window:
+        out = b.tensor("rows_taken", (window.count, *x.shape[1:]))
+        with window.positions() as o:
+            b.copy(out.row(o), window.tap(o, 0).vec())
+    return window.like(out)
+
+
+def _last_rows(b: Builder, x: Tensor, count: int, left_out: int) -> Tensor | None:
+    """The last `count` rows but for `left_out`: known only at the end of the sequence."""
+    if count < 1:
+        return None
+    x = crop_rows(b, x, 0, left_out)
+    b.refuse_late(x)
+    shape = (count, *x.shape[1:])
+    if not b.step:
+        b.check(x.shape[0], ">=", count)
+        b.leave(x, "last")
+        return replace(x.at(x.shape[0] - count), shape=shape, last=True)
+    with b.window(x, count, role="last") as window:
+        out = b.tensor("last_rows", shape)
+        for number in range(count):
+            b.copy(out.row(number), window.tap(window.count - 1, number).vec())
+    return replace(out, lead=window.lead, last=True)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,6 +202,9 @@ class NewShape(Layer):
         axis = self.axis - 1 if self.axis > 0 else self.axis + rank
         if self.axis == 0 or not 0 <= axis < rank:
             raise LayerError(f"axis {self.axis} of an input with {len(x.shape)} axes")
+        row = None if axis or self.expand else b.only_row(x)
+        if row is not None:
+            return (row,)
         if axis == 0:
             b.needs_whole(x, "it moves the time axis")
         if self.expand:

@@ -53,14 +53,16 @@ class ZeroPadding(Layer):
         if b.step and x.time and (before or after):
             return (self._stream(b, x, before, after),)
         if before or after:
-            x = b.like(b.padded(x, before, after), x)
+            behind = x.behind + after if x.time else 0
+            x = replace(b.like(b.padded(x, before, after), x), behind=behind)
         return (x,)
 
     def _stream(self, b: Builder, x: Tensor, before: int, after: int) -> Tensor:
         if after:
-            raise NotStreamable(
-                f"it puts {after} rows after the last step; padding on the left alone would do"
-            )
+            why = f"it puts {after} rows after the last step; padding on the left alone would do"
+            x = b.late(x, after, why)
+        if not before:
+            return x
         if x.ahead < 0 or (x.lead and x.ahead):
             raise NotStreamable("it pads a sequence whose first row is not the first of a hop")
         rate = dims.fixed(x.shape[0])
@@ -96,17 +98,9 @@ class Cropping(Layer):
         x = replace(inputs[0], mask=None)
         pairs = spatial(x, self.cropping, self.channels_first)
         (before, after), inner = pairs[0], pairs[1:]
-        for axis, (length, (left, right)) in enumerate(zip(x.shape, pairs, strict=True)):
-            if axis or not (b.step and x.time):
-                b.check(length - left - right, ">=", 1)
-        if b.step and x.time:
-            x = self._stream(b, x, before, after)
-        elif before or after:
-            source = x
-            rows = (x.shape[0] - before - after, *x.shape[1:])
-            x = b.like(replace(source.at(before), shape=rows), source)
-            if after:
-                self._leave(b, source, before, after)
+        for length, (left, right) in zip(x.shape[1:], inner, strict=True):
+            b.check(length - left - right, ">=", 1)
+        x = crop_rows(b, x, before, after)
         if not any(n for pair in inner for n in pair):
             return (x,)
         count = [n - left - right for n, (left, right) in zip(x.shape[1:], inner, strict=True)]
@@ -117,22 +111,35 @@ class Cropping(Layer):
             b.copy(out.row(*at), x.row(*where)[start : start + out.shape[-1]])
         return (b.like(out, x),)
 
-    def _stream(self, b: Builder, x: Tensor, before: int, after: int) -> Tensor:
-        lead, ahead, rate = x.lead, x.ahead - before, dims.fixed(x.shape[0])
-        while ahead <= -rate:
-            lead, ahead = lead + 1, ahead + rate
-        known = None if x.prefix is None or ahead <= 0 else x.prefix[before:]
-        if not after:
-            return replace(x, lead=lead, ahead=ahead, prefix=known)
-        x = replace(x, lead=lead, ahead=ahead, prefix=known)
-        out = b.tensor("output", x.shape)
-        with b.when(lead), b.window(x, after + 1) as window, window.positions() as o:
-            b.copy(out.row(o), window.tap(o, 0).vec())
-        return window.like(out)
 
-    def _leave(self, b: Builder, x: Tensor, before: int, after: int) -> None:
-        rows = replace(x.at(before), shape=(x.shape[0] - before, *x.shape[1:]), time=x.time)
-        b.leave(rows, "line")
+def crop_rows(b: Builder, x: Tensor, before: int, after: int) -> Tensor:
+    """`x` without its first and last rows.
+
+    Along time the first ones are waited for. Of the last ones some may come after the last step
+    anyway (padding on the right); the others are held back in a delay line.
+    """
+    if not before and not after:
+        return x
+    held = max(0, after - x.behind)
+    behind = x.behind - (after - held)
+    if not (b.step and x.time):
+        b.check(x.shape[0] - before - after, ">=", 1)
+        rows = (x.shape[0] - before - after, *x.shape[1:])
+        if held:
+            kept = (x.shape[0] - before, *x.shape[1:])
+            b.leave(replace(x.at(before), shape=kept, time=x.time, behind=x.behind), "line")
+        return replace(b.like(replace(x.at(before), shape=rows), x), behind=behind)
+    lead, ahead, rate = x.lead, x.ahead - before, dims.fixed(x.shape[0])
+    while ahead <= -rate:
+        lead, ahead = lead + 1, ahead + rate
+    known = None if x.prefix is None or ahead <= 0 else x.prefix[before:]
+    x = replace(x, lead=lead, ahead=ahead, prefix=known, behind=behind)
+    if not held:
+        return x
+    out = b.tensor("held_back", x.shape)
+    with b.when(lead), b.window(x, held + 1) as window, window.positions() as o:
+        b.copy(out.row(o), window.tap(o, 0).vec())
+    return window.like(out)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,4 +166,5 @@ class UpSampling(Layer):
             row = out.row(*where)
             target = Vec(row.buffer, row.offset + copies[-1], x.shape[-1], times[-1])
             b.copy(target, x.row(*at))
-        return (replace(b.like(out, x), ahead=x.ahead * times[0]),)
+        y = b.like(out, x)
+        return (replace(y, ahead=y.ahead * times[0], behind=y.behind * times[0]),)

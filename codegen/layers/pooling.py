@@ -12,15 +12,12 @@ from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.convolution import SMALL, Geometry, in_channels_last
 from codegen.model import Layer
-from codegen.program import At, Count, Expr, Number, call
+from codegen.program import LOWEST, At, Count, Expr, Number, call
 
 if TYPE_CHECKING:
     from codegen.builder import Builder, Tensor
 
 Tensors = tuple["Tensor", ...]
-
-# Below every number that a float32 can hold, and no infinity: it stands for "nothing yet".
-LOWEST = -3.4028234663852886e38
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,15 +168,12 @@ class GlobalPooling(Layer):
         value: Expr = At(source)
         running = x.time and not self.channels_first
         if self.kind == "max":
-            lowest = np.full((channels,), LOWEST)
-            best = b.running("max", (channels,), lowest) if running else out
-            if b.step and running:
-                now = b.temp("now", channels)
-                b.reduce(now, "max", counters, value)
-                b.copy(best.vec(), _max(At(best.vec()), At(now)))
+            if running:
+                best = b.running("max", (channels,), LOWEST)
+                b.reduce_so_far(best.vec(), "max", counters, value)
+                b.copy(out.vec(), At(best.vec()))
             else:
-                b.reduce(best.vec(), "max", counters, value)
-            b.copy(out.vec(), At(best.vec())) if best is not out else None
+                b.reduce(out.vec(), "max", counters, value)
         else:
             self._mean(b, x, out, counters, value, mask, running)
         y = b.like(out, x)
@@ -206,20 +200,15 @@ class GlobalPooling(Layer):
         total = b.running("sum", (channels,)) if running else out
         seen = b.running("count", (1,)) if running else b.tensor("count", (1,))
         inner = dims.product(tuple(n for _, n in counters[1:]))
-        streams = b.step and running
-        sums = b.temp("now", channels) if streams else total.vec()
-        b.reduce(sums, "sum", counters, value)
+        add_up = b.reduce_so_far if running else b.reduce
+        add_up(total.vec(), "sum", counters, value)
         number: Expr = Count(counters[0][1])
         if mask is not None:
             here = b.temp("counted", 1)
             own = At(mask.row(dims.symbol("k_0")))
             b.reduce(here, "sum", counters[:1], own)
             number = At(here)
-        if streams:
-            b.copy(total.vec(), At(total.vec()) + At(sums))
-            b.copy(seen.vec(), At(seen.vec()) + number)
-        else:
-            b.copy(seen.vec(), number)
+        b.copy(seen.vec(), At(seen.vec()) + number if b.step and running else number)
         divisor: Expr = At(seen.vec().every(channels))
         if not (isinstance(inner, int) and inner == 1):
             divisor = divisor * Count(inner)

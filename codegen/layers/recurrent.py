@@ -307,8 +307,6 @@ class Recurrent(Layer):
             raise LayerError("constants are not supported; concatenate them to the input")
         mask = keywords["mask"][0] if keywords.get("mask") else x.mask
         if b.step and b.has_time and not b.is_inner:
-            if not x.time:
-                raise NotStreamable("it runs over an axis that is not the model's time axis")
             if self.go_backwards:
                 raise NotStreamable("it reads the sequence backwards")
             if initial:
@@ -482,8 +480,6 @@ class Bidirectional(Layer):
         """The merged output (or two), then forward and backward states with return_state."""
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         b.needs_whole(x, "its backward half reads the sequence from the end")
-        if b.step and b.has_time and not b.is_inner:
-            raise NotStreamable("it runs over an axis that is not the model's time axis")
         mask = keywords["mask"][0] if keywords.get("mask") else x.mask
         split = len(self.forward.cell.states) if initial else 0
         results = []

@@ -404,7 +404,7 @@ class _File:
         if not self.loops or step is None:
             return False
         return all(len(p.shape) == 1 for p in (*step.inputs, *step.outputs)) and all(
-            p.time for p in self.lowered.whole.outputs
+            p.time and _is_one_row(p) for p in step.outputs
         )
 
     def _predict_by_steps(self) -> _Method:
@@ -449,7 +449,8 @@ class _File:
         for name, row, port, time in zip(names, rows, step.outputs, over_time, strict=True):
             nested = self._nested(name, port.shape)
             if time:
-                appended.append(f"{indent}{row}.append({nested})")
+                method = "append" if _is_one_row(port) else "extend"
+                appended.append(f"{indent}{row}.{method}({nested})")
             results.append(row if time else nested)
         if lowered.warmup and not appended and len(names) == 1:
             lines.pop()  # the last result is the model's; the steps before it gave None or more
@@ -652,6 +653,11 @@ def shortened(lines: Sequence[str]) -> list[str]:
 def _is_one_length(lowered: Lowered) -> bool:
     """Whether all inputs with a time axis are equally long."""
     return len({str(p.shape[0]) for p in lowered.whole.inputs if p.time}) <= 1
+
+
+def _is_one_row(port: Port) -> bool:
+    """Whether a step has one row of the tensor, so that its port has no axis of rows."""
+    return port.shape != port.buffer.shape
 
 
 def _symbols(programs: Sequence[Program]) -> Iterator[str]:

@@ -66,7 +66,7 @@ SEQUENCES: dict[str, tuple[Layers, tuple[int, ...], bool]] = {
         (1, 6),
         False,
     ),
-    "transpose short": (lambda: [kl.Conv1DTranspose(4, 2, strides=3)], (1, 6), False),
+    "transpose short": (lambda: [kl.Conv1DTranspose(4, 2, strides=3)], (1, 6), True),
     "transpose after stride": (
         lambda: [kl.Conv1D(4, 2, strides=2), kl.Conv1DTranspose(3, 2, strides=2)],
         (2, 8),
@@ -128,6 +128,33 @@ SEQUENCES: dict[str, tuple[Layers, tuple[int, ...], bool]] = {
         (3, 5),
         True,
     ),
+    "padding at both ends, then crop": (
+        lambda: [
+            kl.ZeroPadding1D(4),
+            kl.Conv1D(3, 3, dilation_rate=2, activation="tanh"),
+            kl.BatchNormalization(),
+            kl.Cropping1D((0, 4)),
+            kl.GRU(2, return_sequences=True),
+        ],
+        (1, 3, 9),
+        True,
+    ),
+    "crop more than was padded": (
+        lambda: [kl.ZeroPadding1D((0, 2)), kl.Dense(2), kl.Cropping1D((1, 3)), kl.GRU(2)],
+        (3, 9),
+        True,
+    ),
+    "crop a same end": (
+        lambda: [kl.Conv1D(3, 4, padding="same"), kl.Cropping1D((0, 2)), kl.LSTM(2)],
+        (3, 9),
+        True,
+    ),
+    "crop a transposed end": (
+        lambda: [kl.Conv1DTranspose(3, 5, strides=2), kl.Cropping1D((0, 3)), kl.GRU(2)],
+        (1, 6),
+        True,
+    ),
+    "padding behind a state": (lambda: [kl.ZeroPadding1D((0, 1)), kl.GRU(3)], (1, 5), False),
     "right padding": (lambda: [kl.ZeroPadding1D((1, 1)), kl.Conv1D(4, 3)], (1, 5), False),
     "padding and stride": (
         lambda: [kl.ZeroPadding1D((3, 0)), kl.Conv1D(4, 5, strides=2)],
@@ -146,7 +173,8 @@ SEQUENCES: dict[str, tuple[Layers, tuple[int, ...], bool]] = {
         (5, 12),
         True,
     ),
-    "upsample": (lambda: [kl.UpSampling1D(3)], (1, 4), False),
+    "upsample": (lambda: [kl.UpSampling1D(3)], (1, 4), True),
+    "three rows for two": (lambda: [kl.MaxPooling1D(2), kl.UpSampling1D(3)], (4, 8), True),
     "down and up": (
         lambda: [kl.MaxPooling1D(2), kl.GRU(3, return_sequences=True), kl.UpSampling1D(2)],
         (2, 8),
@@ -187,8 +215,8 @@ IMAGES: dict[str, tuple[Layers, bool]] = {
     "depthwise": (lambda: [kl.DepthwiseConv2D((2, 3), depth_multiplier=2, padding="same")], False),
     "depthwise valid": (lambda: [kl.DepthwiseConv2D((4, 3))], True),
     "separable": (lambda: [kl.SeparableConv2D(3, 2, strides=2, padding="same")], True),
-    "transpose": (lambda: [kl.Conv2DTranspose(3, 3, strides=2, padding="same")], False),
-    "transpose valid": (lambda: [kl.Conv2DTranspose(3, (2, 3), strides=(3, 1))], False),
+    "transpose": (lambda: [kl.Conv2DTranspose(3, 3, strides=2, padding="same")], True),
+    "transpose valid": (lambda: [kl.Conv2DTranspose(3, (2, 3), strides=(3, 1))], True),
     "max": (lambda: [kl.MaxPooling2D((2, 3), padding="same")], True),
     "average": (lambda: [kl.AveragePooling2D(3, strides=2, padding="same")], False),
     "average valid": (lambda: [kl.AveragePooling2D((4, 3), strides=1)], True),
@@ -197,7 +225,7 @@ IMAGES: dict[str, tuple[Layers, bool]] = {
     "padding": (lambda: [kl.ZeroPadding2D(((2, 0), (1, 2))), kl.Conv2D(2, (3, 3))], True),
     "padding both": (lambda: [kl.ZeroPadding2D(1)], False),
     "cropping": (lambda: [kl.Cropping2D(((1, 1), (2, 1)))], True),
-    "upsampling": (lambda: [kl.UpSampling2D((2, 3))], False),
+    "upsampling": (lambda: [kl.UpSampling2D((2, 3))], True),
     "upsampling across": (lambda: [kl.UpSampling2D((1, 3))], True),
     "per step": (lambda: [kl.Conv2D(2, (1, 3)), kl.MaxPooling2D((1, 2))], True),
 }
@@ -252,6 +280,54 @@ def test_conv_lstm(sequences: bool) -> None:
         [kl.Input((None, 6, 2)), kl.ConvLSTM1D(3, 3, strides=2, return_sequences=sequences)]
     )
     assert compare(model, (1, 4)).step is not None
+
+
+def test_slices_of_time() -> None:
+    x = kl.Input((None, 3))
+    y = kl.Conv1D(3, 3, padding="causal")(x)
+    model = keras.Model(x, kl.GRU(2)(y[:, 2:] - x[:, :-2]))
+    assert compare(model, (3, 8)).warmup == 2
+    model = keras.Model(x, kl.Dense(2)(y[:, 1::3]))
+    low = compare(model, (3, 9))
+    assert (low.hop, low.warmup) == (3, 0)
+    low = compare(keras.Model(x, kl.Reshape((6,))(y[:, -3:-1])), (3, 8))
+    assert low.step is not None
+    assert low.warmup == 2
+
+
+@pytest.mark.parametrize("kind", ["mean", "sum", "max", "min"])
+def test_reduction_of_all_steps(kind: str) -> None:
+    x = kl.Input((None, 4, 3))
+    reduced = getattr(keras.ops, kind)
+    assert compare(keras.Model(x, reduced(x, axis=1)), (1, 5)).step is not None
+    assert compare(keras.Model(x, reduced(x, axis=[1, 2], keepdims=True)), (1, 5)).step is not None
+
+
+def test_the_only_row() -> None:
+    for layer in (kl.Flatten(), kl.Reshape((3,))):
+        model = keras.Sequential([kl.Input((1, 4)), kl.GRU(3, return_sequences=True), layer])
+        low = compare(model)
+        assert low.step is not None
+        assert len(low.whole.outputs[0].shape) == 1
+    x = kl.Input((1, 4))
+    assert compare(keras.Model(x, keras.ops.squeeze(kl.Dense(2)(x), 1))).step is not None
+    model = keras.Sequential([kl.Input((1, 4)), kl.ZeroPadding1D((1, 0)), kl.Flatten()])
+    assert compare(model).step is None
+
+
+def test_vector_beside_a_sequence() -> None:
+    x, c = kl.Input((8, 3)), kl.Input((4,))
+    y = kl.Concatenate()([kl.Conv1D(2, 3, padding="causal")(x), kl.RepeatVector(8)(c)])
+    assert compare(keras.Model([x, c], kl.GRU(3, return_sequences=True)(y))).step is not None
+
+
+def test_decoder_that_starts_anew_at_every_step() -> None:
+    layers = [kl.Conv1D(3, 3), kl.GRU(3), kl.RepeatVector(4)]
+    layers += [kl.LSTM(3, return_sequences=True), kl.Conv1D(2, 2, padding="same")]
+    low = compare(keras.Sequential([kl.Input((None, 3)), *layers]), (3, 9))
+    assert low.warmup == 2
+    layers = [kl.GRU(3), kl.RepeatVector(5), kl.Bidirectional(kl.GRU(2, return_sequences=True))]
+    assert compare(keras.Sequential([kl.Input((5, 3)), *layers])).step is not None
 
 
 def test_residual_of_another_delay() -> None:
