@@ -115,6 +115,7 @@ class Tensor:
 class Shared:
     """What the step and the whole program of one model have in common."""
 
+    is_double: bool = False  # whether Keras computed the model in float64
     buffers: dict[str, Buffer] = field(default_factory=dict)  # consts and states by name
     states: dict[str, State] = field(default_factory=dict)
     warm: set[str] = field(default_factory=set)  # states that rows before the first step changed

@@ -45,11 +45,12 @@ def lower(model: Model) -> Lowered:
     """Both programs of the model; UnsupportedError lists every problem of one that has none."""
     times = time_inputs(model)
     original, (model, replaced) = model, fold(model)
-    whole, problems = _whole(model, times, streamable=False, shared=Shared())
+    is_double = model.dtype == "float64"
+    whole, problems = _whole(model, times, streamable=False, shared=Shared(is_double))
     problems = (*model.problems, *problems)
     if problems or whole is None:
         raise UnsupportedError(model.source, problems)
-    shared = Shared()
+    shared = Shared(is_double)
     step, reason, hop = _step(model, times, shared)
     if step is not None:
         # Sequences that never meet may differ in length, in predict if not in step.
@@ -309,7 +310,7 @@ def _before_first_step(
     """
     if all(y.time and y.ahead <= 0 for y in outputs):
         return outputs  # a window has used them up, and begins its delay line with them
-    whole = Builder(step=False, streamable=True, shared=Shared())
+    whole = Builder(step=False, streamable=True, shared=Shared(b.shared.is_double))
     given = [_constant_rows(x) for x in tensors]
     named = {key: tuple(_constant_rows(x) for x in rows) for key, rows in keywords.items()}
     with whole.block(layer, call):

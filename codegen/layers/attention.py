@@ -43,17 +43,22 @@ def whole(b: Builder, *tensors: Tensor) -> None:
 def masked_scores(
     b: Builder, scores: Vec, t: Dim, causal: bool, masks: list[Tensor], window: int | None = None
 ) -> None:
-    """Lower the scores of the steps that row `t` may not see."""
-    value: Expr = At(scores)
+    """Lower the scores of the steps that row `t` may not see, once, however many reasons there are.
+
+    A row that may see none weighs all steps: alike in float32, where -1e9 swallows the score.
+    """
+    score = At(scores)
+    low: Expr = score + MASKED if b.shared.is_double else Number(MASKED)
+    value: Expr = score
     if causal:  # key s counts for s <= t
-        value = Select(Compare("<=", Index(), Count(t)), value, value + MASKED)
+        value = Select(Compare("<=", Index(), Count(t)), value, low)
     if window is not None:
         distance = call("abs", Index() - Count(t))
-        value = Select(Compare("<", distance, Number(float(window))), value, value + MASKED)
+        value = Select(Compare("<", distance, Number(float(window))), value, low)
     for mask in masks:
         row = mask.vec() if len(mask.shape) == 1 else mask.row(0 if mask.shape[0] == 1 else t)
-        value = Select(At(row), value, value + MASKED)
-    if value != At(scores):
+        value = Select(At(row), value, low)
+    if value != score:
         b.copy(scores, value)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from tests.layers.oracle import close, compare
+from codegen.errors import UnsupportedError
+from codegen.evaluate import Reference
+from tests.layers.oracle import close, compare, lowered, randomised
 
 Make = Callable[[], Any]
 
@@ -62,9 +64,6 @@ def test_adapted_normalization() -> None:
     layer = kl.Normalization(axis=-1)
     layer.adapt(np.random.default_rng(0).normal(2, 3, (50, 7, 3)).astype(np.float32))
     model = keras.Sequential([kl.Input((None, 3)), layer, kl.Dense(2)])
-    from codegen.evaluate import Reference
-    from tests.layers.oracle import lowered
-
     x = np.random.default_rng(1).normal(size=(2, 5, 3))
     assert close(Reference(lowered(model), 2).predict(x)[0], np.asarray(model(x)))
 
@@ -98,6 +97,22 @@ def test_masked_attention() -> None:
     x = kl.Input((6, 3))
     m = kl.Masking(0.0)(x)
     compare(keras.Model(x, kl.Attention()([m, m])))
+
+
+@pytest.mark.parametrize("name", ["Attention", "AdditiveAttention", "MultiHeadAttention"])
+def test_a_step_that_may_look_at_none_weighs_all_alike(name: str) -> None:
+    """The first two values are masked, and a causal mask hides the others from those steps."""
+    query, value = kl.Input((4, 3)), kl.Input((4, 3))
+    masked = kl.Masking(0.0)(value)
+    if name == "MultiHeadAttention":
+        y = kl.MultiHeadAttention(2, 3)(query, masked, use_causal_mask=True)
+    else:
+        y = getattr(kl, name)()([query, masked], use_causal_mask=True)
+    model = randomised(keras.Model([query, value], y))
+    inputs = np.random.default_rng(0).normal(size=(2, 1, 4, 3)).astype(np.float32)
+    inputs[1, :, :2] = 0
+    (found,) = Reference(lowered(model)).predict(*inputs)
+    assert close(found, np.asarray(model(list(inputs))))
 
 
 HEADS: dict[str, tuple[Make, dict[str, Any]]] = {
@@ -202,3 +217,18 @@ def test_nested_model_is_called_again() -> None:
     first, second = inner(x), inner(y)
     compare(keras.Model([x, y], [first, kl.Dense(2)(second)]), (4,))
     compare(keras.Model(x, inner(inner(inner(x)))), (4,))
+
+
+def test_a_mean_over_any_number_of_steps() -> None:
+    x = kl.Input((None, 3))
+    low = compare(
+        keras.Model(x, [keras.ops.mean(x, axis=1), keras.ops.mean(x, axis=(1, 2))]), (1, 5)
+    )
+    assert low.step is None
+
+
+def test_a_layer_that_needs_a_fixed_length_says_so() -> None:
+    x = kl.Input((None, 3))
+    model = keras.Model(x, keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1))))
+    with pytest.raises(UnsupportedError, match="save the model with a fixed number of time steps"):
+        lowered(model)
