@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from codegen.errors import LengthError
+
 Dim: TypeAlias = "int | Sum"
 
 
@@ -123,10 +125,13 @@ def product(dims: tuple[Dim, ...]) -> Dim:
 
 
 def fixed(dim: Dim) -> int:
-    """The number itself; a ValueError where it depends on a symbol."""
+    """The number itself; a LengthError where it depends on a symbol."""
     if isinstance(dim, int):
         return dim
-    raise ValueError(f"length {text(dim)} is not known before run time")
+    raise LengthError(
+        f"it needs to know the length {text(dim)}, which is free; save the model with a fixed "
+        "number of time steps"
+    )
 
 
 def factor_of(dim: Dim, name: str) -> int:

@@ -33,6 +33,10 @@ class LayerError(CodegenError):
     """One layer cannot be lowered exactly; the message says what was found and what would work."""
 
 
+class LengthError(LayerError, ValueError):
+    """A layer needs a length that only a call tells."""
+
+
 class NumberError(CodegenError, ValueError):
     """A number that the target cannot hold."""
 

@@ -219,14 +219,6 @@ def test_nested_model_is_called_again() -> None:
     compare(keras.Model(x, inner(inner(inner(x)))), (4,))
 
 
-def test_a_mean_over_any_number_of_steps() -> None:
-    x = kl.Input((None, 3))
-    low = compare(
-        keras.Model(x, [keras.ops.mean(x, axis=1), keras.ops.mean(x, axis=(1, 2))]), (1, 5)
-    )
-    assert low.step is None
-
-
 def test_a_layer_that_needs_a_fixed_length_says_so() -> None:
     x = kl.Input((None, 3))
     model = keras.Model(x, keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1))))
