@@ -64,7 +64,8 @@ WEIGHTS = Option(
 )
 # Names of the file itself, which no name from a model may take.
 MODULE_NAMES = [
-    *("np", "Model", "array", "accept", "grid", "product", "erf", "b64decode", "selftest", "math"),
+    *("np", "Model", "array", "accept", "aligned", "grid", "product", "erf", "b64decode"),
+    *("selftest", "math"),
     *("add", "subtract", "multiply", "divide", "negative", "absolute", "floor", "rint", "sqrt"),
     *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "matmul", "copyto"),
     *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
@@ -512,11 +513,10 @@ class _File:
         return lines + wrapped("from numpy import (", names, ")")
 
     def _functions(self) -> str:
-        parts = [emit.source(f"numpy/array_{self.weights}.py")]
-        parts[0] = parts[0].replace("FLOAT", self.module.dtype)
-        parts.append(emit.source("numpy/accept.py"))
-        helpers = [h for h in ("grid", "product") if h in self.module.used]
+        parts = [emit.source(f"numpy/array_{self.weights}.py"), emit.source("numpy/accept.py")]
+        helpers = [h for h in ("aligned", "grid", "product") if h in self.module.used]
         parts += [emit.source(f"numpy/{helper}.py") for helper in helpers]
+        parts = [part.replace("FLOAT", self.module.dtype) for part in parts]
         if "erf" in self.module.used:
             parts.append(emit.source(f"numpy/erf_{self.module.dtype}.py"))
         return "\n\n\n".join(part.strip("\n") for part in parts)
@@ -557,11 +557,10 @@ class _File:
             notes = emit.comment(f"Rows: {', '.join(packed.notes)}.", 10**4)
             comments += textwrap.wrap(notes, WIDTH - 2)
         texts = [self._piece(p.mat, p.factor, p.shift, ".T") for p in pieces]
+        lines = [f"{name} = {self.module.use('aligned')}({packed.rows}, {packed.columns})"]
         first = pieces[0].mat
         if len(pieces) == 1 and (packed.rows, packed.columns) == (first.columns, first.rows):
-            return {"comments": comments, "lines": [f"{name} = np.ascontiguousarray({texts[0]})"]}
-        shape = f"({packed.rows}, {packed.columns})"
-        lines = [f"{name} = np.zeros({shape}, {self.module.dtype})"]
+            return {"comments": comments, "lines": [*lines, f"{name}[...] = {texts[0]}"]}
         for piece, text in zip(pieces, texts, strict=True):
             rows, columns = dims.fixed(piece.mat.columns), dims.fixed(piece.mat.rows)
             row = str(piece.row) if rows == 1 and packed.ones == piece.row else None

@@ -44,6 +44,14 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
+def aligned(rows, columns):
+    """A matrix of zeros that starts where a cache line does: products read it faster."""
+    count = rows * columns
+    memory = np.zeros(count + 16, float32)
+    start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
+    return memory[start : start + count].reshape(rows, columns)
+
+
 def grid(flat, start, *axes):
     """A view of the last axis of `flat`, with an axis (length, distance) for each of `axes`."""
     size = flat.strides[-1]
@@ -144,26 +152,26 @@ GRU_GATES_BIAS_SCALED = np.zeros(8, float32)
 GRU_GATES_BIAS_SCALED[0:8] = 0.5 * GRU_GATES_BIAS
 
 # Rows: conv1d_line (3), conv1d_line (3), x (3), 1.
-CONV1D_MATRIX = np.zeros((10, 4), float32)
+CONV1D_MATRIX = aligned(10, 4)
 CONV1D_MATRIX[0:3, 0:4] = CONV1D_KERNEL[:, :3].T
 CONV1D_MATRIX[3:6, 0:4] = CONV1D_KERNEL[:, 3:6].T
 CONV1D_MATRIX[6:9, 0:4] = CONV1D_KERNEL[:, 6:].T
 CONV1D_MATRIX[9, 0:4] = CONV1D_BIAS
 
 # Rows: conv1d_1_line (4), conv1d_output (4), 1.
-CONV1D_1_MATRIX = np.zeros((9, 5), float32)
+CONV1D_1_MATRIX = aligned(9, 5)
 CONV1D_1_MATRIX[0:4, 0:5] = CONV1D_1_KERNEL[:, :4].T
 CONV1D_1_MATRIX[4:8, 0:5] = CONV1D_1_KERNEL[:, 4:].T
 CONV1D_1_MATRIX[8, 0:5] = CONV1D_1_BIAS
 
 # Rows: conv1d_2_line (5), conv1d_2_line (5), conv1d_1_output (5).
-CONV1D_2_MATRIX = np.zeros((15, 4), float32)
+CONV1D_2_MATRIX = aligned(15, 4)
 CONV1D_2_MATRIX[0:5, 0:4] = CONV1D_2_KERNEL[:, :5].T
 CONV1D_2_MATRIX[5:10, 0:4] = CONV1D_2_KERNEL[:, 5:10].T
 CONV1D_2_MATRIX[10:15, 0:4] = CONV1D_2_KERNEL[:, 10:].T
 
 # Rows: conv1d_2_output (4), gru_h (4), 1.
-GRU_MATRIX = np.zeros((9, 16), float32)
+GRU_MATRIX = aligned(9, 16)
 GRU_MATRIX[0:4, 0:8] = 0.5 * GRU_GATES_KERNEL.T
 GRU_MATRIX[0:4, 8:12] = GRU_CANDIDATE_KERNEL.T
 GRU_MATRIX[4:8, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
@@ -172,24 +180,32 @@ GRU_MATRIX[8, 0:8] = 0.5 * GRU_GATES_BIAS
 GRU_MATRIX[8, 8:12] = GRU_CANDIDATE_BIAS
 GRU_MATRIX[8, 12:16] = GRU_CANDIDATE_RECURRENT_BIAS
 
-CONV1D_KERNEL_T = np.ascontiguousarray(CONV1D_KERNEL.T)
+CONV1D_KERNEL_T = aligned(9, 4)
+CONV1D_KERNEL_T[...] = CONV1D_KERNEL.T
 
-CONV1D_1_KERNEL_T = np.ascontiguousarray(CONV1D_1_KERNEL[:, :4].T)
+CONV1D_1_KERNEL_T = aligned(4, 5)
+CONV1D_1_KERNEL_T[...] = CONV1D_1_KERNEL[:, :4].T
 
-CONV1D_1_KERNEL_T_2 = np.ascontiguousarray(CONV1D_1_KERNEL[:, 4:].T)
+CONV1D_1_KERNEL_T_2 = aligned(4, 5)
+CONV1D_1_KERNEL_T_2[...] = CONV1D_1_KERNEL[:, 4:].T
 
-CONV1D_2_KERNEL_T = np.ascontiguousarray(CONV1D_2_KERNEL[:, :5].T)
+CONV1D_2_KERNEL_T = aligned(5, 4)
+CONV1D_2_KERNEL_T[...] = CONV1D_2_KERNEL[:, :5].T
 
-CONV1D_2_KERNEL_T_2 = np.ascontiguousarray(CONV1D_2_KERNEL[:, 5:10].T)
+CONV1D_2_KERNEL_T_2 = aligned(5, 4)
+CONV1D_2_KERNEL_T_2[...] = CONV1D_2_KERNEL[:, 5:10].T
 
-CONV1D_2_KERNEL_T_3 = np.ascontiguousarray(CONV1D_2_KERNEL[:, 10:].T)
+CONV1D_2_KERNEL_T_3 = aligned(5, 4)
+CONV1D_2_KERNEL_T_3[...] = CONV1D_2_KERNEL[:, 10:].T
 
-GRU_GATES_KERNEL_T = np.ascontiguousarray(0.5 * GRU_GATES_KERNEL.T)
+GRU_GATES_KERNEL_T = aligned(4, 8)
+GRU_GATES_KERNEL_T[...] = 0.5 * GRU_GATES_KERNEL.T
 
-GRU_CANDIDATE_KERNEL_T = np.ascontiguousarray(GRU_CANDIDATE_KERNEL.T)
+GRU_CANDIDATE_KERNEL_T = aligned(4, 4)
+GRU_CANDIDATE_KERNEL_T[...] = GRU_CANDIDATE_KERNEL.T
 
 # Rows: gru_h (4), 1.
-GRU_MATRIX_2 = np.zeros((5, 12), float32)
+GRU_MATRIX_2 = aligned(5, 12)
 GRU_MATRIX_2[0:4, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
 GRU_MATRIX_2[0:4, 8:12] = GRU_CANDIDATE_RECURRENT_KERNEL.T
 GRU_MATRIX_2[4, 8:12] = GRU_CANDIDATE_RECURRENT_BIAS

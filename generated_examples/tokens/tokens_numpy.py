@@ -45,6 +45,14 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
+def aligned(rows, columns):
+    """A matrix of zeros that starts where a cache line does: products read it faster."""
+    count = rows * columns
+    memory = np.zeros(count + 16, float32)
+    start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
+    return memory[start : start + count].reshape(rows, columns)
+
+
 # ---- weights ----------------------------------------------------------------
 # As in the model file, one row per output.
 
@@ -130,7 +138,7 @@ GRU_GATES_BIAS_SCALED = np.zeros(10, float32)
 GRU_GATES_BIAS_SCALED[0:10] = 0.5 * GRU_GATES_BIAS
 
 # Rows: embedding_output (4), gru_h (5), 1.
-GRU_MATRIX = np.zeros((10, 20), float32)
+GRU_MATRIX = aligned(10, 20)
 GRU_MATRIX[0:4, 0:10] = 0.5 * GRU_GATES_KERNEL.T
 GRU_MATRIX[0:4, 10:15] = GRU_CANDIDATE_KERNEL.T
 GRU_MATRIX[4:9, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
@@ -140,21 +148,24 @@ GRU_MATRIX[9, 10:15] = GRU_CANDIDATE_BIAS
 GRU_MATRIX[9, 15:20] = GRU_CANDIDATE_RECURRENT_BIAS
 
 # Rows: gru_h (5), 1.
-DENSE_MATRIX = np.zeros((6, 9), float32)
+DENSE_MATRIX = aligned(6, 9)
 DENSE_MATRIX[0:5, 0:9] = DENSE_KERNEL.T
 DENSE_MATRIX[5, 0:9] = DENSE_BIAS
 
-GRU_GATES_KERNEL_T = np.ascontiguousarray(0.5 * GRU_GATES_KERNEL.T)
+GRU_GATES_KERNEL_T = aligned(4, 10)
+GRU_GATES_KERNEL_T[...] = 0.5 * GRU_GATES_KERNEL.T
 
-GRU_CANDIDATE_KERNEL_T = np.ascontiguousarray(GRU_CANDIDATE_KERNEL.T)
+GRU_CANDIDATE_KERNEL_T = aligned(4, 5)
+GRU_CANDIDATE_KERNEL_T[...] = GRU_CANDIDATE_KERNEL.T
 
 # Rows: gru_h (5), 1.
-GRU_MATRIX_2 = np.zeros((6, 15), float32)
+GRU_MATRIX_2 = aligned(6, 15)
 GRU_MATRIX_2[0:5, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
 GRU_MATRIX_2[0:5, 10:15] = GRU_CANDIDATE_RECURRENT_KERNEL.T
 GRU_MATRIX_2[5, 10:15] = GRU_CANDIDATE_RECURRENT_BIAS
 
-DENSE_KERNEL_T = np.ascontiguousarray(DENSE_KERNEL.T)
+DENSE_KERNEL_T = aligned(5, 9)
+DENSE_KERNEL_T[...] = DENSE_KERNEL.T
 
 # NumPy takes an array faster than a number.
 HALF = np.array(0.5, float32)

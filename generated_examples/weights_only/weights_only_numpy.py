@@ -42,6 +42,14 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
+def aligned(rows, columns):
+    """A matrix of zeros that starts where a cache line does: products read it faster."""
+    count = rows * columns
+    memory = np.zeros(count + 16, float32)
+    start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
+    return memory[start : start + count].reshape(rows, columns)
+
+
 # ---- weights ----------------------------------------------------------------
 # As in the model file, one row per output.
 
@@ -98,7 +106,7 @@ LSTM_1_BIAS_SCALED[10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
 LSTM_1_BIAS_SCALED[15:20] = LSTM_1_BIAS[10:15]
 
 # Rows: x (3), lstm_1_h (5), 1.
-LSTM_1_MATRIX = np.zeros((9, 20), float32)
+LSTM_1_MATRIX = aligned(9, 20)
 LSTM_1_MATRIX[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
 LSTM_1_MATRIX[0:3, 10:15] = 0.2 * LSTM_1_KERNEL[15:].T
 LSTM_1_MATRIX[0:3, 15:20] = LSTM_1_KERNEL[10:15].T
@@ -110,21 +118,22 @@ LSTM_1_MATRIX[8, 10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
 LSTM_1_MATRIX[8, 15:20] = LSTM_1_BIAS[10:15]
 
 # Rows: lstm_1_h (5), 1.
-DENSE_1_MATRIX = np.zeros((6, 2), float32)
+DENSE_1_MATRIX = aligned(6, 2)
 DENSE_1_MATRIX[0:5, 0:2] = DENSE_1_KERNEL.T
 DENSE_1_MATRIX[5, 0:2] = DENSE_1_BIAS
 
-LSTM_1_KERNEL_T = np.zeros((3, 20), float32)
+LSTM_1_KERNEL_T = aligned(3, 20)
 LSTM_1_KERNEL_T[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
 LSTM_1_KERNEL_T[0:3, 10:15] = 0.2 * LSTM_1_KERNEL[15:].T
 LSTM_1_KERNEL_T[0:3, 15:20] = LSTM_1_KERNEL[10:15].T
 
-LSTM_1_RECURRENT_KERNEL_T = np.zeros((5, 20), float32)
+LSTM_1_RECURRENT_KERNEL_T = aligned(5, 20)
 LSTM_1_RECURRENT_KERNEL_T[0:5, 0:10] = 0.2 * LSTM_1_RECURRENT_KERNEL[:10].T
 LSTM_1_RECURRENT_KERNEL_T[0:5, 10:15] = 0.2 * LSTM_1_RECURRENT_KERNEL[15:].T
 LSTM_1_RECURRENT_KERNEL_T[0:5, 15:20] = LSTM_1_RECURRENT_KERNEL[10:15].T
 
-DENSE_1_KERNEL_T = np.ascontiguousarray(DENSE_1_KERNEL.T)
+DENSE_1_KERNEL_T = aligned(5, 2)
+DENSE_1_KERNEL_T[...] = DENSE_1_KERNEL.T
 
 # NumPy takes an array faster than a number.
 ONE = np.array(1.0, float32)
