@@ -1,8 +1,7 @@
 """One product for all that can be computed from the same vectors at the same time.
 
 Products of one block whose inputs are known when an earlier product of the block runs join it:
-their rows are stacked to one matrix, with zeros where a part does not read an input. A product of
-which only some terms are known early is split, the rest being added when it is known.
+their rows are stacked to one matrix, with zeros where a part does not read an input.
 """
 
 from __future__ import annotations
@@ -48,15 +47,15 @@ class Stages:
         self.moved: dict[int, tuple[Buffer, int]] = {}
         self._placed: list[tuple[Buffer, int, Dim, str]] = []
 
-    def join(self, ops: Sequence[Op], split: bool) -> tuple[Op, ...]:
-        """The ops of one block or loop body; `split` allows terms to be computed early."""
+    def join(self, ops: Sequence[Op]) -> tuple[Op, ...]:
+        """The ops of one block or loop body."""
         result: list[Op] = []
         stages: list[_Stage] = []
         for op in ops:
             if isinstance(op, When) or (isinstance(op, Loop) and op.carried):
-                result.append(replace(op, body=self.join(op.body, split)))
+                result.append(replace(op, body=self.join(op.body)))
             elif isinstance(op, Affine) and _is_simple(op):
-                result += self._place(op, result, stages, split)
+                result += self._place(op, result, stages)
             else:
                 result.append(op)
         for stage in stages:
@@ -77,41 +76,26 @@ class Stages:
         """What was where in the joined scratch, by the names that it had."""
         return {Vec(buffer, offset, size): name for buffer, offset, size, name in self._placed}
 
-    def _place(self, op: Affine, result: list[Op], stages: list[_Stage], split: bool) -> list[Op]:
-        """Put the product into an earlier stage, wholly or in part; gives back what stays here."""
+    def _place(self, op: Affine, result: list[Op], stages: list[_Stage]) -> list[Op]:
+        """Put the product into an earlier stage where that is possible; gives what stays here."""
+        inputs = [v for _, v in op.products]
+        after: list[Op] = []
+        if op.bias is not None and op.bias.buffer.kind != "const":
+            after = [Elementwise(op.out.size, (), ((op.out, At(op.out) + At(op.bias)),))]
+            op = replace(op, bias=None)
         for stage in reversed(stages):
             between = result[stage.position :]
-            if _touches(between, op.out.buffer):
+            if _touches(between, op.out.buffer) or any(_is_written(between, v) for v in inputs):
                 continue
-            known = [p for p in op.products if not _is_written(between, p[1])]
-            rest = [p for p in op.products if p not in known]
-            shares = any(v in stage.inputs for _, v in known)
-            bias_late = op.bias is not None and op.bias.buffer.kind != "const"
-            if not shares or (rest and not split) or (rest and bias_late):
+            if not any(v in stage.inputs for v in inputs):
                 continue
-            early = Affine(op.out, None if bias_late else op.bias, tuple(known))
-            if _zeros([*stage.members, early]) > MOST_ZEROS:
+            if _zeros([*stage.members, op]) > MOST_ZEROS:
                 continue
-            stage.members.append(early)
-            stage.inputs += [v for _, v in known if v not in stage.inputs]
-            if bias_late:
-                assert op.bias is not None
-                total = At(op.out) + At(op.bias)
-                return [Elementwise(op.out.size, (), ((op.out, total),))]
-            if not rest:
-                return []
-            buffer = replace(op.out.buffer, name=f"{op.out.buffer.name}_rest")
-            late = Affine(buffer.vec(), None, tuple(rest))
-            total = At(op.out) + At(late.out)
-            stages.append(_Stage(len(result), [late], [v for _, v in rest]))
-            return [late, Elementwise(op.out.size, (), ((op.out, total),))]
-        inputs = [v for _, v in op.products]
-        if op.bias is None or op.bias.buffer.kind == "const":
-            stages.append(_Stage(len(result), [op], inputs))
-            return [op]
-        plain = replace(op, bias=None)
-        stages.append(_Stage(len(result), [plain], inputs))
-        return [plain, Elementwise(op.out.size, (), ((op.out, At(op.out) + At(op.bias)),))]
+            stage.members.append(op)
+            stage.inputs += [v for v in inputs if v not in stage.inputs]
+            return after
+        stages.append(_Stage(len(result), [op], inputs))
+        return [op, *after]
 
     def _merged(self, stage: _Stage) -> Affine:
         size = sum(dims.fixed(m.out.size) for m in stage.members)

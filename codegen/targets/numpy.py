@@ -239,27 +239,31 @@ class _File:
         for block in program.blocks:
             ops = tuple(next(folded) for _ in block.ops)
             if step:
-                parts.append(stages.join(ops, split=True))
+                parts.append(stages.join(ops))
             else:
                 parts.append(self._joined_loops(fission(ops), stages))
         ops = expand(stages.rename(tuple(op for part in parts for op in part)))
-        planner = Planner(ops, derived, step)
-        planned = []
+        blocks = []
         for block, part in zip(program.blocks, parts, strict=True):
             own, ops = ops[: len(part)], ops[len(part) :]
-            planned.append((block, planner.block(block.name, own)))
+            blocks.append((block.name, own))
+        planner = Planner(blocks, derived, step)
+        planned = planner.plan_blocks()
         if step:
             self.homes = planner.homes
-        every = [op for _, part in planned for op in part]
-        self.hints = {**stages.names(), **names_of(every), **planner.local_places()}
-        return planned
+        every = [op for part in planned for op in part]
+        self.hints = {
+            **stages.names(),
+            **names_of(every),
+            **planner.local_places(),
+            **planner.window_names,
+        }
+        return list(zip(program.blocks, planned, strict=True))
 
     def _joined_loops(self, ops: Sequence[Op], stages: Stages) -> tuple[Op, ...]:
         """Products joined in the bodies of the loops that stay loops."""
         return tuple(
-            replace(op, body=stages.join(op.body, split=False))
-            if isinstance(op, Loop) and op.carried
-            else op
+            replace(op, body=stages.join(op.body)) if isinstance(op, Loop) and op.carried else op
             for op in ops
         )
 

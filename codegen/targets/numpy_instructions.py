@@ -49,13 +49,17 @@ class Fold:
 
 @dataclass(frozen=True)
 class Dot:
-    """`out = x @ matrix`, added to what is in `out` with `add`; `matrix` has a row per input."""
+    """`out = x @ matrix`, added to what is in `out` with `add`; `matrix` has a row per input.
+
+    `inputs` are vectors that have their place inside `x`.
+    """
 
     x: Vec
     matrix: Packed
     out: Vec
     axes: Axes
     add: bool = False
+    inputs: tuple[Vec, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ def vectors(instruction: Instruction) -> tuple[list[Vec], list[Vec]]:
         return [instruction.operand], [instruction.out]
     if isinstance(instruction, Dot):
         own = [instruction.out] if instruction.add else []
-        return [instruction.x, *own], [instruction.out]
+        return [instruction.x, *instruction.inputs, *own], [instruction.out]
     if isinstance(instruction, MatMul):
         mat = instruction.mat
         whole = Vec(mat.buffer, 0, mat.buffer.size)

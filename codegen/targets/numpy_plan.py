@@ -52,6 +52,7 @@ from codegen.targets.numpy_instructions import (
     overlap,
     vectors,
 )
+from codegen.targets.numpy_windows import Windows
 
 
 def can_be_axis(loop: Loop, counters: frozenset[str] = frozenset()) -> bool:
@@ -147,22 +148,40 @@ def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
 class Planner:
     """Turns expanded ops into instructions."""
 
-    def __init__(self, ops: Sequence[Op], derived: Derived, step: bool) -> None:
+    def __init__(
+        self, blocks: Sequence[tuple[str, Sequence[Op]]], derived: Derived, step: bool
+    ) -> None:
+        self.blocks = blocks
+        ops = [op for _, part in blocks for op in part]
         self.arrays = Arrays(ops)
         self.derived = derived
         self.loops: list[str] = []
         self.position = -1
-        # Where buffers lie that a product reads: in its window, so that nothing is copied.
-        self.homes: dict[int, tuple[Buffer, int]] = {}
-        products = [op for op in walk_ops(tuple(ops)) if isinstance(op, Affine)]
-        self._homeless = {id(op.out.buffer) for op in products}
         self.step = step
         self.name = ""
+        products = [op for op in walk_ops(tuple(ops)) if isinstance(op, Affine)]
+        self._computed = {id(op.out.buffer) for op in products}
+        windows = Windows(ops, self._can_live)
+        self.stems: dict[int, str] = {}  # what a product is called, by id
+        position = 0
+        for name, part in blocks if step else ():
+            own = [op for op in part if isinstance(op, Affine) and self._fits_window(op, ())]
+            for op in own:
+                stem = self.stems[id(op)] = name if len(own) == 1 else op.out.buffer.name
+                one = self._has_fixed_bias(op, ())
+                at = position + part.index(op)
+                windows.add(op, at, one, f"{name}_inputs", f"{stem}_inputs")
+            position += len(part)
+        # By id: the window of each product, where buffers live that lie in one; names of windows.
+        self.windows, self.homes, self.window_names = windows.finish()
 
-    def block(self, name: str, ops: Sequence[Op]) -> list[Instruction]:
-        """Instructions of one block; call it for all blocks in order."""
-        self.name = name
-        return join(self.plan(ops))
+    def plan_blocks(self) -> list[list[Instruction]]:
+        """The instructions of each block."""
+        result = []
+        for name, ops in self.blocks:
+            self.name = name
+            result.append(join(self.plan(ops)))
+        return result
 
     def local_places(self) -> dict[Vec, str]:
         """Parts of arrays that hold a local of the program, with its name."""
@@ -208,26 +227,15 @@ class Planner:
 
     def _affine(self, op: Affine, axes: Axes) -> list[Instruction]:
         result: list[Instruction] = []
-        counters = {axis.counter for axis in axes} | set(self.loops)
-        constant = [
-            m.buffer.kind == "const" and not dims.symbols(m.offset) & counters
-            for m, _ in op.products
-        ]
         bias = op.bias
-        one = (
-            bias is not None
-            and bias.buffer.kind == "const"
-            and not _mentions(bias.offset, frozenset(counters))
-        )
-        small = all(isinstance(v.size, int) for _, v in op.products)
-        serial = not axes and (self.step or bool(self.loops))
-        if serial and constant and all(constant) and small and (len(constant) > 1 or one):
-            result = self._window(op, one)
-            bias = None if one else bias
-        if not result:
+        if self._fits_window(op, axes):
+            if self._has_fixed_bias(op, axes):
+                bias = None
+            result = self._window(op, bias is not op.bias)
+        else:
             for number, (mat, x) in enumerate(op.products):
                 add = number > 0
-                if constant[number]:
+                if self._is_fixed(mat, axes):
                     packed = self._pack(mat.buffer.name, [(mat, 0)])
                     result.append(Dot(x, packed, op.out, axes, add))
                 else:
@@ -239,38 +247,53 @@ class Planner:
             result.append(Ufunc("copy", (start,), op.out, axes))
         return result
 
+    def _is_fixed(self, source: Vec | Mat, axes: Axes) -> bool:
+        """Whether it is a constant that no iteration changes."""
+        counters = {axis.counter for axis in axes} | set(self.loops)
+        return source.buffer.kind == "const" and not dims.symbols(source.offset) & counters
+
+    def _has_fixed_bias(self, op: Affine, axes: Axes) -> bool:
+        return op.bias is not None and self._is_fixed(op.bias, axes)
+
+    def _fits_window(self, op: Affine, axes: Axes) -> bool:
+        """Whether one product of all inputs side by side is less work than one for each."""
+        if axes or not (self.step or self.loops):
+            return False
+        if len(op.products) + self._has_fixed_bias(op, axes) < 2 or not op.products:
+            return False
+        return all(self._is_fixed(m, axes) and isinstance(v.size, int) for m, v in op.products)
+
     def _window(self, op: Affine, one: bool) -> list[Instruction]:
-        """The product of one array that holds all inputs side by side, and a 1 for the bias."""
-        sizes = [dims.fixed(v.size) for _, v in op.products]
-        size = sum(sizes) + one
-        window = Buffer(f"{self.name}_inputs", size, "window", "float32", None, (), (size,))
-        copies: list[Instruction] = []
-        mats: list[tuple[Mat, int]] = []
-        start = 0
-        notes = []
-        for (mat, x), length in zip(op.products, sizes, strict=True):
-            mats.append((mat, start))
-            notes.append(f"{x.buffer.name} ({length})")
-            if self._can_live(x):
-                self.homes[id(x.buffer)] = (window, start)
-            else:
-                slot = window.vec()[start : start + length]
-                copies.append(Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in"))
-            start += length
-        if one:
+        """The product of a window that holds all inputs side by side, and a 1 for the bias."""
+        window = self.windows.get(id(op))
+        stem = self.stems.get(id(op), self.name)
+        if window is None:
+            alone = Windows((), lambda _: False)
+            alone.add(op, 0, one, f"{stem}_inputs", f"{stem}_inputs")
+            window = alone.finish()[0][id(op)]
+        copies = [
+            Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in") for x, slot in window.copies
+        ]
+        rows = [
+            (start, mat, f"{x.buffer.name} ({dims.text(x.size)})")
+            for (mat, x), start in zip(op.products, window.starts, strict=False)
+        ]
+        ones = window.starts[-1] if one else None
+        if ones is not None:
             assert op.bias is not None
-            mats.append((column(op.bias), start))
-            notes.append("1")
-        packed = self._pack(f"{self.name}_matrix", mats)
-        packed = replace(packed, ones=start if one else None, notes=tuple(notes))
-        return [*copies, Dot(window.vec(), packed, op.out, ())]
+            rows.append((ones, column(op.bias), "1"))
+        rows.sort(key=lambda row: row[0])
+        packed = self._pack(f"{stem}_matrix", [(mat, start) for start, mat, _ in rows])
+        packed = replace(packed, ones=ones, notes=tuple(note for *_, note in rows))
+        inputs = tuple(x for _, x in op.products)
+        return [*copies, Dot(window.vec, packed, op.out, (), inputs=inputs)]
 
     def _can_live(self, x: Vec) -> bool:
+        """Whether the only place of a vector may be a part of a longer one."""
         buffer = x.buffer
-        if not self.step or self.loops or id(buffer) in self.homes or id(buffer) in self._homeless:
-            return False
         whole = x.offset == 0 and x.size == buffer.size and x.stride == 1
-        return whole and buffer.kind in ("input", "state", "temp") and buffer.dtype == "float32"
+        kind = buffer.kind in ("input", "state", "temp") and buffer.dtype == "float32"
+        return whole and kind and id(buffer) not in self._computed
 
     def _pack(self, name: str, mats: Sequence[tuple[Mat, int]]) -> Packed:
         pieces: list[Piece] = []
