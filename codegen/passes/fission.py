@@ -68,10 +68,14 @@ def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
         for op, moves in zip(loop.body, moving, strict=True):
             if not moves:
                 varying |= _written(op)
-        now = [
-            moves and not ((_read(op) | _written(op)) & varying)
-            for op, moves in zip(loop.body, moving, strict=True)
-        ]
+        now = []
+        seen: set[int] = set()  # by ops that stay: what they read must not change before them
+        for op, moves in zip(loop.body, moving, strict=True):
+            now.append(
+                moves and not (_read(op) | _written(op)) & varying and not _written(op) & seen
+            )
+            if not moves:
+                seen |= _read(op)
         if now == moving:
             break
         moving = now
