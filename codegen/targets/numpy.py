@@ -64,8 +64,8 @@ WEIGHTS = Option(
 )
 # Names of the file itself, which no name from a model may take.
 MODULE_NAMES = [
-    *("np", "Model", "array", "accept", "aligned", "grid", "product", "erf", "b64decode"),
-    *("selftest", "math"),
+    *("np", "Model", "array", "accept", "aligned", "clip", "grid", "product", "erf"),
+    *("b64decode", "selftest", "math"),
     *("add", "subtract", "multiply", "divide", "negative", "absolute", "floor", "rint", "sqrt"),
     *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "matmul", "copyto"),
     *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
@@ -506,10 +506,8 @@ class _File:
     # ---- module level ---------------------------------------------------------------------
 
     def _imports(self) -> list[str]:
-        names = sorted(
-            n for n in self.module.used if hasattr(np, n) and n not in ("product", "bool")
-        )
-        names = [n for n in names if n != "errstate"]
+        others = ("product", "bool", "errstate", "clip")
+        names = sorted(n for n in self.module.used if hasattr(np, n) and n not in others)
         lines = ["from base64 import b64decode", ""] if self.weights == "base64" else []
         if "erf" in self.module.used and self.module.dtype == "float64":
             lines = ["import math", *lines]
@@ -518,7 +516,7 @@ class _File:
 
     def _functions(self) -> str:
         parts = [emit.source(f"numpy/array_{self.weights}.py"), emit.source("numpy/accept.py")]
-        helpers = [h for h in ("aligned", "grid", "product") if h in self.module.used]
+        helpers = [h for h in ("aligned", "clip", "grid", "product") if h in self.module.used]
         parts += [emit.source(f"numpy/{helper}.py") for helper in helpers]
         parts = [part.replace("FLOAT", self.module.dtype) for part in parts]
         if "erf" in self.module.used:

@@ -92,6 +92,21 @@ def _clip(x: Expr) -> Expr:
     return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))
 
 
+def _bounds(node: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """`x`, `low` and `high` where the node is x between two numbers."""
+    if not (isinstance(node, Call) and node.function in ("min", "max")):
+        return None
+    inner, outer = node.arguments
+    other = "max" if node.function == "min" else "min"
+    if not (isinstance(inner, Call) and inner.function == other and isinstance(outer, Number)):
+        return None
+    x, bound = inner.arguments
+    if not isinstance(bound, Number):
+        return None
+    low, high = (outer, bound) if node.function == "max" else (bound, outer)
+    return (x, low, high) if low.value <= high.value else None
+
+
 def _interpolation(operator: str, left: Expr, right: Expr) -> Expr | None:
     """`a b + (1 - a) c` as `a (b - c) + c`."""
     if operator != "+" or not (isinstance(left, Binary) and isinstance(right, Binary)):
@@ -180,6 +195,8 @@ class ElementwisePlan:
                 condition = Compare("!=", condition, Number(0.0))
             operands = (self._compare(condition), self.value(yes), self.value(no))
             result = self._emit("choose", operands)
+        elif bounds := _bounds(node):
+            result = self._emit("clip", tuple(self.value(part) for part in bounds))
         elif isinstance(node, (Binary, Compare)):
             result = self._emit(UFUNCS[node.operator], self._values(node))
         elif isinstance(node, Negate):

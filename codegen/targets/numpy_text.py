@@ -36,7 +36,6 @@ FOLDS = {"sum": "add", "max": "maximum", "min": "minimum"}
 NUMBERS = {0.0: "ZERO", 1.0: "ONE", 0.5: "HALF", 2.0: "TWO", -1.0: "MINUS_ONE"}
 # A third positional argument of these is deprecated since NumPy 2.4.
 BY_KEYWORD = ("minimum", "maximum")
-RISKY = ("exp", "expm1", "log", "log1p", "power", "sqrt", "divide")
 WIDTH = 100
 
 
@@ -498,8 +497,9 @@ def _ufunc(op: Ufunc, scope: Scope) -> list[str]:
         copy = module.use("copyto")
         lines = [] if no == out else [f"{copy}({out}, {no})"]
         return [*lines, f"{copy}({out}, {yes}, where={condition})"]
-    if op.function in RISKY:
-        module.use(f"risky {op.function}")
+    if op.function == "clip":
+        for name in ("minimum", "maximum"):  # what it is made of in an old NumPy
+            module.use(name)
     arguments = ", ".join(operands)
     target = f"out={out}" if op.function in BY_KEYWORD else out
     return [f"{module.use(op.function)}({arguments}, {target})"]

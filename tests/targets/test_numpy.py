@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 import types
@@ -612,6 +613,55 @@ def test_one_product_and_one_tanh_for_all_gates() -> None:
     code = [line for line in step.splitlines() if not line.strip().startswith("#")]
     assert sum("tanh(" in line for line in code) == 2  # all gates at once, and the cell
     assert not any("sigmoid" in line for line in code)
+
+
+def test_layers_compute_into_what_the_next_one_reads() -> None:
+    layers = [recurrent("lstm", "one", 3, 4), recurrent("gru_after", "two", 4, 5)]
+    layers += [recurrent("gru", "three", 5, 5), dense("out", 5, 2)]
+    text = text_of(lower(sequential(layers, (None, 3))))
+    step = text[text.index("def step") : text.index("def predict")]
+    copies = [line.split() for line in step.splitlines() if "[...] =" in line]
+    assert copies == [["self.x[...]", "=", "x"], ["two_h_in[...]", "=", "two_h"]]
+    # Its only copy is for the candidate of the GRU that resets before the product.
+    assert re.search(r"# Rows: .*1, .*\nTHREE_CANDIDATE_MATRIX = ", text)
+
+
+def test_inputs_of_products_lie_side_by_side_whatever_is_read() -> None:
+    """The same vector twice, with and without a bias, what is no whole buffer, what changes."""
+
+    def make(x: Vec, y: Vec) -> list[Op]:
+        a, b, c = temp("a", 2), temp("b", 2), temp("c", 3)
+        first = Affine(a, constant("p", 2), ((kernel("k", 2, 6), x), (kernel("l", 2, 6), x)))
+        second = Affine(b, None, ((kernel("m", 2, 6), x), (kernel("n", 2, 2), x[1:3])))
+        third = Affine(c, constant("q", 3), ((kernel("o", 3, 2), x[1:3]), (kernel("r", 3, 2), a)))
+        scaled = temp("scaled", 3)
+        again = temp("again", 3)
+        return [
+            first,
+            second,
+            Elementwise(3, (), ((scaled, At(x[:3]) * 2.0),)),
+            Affine(y[:3], constant("s", 3), ((kernel("t", 3, 3), scaled),)),
+            third,
+            Elementwise(3, (), ((scaled, At(c) + At(scaled)),)),
+            Affine(again, None, ((kernel("u", 3, 2), b), (kernel("v", 3, 3), scaled))),
+            Affine(
+                y[3:], constant("w", 3), ((kernel("z", 3, 3), scaled), (kernel("j", 3, 3), again))
+            ),
+        ]
+
+    in_rows(make)
+
+
+def test_bounds_are_one_call_in_any_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = lower(sequential([recurrent("gru", "g", 3, 4, gate="hard_sigmoid")], (None, 3)))
+    text = text_of(lowered)
+    step = text[text.index("def step") : text.index("def predict")]
+    assert step.count("clip(") == 1
+    assert "minimum(" not in step
+    agree(lowered)
+    for name in ("numpy._core.umath", "numpy.core.umath"):
+        monkeypatch.setitem(sys.modules, name, None)  # as in a NumPy that has no such function
+    agree(lowered)
 
 
 def test_a_stack_of_convolutions_has_no_loop_over_time() -> None:
