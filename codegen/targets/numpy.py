@@ -180,8 +180,10 @@ class _File:
             argument = self.inputs[program.inputs.index(port)]
             array = self._shaped(scope, port)
             self.setup.append(f"self.{attribute} = {array}")
+            shape = self.attributes(f"{attribute}_shape")
+            self.setup.append(f"self.{shape} = self.{attribute}.shape")
             lines += [
-                f'if getattr({argument}, "shape", None) != self.{attribute}.shape:',
+                f'if getattr({argument}, "shape", None) != self.{shape}:',
                 f"    array = self.{attribute}",
                 f'    {argument} = accept({argument}, "{argument}", array.dtype, array.shape)',
             ]
@@ -308,7 +310,9 @@ class _File:
             return ""
         if isinstance(last, Ufunc):
             operands = [o for o in last.operands if isinstance(o, At)]
-            if last.function == "choose" or not any(o.vec.size == last.out.size for o in operands):
+            if last.function in ("choose", "erf"):  # these need a place for the result
+                return ""
+            if not any(o.vec.size == last.out.size for o in operands):
                 return ""
             if any(o.vec.buffer.dtype != "float32" for o in operands):
                 return ""

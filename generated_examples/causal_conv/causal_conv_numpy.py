@@ -268,12 +268,13 @@ class Model:
         y = empty(lead + (1, 4), float32)
         self.output_0 = (gru_h, y.reshape(lead + (4,)))
         self.x = x.reshape(lead + (3,))
+        self.x_shape = self.x.shape
         self.states = (conv1d_line, conv1d_1_line, conv1d_2_line, gru_h)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
-        if getattr(x, "shape", None) != self.x.shape:
+        if getattr(x, "shape", None) != self.x_shape:
             array = self.x
             x = accept(x, "x", array.dtype, array.shape)
         self.x[...] = x

@@ -259,12 +259,13 @@ class Model:
         self.output_0 = (simple_rnn_1_h, y)
         x = gru_1_inputs[..., 4:7].reshape(lead + (1, 3))
         self.x = x.reshape(lead + (3,))
+        self.x_shape = self.x.shape
         self.states = (gru_1_h, lstm_1_h, lstm_1_c, simple_rnn_1_h)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
-        if getattr(x, "shape", None) != self.x.shape:
+        if getattr(x, "shape", None) != self.x_shape:
             array = self.x
             x = accept(x, "x", array.dtype, array.shape)
         self.x[...] = x

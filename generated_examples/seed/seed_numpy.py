@@ -8156,15 +8156,21 @@ class Model:
         y = empty(lead + (1, 2), float32)
         top = empty(lead + (1,), float32)
         total = empty(lead + (1,), float32)
-        self.dense_1 = (input_node_name_inputs[..., 197:], y.reshape(lead + (2,)), top, total)
+        self.dense_1 = (
+            input_node_name_inputs[..., 197:], y.reshape(lead + (2,)),
+            y.reshape(lead + (2,))[..., :1], y.reshape(lead + (2,))[..., 1:], top,
+            top.reshape(lead + (1,) * len(lead)), total, ones((2, 1), float32),
+            total.reshape(lead + (1,) * len(lead)),
+        )
         x = input_node_name_inputs[..., 64:68].reshape(lead + (1, 4))
         self.x = x.reshape(lead + (4,))
+        self.x_shape = self.x.shape
         self.states = (input_node_name_h, gru_layer_1_h, gru_layer_2_h)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
-        if getattr(x, "shape", None) != self.x.shape:
+        if getattr(x, "shape", None) != self.x_shape:
             array = self.x
             x = accept(x, "x", array.dtype, array.shape)
         self.x[...] = x
@@ -8241,13 +8247,15 @@ class Model:
         # dense_1: Dense(2, softmax)
         #   y = kernel(2 x 64) gru_layer_2_h + bias
         #   y = softmax(y)
-        (inputs, y, top, total) = self.dense_1
+        (
+            inputs, y, y_2, y_3, top, top_scalar, total, column_of_ones, total_scalar,
+        ) = self.dense_1
         inputs.dot(DENSE_1_MATRIX, y)
-        maximum.reduce(y, -1, None, top, True)
-        subtract(y, top, y)
+        maximum(y_2, y_3, out=top)
+        subtract(y, top_scalar, y)
         exp(y, y)
-        add.reduce(y, -1, None, total, True)
-        return divide(y, total)
+        y.dot(column_of_ones, total)
+        return divide(y, total_scalar)
 
     def predict(self, x):
         """The outputs for one whole input; stateful layers go on from their state."""
@@ -8357,7 +8365,7 @@ class Model:
         gru_layer_2_output.reshape(-1, 64).dot(DENSE_1_KERNEL_T, y.reshape(-1, 2))
         add(y, DENSE_1_BIAS, y)
         top = empty(lead + (steps, 1), float32)
-        maximum.reduce(y, -1, None, top, True)
+        maximum(y[..., :1], y[..., 1:], out=top)
         subtract(y, top, y)
         exp(y, y)
         total = empty(lead + (steps, 1), float32)

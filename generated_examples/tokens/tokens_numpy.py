@@ -196,14 +196,19 @@ class Model:
         y = empty(lead + (1, 9), float32)
         top = empty(lead + (1,), float32)
         total = empty(lead + (1,), float32)
-        self.dense = (gru_inputs[..., 4:], y.reshape(lead + (9,)), top, total)
+        self.dense = (
+            gru_inputs[..., 4:], y.reshape(lead + (9,)), top,
+            top.reshape(lead + (1,) * len(lead)), total, ones((9, 1), float32),
+            total.reshape(lead + (1,) * len(lead)),
+        )
         self.x = x.reshape(lead)
+        self.x_shape = self.x.shape
         self.states = (gru_h,)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
-        if getattr(x, "shape", None) != self.x.shape:
+        if getattr(x, "shape", None) != self.x_shape:
             array = self.x
             x = accept(x, "x", array.dtype, array.shape)
         self.x[...] = x
@@ -237,13 +242,13 @@ class Model:
         # dense: Dense(9, softmax)
         #   y = kernel(9 x 5) gru_h + bias
         #   y = softmax(y)
-        (inputs, y, top, total) = self.dense
+        (inputs, y, top, top_scalar, total, column_of_ones, total_scalar) = self.dense
         inputs.dot(DENSE_MATRIX, y)
         maximum.reduce(y, -1, None, top, True)
-        subtract(y, top, y)
+        subtract(y, top_scalar, y)
         exp(y, y)
-        add.reduce(y, -1, None, total, True)
-        return divide(y, total)
+        y.dot(column_of_ones, total)
+        return divide(y, total_scalar)
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""

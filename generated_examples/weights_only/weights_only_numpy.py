@@ -177,12 +177,13 @@ class Model:
         self.dense_1 = (lstm_1_inputs[..., 3:], y.reshape(lead + (2,)))
         x = lstm_1_inputs[..., 0:3].reshape(lead + (1, 3))
         self.x = x.reshape(lead + (3,))
+        self.x_shape = self.x.shape
         self.states = (lstm_1_h, lstm_1_c)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
-        if getattr(x, "shape", None) != self.x.shape:
+        if getattr(x, "shape", None) != self.x_shape:
             array = self.x
             x = accept(x, "x", array.dtype, array.shape)
         self.x[...] = x

@@ -405,6 +405,11 @@ def test_select_compare_index_and_count() -> None:
     in_rows(make)
 
 
+def test_a_step_may_end_with_any_function() -> None:
+    for name in ("erf", "tanh", "hard_sigmoid", "softplus"):
+        in_rows(lambda x, y, name=name: [Elementwise(6, (), ((y, call(name, x)),))])  # type: ignore[misc]
+
+
 def test_every_function_is_stable() -> None:
     names = ("exp", "tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_3", "softplus", "erf", "expm1")
 
