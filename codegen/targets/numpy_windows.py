@@ -1,6 +1,6 @@
 """Where the inputs of products lie: side by side in one array, so that one product reads them all.
 
-In the row `[reset h | x | 1 | h | 1 | h of the next layer]` each product of a GRU, and that of the
+In the row `[reset h | 1 | x | h | 1 | h of the next layer]` each product of a GRU, and that of the
 layer after it, finds what it reads without a gap, with a 1 for the bias. A vector that has a place
 in a row is computed right there; only what stands elsewhere already is copied.
 """
@@ -68,27 +68,19 @@ class Windows:
         `row_name` is for a row that begins here, `name` for what the op reads.
         """
         inputs: list[Vec | None] = [v for _, v in op.products]
-        wanted = [inputs[0], *([None] if one else []), *inputs[1:]]
+        wanted = [*inputs, None] if one else inputs
         distinct = len(set(inputs)) == len(inputs)
         found = self._shared(wanted, position) if distinct else None
         if found is None:
-            fresh = [self._part(v, position) for v in wanted]
+            parts = fresh = [self._part(v, position) for v in wanted]
             row = _Row(row_name, list(fresh))
             self._rows.append(row)
-            parts = fresh
         else:
             row, run, last = found
             present = [part.vec for part in run]
-            missing = [v for v in wanted if v not in present]
-            # The 1 stands before the vector that the next layer may share: [x | 1 | h | 1 | ...].
-            fresh = [self._part(v, position) for v in sorted(missing, key=lambda v: v is not None)]
+            fresh = [self._part(v, position) for v in wanted if v not in present]
             row.parts = [*row.parts, *fresh] if last else [*fresh, *row.parts]
-            parts = [*run, *fresh]
-        if distinct:
-            order = [*inputs, None]
-            parts = sorted(parts, key=lambda part: order.index(part.vec))
-        elif one:
-            parts = [part for part in parts if part.vec is not None] + [parts[1]]
+            parts = sorted([*run, *fresh], key=lambda part: wanted.index(part.vec))
         self._users[id(op)] = _User(name, row, parts, fresh)
 
     def finish(self) -> tuple[dict[int, Window], dict[int, tuple[Buffer, int]], dict[Vec, str]]:

@@ -121,17 +121,6 @@ GRU_CANDIDATE_KERNEL = array((4, 4), """
 0.69643164 0.1910044 -0.0599815 -0.5288166 0.034730863 0.63309216 0.31308407 0.08102556
 """)
 
-# gru_gates_bias: (8,)
-GRU_GATES_BIAS = array((8,), """
--0.031489067 0.13906552 -0.09693606 -0.6024806 -0.38833442 -0.35345864 0.00048558414 -0.8575092
-""")
-
-# gru_candidate_bias: (4,)
-GRU_CANDIDATE_BIAS = array((4,), "0.19956127 0.36858422 0.30534828 -0.14489828")
-
-# gru_candidate_recurrent_bias: (4,)
-GRU_CANDIDATE_RECURRENT_BIAS = array((4,), "-0.3676213 0.40283576 -0.55733067 -0.80643845")
-
 # gru_gates_recurrent_kernel: (8, 4)
 GRU_GATES_RECURRENT_KERNEL = array((8, 4), """
 -0.45244378 -0.34490305 0.042194307 -1.0906849 -0.8128377 0.12830018 0.35111785 0.03371135
@@ -146,23 +135,34 @@ GRU_CANDIDATE_RECURRENT_KERNEL = array((4, 4), """
 -0.63330203 0.58409053 0.84507084 0.5565306 -0.17888579 -0.49717602 -0.27245575 0.6384915
 """)
 
+# gru_gates_bias: (8,)
+GRU_GATES_BIAS = array((8,), """
+-0.031489067 0.13906552 -0.09693606 -0.6024806 -0.38833442 -0.35345864 0.00048558414 -0.8575092
+""")
+
+# gru_candidate_bias: (4,)
+GRU_CANDIDATE_BIAS = array((4,), "0.19956127 0.36858422 0.30534828 -0.14489828")
+
+# gru_candidate_recurrent_bias: (4,)
+GRU_CANDIDATE_RECURRENT_BIAS = array((4,), "-0.3676213 0.40283576 -0.55733067 -0.80643845")
+
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
 GRU_GATES_BIAS_SCALED = np.zeros(8, float32)
 GRU_GATES_BIAS_SCALED[0:8] = 0.5 * GRU_GATES_BIAS
 
-# Rows: conv1d_line (3), 1, conv1d_line (3), x (3).
+# Rows: conv1d_line (3), conv1d_line (3), x (3), 1.
 CONV1D_MATRIX = aligned(10, 4)
 CONV1D_MATRIX[0:3, 0:4] = CONV1D_KERNEL[:, :3].T
-CONV1D_MATRIX[3, 0:4] = CONV1D_BIAS
-CONV1D_MATRIX[4:7, 0:4] = CONV1D_KERNEL[:, 3:6].T
-CONV1D_MATRIX[7:10, 0:4] = CONV1D_KERNEL[:, 6:].T
+CONV1D_MATRIX[3:6, 0:4] = CONV1D_KERNEL[:, 3:6].T
+CONV1D_MATRIX[6:9, 0:4] = CONV1D_KERNEL[:, 6:].T
+CONV1D_MATRIX[9, 0:4] = CONV1D_BIAS
 
-# Rows: conv1d_1_line (4), 1, conv1d_output (4).
+# Rows: conv1d_1_line (4), conv1d_output (4), 1.
 CONV1D_1_MATRIX = aligned(9, 5)
 CONV1D_1_MATRIX[0:4, 0:5] = CONV1D_1_KERNEL[:, :4].T
-CONV1D_1_MATRIX[4, 0:5] = CONV1D_1_BIAS
-CONV1D_1_MATRIX[5:9, 0:5] = CONV1D_1_KERNEL[:, 4:].T
+CONV1D_1_MATRIX[4:8, 0:5] = CONV1D_1_KERNEL[:, 4:].T
+CONV1D_1_MATRIX[8, 0:5] = CONV1D_1_BIAS
 
 # Rows: conv1d_2_line (5), conv1d_2_line (5), conv1d_1_output (5).
 CONV1D_2_MATRIX = aligned(15, 4)
@@ -170,15 +170,15 @@ CONV1D_2_MATRIX[0:5, 0:4] = CONV1D_2_KERNEL[:, :5].T
 CONV1D_2_MATRIX[5:10, 0:4] = CONV1D_2_KERNEL[:, 5:10].T
 CONV1D_2_MATRIX[10:15, 0:4] = CONV1D_2_KERNEL[:, 10:].T
 
-# Rows: conv1d_2_output (4), 1, gru_h (4).
+# Rows: conv1d_2_output (4), gru_h (4), 1.
 GRU_MATRIX = aligned(9, 16)
 GRU_MATRIX[0:4, 0:8] = 0.5 * GRU_GATES_KERNEL.T
 GRU_MATRIX[0:4, 8:12] = GRU_CANDIDATE_KERNEL.T
-GRU_MATRIX[4, 0:8] = 0.5 * GRU_GATES_BIAS
-GRU_MATRIX[4, 8:12] = GRU_CANDIDATE_BIAS
-GRU_MATRIX[4, 12:16] = GRU_CANDIDATE_RECURRENT_BIAS
-GRU_MATRIX[5:9, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX[5:9, 12:16] = GRU_CANDIDATE_RECURRENT_KERNEL.T
+GRU_MATRIX[4:8, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
+GRU_MATRIX[4:8, 12:16] = GRU_CANDIDATE_RECURRENT_KERNEL.T
+GRU_MATRIX[8, 0:8] = 0.5 * GRU_GATES_BIAS
+GRU_MATRIX[8, 8:12] = GRU_CANDIDATE_BIAS
+GRU_MATRIX[8, 12:16] = GRU_CANDIDATE_RECURRENT_BIAS
 
 CONV1D_KERNEL_T = aligned(9, 4)
 CONV1D_KERNEL_T[...] = CONV1D_KERNEL.T
@@ -228,11 +228,11 @@ class Model:
         conv1d_line = empty(lead + (2, 3), float32)
         conv1d_inputs = ones(lead + (10,), float32)
         conv1d_output = empty(lead + (1, 4), float32)
-        x = conv1d_inputs[..., 7:10].reshape(lead + (1, 3))
+        x = conv1d_inputs[..., 6:9].reshape(lead + (1, 3))
         self.conv1d = (
-            conv1d_line.reshape(lead + (6,))[..., :3], conv1d_inputs[..., :3],
-            conv1d_line.reshape(lead + (6,))[..., 3:], conv1d_inputs[..., 4:7], conv1d_inputs,
-            conv1d_output.reshape(lead + (4,)), x.reshape(lead + (3,)),
+            conv1d_line.reshape(lead + (6,)), conv1d_inputs[..., :6], conv1d_inputs,
+            conv1d_output.reshape(lead + (4,)), conv1d_line.reshape(lead + (6,))[..., 3:],
+            conv1d_line.reshape(lead + (6,))[..., :3], x.reshape(lead + (3,)),
         )
         # conv1d_1: Conv1D(5, kernel 2, dilation 2, causal)
         conv1d_1_line = empty(lead + (2, 4), float32)
@@ -240,7 +240,7 @@ class Model:
         conv1d_1_output = empty(lead + (1, 5), float32)
         self.conv1d_1 = (
             conv1d_1_line.reshape(lead + (8,))[..., :4], conv1d_1_inputs[..., :4],
-            conv1d_output.reshape(lead + (4,)), conv1d_1_inputs[..., 5:], conv1d_1_inputs,
+            conv1d_output.reshape(lead + (4,)), conv1d_1_inputs[..., 4:8], conv1d_1_inputs,
             conv1d_1_output.reshape(lead + (5,)), conv1d_1_line.reshape(lead + (8,))[..., 4:],
         )
         # conv1d_2: Conv1D(4, kernel 3, dilation 4, causal)
@@ -258,7 +258,7 @@ class Model:
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
         gru_inputs = ones(lead + (9,), float32)
         gru_sums = empty(lead + (16,), float32)
-        gru_h = gru_inputs[..., 5:9]
+        gru_h = gru_inputs[..., 4:8]
         self.gru = (
             conv1d_2_output.reshape(lead + (4,)), gru_inputs[..., :4], gru_inputs, gru_sums,
             gru_sums[..., :8], gru_sums[..., 4:8], gru_sums[..., 12:], gru_sums[..., 8:12],
@@ -284,12 +284,11 @@ class Model:
         #       6) x + bias
         #   output = max(output, 0)
         #   line' = line without its oldest row, then x
-        (line, line_in, line_2, line_in_2, inputs, output, x_2) = self.conv1d
-        line_in[...] = line
-        line_in_2[...] = line_2
+        (line, line_in_and_conv1d_line_in, inputs, output, line_2, line_3, x_2) = self.conv1d
+        line_in_and_conv1d_line_in[...] = line
         inputs.dot(CONV1D_MATRIX, output)
         maximum(output, ZERO, out=output)
-        line[...] = line_2
+        line_3[...] = line_2
         line_2[...] = x_2
 
         # conv1d_1: Conv1D(5, kernel 2, dilation 2, causal)

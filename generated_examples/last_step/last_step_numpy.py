@@ -75,11 +75,6 @@ GRU_1_GATES_KERNEL = array((8, 3), """
 0.7579134 0.3535192 0.8186516 0.0054501463 -0.7874884 0.23408401 0.1656031 -0.15270123
 """)
 
-# gru_1_gates_bias: (8,)
-GRU_1_GATES_BIAS = array((8,), """
--0.17339382 0.32114822 0.252847 0.26616162 -0.31030905 -0.34198454 0.4159718 -0.050707825
-""")
-
 # gru_1_gates_recurrent_kernel: (8, 4)
 GRU_1_GATES_RECURRENT_KERNEL = array((8, 4), """
 0.057558455 -0.09486121 -1.4401011 0.122399405 0.16279298 0.9431311 -1.7927518 0.6437304
@@ -88,25 +83,24 @@ GRU_1_GATES_RECURRENT_KERNEL = array((8, 4), """
 0.3734626 0.0030618627 -0.39427766 0.021485377 0.706914 -0.35548398 1.0529828 0.22117433
 """)
 
+# gru_1_gates_bias: (8,)
+GRU_1_GATES_BIAS = array((8,), """
+-0.17339382 0.32114822 0.252847 0.26616162 -0.31030905 -0.34198454 0.4159718 -0.050707825
+""")
+
 # gru_1_candidate_recurrent_kernel: (4, 4)
 GRU_1_CANDIDATE_RECURRENT_KERNEL = array((4, 4), """
 1.3171328 0.13323194 -0.120958924 0.6324658 0.81352717 -0.8123898 0.61652756 0.56271374
 -0.47552967 0.10926258 0.41940632 0.4515706 -0.47455403 -0.57817376 0.6006318 -0.4017314
 """)
 
+# gru_1_candidate_bias: (4,)
+GRU_1_CANDIDATE_BIAS = array((4,), "0.5254662 -0.28788552 0.23475704 0.22675231")
+
 # gru_1_candidate_kernel: (4, 3)
 GRU_1_CANDIDATE_KERNEL = array((4, 3), """
 1.0649266 -1.1696903 0.46185794 0.5892533 0.4219603 -0.41524568 -0.0479235 0.38029772
 -0.2849221 -0.584942 -0.14556375 -1.1115868
-""")
-
-# gru_1_candidate_bias: (4,)
-GRU_1_CANDIDATE_BIAS = array((4,), "0.5254662 -0.28788552 0.23475704 0.22675231")
-
-# lstm_1_bias: (16,)
-LSTM_1_BIAS = array((16,), """
--0.06460321 -0.25400212 -0.09588586 -0.13526997 0.18350264 0.29115343 -0.3412955 -0.2618491
--0.011263633 -0.0059593865 -0.4651808 -0.18843047 0.01175165 0.5255879 0.23642455 0.49323618
 """)
 
 # lstm_1_kernel: (16, 4)
@@ -121,6 +115,12 @@ LSTM_1_KERNEL = array((16, 4), """
 0.8234625 -0.63251156 -0.6704186 -0.21902572 0.474716 -0.24260238 0.036130283 0.31012133
 """)
 
+# lstm_1_bias: (16,)
+LSTM_1_BIAS = array((16,), """
+-0.06460321 -0.25400212 -0.09588586 -0.13526997 0.18350264 0.29115343 -0.3412955 -0.2618491
+-0.011263633 -0.0059593865 -0.4651808 -0.18843047 0.01175165 0.5255879 0.23642455 0.49323618
+""")
+
 # lstm_1_recurrent_kernel: (16, 4)
 LSTM_1_RECURRENT_KERNEL = array((16, 4), """
 -1.0402702 0.40167698 0.13910379 1.1036108 0.21975897 0.11941007 -0.55897534 -0.879453
@@ -133,14 +133,14 @@ LSTM_1_RECURRENT_KERNEL = array((16, 4), """
 -0.1639541 -0.26465112 -0.114855364 0.53991 0.59167075 -0.41510153 0.076839104 -0.0849898
 """)
 
+# simple_rnn_1_bias: (4,)
+SIMPLE_RNN_1_BIAS = array((4,), "-0.23433615 0.33247823 0.16857305 0.34413436")
+
 # simple_rnn_1_kernel: (4, 4)
 SIMPLE_RNN_1_KERNEL = array((4, 4), """
 0.2861409 0.319265 -0.77636 0.16068867 -0.4733161 -0.75013256 0.61264604 -0.8587099
 -0.90001136 0.59876406 1.0325719 -0.3220502 -0.01580897 0.16556993 -0.41266254 0.11839359
 """)
-
-# simple_rnn_1_bias: (4,)
-SIMPLE_RNN_1_BIAS = array((4,), "-0.23433615 0.33247823 0.16857305 0.34413436")
 
 # simple_rnn_1_recurrent_kernel: (4, 4)
 SIMPLE_RNN_1_RECURRENT_KERNEL = array((4, 4), """
@@ -158,34 +158,34 @@ LSTM_1_BIAS_SCALED[0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
 LSTM_1_BIAS_SCALED[8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
 LSTM_1_BIAS_SCALED[12:16] = LSTM_1_BIAS[8:12]
 
-# Rows: x (3), 1, gru_1_h (4).
+# Rows: x (3), gru_1_h (4), 1.
 GRU_1_GATES_MATRIX = aligned(8, 8)
 GRU_1_GATES_MATRIX[0:3, 0:8] = 0.2 * GRU_1_GATES_KERNEL.T
-GRU_1_GATES_MATRIX[3, 0:8] = 0.2 * GRU_1_GATES_BIAS + 0.5
-GRU_1_GATES_MATRIX[4:8, 0:8] = 0.2 * GRU_1_GATES_RECURRENT_KERNEL.T
+GRU_1_GATES_MATRIX[3:7, 0:8] = 0.2 * GRU_1_GATES_RECURRENT_KERNEL.T
+GRU_1_GATES_MATRIX[7, 0:8] = 0.2 * GRU_1_GATES_BIAS + 0.5
 
-# Rows: gru_1_reset_h (4), x (3), 1.
+# Rows: gru_1_reset_h (4), 1, x (3).
 GRU_1_CANDIDATE_MATRIX = aligned(8, 4)
 GRU_1_CANDIDATE_MATRIX[0:4, 0:4] = GRU_1_CANDIDATE_RECURRENT_KERNEL.T
-GRU_1_CANDIDATE_MATRIX[4:7, 0:4] = GRU_1_CANDIDATE_KERNEL.T
-GRU_1_CANDIDATE_MATRIX[7, 0:4] = GRU_1_CANDIDATE_BIAS
+GRU_1_CANDIDATE_MATRIX[4, 0:4] = GRU_1_CANDIDATE_BIAS
+GRU_1_CANDIDATE_MATRIX[5:8, 0:4] = GRU_1_CANDIDATE_KERNEL.T
 
-# Rows: 1, gru_1_h (4), lstm_1_h (4).
+# Rows: gru_1_h (4), 1, lstm_1_h (4).
 LSTM_1_MATRIX = aligned(9, 16)
-LSTM_1_MATRIX[0, 0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
-LSTM_1_MATRIX[0, 8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
-LSTM_1_MATRIX[0, 12:16] = LSTM_1_BIAS[8:12]
-LSTM_1_MATRIX[1:5, 0:8] = 0.2 * LSTM_1_KERNEL[:8].T
-LSTM_1_MATRIX[1:5, 8:12] = 0.2 * LSTM_1_KERNEL[12:].T
-LSTM_1_MATRIX[1:5, 12:16] = LSTM_1_KERNEL[8:12].T
+LSTM_1_MATRIX[0:4, 0:8] = 0.2 * LSTM_1_KERNEL[:8].T
+LSTM_1_MATRIX[0:4, 8:12] = 0.2 * LSTM_1_KERNEL[12:].T
+LSTM_1_MATRIX[0:4, 12:16] = LSTM_1_KERNEL[8:12].T
+LSTM_1_MATRIX[4, 0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
+LSTM_1_MATRIX[4, 8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
+LSTM_1_MATRIX[4, 12:16] = LSTM_1_BIAS[8:12]
 LSTM_1_MATRIX[5:9, 0:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:8].T
 LSTM_1_MATRIX[5:9, 8:12] = 0.2 * LSTM_1_RECURRENT_KERNEL[12:].T
 LSTM_1_MATRIX[5:9, 12:16] = LSTM_1_RECURRENT_KERNEL[8:12].T
 
-# Rows: lstm_1_h (4), 1, simple_rnn_1_h (4).
+# Rows: 1, lstm_1_h (4), simple_rnn_1_h (4).
 SIMPLE_RNN_1_MATRIX = aligned(9, 4)
-SIMPLE_RNN_1_MATRIX[0:4, 0:4] = SIMPLE_RNN_1_KERNEL.T
-SIMPLE_RNN_1_MATRIX[4, 0:4] = SIMPLE_RNN_1_BIAS
+SIMPLE_RNN_1_MATRIX[0, 0:4] = SIMPLE_RNN_1_BIAS
+SIMPLE_RNN_1_MATRIX[1:5, 0:4] = SIMPLE_RNN_1_KERNEL.T
 SIMPLE_RNN_1_MATRIX[5:9, 0:4] = SIMPLE_RNN_1_RECURRENT_KERNEL.T
 
 GRU_1_GATES_KERNEL_T = aligned(3, 8)
@@ -237,16 +237,16 @@ class Model:
         gru_1_reset_h = gru_1_inputs[..., 0:4]
         gru_1_candidate = empty(lead + (4,), float32)
         self.gru_1 = (
-            gru_1_inputs[..., 4:12], gru_1_gates, gru_1_gates[..., 4:], gru_1_h, gru_1_reset_h,
+            gru_1_inputs[..., 5:13], gru_1_gates, gru_1_gates[..., 4:], gru_1_h, gru_1_reset_h,
             gru_1_inputs[..., :8], gru_1_candidate, gru_1_gates[..., :4],
         )
         # lstm_1: LSTM(4, recurrent_activation=hard_sigmoid)
         lstm_1_gates = empty(lead + (16,), float32)
         lstm_1_c = empty(lead + (4,), float32)
         scratch = empty(lead + (4,), float32)
-        lstm_1_h = gru_1_inputs[..., 12:16]
+        lstm_1_h = gru_1_inputs[..., 13:17]
         self.lstm_1 = (
-            gru_1_inputs[..., 7:16], lstm_1_gates, lstm_1_gates[..., :12],
+            gru_1_inputs[..., 8:17], lstm_1_gates, lstm_1_gates[..., :12],
             lstm_1_gates[..., 12:], lstm_1_gates[..., 4:8], lstm_1_c, lstm_1_gates[..., :4],
             scratch, lstm_1_gates[..., 8:12], lstm_1_h,
         )
@@ -257,7 +257,7 @@ class Model:
         # output_0: copied to the caller
         y = empty(lead + (4,), float32)
         self.output_0 = (simple_rnn_1_h, y)
-        x = gru_1_inputs[..., 4:7].reshape(lead + (1, 3))
+        x = gru_1_inputs[..., 5:8].reshape(lead + (1, 3))
         self.x = x.reshape(lead + (3,))
         self.x_shape = self.x.shape
         self.states = (gru_1_h, lstm_1_h, lstm_1_c, simple_rnn_1_h)

@@ -81,22 +81,6 @@ GRU_CANDIDATE_KERNEL = array((5, 4), """
 0.3932549 0.17100967 0.50021213 0.58649826
 """)
 
-# gru_gates_bias: (10,)
-GRU_GATES_BIAS = array((10,), """
--0.10015969 0.032075986 -0.42087075 -0.1337271 -0.006615147 -0.06455919 -0.34171098 0.35268527
-0.02466929 0.1687016
-""")
-
-# gru_candidate_bias: (5,)
-GRU_CANDIDATE_BIAS = array((5,), """
--0.21587434 -0.1655072 -0.13088787 0.27096254 0.897696
-""")
-
-# gru_candidate_recurrent_bias: (5,)
-GRU_CANDIDATE_RECURRENT_BIAS = array((5,), """
--0.3093813 0.111935765 0.34008974 -0.7577311 0.6365358
-""")
-
 # gru_gates_recurrent_kernel: (10, 5)
 GRU_GATES_RECURRENT_KERNEL = array((10, 5), """
 0.07839371 -0.49350056 -0.18964672 0.4499255 0.2695674 -0.59185433 0.9029323 0.25254256
@@ -116,10 +100,20 @@ GRU_CANDIDATE_RECURRENT_KERNEL = array((5, 5), """
 -0.0472963
 """)
 
-# dense_bias: (9,)
-DENSE_BIAS = array((9,), """
-0.25214934 0.061619435 0.26844487 0.36420056 -0.31548387 0.020643536 -0.24658202 0.22770585
--0.01691421
+# gru_gates_bias: (10,)
+GRU_GATES_BIAS = array((10,), """
+-0.10015969 0.032075986 -0.42087075 -0.1337271 -0.006615147 -0.06455919 -0.34171098 0.35268527
+0.02466929 0.1687016
+""")
+
+# gru_candidate_bias: (5,)
+GRU_CANDIDATE_BIAS = array((5,), """
+-0.21587434 -0.1655072 -0.13088787 0.27096254 0.897696
+""")
+
+# gru_candidate_recurrent_bias: (5,)
+GRU_CANDIDATE_RECURRENT_BIAS = array((5,), """
+-0.3093813 0.111935765 0.34008974 -0.7577311 0.6365358
 """)
 
 # dense_kernel: (9, 5)
@@ -132,25 +126,31 @@ DENSE_KERNEL = array((9, 5), """
 -0.6501287 0.08241662 0.2062848 -0.14525983 -0.19467123
 """)
 
+# dense_bias: (9,)
+DENSE_BIAS = array((9,), """
+0.25214934 0.061619435 0.26844487 0.36420056 -0.31548387 0.020643536 -0.24658202 0.22770585
+-0.01691421
+""")
+
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
 GRU_GATES_BIAS_SCALED = np.zeros(10, float32)
 GRU_GATES_BIAS_SCALED[0:10] = 0.5 * GRU_GATES_BIAS
 
-# Rows: embedding_output (4), 1, gru_h (5).
+# Rows: embedding_output (4), gru_h (5), 1.
 GRU_MATRIX = aligned(10, 20)
 GRU_MATRIX[0:4, 0:10] = 0.5 * GRU_GATES_KERNEL.T
 GRU_MATRIX[0:4, 10:15] = GRU_CANDIDATE_KERNEL.T
-GRU_MATRIX[4, 0:10] = 0.5 * GRU_GATES_BIAS
-GRU_MATRIX[4, 10:15] = GRU_CANDIDATE_BIAS
-GRU_MATRIX[4, 15:20] = GRU_CANDIDATE_RECURRENT_BIAS
-GRU_MATRIX[5:10, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX[5:10, 15:20] = GRU_CANDIDATE_RECURRENT_KERNEL.T
+GRU_MATRIX[4:9, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
+GRU_MATRIX[4:9, 15:20] = GRU_CANDIDATE_RECURRENT_KERNEL.T
+GRU_MATRIX[9, 0:10] = 0.5 * GRU_GATES_BIAS
+GRU_MATRIX[9, 10:15] = GRU_CANDIDATE_BIAS
+GRU_MATRIX[9, 15:20] = GRU_CANDIDATE_RECURRENT_BIAS
 
-# Rows: 1, gru_h (5).
+# Rows: gru_h (5), 1.
 DENSE_MATRIX = aligned(6, 9)
-DENSE_MATRIX[0, 0:9] = DENSE_BIAS
-DENSE_MATRIX[1:6, 0:9] = DENSE_KERNEL.T
+DENSE_MATRIX[0:5, 0:9] = DENSE_KERNEL.T
+DENSE_MATRIX[5, 0:9] = DENSE_BIAS
 
 GRU_GATES_KERNEL_T = aligned(4, 10)
 GRU_GATES_KERNEL_T[...] = 0.5 * GRU_GATES_KERNEL.T
@@ -187,7 +187,7 @@ class Model:
         self.embedding = (x, embedding_output.reshape(lead + (4,)))
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
         gru_sums = empty(lead + (20,), float32)
-        gru_h = gru_inputs[..., 5:10]
+        gru_h = gru_inputs[..., 4:9]
         self.gru = (
             gru_inputs, gru_sums, gru_sums[..., :10], gru_sums[..., 5:10], gru_sums[..., 15:],
             gru_sums[..., 10:15], gru_h, gru_sums[..., :5],

@@ -77,13 +77,6 @@ LSTM_1_KERNEL = array((20, 3), """
 -0.6041101 -0.32570753 1.011175 0.9259016
 """)
 
-# lstm_1_bias: (20,)
-LSTM_1_BIAS = array((20,), """
-0.27810013 0.038627163 -0.12646545 -0.14242578 0.11480254 0.15098076 0.39448994 0.62246984
--0.49835876 0.32675928 0.09756986 -0.029280648 -0.24974874 0.3154624 -0.024375176 0.34258696
--0.28701422 0.067736685 0.19334635 -0.023684422
-""")
-
 # lstm_1_recurrent_kernel: (20, 5)
 LSTM_1_RECURRENT_KERNEL = array((20, 5), """
 -0.30659112 -0.36226237 -0.0052188686 0.33367476 -0.13404493 0.42306262 -0.4017547 1.4265347
@@ -101,14 +94,21 @@ LSTM_1_RECURRENT_KERNEL = array((20, 5), """
 0.27469876 -0.4213168 -0.24286863 0.22178069
 """)
 
-# dense_1_bias: (2,)
-DENSE_1_BIAS = array((2,), "-0.15581882 -0.3861025")
+# lstm_1_bias: (20,)
+LSTM_1_BIAS = array((20,), """
+0.27810013 0.038627163 -0.12646545 -0.14242578 0.11480254 0.15098076 0.39448994 0.62246984
+-0.49835876 0.32675928 0.09756986 -0.029280648 -0.24974874 0.3154624 -0.024375176 0.34258696
+-0.28701422 0.067736685 0.19334635 -0.023684422
+""")
 
 # dense_1_kernel: (2, 5)
 DENSE_1_KERNEL = array((2, 5), """
 -0.72663146 0.9095765 -0.5048624 0.3306449 -0.23435026 0.31838688 -0.21695948 0.24405837
 0.99321806 0.4670301
 """)
+
+# dense_1_bias: (2,)
+DENSE_1_BIAS = array((2,), "-0.15581882 -0.3861025")
 
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
@@ -117,22 +117,22 @@ LSTM_1_BIAS_SCALED[0:10] = 0.2 * LSTM_1_BIAS[:10] + 0.5
 LSTM_1_BIAS_SCALED[10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
 LSTM_1_BIAS_SCALED[15:20] = LSTM_1_BIAS[10:15]
 
-# Rows: x (3), 1, lstm_1_h (5).
+# Rows: x (3), lstm_1_h (5), 1.
 LSTM_1_MATRIX = aligned(9, 20)
 LSTM_1_MATRIX[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
 LSTM_1_MATRIX[0:3, 10:15] = 0.2 * LSTM_1_KERNEL[15:].T
 LSTM_1_MATRIX[0:3, 15:20] = LSTM_1_KERNEL[10:15].T
-LSTM_1_MATRIX[3, 0:10] = 0.2 * LSTM_1_BIAS[:10] + 0.5
-LSTM_1_MATRIX[3, 10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
-LSTM_1_MATRIX[3, 15:20] = LSTM_1_BIAS[10:15]
-LSTM_1_MATRIX[4:9, 0:10] = 0.2 * LSTM_1_RECURRENT_KERNEL[:10].T
-LSTM_1_MATRIX[4:9, 10:15] = 0.2 * LSTM_1_RECURRENT_KERNEL[15:].T
-LSTM_1_MATRIX[4:9, 15:20] = LSTM_1_RECURRENT_KERNEL[10:15].T
+LSTM_1_MATRIX[3:8, 0:10] = 0.2 * LSTM_1_RECURRENT_KERNEL[:10].T
+LSTM_1_MATRIX[3:8, 10:15] = 0.2 * LSTM_1_RECURRENT_KERNEL[15:].T
+LSTM_1_MATRIX[3:8, 15:20] = LSTM_1_RECURRENT_KERNEL[10:15].T
+LSTM_1_MATRIX[8, 0:10] = 0.2 * LSTM_1_BIAS[:10] + 0.5
+LSTM_1_MATRIX[8, 10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
+LSTM_1_MATRIX[8, 15:20] = LSTM_1_BIAS[10:15]
 
-# Rows: 1, lstm_1_h (5).
+# Rows: lstm_1_h (5), 1.
 DENSE_1_MATRIX = aligned(6, 2)
-DENSE_1_MATRIX[0, 0:2] = DENSE_1_BIAS
-DENSE_1_MATRIX[1:6, 0:2] = DENSE_1_KERNEL.T
+DENSE_1_MATRIX[0:5, 0:2] = DENSE_1_KERNEL.T
+DENSE_1_MATRIX[5, 0:2] = DENSE_1_BIAS
 
 LSTM_1_KERNEL_T = aligned(3, 20)
 LSTM_1_KERNEL_T[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
@@ -166,7 +166,7 @@ class Model:
         lstm_1_gates = empty(lead + (20,), float32)
         lstm_1_c = empty(lead + (5,), float32)
         scratch = empty(lead + (5,), float32)
-        lstm_1_h = lstm_1_inputs[..., 4:9]
+        lstm_1_h = lstm_1_inputs[..., 3:8]
         self.lstm_1 = (
             lstm_1_inputs, lstm_1_gates, lstm_1_gates[..., :15], lstm_1_gates[..., 15:],
             lstm_1_gates[..., 5:10], lstm_1_c, lstm_1_gates[..., :5], scratch,
