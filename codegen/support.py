@@ -161,10 +161,17 @@ def _windows() -> Iterator[Example]:
             **_named(f"ConvLSTM{name}"), cell=cell, return_sequences=True
         )
         yield Example(f"ConvLSTM{name}", "", layer, steps)
-    local = convolution.LocallyConnected(
-        **_named("LocallyConnected1D"), kernel=_zeros(6, 12, 3), bias=None, size=3, stride=1
-    )
-    yield Example("LocallyConnected1D", "", local, WINDOW)
+        fixed: Shape = WINDOW if rank == 1 else (8, 6, 4)
+        positions, columns = (6, 12) if rank == 1 else (24, 36)
+        layer = convolution.LocallyConnected(
+            **_named(f"LocallyConnected{name}"),
+            kernel=_zeros(positions, columns, 3),
+            bias=None,
+            filters=3,
+            sizes=three,
+            strides=ones,
+        )
+        yield Example(f"LocallyConnected{name}", "", layer, fixed)
 
 
 def _normalisations() -> Iterator[Example]:
@@ -374,9 +381,6 @@ MISSING = {
     "AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, "
     "AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D": (
         "windows whose size follows from the input; a pooling layer with that size converts"
-    ),
-    "LocallyConnected2D; LocallyConnected1D with implementation 3": (
-        "not written by Keras 3; implementation 1 and 2 of LocallyConnected1D convert"
     ),
     "UpSampling2D with another interpolation than nearest": "nearest converts",
     "Lambda, FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper": (

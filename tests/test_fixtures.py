@@ -44,7 +44,6 @@ REFUSED = {
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
     "keras122/normalisation_samplewise": "mode 1 normalises by the batch",
     "pad_crop_upsample_2d": 'interpolation "bilinear" is not supported',
-    "tf215/locally_connected1d": "implementation 3 stores its weights as a list",
 }
 
 

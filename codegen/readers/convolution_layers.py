@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen import dims
 from codegen.errors import LayerError
 from codegen.layers.convolution import (
     ConvLSTMCell,
@@ -16,7 +15,7 @@ from codegen.layers.convolution import (
     DepthwiseConvolution,
     LocallyConnected,
     TransposedConvolution,
-    padding_of,
+    local_windows,
 )
 from codegen.layers.padding import Cropping, Pairs, UpSampling, ZeroPadding
 from codegen.layers.pooling import GlobalPooling, Pooling
@@ -77,11 +76,15 @@ def _kernel(b: Bound, name: str, rank: int, last: int | None) -> Array:
 MAX_PHASES = 4096  # of a transposed convolution: each is written out
 
 
-def _geometry(b: Bound, rank: int, kernel: Array) -> dict[str, Any]:
+def _sizes(b: Bound, rank: int) -> Numbers:
     sizes = _value(b, "kernel_size", "filter_length")
     if sizes is None and b.config.get("nb_row") is not None:
         sizes = [b.config["nb_row"], b.config["nb_col"]]
-    given = Config({"kernel_size": sizes}).integers("kernel_size", rank)
+    return Config({"kernel_size": sizes}).integers("kernel_size", rank)
+
+
+def _geometry(b: Bound, rank: int, kernel: Array) -> dict[str, Any]:
+    given = _sizes(b, rank)
     if given != kernel.shape[:rank]:
         raise LayerError(f"kernel of shape {kernel.shape}, its configuration says {given}")
     return {
@@ -172,40 +175,65 @@ def _transposed(rank: int) -> Any:
     return build
 
 
-def _locally_connected(b: Bound) -> Layer:
-    implementation = b.config.integer("implementation", 1)
-    if implementation == 3:
-        raise LayerError("implementation 3 stores its weights as a list; 1 and 2 are supported")
-    if channels_first(b):
-        raise LayerError("data_format 'channels_first' is not supported; channels_last is")
-    filters = _filters(b)
-    size = _numbers(b, 1, "kernel_size", "filter_length")[0]
-    stride = _numbers(b, 1, "strides", "subsample_length")[0]
-    pads = (0, 0)
-    if implementation == 2:  # one matrix from all inputs to all outputs; the windows count
-        full = b.weight("kernel", None, None, None, filters)
-        before, after = padding_of(padding_name(b), int(full.shape[0]), size, stride, 1)
-        pads = (dims.fixed(before), dims.fixed(after))
-        wide = np.pad(full, (pads, (0, 0), (0, 0), (0, 0)))
-        starts = range(0, full.shape[2] * stride, stride)
-        rows = [wide[start : start + size, :, o] for o, start in enumerate(starts)]
-        if any(row.shape[0] != size for row in rows):
-            raise LayerError(f"its weight 'kernel' of shape {full.shape} has no {size} steps each")
-        kernel = np.stack(rows).reshape(full.shape[2], -1, filters)
-    elif padding_name(b) != "valid":
-        raise LayerError("padding is 'same', which implementation 1 has not")
-    else:
-        kernel = b.weight("kernel", None, None, filters)
-    bias = b.optional("bias", kernel.shape[0], filters)
-    return b.layer(
-        LocallyConnected,
-        kernel=kernel,
-        bias=bias,
-        size=size,
-        stride=stride,
-        pads=pads,
-        activation=b.activation(default="linear"),
-    )
+def _locally_connected(rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        filters, first = _filters(b), channels_first(b)
+        sizes = _sizes(b, rank)
+        strides = _numbers(b, rank, "strides", "subsample", "subsample_length")
+        padding, implementation = padding_name(b), b.config.integer("implementation", 1)
+        if implementation == 1:
+            kernel = b.weight("kernel", None, None, filters)
+            if first:  # a window's channels stand before its rows
+                taps = math.prod(sizes)
+                parts = kernel.reshape(len(kernel), -1, taps, filters)
+                kernel = parts.swapaxes(1, 2).reshape(kernel.shape)
+        elif implementation == 2:
+            kernel = _windows_of(b.weight("kernel"), sizes, strides, padding, filters, first)
+        else:
+            kernel = b.weight("kernel", None)
+        bias = b.optional("bias", *(None,) * rank, filters)
+        if bias is not None:  # with channels_first it is taken for (filters, rows, columns)
+            flat = bias.reshape(filters, -1).T if first else bias.reshape(-1, filters)
+            bias = np.ascontiguousarray(flat)
+        return b.layer(
+            LocallyConnected,
+            kernel=kernel,
+            bias=bias,
+            filters=filters,
+            sizes=sizes,
+            strides=strides,
+            padding=padding,
+            activation=b.activation(default="linear"),
+            channels_first=first,
+        )
+
+    return build
+
+
+def _windows_of(
+    full: Array, sizes: Numbers, strides: Numbers, padding: str, filters: int, first: bool
+) -> Array:
+    """Implementation 2: from every input to every output, of which the windows count."""
+    rank = len(sizes)
+    if full.ndim != 2 * rank + 2:
+        raise LayerError(
+            f"its weight 'kernel' has shape {full.shape}, expected {2 * rank + 2} axes"
+        )
+    if first:
+        full = np.moveaxis(full, (0, rank + 1), (rank, -1))
+    lengths, positions = full.shape[:rank], full.shape[rank + 1 : -1]
+    parts = zip(lengths, sizes, strides, strict=True)
+    windows = [local_windows(n, size, stride, padding) for n, size, stride in parts]
+    if [len(w) for w in windows] != list(positions) or full.shape[-1] != filters:
+        raise LayerError(f"its weight 'kernel' of shape {full.shape} does not fit its windows")
+    wide = np.pad(full, [*((size, size) for size in sizes), *((0, 0),) * (rank + 2)])
+    kernel = np.empty((*positions, *sizes, full.shape[rank], filters), full.dtype)
+    for o in np.ndindex(*positions):
+        parts = zip(windows, o, sizes, strict=True)
+        rows = [slice(w[k].start + n, w[k].stop + n) for w, k, n in parts]
+        place = (*rows, slice(None), *o)
+        kernel[o] = wide[place]
+    return kernel.reshape(math.prod(positions), -1, filters)
 
 
 # ---- ConvLSTM -----------------------------------------------------------------------------
@@ -355,7 +383,6 @@ def _separable_slots(config: Config, context: Context) -> tuple[Slot, ...]:
 
 
 KINDS = {
-    "LocallyConnected1D": Kind(_locally_connected, with_bias("kernel"), mask="stop"),
     "AtrousConvolution1D": Kind(_convolution(1), with_bias("kernel"), mask="stop"),
     "AtrousConvolution2D": Kind(_convolution(2), with_bias("kernel"), mask="stop"),
 }
@@ -368,6 +395,9 @@ for _rank in (1, 2):
             _depthwise(_rank), with_bias("depthwise_kernel"), mask="stop"
         ),
         f"Conv{_name}Transpose": Kind(_transposed(_rank), with_bias("kernel"), mask="stop"),
+        f"LocallyConnected{_name}": Kind(
+            _locally_connected(_rank), with_bias("kernel"), mask="stop"
+        ),
         f"ConvLSTM{_name}Cell": Kind(
             _conv_lstm_cell(_rank), with_bias("kernel", "recurrent_kernel")
         ),
