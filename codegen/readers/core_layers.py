@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,24 @@ def _identity(b: Bound) -> Layer:
 
 def _time_distributed(b: Bound) -> Layer:
     return b.layer(TimeDistributed, graph=b.graph("layer"))
+
+
+def _spectral_normalization(b: Bound) -> Layer:
+    """The layer inside: only training normalises, and leaves the kernel normalised in the file."""
+    inner = b.part("layer")
+    if b.context.flat and any(frozen for _, frozen in b.item.walk()):
+        raise LayerError("it is frozen, so its weights stand in another order; save as .keras")
+    if isinstance(inner, Embedding):  # what it gives is made whole numbers, as its input is
+        raise LayerError("an Embedding inside it is not supported, other layers are")
+    if b.masked:
+        raise LayerError("a mask reaches it, which is not supported")
+    stored = inner.parameters + b.weight("vector_u").size
+    return replace(inner, name=b.item.path, class_name=b.item.class_name, stored=stored)
+
+
+def _spectral_normalization_slots(config: Config, context: Context) -> tuple[Slot, ...]:
+    own = (Slot("vector_u", trainable=False),)
+    return own if context.flat else (Slot("kernel"), *own)  # the kernel of the layer inside
 
 
 def _inner_layer(config: Config, make: Maker) -> Parts:
@@ -265,6 +284,9 @@ KINDS = {
     "Activation": Kind(_activation),
     "PReLU": Kind(_prelu, lambda config, context: variables("alpha")),
     "TimeDistributed": Kind(_time_distributed, parts=_inner_layer),
+    "SpectralNormalization": Kind(
+        _spectral_normalization, _spectral_normalization_slots, _inner_layer, mask="stop"
+    ),
     "Merge": Kind(_keras1_merge, parts=_merged_models, mask="merge", inputs=(2, 256)),
     "Concatenate": Kind(_concatenate, mask="merge", inputs=(1, 256)),
     "Dot": Kind(_dot, mask="stop", inputs=(2, 2)),

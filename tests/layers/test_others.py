@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
+from codegen import read
 from codegen.errors import UnsupportedError
 from codegen.evaluate import Reference
+from codegen.lowering import lower
 from tests.layers.oracle import close, compare, lowered, randomised
 
 Make = Callable[[], Any]
@@ -224,3 +228,20 @@ def test_a_layer_that_needs_a_fixed_length_says_so() -> None:
     model = keras.Model(x, keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1))))
     with pytest.raises(UnsupportedError, match="save the model with a fixed number of time steps"):
         lowered(model)
+
+
+def test_spectral_normalization() -> None:
+    layers = [kl.Conv1D(4, 2, padding="causal", name="conv"), kl.Dense(3, use_bias=False)]
+    model = keras.Sequential([kl.Input((None, 3)), *map(kl.SpectralNormalization, layers)])
+    low = compare(model, (1, 5))
+    assert low.step is not None
+    assert [layer.parameters for layer in low.layers[1:]] == [32, 15]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.h5")
+        x = np.ones((1, 4, 3))
+        found = Reference(lower(read(Path(folder) / "model.h5"))).predict(x)
+        assert close(found[0], np.asarray(model(x)))
+    x = kl.Input((None, 3))
+    masked = kl.SpectralNormalization(kl.Dense(2))(kl.Masking()(x))
+    with pytest.raises(UnsupportedError, match="a mask reaches it"):
+        compare(keras.Model(x, masked))
