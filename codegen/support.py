@@ -62,6 +62,7 @@ def _windows() -> Iterator[Example]:
     for name, rank, shape in (("1D", 1, SEQUENCE), ("2D", 2, IMAGES)):
         ones = (1,) * rank
         three = (3,) * rank
+        fixed: Shape = WINDOW if rank == 1 else (8, 6, 4)
 
         def conv(
             option: str,
@@ -135,6 +136,10 @@ def _windows() -> Iterator[Example]:
                     padding=mode,
                 )
                 yield Example(f"{title}Pooling{name}", option, layer, shape)
+            layer = pooling.AdaptivePooling(
+                **_named(f"Adaptive{title}Pooling{name}"), kind=kind, sizes=three
+            )
+            yield Example(f"Adaptive{title}Pooling{name}", "", layer, fixed)
             layer = pooling.GlobalPooling(
                 **_named(f"Global{title}Pooling{name}"), kind=kind, axes=rank
             )
@@ -148,6 +153,12 @@ def _windows() -> Iterator[Example]:
         factors = (2,) * rank
         layer = padding.UpSampling(**_named(f"UpSampling{name}"), factors=factors)
         yield Example(f"UpSampling{name}", "interpolation=nearest", layer, shape)
+        if rank == 2:
+            for option, sizes in (("bilinear", (2, 2)), ("bilinear, time as it is", (1, 2))):
+                layer = padding.UpSampling(
+                    **_named(f"UpSampling{name}"), factors=sizes, bilinear=True
+                )
+                yield Example(f"UpSampling{name}", f"interpolation={option}", layer, shape)
         steps: Shape = (None, 6, 4) if rank == 1 else (None, 6, 5, 4)
         cell = convolution.ConvLSTMCell(
             **_named(f"ConvLSTM{name}"),
@@ -161,7 +172,6 @@ def _windows() -> Iterator[Example]:
             **_named(f"ConvLSTM{name}"), cell=cell, return_sequences=True
         )
         yield Example(f"ConvLSTM{name}", "", layer, steps)
-        fixed: Shape = WINDOW if rank == 1 else (8, 6, 4)
         positions, columns = (6, 12) if rank == 1 else (24, 36)
         layer = convolution.LocallyConnected(
             **_named(f"LocallyConnected{name}"),
@@ -375,18 +385,14 @@ def answer(example: Example) -> Answer:
 # Keras layers that are not converted, and why.
 MISSING = {
     "3-D layers (Conv3D, Conv3DTranspose, ConvLSTM3D, MaxPooling3D, AveragePooling3D, "
-    "GlobalMaxPooling3D, GlobalAveragePooling3D, ZeroPadding3D, Cropping3D, UpSampling3D)": (
+    "GlobalMaxPooling3D, GlobalAveragePooling3D, AdaptiveMaxPooling3D, AdaptiveAveragePooling3D, "
+    "ZeroPadding3D, Cropping3D, UpSampling3D)": (
         "volumes do not occur in recurrent models; a 2-D layer inside TimeDistributed does"
     ),
-    "AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, "
-    "AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D": (
-        "windows whose size follows from the input; a pooling layer with that size converts"
-    ),
-    "UpSampling2D with another interpolation than nearest": "nearest converts",
+    "UpSampling2D with bicubic or lanczos interpolation": "nearest and bilinear convert",
     "Lambda, FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper": (
         "hold code, which is never run; --custom says what a class computes"
     ),
-    "SpectralNormalization": "a training aid: save the layer inside it with its final weights",
     "ReversibleEmbedding": "new in Keras 3.13: an Embedding and a Dense convert",
     "Hashing, HashedCrossing, StringLookup, IntegerLookup, TextVectorization": (
         "look up texts, which generated code does not take"

@@ -43,7 +43,6 @@ REFUSED = {
     # By the statistics of the batch, or of the sample, at hand: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
     "keras122/normalisation_samplewise": "mode 1 normalises by the batch",
-    "pad_crop_upsample_2d": 'interpolation "bilinear" is not supported',
 }
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen import dims
+from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.convolution import pad_columns
+from codegen.layers.convolution import in_channels_last, pad_columns
 from codegen.model import Layer
-from codegen.program import Number, Vec
+from codegen.program import At, Expr, Number, Vec
 
 if TYPE_CHECKING:
     from codegen.builder import Builder, Tensor
@@ -144,9 +145,15 @@ def crop_rows(b: Builder, x: Tensor, before: int, after: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class UpSampling(Layer):
-    """Every row repeated, along each axis but the channels."""
+    """Every row repeated, along each axis but the channels; or `bilinear`: drawn between them.
+
+    Of n rows that become k n, row o stands at (o + 1/2) / k - 1/2 of the old ones (at o / k with
+    `from_corner`), between the two rows around that place, and beyond the ends at the last row.
+    """
 
     factors: tuple[int, ...]
+    bilinear: bool = False
+    from_corner: bool = False
     channels_first: bool = False
 
     @property
@@ -157,6 +164,8 @@ class UpSampling(Layer):
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Copies; along time every step gives more rows."""
         x = inputs[0]
+        if self.bilinear:
+            return (in_channels_last(b, x, self.channels_first, lambda x: self._drawn(b, x)),)
         pairs = spatial(x, tuple((n, 0) for n in self.factors), self.channels_first)
         times = [n or 1 for n, _ in pairs]
         shape = tuple(n * k for n, k in zip(x.shape, times, strict=True))
@@ -168,3 +177,34 @@ class UpSampling(Layer):
             b.copy(target, x.row(*at))
         y = b.like(out, x)
         return (replace(y, ahead=y.ahead * times[0], behind=y.behind * times[0]),)
+
+    def _drawn(self, b: Builder, x: Tensor) -> Tensor:
+        """One axis after the other, each from the rows before, at and after its own."""
+        spatial(x, tuple((n, 0) for n in self.factors), False)
+        for axis, factor in enumerate(self.factors):
+            if factor == 1:
+                continue
+            if axis == 0:
+                b.needs_whole(x, "it draws rows between this one and the next")
+            length = x.shape[axis]
+            wide = b.tensor("widened", (*x.shape[:axis], length + 2, *x.shape[axis + 1 :]))
+            out = b.tensor("output", (*x.shape[:axis], length * factor, *x.shape[axis + 1 :]))
+            with b.each(x.shape[:axis]) as at:
+                for to, source in ((0, 0), (length + 1, length - 1)):
+                    b.copy(wide.row(*at, to), x.row(*at, source))
+                inside = wide.at(*at, 1)
+                b.copy(replace(inside.vec(), size=x.row(*at).size), x.row(*at))
+                with b.loop(length, counter="place") as place:
+                    for phase in range(factor):
+                        target = out.row(*at, place * factor + phase)
+                        b.copy(target, self._between(wide.at(*at), place, phase, factor))
+            x = replace(b.like(out, x), time=x.time and axis > 0)
+        return x
+
+    def _between(self, wide: Tensor, place: Dim, phase: int, factor: int) -> Expr:
+        """Row `place * factor + phase`, where `wide` has one row more at each end."""
+        here = phase / factor if self.from_corner else (phase + 0.5) / factor - 0.5
+        first = -1 if here < 0 else 0
+        part = here - first
+        lower, upper = At(wide.row(place + first + 1)), At(wide.row(place + first + 2))
+        return lower if part == 0 else lower * (1.0 - part) + upper * part

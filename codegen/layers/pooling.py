@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -131,6 +132,53 @@ def _folded(node: Expr) -> Expr:
         result = part if result is None else result * part
     assert result is not None
     return result
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AdaptivePooling(Layer):
+    """The maximum or mean over `size` windows that cover an axis of n rows.
+
+    Window i goes from floor(i n / size) to ceil((i + 1) n / size).
+    """
+
+    kind: str  # "max" or "average"
+    sizes: tuple[int, ...]
+    channels_first: bool = False
+
+    @property
+    def describe(self) -> str:
+        """How many windows."""
+        return f"{self.class_name}({'x'.join(map(str, self.sizes))})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """One axis after the other."""
+        x = replace(inputs[0], mask=None)
+        return (in_channels_last(b, x, self.channels_first, lambda x: self._run(b, x)),)
+
+    def _run(self, b: Builder, x: Tensor) -> Tensor:
+        if len(x.shape) != len(self.sizes) + 1:
+            raise LayerError(f"its input has {len(x.shape)} axes, not {len(self.sizes) + 1}")
+        b.needs_whole(x, "its windows follow from the length of the sequence")
+        for axis, size in enumerate(self.sizes):
+            if not isinstance(x.shape[axis], int):
+                raise LayerError("the length of its input is free, so its windows are not known")
+            x = self._pooled(b, x, axis, size)
+        return x
+
+    def _pooled(self, b: Builder, x: Tensor, axis: int, size: int) -> Tensor:
+        length = dims.fixed(x.shape[axis])
+        times = math.gcd(length, size)  # the windows repeat
+        out = b.tensor("output", (*x.shape[:axis], size, *x.shape[axis + 1 :]))
+        with b.each(x.shape[:axis]) as at, b.loop(times, counter="part") as part:
+            for number in range(size // times):
+                start, end = number * length // size, -((-number - 1) * length // size)
+                y = out.row(*at, part * (size // times) + number)
+                tap = part * (length // times) + start + dims.symbol("tap")
+                value = At(x.row(*at, tap))
+                b.reduce(y, "max" if self.kind == "max" else "sum", [("tap", end - start)], value)
+                if self.kind == "average":
+                    b.copy(y, At(y) / float(end - start))
+        return replace(b.like(out, x), time=x.time and axis > 0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

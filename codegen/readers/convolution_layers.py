@@ -18,7 +18,7 @@ from codegen.layers.convolution import (
     local_windows,
 )
 from codegen.layers.padding import Cropping, Pairs, UpSampling, ZeroPadding
-from codegen.layers.pooling import GlobalPooling, Pooling
+from codegen.layers.pooling import AdaptivePooling, GlobalPooling, Pooling
 from codegen.layers.recurrent import Cell
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
@@ -306,6 +306,14 @@ def _pooling(kind: str, rank: int) -> Any:
     return build
 
 
+def _adaptive_pooling(kind: str, rank: int) -> Any:
+    def build(b: Bound) -> Layer:
+        sizes = b.config.integers("output_size", rank)
+        return b.layer(AdaptivePooling, kind=kind, sizes=sizes, channels_first=channels_first(b))
+
+    return build
+
+
 def _global_pooling(kind: str, rank: int) -> Any:
     def build(b: Bound) -> Layer:
         return b.layer(
@@ -370,10 +378,20 @@ def _cropping(rank: int) -> Any:
 def _up_sampling(rank: int) -> Any:
     def build(b: Bound) -> Layer:
         mode = b.config.get("interpolation", "nearest")
-        if mode != "nearest":
-            raise LayerError(f"interpolation {show(mode)} is not supported; 'nearest' is")
-        factors = _numbers(b, rank, "size", "length", default=2)
-        return b.layer(UpSampling, factors=factors, channels_first=channels_first(b))
+        if mode not in ("nearest", "bilinear"):
+            raise LayerError(
+                f"interpolation {show(mode)} is not supported; 'nearest' and 'bilinear' are"
+            )
+        bilinear = mode == "bilinear"
+        if bilinear and b.context.theano:
+            raise LayerError("interpolation 'bilinear' of Theano is not supported; 'nearest' is")
+        return b.layer(
+            UpSampling,
+            factors=_numbers(b, rank, "size", "length", default=2),
+            bilinear=bilinear,
+            from_corner=bilinear and b.era.bilinear_from_corner,
+            channels_first=channels_first(b),
+        )
 
     return build
 
@@ -408,6 +426,8 @@ for _rank in (1, 2):
             inputs=(1, 256),
             keywords=("mask", "initial_state"),
         ),
+        f"AdaptiveMaxPooling{_name}": Kind(_adaptive_pooling("max", _rank), mask="stop"),
+        f"AdaptiveAveragePooling{_name}": Kind(_adaptive_pooling("average", _rank), mask="stop"),
         f"MaxPooling{_name}": Kind(_pooling("max", _rank), mask="stop"),
         f"AveragePooling{_name}": Kind(_pooling("average", _rank), mask="stop"),
         f"GlobalMaxPooling{_name}": Kind(_global_pooling("max", _rank), mask="stop"),

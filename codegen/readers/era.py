@@ -97,6 +97,13 @@ class Era:
             return self.version < (2, 1)
         return self.family == KERAS3 or self.version >= (2,)
 
+    @property
+    def bilinear_from_corner(self) -> bool:
+        """Whether enlarging images bilinearly starts at the corner of the first point."""
+        if not self.version and self.family != KERAS3:
+            raise self._ambiguous("where interpolation='bilinear' starts")
+        return self.family == KERAS or (self.family == TF and self.version < (1, 14))
+
     def _ambiguous(self, what: str) -> LayerError:
         said = f"version {self.text!r}" if self.text else "no Keras version"
         return LayerError(

@@ -267,6 +267,21 @@ def test_channels_first_image(make: Callable[[], Any]) -> None:
     compare(keras.Sequential([kl.Input((3, 6, 5)), make()]))
 
 
+@pytest.mark.parametrize("size", [(2, 3), (3, 1), (1, 2)])
+def test_bilinear(size: tuple[int, int]) -> None:
+    layer = kl.UpSampling2D(size, interpolation="bilinear")
+    low = compare(keras.Sequential([kl.Input((None, 4, 2)), layer]), (1, 5))
+    assert (low.step is not None) == (size[0] == 1)
+
+
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+def test_adaptive_pooling(kind: str) -> None:
+    one, two = (getattr(kl, f"Adaptive{kind}Pooling{n}D") for n in (1, 2))
+    for length, size in ((7, 3), (8, 4), (9, 6), (3, 5)):
+        compare(keras.Sequential([kl.Input((length, 2)), one(size)]))
+    compare(keras.Sequential([kl.Input((2, 7, 6)), two((3, 4), data_format="channels_first")]))
+
+
 @pytest.mark.parametrize("sequences", [True, False])
 def test_conv_lstm(sequences: bool) -> None:
     model = keras.Sequential(
