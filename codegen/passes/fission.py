@@ -2,7 +2,7 @@
 
 A carried loop becomes a parallel loop with every op that depends on nothing carried, and a
 carried loop with the rest. Of a product with several terms, the terms that are known beforehand
-move, and the rest is added to their sum.
+move, and the rest is added to their sum; unless they are so small that the sum costs more.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from codegen.program import (
     walk_ops,
     writes,
 )
+
+FEW = 8192  # multiply-adds that take about as long as a call for an addition
 
 
 def fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
@@ -131,6 +133,9 @@ def _parted(op: Op, varying: set[int], counters: tuple[str, ...]) -> tuple[list[
     known = [p for p in op.products if not ({id(p[0].buffer), id(p[1].buffer)} & varying)]
     rest = [p for p in op.products if p not in known]
     if not known or not rest or (op.bias is not None and id(op.bias.buffer) in varying):
+        return [], op
+    work = [dims.product((mat.rows, mat.columns)) for mat, _ in known]
+    if all(isinstance(n, int) for n in work) and sum(dims.fixed(n) for n in work) <= FEW:
         return [], op
     size = op.out.size
     name = f"{op.out.buffer.name}_in"

@@ -251,8 +251,7 @@ class _File:
             blocks.append((block.name, own))
         planner = Planner(blocks, derived, step)
         planned = planner.plan_blocks()
-        if step:
-            self.homes = planner.homes
+        self.homes.update(planner.homes)
         every = [op for part in planned for op in part]
         self.hints = {
             **stages.names(),
@@ -378,7 +377,7 @@ class _File:
             head.append(f"{name}[...] = {self._initial(state)}")
         body: list[str] = []
         planned = self._plan(program, step=False)
-        scope.hints = self.hints
+        scope.hints, scope.homes = self.hints, self.homes
         taken = [*reserved, *self._shared(planned, scope)]
         for block, instructions in planned:
             scope.names, scope.prefix = Names(reserved=taken), block.name

@@ -52,7 +52,7 @@ from codegen.targets.numpy_instructions import (
     overlap,
     vectors,
 )
-from codegen.targets.numpy_windows import Windows
+from codegen.targets.numpy_windows import Window, Windows
 
 
 def can_be_axis(loop: Loop, counters: frozenset[str] = frozenset()) -> bool:
@@ -151,29 +151,79 @@ class Planner:
     def __init__(
         self, blocks: Sequence[tuple[str, Sequence[Op]]], derived: Derived, step: bool
     ) -> None:
-        self.blocks = blocks
-        ops = [op for _, part in blocks for op in part]
-        self.arrays = Arrays(ops)
         self.derived = derived
         self.loops: list[str] = []
         self.position = -1
         self.step = step
         self.name = ""
+        self._carried: set[int] = set()  # buffers that hold a state during a loop
+        self.blocks = [(name, part if step else self._carry(part)) for name, part in blocks]
+        ops = [op for _, part in self.blocks for op in part]
+        self.arrays = Arrays(ops)
         products = [op for op in walk_ops(tuple(ops)) if isinstance(op, Affine)]
         self._computed = {id(op.out.buffer) for op in products}
-        windows = Windows(ops, self._can_live)
-        self.stems: dict[int, str] = {}  # what a product is called, by id
-        position = 0
-        for name, part in blocks if step else ():
-            own = [op for op in part if isinstance(op, Affine) and self._fits_window(op, ())]
-            for op in own:
+        # By id: what a product is called, its window, where buffers live that lie in a window.
+        self.stems: dict[int, str] = {}
+        self.windows: dict[int, Window] = {}
+        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self.window_names: dict[Vec, str] = {}
+        if step:
+            self._lay_out(self.blocks)
+        for name, part in () if step else self.blocks:
+            for op in part:
+                if isinstance(op, Loop) and op.carried:
+                    self.loops = [op.counter]
+                    self._lay_out([(name, op.body)])
+                    self.loops = []
+
+    def _carry(self, ops: Sequence[Op]) -> list[Op]:
+        """The ops with copies of states in loops, where products may then find them in a row."""
+        result: list[Op] = []
+        for op in ops:
+            if not (isinstance(op, Loop) and op.carried):
+                result.append(op)
+                continue
+            self.loops = [op.counter]
+            read = [
+                x
+                for inner in op.body
+                if isinstance(inner, Affine) and self._fits_window(inner, ())
+                for _, x in inner.products
+            ]
+            self.loops = []
+            lines = {id(o.line) for o in walk_ops(op.body) if isinstance(o, Shift)}
+            states = [v for v in dict.fromkeys(read) if v.buffer.kind == "state" and _is_whole(v)]
+            states = [v for v in states if id(v.buffer) not in lines]
+            local = {id(v.buffer): replace(v.buffer, kind="temp") for v in states}
+            self._carried |= {id(buffer) for buffer in local.values()}
+
+            def vec(v: Vec, local: dict[int, Buffer] = local) -> Vec:
+                return replace(v, buffer=local.get(id(v.buffer), v.buffer))
+
+            result += [Elementwise(v.size, (), ((vec(v), At(v)),)) for v in states]
+            result.append(map_op(op, vec, lambda mat: mat))
+            result += [Elementwise(v.size, (), ((v, At(vec(v))),)) for v in states]
+        return result
+
+    def _lay_out(self, blocks: Sequence[tuple[str, Sequence[Op]]]) -> None:
+        """Find windows for the products of these ops, which run one after the other."""
+        windows = Windows([op for _, part in blocks for op in part], self._can_live)
+        start = 0
+        for name, part in blocks:
+            own = [
+                (start + n, op)
+                for n, op in enumerate(part)
+                if isinstance(op, Affine) and self._fits_window(op, ())
+            ]
+            start += len(part)
+            for position, op in own:
                 stem = self.stems[id(op)] = name if len(own) == 1 else op.out.buffer.name
                 one = self._has_fixed_bias(op, ())
-                at = position + part.index(op)
-                windows.add(op, at, one, f"{name}_inputs", f"{stem}_inputs")
-            position += len(part)
-        # By id: the window of each product, where buffers live that lie in one; names of windows.
-        self.windows, self.homes, self.window_names = windows.finish()
+                windows.add(op, position, one, f"{name}_inputs", f"{stem}_inputs")
+        found, homes, names = windows.finish()
+        self.windows.update(found)
+        self.homes.update(homes)
+        self.window_names.update(names)
 
     def plan_blocks(self) -> list[list[Instruction]]:
         """The instructions of each block."""
@@ -291,9 +341,11 @@ class Planner:
     def _can_live(self, x: Vec) -> bool:
         """Whether the only place of a vector may be a part of a longer one."""
         buffer = x.buffer
-        whole = x.offset == 0 and x.size == buffer.size and x.stride == 1
-        kind = buffer.kind in ("input", "state", "temp") and buffer.dtype == "float32"
-        return whole and kind and id(buffer) not in self._computed
+        if not _is_whole(x) or id(buffer) in self._computed or buffer.dtype != "float32":
+            return False
+        if self.step:
+            return buffer.kind in ("input", "state", "temp")
+        return id(buffer) in self._carried or set(self.loops) <= set(buffer.scope)
 
     def _pack(self, name: str, mats: Sequence[tuple[Mat, int]]) -> Packed:
         pieces: list[Piece] = []
@@ -338,6 +390,11 @@ class Planner:
             Ufunc("log", (At(total),), total, axes),
             Ufunc("subtract", (out, divisor), op.out, axes),
         ]
+
+
+def _is_whole(vec: Vec) -> bool:
+    """Whether it is all of its buffer, in order."""
+    return vec.offset == 0 and vec.size == vec.buffer.size and vec.stride == 1
 
 
 # ---- joining calls -------------------------------------------------------------------------

@@ -104,6 +104,7 @@ class Scope:
         self.pending: list[str] = []  # lines that must stand before the next statement
         self.hints: dict[Vec, str] = {}  # names for vectors
         self.full_names: dict[int, str] = {}  # of arrays that more than one block uses
+        self.homes: dict[int, tuple[Buffer, int]] = {}  # buffers that lie inside a window
         self.prefix = ""  # of the names in the block, which is left out
 
     def base(self, buffer: Buffer) -> Base:
@@ -118,11 +119,17 @@ class Scope:
         """Make scratch."""
         name = self.full_names.get(id(buffer)) or self.names(self.short(buffer.name))
         base = Base(name, buffer.shape or (buffer.size,))
-        self.pending.append(f"{base.name} = {self.allocation(buffer, base)}")
+        text = self.allocation(buffer, base)
+        self.pending.append(f"{base.name} = {text}")
         return base
 
     def allocation(self, buffer: Buffer, base: Base) -> str:
-        """The text that makes the array of a buffer."""
+        """The text that makes the array of a buffer, or its place in a window."""
+        if id(buffer) in self.homes:
+            window, start = self.homes[id(buffer)]
+            stop = dims.text(start + buffer.size)
+            text = f"{self.base(window).name}[..., {start}:{stop}]"
+            return text if len(base.shape) == 1 else f"{text}.reshape({shape_text(base.shape)})"
         dtype = {"float32": self.module.dtype}.get(buffer.dtype, buffer.dtype)
         if buffer.kind == "window":  # its last element stays 1: what the bias is multiplied by
             return f"{self.module.use('ones')}({shape_text(base.shape)}, {self.module.use(dtype)})"
@@ -224,8 +231,10 @@ class Scope:
 
     def is_whole(self, vec: Vec, axes: Axes) -> bool:
         """Whether the vector with its axes is all of a contiguous array, in order."""
-        # A state may be a part of a window, with gaps where there is a leading axis.
-        if vec.buffer.kind == "state" or vec.stride != 1 or not is_full(vec, axes, vec.size):
+        # A part of a window, as a state may be, has gaps where there is a leading axis.
+        if vec.buffer.kind == "state" or id(vec.buffer) in self.homes:
+            return False
+        if vec.stride != 1 or not is_full(vec, axes, vec.size):
             return False
         extent: Dim = vec.size
         offset = vec.offset
@@ -260,21 +269,14 @@ class StepScope(Scope):
         self.setup: list[str] = []  # lines of __init__
         self.scratch: list[Buffer] = []  # what those lines make
         self.kept: dict[str, str] = {}  # expression in __init__: name in step
-        self.homes: dict[int, tuple[Buffer, int]] = {}  # buffers that lie inside a window
 
     def make(self, buffer: Buffer) -> Base:
-        """Make scratch in __init__, or find its place in a window."""
+        """Make scratch in __init__."""
         base = Base(self.init(buffer.name), buffer.shape or (buffer.size,))
-        if id(buffer) in self.homes:
-            window, start = self.homes[id(buffer)]
-            stop = dims.text(start + buffer.size)
-            text = f"{self.base(window).name}[..., {start}:{stop}]"
-            if len(base.shape) > 1:
-                text += f".reshape({shape_text(base.shape)})"
-            self.setup.append(f"{base.name} = {text}")
-            return base
-        self.scratch.append(buffer)
-        self.setup.append(f"{base.name} = {self.allocation(buffer, base)}")
+        text = self.allocation(buffer, base)
+        if id(buffer) not in self.homes:
+            self.scratch.append(buffer)
+        self.setup.append(f"{base.name} = {text}")
         return base
 
     def get(self, source: Vec | Mat, axes: Axes, hint: str = "") -> str:
@@ -306,10 +308,6 @@ class StepScope(Scope):
     def index(self, size: Dim) -> str:
         """Made once."""
         return self.bind("index", self._range(size))
-
-    def is_whole(self, vec: Vec, axes: Axes) -> bool:
-        """A part of a window has gaps where there is a leading axis."""
-        return id(vec.buffer) not in self.homes and super().is_whole(vec, axes)
 
 
 class LoopScope(Scope):

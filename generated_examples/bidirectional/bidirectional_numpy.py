@@ -51,13 +51,6 @@ def aligned(rows, columns):
 # ---- weights ----------------------------------------------------------------
 # As in the model file, one row per output.
 
-# bidirectional_forward_gates_kernel: (8, 3)
-BIDIRECTIONAL_FORWARD_GATES_KERNEL = array((8, 3), """
-0.46844643 -0.101920426 -0.4988049 -0.5140849 -0.27801353 -0.09647792 0.1721045 0.43131006
--0.0577687 -0.08909013 1.352028 -0.10424696 -0.20620699 0.10984566 1.0933226 -0.5462997
--0.44826147 0.37189344 0.45724607 0.76002294 0.85339487 -0.4647376 -1.2428558 0.5293915
-""")
-
 # bidirectional_forward_candidate_kernel: (4, 3)
 BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL = array((4, 3), """
 0.022392139 0.7783957 -0.25369954 -0.5731119 -0.23601905 -0.087996796 0.31356943 -0.52303976
@@ -66,6 +59,13 @@ BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL = array((4, 3), """
 
 # bidirectional_forward_candidate_bias: (4,)
 BIDIRECTIONAL_FORWARD_CANDIDATE_BIAS = array((4,), "0.2759302 -0.51310074 0.47133717 -0.69372135")
+
+# bidirectional_forward_gates_kernel: (8, 3)
+BIDIRECTIONAL_FORWARD_GATES_KERNEL = array((8, 3), """
+0.46844643 -0.101920426 -0.4988049 -0.5140849 -0.27801353 -0.09647792 0.1721045 0.43131006
+-0.0577687 -0.08909013 1.352028 -0.10424696 -0.20620699 0.10984566 1.0933226 -0.5462997
+-0.44826147 0.37189344 0.45724607 0.76002294 0.85339487 -0.4647376 -1.2428558 0.5293915
+""")
 
 # bidirectional_forward_gates_recurrent_kernel: (8, 4)
 BIDIRECTIONAL_FORWARD_GATES_RECURRENT_KERNEL = array((8, 4), """
@@ -81,15 +81,13 @@ BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL = array((4, 4), """
 0.51265806 -0.35696062 0.5847404 -0.19970933 -0.025896443 -0.18383525 0.812325 0.4196068
 """)
 
+# bidirectional_forward_gates_bias: (8,)
+BIDIRECTIONAL_FORWARD_GATES_BIAS = array((8,), """
+-0.59103185 0.030121654 -0.2676292 0.7803158 -0.12005427 0.58848494 0.29106513 0.29380578
+""")
+
 # bidirectional_forward_candidate_recurrent_bias: (4,)
 BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_BIAS = array((4,), "0.31468493 0.3642116 -0.040148884 -0.05933016")
-
-# bidirectional_backward_gates_kernel: (8, 3)
-BIDIRECTIONAL_BACKWARD_GATES_KERNEL = array((8, 3), """
--0.18408278 -0.035245806 0.5830791 0.010480459 0.547509 0.016230416 0.21042567 -0.10533142
-0.4068755 0.0658471 0.04567519 -0.89993614 0.85082716 0.52924424 -0.049572658 -0.26773906
-0.12932289 0.044878643 1.0609465 -0.53129846 0.27500653 0.044943877 0.38148233 0.7723844
-""")
 
 # bidirectional_backward_candidate_kernel: (4, 3)
 BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL = array((4, 3), """
@@ -99,6 +97,13 @@ BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL = array((4, 3), """
 
 # bidirectional_backward_candidate_bias: (4,)
 BIDIRECTIONAL_BACKWARD_CANDIDATE_BIAS = array((4,), "0.15874425 -0.3020504 0.086185485 -0.057113472")
+
+# bidirectional_backward_gates_kernel: (8, 3)
+BIDIRECTIONAL_BACKWARD_GATES_KERNEL = array((8, 3), """
+-0.18408278 -0.035245806 0.5830791 0.010480459 0.547509 0.016230416 0.21042567 -0.10533142
+0.4068755 0.0658471 0.04567519 -0.89993614 0.85082716 0.52924424 -0.049572658 -0.26773906
+0.12932289 0.044878643 1.0609465 -0.53129846 0.27500653 0.044943877 0.38148233 0.7723844
+""")
 
 # bidirectional_backward_gates_recurrent_kernel: (8, 4)
 BIDIRECTIONAL_BACKWARD_GATES_RECURRENT_KERNEL = array((8, 4), """
@@ -114,50 +119,37 @@ BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE = array((4, 4), """
 0.74335104 -0.17726052 0.4812942 -0.21027254 -0.013529112 -0.07410464 -0.6214507 0.054007016
 """)
 
-# bidirectional_backward_candidate_recurrent_bias: (4,)
-BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS = array((4,), "-0.07057006 -0.08657559 -0.11523352 -0.5736256")
-
-# bidirectional_forward_gates_bias: (8,)
-BIDIRECTIONAL_FORWARD_GATES_BIAS = array((8,), """
--0.59103185 0.030121654 -0.2676292 0.7803158 -0.12005427 0.58848494 0.29106513 0.29380578
-""")
-
 # bidirectional_backward_gates_bias: (8,)
 BIDIRECTIONAL_BACKWARD_GATES_BIAS = array((8,), """
 -0.34636134 0.20948333 -0.09219518 -0.2843441 -0.0827381 -0.39475673 -0.113716766 0.38978076
 """)
 
+# bidirectional_backward_candidate_recurrent_bias: (4,)
+BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS = array((4,), "-0.07057006 -0.08657559 -0.11523352 -0.5736256")
+
 # ---- the same weights, ready for x.dot(...) ---------------------------------
-
-BIDIRECTIONAL_FORWARD_GATES_BIAS_SCALED = np.zeros(8, float32)
-BIDIRECTIONAL_FORWARD_GATES_BIAS_SCALED[0:8] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_BIAS
-
-BIDIRECTIONAL_BACKWARD_GATES_BIAS_SCALED = np.zeros(8, float32)
-BIDIRECTIONAL_BACKWARD_GATES_BIAS_SCALED[0:8] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_BIAS
-
-BIDIRECTIONAL_FORWARD_GATES_KERNEL_T = aligned(3, 8)
-BIDIRECTIONAL_FORWARD_GATES_KERNEL_T[...] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_KERNEL.T
 
 BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL_T = aligned(3, 4)
 BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL_T[...] = BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL.T
 
-# Rows: bidirectional_forward_h (4), 1.
-BIDIRECTIONAL_MATRIX = aligned(5, 12)
-BIDIRECTIONAL_MATRIX[0:4, 0:8] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_RECURRENT_KERNEL.T
-BIDIRECTIONAL_MATRIX[0:4, 8:12] = BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL.T
-BIDIRECTIONAL_MATRIX[4, 8:12] = BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_BIAS
-
-BIDIRECTIONAL_BACKWARD_GATES_KERNEL_T = aligned(3, 8)
-BIDIRECTIONAL_BACKWARD_GATES_KERNEL_T[...] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_KERNEL.T
+# Rows: x (3), bidirectional_forward_h (4), 1.
+BIDIRECTIONAL_MATRIX = aligned(8, 12)
+BIDIRECTIONAL_MATRIX[0:3, 0:8] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_KERNEL.T
+BIDIRECTIONAL_MATRIX[3:7, 0:8] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_RECURRENT_KERNEL.T
+BIDIRECTIONAL_MATRIX[3:7, 8:12] = BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL.T
+BIDIRECTIONAL_MATRIX[7, 0:8] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_BIAS
+BIDIRECTIONAL_MATRIX[7, 8:12] = BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_BIAS
 
 BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL_T = aligned(3, 4)
 BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL_T[...] = BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL.T
 
-# Rows: bidirectional_backward_h (4), 1.
-BIDIRECTIONAL_MATRIX_2 = aligned(5, 12)
-BIDIRECTIONAL_MATRIX_2[0:4, 0:8] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_RECURRENT_KERNEL.T
-BIDIRECTIONAL_MATRIX_2[0:4, 8:12] = BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE.T
-BIDIRECTIONAL_MATRIX_2[4, 8:12] = BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS
+# Rows: x (3), bidirectional_backward_h (4), 1.
+BIDIRECTIONAL_MATRIX_2 = aligned(8, 12)
+BIDIRECTIONAL_MATRIX_2[0:3, 0:8] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_KERNEL.T
+BIDIRECTIONAL_MATRIX_2[3:7, 0:8] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_RECURRENT_KERNEL.T
+BIDIRECTIONAL_MATRIX_2[3:7, 8:12] = BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE.T
+BIDIRECTIONAL_MATRIX_2[7, 0:8] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_BIAS
+BIDIRECTIONAL_MATRIX_2[7, 8:12] = BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS
 
 # NumPy takes an array faster than a number.
 HALF = np.array(0.5, float32)
@@ -215,74 +207,70 @@ class Model:
         #   for t = 0 ... steps - 1, each by itself:
         #     y[8 * t:8 * t + 4] = forward_output[4 * t:4 * t + 4]
         #     y[8 * t + 4:8 * t + 8] = backward_output[4 * t:4 * t + 4]
-        forward_gates_in = empty(lead + (steps, 8), float32)
-        x.reshape(-1, 3).dot(BIDIRECTIONAL_FORWARD_GATES_KERNEL_T, forward_gates_in.reshape(-1, 8))
-        add(forward_gates_in, BIDIRECTIONAL_FORWARD_GATES_BIAS_SCALED, forward_gates_in)
         forward_candidate = empty(lead + (steps, 4), float32)
         x.reshape(-1, 3).dot(
             BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL_T, forward_candidate.reshape(-1, 4),
         )
         add(forward_candidate, BIDIRECTIONAL_FORWARD_CANDIDATE_BIAS, forward_candidate)
-        inputs = ones(lead + (5,), float32)
-        forward_h_in = inputs[..., :4]
+        inputs = ones(lead + (8,), float32)
+        forward_h = inputs[..., 3:7]
+        forward_h[...] = bidirectional_forward_h
+        x_in = inputs[..., :3]
         forward_sums = empty(lead + (12,), float32)
         update_and_reset = forward_sums[..., :8]
         reset = forward_sums[..., 4:8]
         candidate = forward_sums[..., 8:]
         update = forward_sums[..., :4]
         forward_output = empty(lead + (steps, 4), float32)
-        for forward_gates_in_t, forward_candidate_t, forward_output_t in zip(
-            forward_gates_in.swapaxes(0, axis), forward_candidate.swapaxes(0, axis),
+        for x_t, forward_candidate_t, forward_output_t in zip(
+            x.swapaxes(0, axis), forward_candidate.swapaxes(0, axis),
             forward_output.swapaxes(0, axis),
         ):
-            forward_h_in[...] = bidirectional_forward_h
+            x_in[...] = x_t
             inputs.dot(BIDIRECTIONAL_MATRIX, forward_sums)
-            add(update_and_reset, forward_gates_in_t, update_and_reset)
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
             multiply(reset, candidate, candidate)
             add(forward_candidate_t, candidate, candidate)
             tanh(candidate, candidate)
-            subtract(bidirectional_forward_h, candidate, bidirectional_forward_h)
-            multiply(bidirectional_forward_h, update, bidirectional_forward_h)
-            add(bidirectional_forward_h, candidate, bidirectional_forward_h)
-            forward_output_t[...] = bidirectional_forward_h
-        backward_gates_in = empty(lead + (steps, 8), float32)
-        x[..., ::-1, :].reshape(-1, 3).dot(
-            BIDIRECTIONAL_BACKWARD_GATES_KERNEL_T, backward_gates_in.reshape(-1, 8),
-        )
-        add(backward_gates_in, BIDIRECTIONAL_BACKWARD_GATES_BIAS_SCALED, backward_gates_in)
+            subtract(forward_h, candidate, forward_h)
+            multiply(forward_h, update, forward_h)
+            add(forward_h, candidate, forward_h)
+            forward_output_t[...] = forward_h
+        bidirectional_forward_h[...] = forward_h
         backward_candidate = empty(lead + (steps, 4), float32)
         x[..., ::-1, :].reshape(-1, 3).dot(
             BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL_T, backward_candidate.reshape(-1, 4),
         )
         add(backward_candidate, BIDIRECTIONAL_BACKWARD_CANDIDATE_BIAS, backward_candidate)
-        inputs_2 = ones(lead + (5,), float32)
-        backward_h_in = inputs_2[..., :4]
+        inputs_2 = ones(lead + (8,), float32)
+        backward_h = inputs_2[..., 3:7]
+        backward_h[...] = bidirectional_backward_h
+        x_in_2 = inputs_2[..., :3]
         backward_sums = empty(lead + (12,), float32)
         update_and_reset_2 = backward_sums[..., :8]
         reset_2 = backward_sums[..., 4:8]
         candidate_2 = backward_sums[..., 8:]
         update_2 = backward_sums[..., :4]
         backward_output = empty(lead + (steps, 4), float32)
-        for backward_gates_in_t, backward_candidate_t, backward_output_t in zip(
-            backward_gates_in.swapaxes(0, axis), backward_candidate.swapaxes(0, axis),
+        for x_t_2, backward_candidate_t, backward_output_t in zip(
+            x[..., ::-1, :].swapaxes(0, axis), backward_candidate.swapaxes(0, axis),
             backward_output[..., ::-1, :].swapaxes(0, axis),
         ):
-            backward_h_in[...] = bidirectional_backward_h
+            x_in_2[...] = x_t_2
             inputs_2.dot(BIDIRECTIONAL_MATRIX_2, backward_sums)
-            add(update_and_reset_2, backward_gates_in_t, update_and_reset_2)
             tanh(update_and_reset_2, update_and_reset_2)
             multiply(HALF, update_and_reset_2, update_and_reset_2)
             add(update_and_reset_2, HALF, update_and_reset_2)
             multiply(reset_2, candidate_2, candidate_2)
             add(backward_candidate_t, candidate_2, candidate_2)
             tanh(candidate_2, candidate_2)
-            subtract(bidirectional_backward_h, candidate_2, bidirectional_backward_h)
-            multiply(bidirectional_backward_h, update_2, bidirectional_backward_h)
-            add(bidirectional_backward_h, candidate_2, bidirectional_backward_h)
-            backward_output_t[...] = bidirectional_backward_h
+            subtract(backward_h, candidate_2, backward_h)
+            multiply(backward_h, update_2, backward_h)
+            add(backward_h, candidate_2, backward_h)
+            backward_output_t[...] = backward_h
+        bidirectional_backward_h[...] = backward_h
         y = empty(lead + (steps, 8), float32)
         y[..., :4] = forward_output
         y[..., 4:] = backward_output

@@ -148,9 +148,6 @@ GRU_CANDIDATE_RECURRENT_BIAS = array((4,), "-0.3676213 0.40283576 -0.55733067 -0
 
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
-GRU_GATES_BIAS_SCALED = np.zeros(8, float32)
-GRU_GATES_BIAS_SCALED[0:8] = 0.5 * GRU_GATES_BIAS
-
 # Rows: conv1d_line (3), conv1d_line (3), x (3), 1.
 CONV1D_MATRIX = aligned(10, 4)
 CONV1D_MATRIX[0:3, 0:4] = CONV1D_KERNEL[:, :3].T
@@ -198,17 +195,16 @@ CONV1D_2_KERNEL_T_2[...] = CONV1D_2_KERNEL[:, 5:10].T
 CONV1D_2_KERNEL_T_3 = aligned(5, 4)
 CONV1D_2_KERNEL_T_3[...] = CONV1D_2_KERNEL[:, 10:].T
 
-GRU_GATES_KERNEL_T = aligned(4, 8)
-GRU_GATES_KERNEL_T[...] = 0.5 * GRU_GATES_KERNEL.T
-
 GRU_CANDIDATE_KERNEL_T = aligned(4, 4)
 GRU_CANDIDATE_KERNEL_T[...] = GRU_CANDIDATE_KERNEL.T
 
-# Rows: gru_h (4), 1.
-GRU_MATRIX_2 = aligned(5, 12)
-GRU_MATRIX_2[0:4, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX_2[0:4, 8:12] = GRU_CANDIDATE_RECURRENT_KERNEL.T
-GRU_MATRIX_2[4, 8:12] = GRU_CANDIDATE_RECURRENT_BIAS
+# Rows: conv1d_2_output (4), gru_h (4), 1.
+GRU_MATRIX_2 = aligned(9, 12)
+GRU_MATRIX_2[0:4, 0:8] = 0.5 * GRU_GATES_KERNEL.T
+GRU_MATRIX_2[4:8, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
+GRU_MATRIX_2[4:8, 8:12] = GRU_CANDIDATE_RECURRENT_KERNEL.T
+GRU_MATRIX_2[8, 0:8] = 0.5 * GRU_GATES_BIAS
+GRU_MATRIX_2[8, 8:12] = GRU_CANDIDATE_RECURRENT_BIAS
 
 # NumPy takes an array faster than a number.
 ZERO = np.array(0.0, float32)
@@ -405,36 +401,36 @@ class Model:
         )
 
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
-        gates_in = empty(lead + (steps, 8), float32)
-        conv1d_2_output.reshape(-1, 4).dot(GRU_GATES_KERNEL_T, gates_in.reshape(-1, 8))
-        add(gates_in, GRU_GATES_BIAS_SCALED, gates_in)
         candidate = empty(lead + (steps, 4), float32)
         conv1d_2_output.reshape(-1, 4).dot(GRU_CANDIDATE_KERNEL_T, candidate.reshape(-1, 4))
         add(candidate, GRU_CANDIDATE_BIAS, candidate)
-        inputs = ones(lead + (5,), float32)
-        h_in = inputs[..., :4]
+        inputs = ones(lead + (9,), float32)
+        h = inputs[..., 4:8]
+        h[...] = gru_h
+        conv1d_2_output_in = inputs[..., :4]
         sums = empty(lead + (12,), float32)
         update_and_reset = sums[..., :8]
         reset = sums[..., 4:8]
         candidate_2 = sums[..., 8:]
         update = sums[..., :4]
         y = empty(lead + (steps, 4), float32)
-        for gates_in_t, candidate_t, y_t in zip(
-            gates_in.swapaxes(0, axis), candidate.swapaxes(0, axis), y.swapaxes(0, axis),
+        for conv1d_2_output_t, candidate_t, y_t in zip(
+            conv1d_2_output.swapaxes(0, axis), candidate.swapaxes(0, axis),
+            y.swapaxes(0, axis),
         ):
-            h_in[...] = gru_h
+            conv1d_2_output_in[...] = conv1d_2_output_t
             inputs.dot(GRU_MATRIX_2, sums)
-            add(update_and_reset, gates_in_t, update_and_reset)
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
             multiply(reset, candidate_2, candidate_2)
             add(candidate_t, candidate_2, candidate_2)
             tanh(candidate_2, candidate_2)
-            subtract(gru_h, candidate_2, gru_h)
-            multiply(gru_h, update, gru_h)
-            add(gru_h, candidate_2, gru_h)
-            y_t[...] = gru_h
+            subtract(h, candidate_2, h)
+            multiply(h, update, h)
+            add(h, candidate_2, h)
+            y_t[...] = h
+        gru_h[...] = h
 
         return y
 

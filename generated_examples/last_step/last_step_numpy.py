@@ -150,14 +150,6 @@ SIMPLE_RNN_1_RECURRENT_KERNEL = array((4, 4), """
 
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
-GRU_1_GATES_BIAS_SCALED = np.zeros(8, float32)
-GRU_1_GATES_BIAS_SCALED[0:8] = 0.2 * GRU_1_GATES_BIAS + 0.5
-
-LSTM_1_BIAS_SCALED = np.zeros(16, float32)
-LSTM_1_BIAS_SCALED[0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
-LSTM_1_BIAS_SCALED[8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
-LSTM_1_BIAS_SCALED[12:16] = LSTM_1_BIAS[8:12]
-
 # Rows: x (3), gru_1_h (4), 1.
 GRU_1_GATES_MATRIX = aligned(8, 8)
 GRU_1_GATES_MATRIX[0:3, 0:8] = 0.2 * GRU_1_GATES_KERNEL.T
@@ -188,33 +180,23 @@ SIMPLE_RNN_1_MATRIX[0, 0:4] = SIMPLE_RNN_1_BIAS
 SIMPLE_RNN_1_MATRIX[1:5, 0:4] = SIMPLE_RNN_1_KERNEL.T
 SIMPLE_RNN_1_MATRIX[5:9, 0:4] = SIMPLE_RNN_1_RECURRENT_KERNEL.T
 
-GRU_1_GATES_KERNEL_T = aligned(3, 8)
-GRU_1_GATES_KERNEL_T[...] = 0.2 * GRU_1_GATES_KERNEL.T
+# Rows: gru_1_output (4), lstm_1_h (4), 1.
+LSTM_1_MATRIX_2 = aligned(9, 16)
+LSTM_1_MATRIX_2[0:4, 0:8] = 0.2 * LSTM_1_KERNEL[:8].T
+LSTM_1_MATRIX_2[0:4, 8:12] = 0.2 * LSTM_1_KERNEL[12:].T
+LSTM_1_MATRIX_2[0:4, 12:16] = LSTM_1_KERNEL[8:12].T
+LSTM_1_MATRIX_2[4:8, 0:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:8].T
+LSTM_1_MATRIX_2[4:8, 8:12] = 0.2 * LSTM_1_RECURRENT_KERNEL[12:].T
+LSTM_1_MATRIX_2[4:8, 12:16] = LSTM_1_RECURRENT_KERNEL[8:12].T
+LSTM_1_MATRIX_2[8, 0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
+LSTM_1_MATRIX_2[8, 8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
+LSTM_1_MATRIX_2[8, 12:16] = LSTM_1_BIAS[8:12]
 
-GRU_1_CANDIDATE_KERNEL_T = aligned(3, 4)
-GRU_1_CANDIDATE_KERNEL_T[...] = GRU_1_CANDIDATE_KERNEL.T
-
-GRU_1_GATES_RECURRENT_KERNEL_T = aligned(4, 8)
-GRU_1_GATES_RECURRENT_KERNEL_T[...] = 0.2 * GRU_1_GATES_RECURRENT_KERNEL.T
-
-GRU_1_CANDIDATE_RECURRENT_KERNEL_T = aligned(4, 4)
-GRU_1_CANDIDATE_RECURRENT_KERNEL_T[...] = GRU_1_CANDIDATE_RECURRENT_KERNEL.T
-
-LSTM_1_KERNEL_T = aligned(4, 16)
-LSTM_1_KERNEL_T[0:4, 0:8] = 0.2 * LSTM_1_KERNEL[:8].T
-LSTM_1_KERNEL_T[0:4, 8:12] = 0.2 * LSTM_1_KERNEL[12:].T
-LSTM_1_KERNEL_T[0:4, 12:16] = LSTM_1_KERNEL[8:12].T
-
-LSTM_1_RECURRENT_KERNEL_T = aligned(4, 16)
-LSTM_1_RECURRENT_KERNEL_T[0:4, 0:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:8].T
-LSTM_1_RECURRENT_KERNEL_T[0:4, 8:12] = 0.2 * LSTM_1_RECURRENT_KERNEL[12:].T
-LSTM_1_RECURRENT_KERNEL_T[0:4, 12:16] = LSTM_1_RECURRENT_KERNEL[8:12].T
-
-SIMPLE_RNN_1_KERNEL_T = aligned(4, 4)
-SIMPLE_RNN_1_KERNEL_T[...] = SIMPLE_RNN_1_KERNEL.T
-
-SIMPLE_RNN_1_RECURRENT_KERNEL_T = aligned(4, 4)
-SIMPLE_RNN_1_RECURRENT_KERNEL_T[...] = SIMPLE_RNN_1_RECURRENT_KERNEL.T
+# Rows: lstm_1_output (4), simple_rnn_1_h (4), 1.
+SIMPLE_RNN_1_MATRIX_2 = aligned(9, 4)
+SIMPLE_RNN_1_MATRIX_2[0:4, 0:4] = SIMPLE_RNN_1_KERNEL.T
+SIMPLE_RNN_1_MATRIX_2[4:8, 0:4] = SIMPLE_RNN_1_RECURRENT_KERNEL.T
+SIMPLE_RNN_1_MATRIX_2[8, 0:4] = SIMPLE_RNN_1_BIAS
 
 # NumPy takes an array faster than a number.
 ZERO = np.array(0.0, float32)
@@ -338,38 +320,36 @@ class Model:
         axis = len(lead)  # that of time, in arrays that have it
 
         # gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid)
-        gates_in = empty(lead + (steps, 8), float32)
-        x.reshape(-1, 3).dot(GRU_1_GATES_KERNEL_T, gates_in.reshape(-1, 8))
-        add(gates_in, GRU_1_GATES_BIAS_SCALED, gates_in)
-        candidate_in = empty(lead + (steps, 4), float32)
-        x.reshape(-1, 3).dot(GRU_1_CANDIDATE_KERNEL_T, candidate_in.reshape(-1, 4))
-        add(candidate_in, GRU_1_CANDIDATE_BIAS, candidate_in)
+        inputs = ones(lead + (13,), float32)
+        h = inputs[..., 8:12]
+        h[...] = gru_1_h
+        x_in = inputs[..., 5:8]
+        gates_inputs = inputs[..., 5:]
         gates = empty(lead + (8,), float32)
         reset = gates[..., 4:]
-        reset_h = empty(lead + (4,), float32)
+        reset_h = inputs[..., 0:4]
+        candidate_inputs = inputs[..., :8]
         candidate = empty(lead + (4,), float32)
         update = gates[..., :4]
         gru_1_output = empty(lead + (steps, 4), float32)
-        for gates_in_t, candidate_in_t, output_t in zip(
-            gates_in.swapaxes(0, axis), candidate_in.swapaxes(0, axis),
-            gru_1_output.swapaxes(0, axis),
-        ):
-            gru_1_h.dot(GRU_1_GATES_RECURRENT_KERNEL_T, gates)
-            add(gates, gates_in_t, gates)
+        for x_t, output_t in zip(x.swapaxes(0, axis), gru_1_output.swapaxes(0, axis)):
+            x_in[...] = x_t
+            gates_inputs.dot(GRU_1_GATES_MATRIX, gates)
             clip(gates, ZERO, ONE, gates)
-            multiply(reset, gru_1_h, reset_h)
-            reset_h.dot(GRU_1_CANDIDATE_RECURRENT_KERNEL_T, candidate)
-            add(candidate, candidate_in_t, candidate)
+            multiply(reset, h, reset_h)
+            candidate_inputs.dot(GRU_1_CANDIDATE_MATRIX, candidate)
             tanh(candidate, candidate)
-            subtract(gru_1_h, candidate, gru_1_h)
-            multiply(gru_1_h, update, gru_1_h)
-            add(gru_1_h, candidate, gru_1_h)
-            output_t[...] = gru_1_h
+            subtract(h, candidate, h)
+            multiply(h, update, h)
+            add(h, candidate, h)
+            output_t[...] = h
+        gru_1_h[...] = h
 
         # lstm_1: LSTM(4, recurrent_activation=hard_sigmoid)
-        gates_in = empty(lead + (steps, 16), float32)
-        gru_1_output.reshape(-1, 4).dot(LSTM_1_KERNEL_T, gates_in.reshape(-1, 16))
-        add(gates_in, LSTM_1_BIAS_SCALED, gates_in)
+        inputs = ones(lead + (9,), float32)
+        h = inputs[..., 4:8]
+        h[...] = lstm_1_h
+        gru_1_output_in = inputs[..., :4]
         gates = empty(lead + (16,), float32)
         input_gate_to_output_gate = gates[..., :12]
         candidate = gates[..., 12:]
@@ -378,29 +358,32 @@ class Model:
         scratch = empty(lead + (4,), float32)
         output_gate = gates[..., 8:12]
         lstm_1_output = empty(lead + (steps, 4), float32)
-        for gates_in_t, output_t in zip(
-            gates_in.swapaxes(0, axis), lstm_1_output.swapaxes(0, axis),
+        for gru_1_output_t, output_t in zip(
+            gru_1_output.swapaxes(0, axis), lstm_1_output.swapaxes(0, axis),
         ):
-            lstm_1_h.dot(LSTM_1_RECURRENT_KERNEL_T, gates)
-            add(gates, gates_in_t, gates)
+            gru_1_output_in[...] = gru_1_output_t
+            inputs.dot(LSTM_1_MATRIX_2, gates)
             clip(input_gate_to_output_gate, ZERO, ONE, input_gate_to_output_gate)
             tanh(candidate, candidate)
             multiply(forget_gate, lstm_1_c, lstm_1_c)
             multiply(input_gate, candidate, input_gate)
             add(lstm_1_c, input_gate, lstm_1_c)
             tanh(lstm_1_c, scratch)
-            multiply(output_gate, scratch, lstm_1_h)
-            output_t[...] = lstm_1_h
+            multiply(output_gate, scratch, h)
+            output_t[...] = h
+        lstm_1_h[...] = h
 
         # simple_rnn_1: SimpleRNN(4), last step only
-        a_in = empty(lead + (steps, 4), float32)
-        lstm_1_output.reshape(-1, 4).dot(SIMPLE_RNN_1_KERNEL_T, a_in.reshape(-1, 4))
-        add(a_in, SIMPLE_RNN_1_BIAS, a_in)
+        inputs = ones(lead + (9,), float32)
+        h = inputs[..., 4:8]
+        h[...] = simple_rnn_1_h
+        lstm_1_output_in = inputs[..., :4]
         a = empty(lead + (4,), float32)
-        for a_in_t in a_in.swapaxes(0, axis):
-            simple_rnn_1_h.dot(SIMPLE_RNN_1_RECURRENT_KERNEL_T, a)
-            add(a, a_in_t, a)
-            tanh(a, simple_rnn_1_h)
+        for lstm_1_output_t in lstm_1_output.swapaxes(0, axis):
+            lstm_1_output_in[...] = lstm_1_output_t
+            inputs.dot(SIMPLE_RNN_1_MATRIX_2, a)
+            tanh(a, h)
+        simple_rnn_1_h[...] = h
 
         # output_0: copied to the caller
         y = empty(lead + (4,), float32)

@@ -8014,15 +8014,6 @@ DENSE_1_BIAS = array((2,), "0.07801372 -0.07801372")
 
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
-INPUT_NODE_NAME_GATES_BIAS_SCALED = np.zeros(128, float32)
-INPUT_NODE_NAME_GATES_BIAS_SCALED[0:128] = 0.2 * INPUT_NODE_NAME_GATES_BIAS + 0.5
-
-GRU_LAYER_1_GATES_BIAS_SCALED = np.zeros(128, float32)
-GRU_LAYER_1_GATES_BIAS_SCALED[0:128] = 0.2 * GRU_LAYER_1_GATES_BIAS + 0.5
-
-GRU_LAYER_2_GATES_BIAS_SCALED = np.zeros(128, float32)
-GRU_LAYER_2_GATES_BIAS_SCALED[0:128] = 0.2 * GRU_LAYER_2_GATES_BIAS + 0.5
-
 # Rows: x (4), input_node_name_h (64), 1.
 INPUT_NODE_NAME_GATES_MATRIX = aligned(69, 128)
 INPUT_NODE_NAME_GATES_MATRIX[0:4, 0:128] = 0.2 * INPUT_NODE_NAME_GATES_KERNEL.T
@@ -8064,41 +8055,29 @@ DENSE_1_MATRIX = aligned(65, 2)
 DENSE_1_MATRIX[0:64, 0:2] = DENSE_1_KERNEL.T
 DENSE_1_MATRIX[64, 0:2] = DENSE_1_BIAS
 
-INPUT_NODE_NAME_GATES_KERNEL_T = aligned(4, 128)
-INPUT_NODE_NAME_GATES_KERNEL_T[...] = 0.2 * INPUT_NODE_NAME_GATES_KERNEL.T
+# Rows: input_node_name_output (64), gru_layer_1_h (64), 1.
+GRU_LAYER_1_GATES_MATRIX_2 = aligned(129, 128)
+GRU_LAYER_1_GATES_MATRIX_2[0:64, 0:128] = 0.2 * GRU_LAYER_1_GATES_KERNEL.T
+GRU_LAYER_1_GATES_MATRIX_2[64:128, 0:128] = 0.2 * GRU_LAYER_1_GATES_RECURRENT_KERNEL.T
+GRU_LAYER_1_GATES_MATRIX_2[128, 0:128] = 0.2 * GRU_LAYER_1_GATES_BIAS + 0.5
 
-INPUT_NODE_NAME_CANDIDATE_KERNEL_T = aligned(4, 64)
-INPUT_NODE_NAME_CANDIDATE_KERNEL_T[...] = INPUT_NODE_NAME_CANDIDATE_KERNEL.T
+# Rows: gru_layer_1_reset_h (64), 1, input_node_name_output (64).
+GRU_LAYER_1_CANDIDATE_MATRIX_2 = aligned(129, 64)
+GRU_LAYER_1_CANDIDATE_MATRIX_2[0:64, 0:64] = GRU_LAYER_1_CANDIDATE_RECURRENT_KERNEL.T
+GRU_LAYER_1_CANDIDATE_MATRIX_2[64, 0:64] = GRU_LAYER_1_CANDIDATE_BIAS
+GRU_LAYER_1_CANDIDATE_MATRIX_2[65:129, 0:64] = GRU_LAYER_1_CANDIDATE_KERNEL.T
 
-INPUT_NODE_NAME_GATES_RECURRENT_KERNEL_T = aligned(64, 128)
-INPUT_NODE_NAME_GATES_RECURRENT_KERNEL_T[...] = 0.2 * INPUT_NODE_NAME_GATES_RECURRENT_KERNEL.T
+# Rows: gru_layer_1_output (64), gru_layer_2_h (64), 1.
+GRU_LAYER_2_GATES_MATRIX_2 = aligned(129, 128)
+GRU_LAYER_2_GATES_MATRIX_2[0:64, 0:128] = 0.2 * GRU_LAYER_2_GATES_KERNEL.T
+GRU_LAYER_2_GATES_MATRIX_2[64:128, 0:128] = 0.2 * GRU_LAYER_2_GATES_RECURRENT_KERNEL.T
+GRU_LAYER_2_GATES_MATRIX_2[128, 0:128] = 0.2 * GRU_LAYER_2_GATES_BIAS + 0.5
 
-INPUT_NODE_NAME_CANDIDATE_RECURRENT_KERNEL_T = aligned(64, 64)
-INPUT_NODE_NAME_CANDIDATE_RECURRENT_KERNEL_T[...] = INPUT_NODE_NAME_CANDIDATE_RECURRENT_KERNEL.T
-
-GRU_LAYER_1_GATES_KERNEL_T = aligned(64, 128)
-GRU_LAYER_1_GATES_KERNEL_T[...] = 0.2 * GRU_LAYER_1_GATES_KERNEL.T
-
-GRU_LAYER_1_CANDIDATE_KERNEL_T = aligned(64, 64)
-GRU_LAYER_1_CANDIDATE_KERNEL_T[...] = GRU_LAYER_1_CANDIDATE_KERNEL.T
-
-GRU_LAYER_1_GATES_RECURRENT_KERNEL_T = aligned(64, 128)
-GRU_LAYER_1_GATES_RECURRENT_KERNEL_T[...] = 0.2 * GRU_LAYER_1_GATES_RECURRENT_KERNEL.T
-
-GRU_LAYER_1_CANDIDATE_RECURRENT_KERNEL_T = aligned(64, 64)
-GRU_LAYER_1_CANDIDATE_RECURRENT_KERNEL_T[...] = GRU_LAYER_1_CANDIDATE_RECURRENT_KERNEL.T
-
-GRU_LAYER_2_GATES_KERNEL_T = aligned(64, 128)
-GRU_LAYER_2_GATES_KERNEL_T[...] = 0.2 * GRU_LAYER_2_GATES_KERNEL.T
-
-GRU_LAYER_2_CANDIDATE_KERNEL_T = aligned(64, 64)
-GRU_LAYER_2_CANDIDATE_KERNEL_T[...] = GRU_LAYER_2_CANDIDATE_KERNEL.T
-
-GRU_LAYER_2_GATES_RECURRENT_KERNEL_T = aligned(64, 128)
-GRU_LAYER_2_GATES_RECURRENT_KERNEL_T[...] = 0.2 * GRU_LAYER_2_GATES_RECURRENT_KERNEL.T
-
-GRU_LAYER_2_CANDIDATE_RECURRENT_KERNEL_T = aligned(64, 64)
-GRU_LAYER_2_CANDIDATE_RECURRENT_KERNEL_T[...] = GRU_LAYER_2_CANDIDATE_RECURRENT_KERNEL.T
+# Rows: gru_layer_2_reset_h (64), 1, gru_layer_1_output (64).
+GRU_LAYER_2_CANDIDATE_MATRIX_2 = aligned(129, 64)
+GRU_LAYER_2_CANDIDATE_MATRIX_2[0:64, 0:64] = GRU_LAYER_2_CANDIDATE_RECURRENT_KERNEL.T
+GRU_LAYER_2_CANDIDATE_MATRIX_2[64, 0:64] = GRU_LAYER_2_CANDIDATE_BIAS
+GRU_LAYER_2_CANDIDATE_MATRIX_2[65:129, 0:64] = GRU_LAYER_2_CANDIDATE_KERNEL.T
 
 DENSE_1_KERNEL_T = aligned(64, 2)
 DENSE_1_KERNEL_T[...] = DENSE_1_KERNEL.T
@@ -8267,99 +8246,86 @@ class Model:
         axis = len(lead)  # that of time, in arrays that have it
 
         # input_node_name: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful
-        gates_in = empty(lead + (steps, 128), float32)
-        x.reshape(-1, 4).dot(INPUT_NODE_NAME_GATES_KERNEL_T, gates_in.reshape(-1, 128))
-        add(gates_in, INPUT_NODE_NAME_GATES_BIAS_SCALED, gates_in)
-        candidate_in = empty(lead + (steps, 64), float32)
-        x.reshape(-1, 4).dot(INPUT_NODE_NAME_CANDIDATE_KERNEL_T, candidate_in.reshape(-1, 64))
-        add(candidate_in, INPUT_NODE_NAME_CANDIDATE_BIAS, candidate_in)
+        inputs = ones(lead + (134,), float32)
+        h = inputs[..., 69:133]
+        h[...] = input_node_name_h
+        x_in = inputs[..., 65:69]
+        gates_inputs = inputs[..., 65:]
         gates = empty(lead + (128,), float32)
         reset = gates[..., 64:]
-        reset_h = empty(lead + (64,), float32)
+        reset_h = inputs[..., 0:64]
+        candidate_inputs = inputs[..., :69]
         candidate = empty(lead + (64,), float32)
         update = gates[..., :64]
         input_node_name_output = empty(lead + (steps, 64), float32)
-        for gates_in_t, candidate_in_t, output_t in zip(
-            gates_in.swapaxes(0, axis), candidate_in.swapaxes(0, axis),
-            input_node_name_output.swapaxes(0, axis),
-        ):
-            input_node_name_h.dot(INPUT_NODE_NAME_GATES_RECURRENT_KERNEL_T, gates)
-            add(gates, gates_in_t, gates)
+        for x_t, output_t in zip(x.swapaxes(0, axis), input_node_name_output.swapaxes(0, axis)):
+            x_in[...] = x_t
+            gates_inputs.dot(INPUT_NODE_NAME_GATES_MATRIX, gates)
             clip(gates, ZERO, ONE, gates)
-            multiply(reset, input_node_name_h, reset_h)
-            reset_h.dot(INPUT_NODE_NAME_CANDIDATE_RECURRENT_KERNEL_T, candidate)
-            add(candidate, candidate_in_t, candidate)
+            multiply(reset, h, reset_h)
+            candidate_inputs.dot(INPUT_NODE_NAME_CANDIDATE_MATRIX, candidate)
             tanh(candidate, candidate)
-            subtract(input_node_name_h, candidate, input_node_name_h)
-            multiply(input_node_name_h, update, input_node_name_h)
-            add(input_node_name_h, candidate, input_node_name_h)
-            output_t[...] = input_node_name_h
+            subtract(h, candidate, h)
+            multiply(h, update, h)
+            add(h, candidate, h)
+            output_t[...] = h
+        input_node_name_h[...] = h
 
         # gru_layer_1: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful
-        gates_in = empty(lead + (steps, 128), float32)
-        input_node_name_output.reshape(-1, 64).dot(
-            GRU_LAYER_1_GATES_KERNEL_T, gates_in.reshape(-1, 128),
-        )
-        add(gates_in, GRU_LAYER_1_GATES_BIAS_SCALED, gates_in)
-        candidate_in = empty(lead + (steps, 64), float32)
-        input_node_name_output.reshape(-1, 64).dot(
-            GRU_LAYER_1_CANDIDATE_KERNEL_T, candidate_in.reshape(-1, 64),
-        )
-        add(candidate_in, GRU_LAYER_1_CANDIDATE_BIAS, candidate_in)
+        inputs = ones(lead + (194,), float32)
+        h = inputs[..., 129:193]
+        h[...] = gru_layer_1_h
+        input_node_name_output_in = inputs[..., 65:129]
+        gates_inputs = inputs[..., 65:]
         gates = empty(lead + (128,), float32)
         reset = gates[..., 64:]
-        reset_h = empty(lead + (64,), float32)
+        reset_h = inputs[..., 0:64]
+        candidate_inputs = inputs[..., :129]
         candidate = empty(lead + (64,), float32)
         update = gates[..., :64]
         gru_layer_1_output = empty(lead + (steps, 64), float32)
-        for gates_in_t, candidate_in_t, output_t in zip(
-            gates_in.swapaxes(0, axis), candidate_in.swapaxes(0, axis),
-            gru_layer_1_output.swapaxes(0, axis),
+        for input_node_name_output_t, output_t in zip(
+            input_node_name_output.swapaxes(0, axis), gru_layer_1_output.swapaxes(0, axis),
         ):
-            gru_layer_1_h.dot(GRU_LAYER_1_GATES_RECURRENT_KERNEL_T, gates)
-            add(gates, gates_in_t, gates)
+            input_node_name_output_in[...] = input_node_name_output_t
+            gates_inputs.dot(GRU_LAYER_1_GATES_MATRIX_2, gates)
             clip(gates, ZERO, ONE, gates)
-            multiply(reset, gru_layer_1_h, reset_h)
-            reset_h.dot(GRU_LAYER_1_CANDIDATE_RECURRENT_KERNEL_T, candidate)
-            add(candidate, candidate_in_t, candidate)
+            multiply(reset, h, reset_h)
+            candidate_inputs.dot(GRU_LAYER_1_CANDIDATE_MATRIX_2, candidate)
             tanh(candidate, candidate)
-            subtract(gru_layer_1_h, candidate, gru_layer_1_h)
-            multiply(gru_layer_1_h, update, gru_layer_1_h)
-            add(gru_layer_1_h, candidate, gru_layer_1_h)
-            output_t[...] = gru_layer_1_h
+            subtract(h, candidate, h)
+            multiply(h, update, h)
+            add(h, candidate, h)
+            output_t[...] = h
+        gru_layer_1_h[...] = h
 
         # gru_layer_2: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful
-        gates_in = empty(lead + (steps, 128), float32)
-        gru_layer_1_output.reshape(-1, 64).dot(
-            GRU_LAYER_2_GATES_KERNEL_T, gates_in.reshape(-1, 128),
-        )
-        add(gates_in, GRU_LAYER_2_GATES_BIAS_SCALED, gates_in)
-        candidate_in = empty(lead + (steps, 64), float32)
-        gru_layer_1_output.reshape(-1, 64).dot(
-            GRU_LAYER_2_CANDIDATE_KERNEL_T, candidate_in.reshape(-1, 64),
-        )
-        add(candidate_in, GRU_LAYER_2_CANDIDATE_BIAS, candidate_in)
+        inputs = ones(lead + (194,), float32)
+        h = inputs[..., 129:193]
+        h[...] = gru_layer_2_h
+        gru_layer_1_output_in = inputs[..., 65:129]
+        gates_inputs = inputs[..., 65:]
         gates = empty(lead + (128,), float32)
         reset = gates[..., 64:]
-        reset_h = empty(lead + (64,), float32)
+        reset_h = inputs[..., 0:64]
+        candidate_inputs = inputs[..., :129]
         candidate = empty(lead + (64,), float32)
         update = gates[..., :64]
         gru_layer_2_output = empty(lead + (steps, 64), float32)
-        for gates_in_t, candidate_in_t, output_t in zip(
-            gates_in.swapaxes(0, axis), candidate_in.swapaxes(0, axis),
-            gru_layer_2_output.swapaxes(0, axis),
+        for gru_layer_1_output_t, output_t in zip(
+            gru_layer_1_output.swapaxes(0, axis), gru_layer_2_output.swapaxes(0, axis),
         ):
-            gru_layer_2_h.dot(GRU_LAYER_2_GATES_RECURRENT_KERNEL_T, gates)
-            add(gates, gates_in_t, gates)
+            gru_layer_1_output_in[...] = gru_layer_1_output_t
+            gates_inputs.dot(GRU_LAYER_2_GATES_MATRIX_2, gates)
             clip(gates, ZERO, ONE, gates)
-            multiply(reset, gru_layer_2_h, reset_h)
-            reset_h.dot(GRU_LAYER_2_CANDIDATE_RECURRENT_KERNEL_T, candidate)
-            add(candidate, candidate_in_t, candidate)
+            multiply(reset, h, reset_h)
+            candidate_inputs.dot(GRU_LAYER_2_CANDIDATE_MATRIX_2, candidate)
             tanh(candidate, candidate)
-            subtract(gru_layer_2_h, candidate, gru_layer_2_h)
-            multiply(gru_layer_2_h, update, gru_layer_2_h)
-            add(gru_layer_2_h, candidate, gru_layer_2_h)
-            output_t[...] = gru_layer_2_h
+            subtract(h, candidate, h)
+            multiply(h, update, h)
+            add(h, candidate, h)
+            output_t[...] = h
+        gru_layer_2_h[...] = h
 
         # dense_1: Dense(2, softmax)
         y = empty(lead + (steps, 2), float32)

@@ -134,9 +134,6 @@ DENSE_BIAS = array((9,), """
 
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
-GRU_GATES_BIAS_SCALED = np.zeros(10, float32)
-GRU_GATES_BIAS_SCALED[0:10] = 0.5 * GRU_GATES_BIAS
-
 # Rows: embedding_output (4), gru_h (5), 1.
 GRU_MATRIX = aligned(10, 20)
 GRU_MATRIX[0:4, 0:10] = 0.5 * GRU_GATES_KERNEL.T
@@ -152,17 +149,16 @@ DENSE_MATRIX = aligned(6, 9)
 DENSE_MATRIX[0:5, 0:9] = DENSE_KERNEL.T
 DENSE_MATRIX[5, 0:9] = DENSE_BIAS
 
-GRU_GATES_KERNEL_T = aligned(4, 10)
-GRU_GATES_KERNEL_T[...] = 0.5 * GRU_GATES_KERNEL.T
-
 GRU_CANDIDATE_KERNEL_T = aligned(4, 5)
 GRU_CANDIDATE_KERNEL_T[...] = GRU_CANDIDATE_KERNEL.T
 
-# Rows: gru_h (5), 1.
-GRU_MATRIX_2 = aligned(6, 15)
-GRU_MATRIX_2[0:5, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX_2[0:5, 10:15] = GRU_CANDIDATE_RECURRENT_KERNEL.T
-GRU_MATRIX_2[5, 10:15] = GRU_CANDIDATE_RECURRENT_BIAS
+# Rows: embedding_output (4), gru_h (5), 1.
+GRU_MATRIX_2 = aligned(10, 15)
+GRU_MATRIX_2[0:4, 0:10] = 0.5 * GRU_GATES_KERNEL.T
+GRU_MATRIX_2[4:9, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
+GRU_MATRIX_2[4:9, 10:15] = GRU_CANDIDATE_RECURRENT_KERNEL.T
+GRU_MATRIX_2[9, 0:10] = 0.5 * GRU_GATES_BIAS
+GRU_MATRIX_2[9, 10:15] = GRU_CANDIDATE_RECURRENT_BIAS
 
 DENSE_KERNEL_T = aligned(5, 9)
 DENSE_KERNEL_T[...] = DENSE_KERNEL.T
@@ -264,37 +260,36 @@ class Model:
         embedding_output[...] = EMBEDDING_TABLE[x.reshape(lead + (steps, 1))[..., 0]]
 
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
-        gates_in = empty(lead + (steps, 10), float32)
-        embedding_output.reshape(-1, 4).dot(GRU_GATES_KERNEL_T, gates_in.reshape(-1, 10))
-        add(gates_in, GRU_GATES_BIAS_SCALED, gates_in)
         candidate = empty(lead + (steps, 5), float32)
         embedding_output.reshape(-1, 4).dot(GRU_CANDIDATE_KERNEL_T, candidate.reshape(-1, 5))
         add(candidate, GRU_CANDIDATE_BIAS, candidate)
-        inputs = ones(lead + (6,), float32)
-        h_in = inputs[..., :5]
+        inputs = ones(lead + (10,), float32)
+        h = inputs[..., 4:9]
+        h[...] = gru_h
+        embedding_output_in = inputs[..., :4]
         sums = empty(lead + (15,), float32)
         update_and_reset = sums[..., :10]
         reset = sums[..., 5:10]
         candidate_2 = sums[..., 10:]
         update = sums[..., :5]
         gru_output = empty(lead + (steps, 5), float32)
-        for gates_in_t, candidate_t, output_t in zip(
-            gates_in.swapaxes(0, axis), candidate.swapaxes(0, axis),
+        for embedding_output_t, candidate_t, output_t in zip(
+            embedding_output.swapaxes(0, axis), candidate.swapaxes(0, axis),
             gru_output.swapaxes(0, axis),
         ):
-            h_in[...] = gru_h
+            embedding_output_in[...] = embedding_output_t
             inputs.dot(GRU_MATRIX_2, sums)
-            add(update_and_reset, gates_in_t, update_and_reset)
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
             multiply(reset, candidate_2, candidate_2)
             add(candidate_t, candidate_2, candidate_2)
             tanh(candidate_2, candidate_2)
-            subtract(gru_h, candidate_2, gru_h)
-            multiply(gru_h, update, gru_h)
-            add(gru_h, candidate_2, gru_h)
-            output_t[...] = gru_h
+            subtract(h, candidate_2, h)
+            multiply(h, update, h)
+            add(h, candidate_2, h)
+            output_t[...] = h
+        gru_h[...] = h
 
         # dense: Dense(9, softmax)
         y = empty(lead + (steps, 9), float32)

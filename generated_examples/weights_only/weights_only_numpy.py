@@ -112,11 +112,6 @@ DENSE_1_BIAS = array((2,), "-0.15581882 -0.3861025")
 
 # ---- the same weights, ready for x.dot(...) ---------------------------------
 
-LSTM_1_BIAS_SCALED = np.zeros(20, float32)
-LSTM_1_BIAS_SCALED[0:10] = 0.2 * LSTM_1_BIAS[:10] + 0.5
-LSTM_1_BIAS_SCALED[10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
-LSTM_1_BIAS_SCALED[15:20] = LSTM_1_BIAS[10:15]
-
 # Rows: x (3), lstm_1_h (5), 1.
 LSTM_1_MATRIX = aligned(9, 20)
 LSTM_1_MATRIX[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
@@ -133,16 +128,6 @@ LSTM_1_MATRIX[8, 15:20] = LSTM_1_BIAS[10:15]
 DENSE_1_MATRIX = aligned(6, 2)
 DENSE_1_MATRIX[0:5, 0:2] = DENSE_1_KERNEL.T
 DENSE_1_MATRIX[5, 0:2] = DENSE_1_BIAS
-
-LSTM_1_KERNEL_T = aligned(3, 20)
-LSTM_1_KERNEL_T[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
-LSTM_1_KERNEL_T[0:3, 10:15] = 0.2 * LSTM_1_KERNEL[15:].T
-LSTM_1_KERNEL_T[0:3, 15:20] = LSTM_1_KERNEL[10:15].T
-
-LSTM_1_RECURRENT_KERNEL_T = aligned(5, 20)
-LSTM_1_RECURRENT_KERNEL_T[0:5, 0:10] = 0.2 * LSTM_1_RECURRENT_KERNEL[:10].T
-LSTM_1_RECURRENT_KERNEL_T[0:5, 10:15] = 0.2 * LSTM_1_RECURRENT_KERNEL[15:].T
-LSTM_1_RECURRENT_KERNEL_T[0:5, 15:20] = LSTM_1_RECURRENT_KERNEL[10:15].T
 
 DENSE_1_KERNEL_T = aligned(5, 2)
 DENSE_1_KERNEL_T[...] = DENSE_1_KERNEL.T
@@ -226,9 +211,10 @@ class Model:
         axis = len(lead)  # that of time, in arrays that have it
 
         # lstm_1: LSTM(5, recurrent_activation=hard_sigmoid)
-        gates_in = empty(lead + (steps, 20), float32)
-        x.reshape(-1, 3).dot(LSTM_1_KERNEL_T, gates_in.reshape(-1, 20))
-        add(gates_in, LSTM_1_BIAS_SCALED, gates_in)
+        inputs = ones(lead + (9,), float32)
+        h = inputs[..., 3:8]
+        h[...] = lstm_1_h
+        x_in = inputs[..., :3]
         gates = empty(lead + (20,), float32)
         input_gate_to_output_gate = gates[..., :15]
         candidate = gates[..., 15:]
@@ -237,19 +223,18 @@ class Model:
         scratch = empty(lead + (5,), float32)
         output_gate = gates[..., 10:15]
         lstm_1_output = empty(lead + (steps, 5), float32)
-        for gates_in_t, output_t in zip(
-            gates_in.swapaxes(0, axis), lstm_1_output.swapaxes(0, axis),
-        ):
-            lstm_1_h.dot(LSTM_1_RECURRENT_KERNEL_T, gates)
-            add(gates, gates_in_t, gates)
+        for x_t, output_t in zip(x.swapaxes(0, axis), lstm_1_output.swapaxes(0, axis)):
+            x_in[...] = x_t
+            inputs.dot(LSTM_1_MATRIX, gates)
             clip(input_gate_to_output_gate, ZERO, ONE, input_gate_to_output_gate)
             tanh(candidate, candidate)
             multiply(forget_gate, lstm_1_c, lstm_1_c)
             multiply(input_gate, candidate, input_gate)
             add(lstm_1_c, input_gate, lstm_1_c)
             tanh(lstm_1_c, scratch)
-            multiply(output_gate, scratch, lstm_1_h)
-            output_t[...] = lstm_1_h
+            multiply(output_gate, scratch, h)
+            output_t[...] = h
+        lstm_1_h[...] = h
 
         # dense_1: Dense(2)
         y = empty(lead + (steps, 2), float32)

@@ -667,6 +667,19 @@ def test_bounds_are_one_call_in_any_numpy(monkeypatch: pytest.MonkeyPatch) -> No
     agree(lowered)
 
 
+def test_small_products_stay_in_the_loop_over_time() -> None:
+    for inputs, early in ((3, False), (300, True)):
+        layers = [recurrent("lstm", "lstm", inputs, 8), recurrent("gru", "gru", 8, 5)]
+        lowered = lower(sequential([*layers, dense("out", 5, 2)], (None, inputs)))
+        agree(lowered)
+        text = text_of(lowered)
+        predict = text[text.index("def predict") : text.index("def reset")]
+        assert (f"reshape(-1, {inputs}).dot(" in predict) == early
+        # What the state is multiplied by lies in the same row, where it is for the whole loop.
+        assert "    lstm_h[...] = h" in predict or early
+        assert "    gru_h[...] = h" in predict
+
+
 def test_a_stack_of_convolutions_has_no_loop_over_time() -> None:
     layers = [
         Convolution(
