@@ -110,6 +110,7 @@ class GetItem(Layer):
         if len(items) != rank:
             raise LayerError(f"{len(items)} indices of an input with {rank} axes")
         if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
+            b.refuse_late(x)
             return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
         along = items[0] if items else None
         if x.time and isinstance(along, tuple) and (b.step or not isinstance(x.shape[0], int)):

@@ -310,6 +310,14 @@ def test_slices_of_time() -> None:
     assert low.warmup == 2
 
 
+def test_last_row_after_the_last_step() -> None:
+    x = kl.Input((None, 3))
+    y = kl.ZeroPadding1D((0, 2))(x)
+    for last in (y[:, -1], keras.ops.sum(y, axis=1), kl.GlobalMaxPooling1D()(y), y[:, -2:]):
+        assert compare(keras.Model(x, last), (4,)).step is None
+    assert compare(keras.Model(x, kl.Reshape((3,))(y[:, -3:-2])), (4,)).step is not None
+
+
 @pytest.mark.parametrize("kind", ["mean", "sum", "max", "min"])
 def test_reduction_of_all_steps(kind: str) -> None:
     x = kl.Input((None, 4, 3))
