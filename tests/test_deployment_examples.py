@@ -110,6 +110,7 @@ def test_a_worker_refuses_and_goes_on(worker: Client, generated: Any) -> None:
     step = json.dumps({"x": [[0.1, 0.2, 0.3, 0.4]]})
     bad = ['{"x": [[1, 2, 3]]}', '{"x": [["a", 1, 2, 3]]}', '{"x": [[1, 2, 3, 4], [1]]}']
     bad += ['{"x": []}', '{"x": 1}', '{"x": {"a": 1}}', "[]", "{", "[" * 5000, ""]
+    bad += ['{"x": [[NaN, 0, 0, 0]]}', '{"x": [[1e999, 1e999, 1e999, 1e999]]}']
     for body in bad:
         assert worker("POST", path, body)[0] == 400, body
         found = np.float32(worker("POST", path, step)[1]["y"])

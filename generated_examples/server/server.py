@@ -22,6 +22,7 @@ import sys
 import time
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import numpy as np
 from seed_numpy import Model
 
 LIMIT_SESSIONS = 1000
@@ -61,7 +62,10 @@ class Sessions:
         state = self._take(name)[1]
         try:
             self.model.set_state(state)
-            y = self.model.predict(x)
+            with np.errstate(all="ignore"):
+                y = self.model.predict(x)
+            if not np.isfinite(y).all():  # from NaN or infinity in x, which a state never loses
+                raise ValueError("expected finite numbers")
             state = self.model.get_state()
         except (TypeError, ValueError, OverflowError) as error:
             raise Refused("400 Bad Request", str(error))
