@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ class PythonRunner:
         if spec is None or spec.loader is None:
             raise CodegenError(f"{path.name}: cannot be imported as Python")
         module = importlib.util.module_from_spec(spec)
+        self.name = path.name
         try:
             spec.loader.exec_module(module)
             self.model: Any = module.Model()
@@ -60,12 +62,18 @@ class PythonRunner:
 
     def step(self, *inputs: Array) -> Outputs | None:
         """One step."""
-        found = self.model.step(*(_plain(x) for x in inputs))
+        found = self._call("step", inputs)
         return None if found is None else _outputs(found)
 
     def predict(self, *inputs: Array) -> Outputs:
         """A whole input."""
-        return _outputs(self.model.predict(*(_plain(x) for x in inputs)))
+        return _outputs(self._call("predict", inputs))
+
+    def _call(self, method: str, inputs: Sequence[Array]) -> Any:
+        try:
+            return getattr(self.model, method)(*(_plain(x) for x in inputs))
+        except (AttributeError, TypeError) as error:  # no such method, or other inputs
+            raise CodegenError(f"{self.name}: made from another model: {error}") from error
 
     def get_state(self) -> list[Array]:
         """Copies of the states."""
@@ -140,7 +148,26 @@ class CRunner:
         self.sizes = [dims.fixed(s.buffer.size) for s in shown]
         if lowered.warmup:
             self.sizes.append(1)
+        self._check(header)
         self.reset()
+
+    def _check(self, header: Path) -> None:
+        """CodegenError where calls would give the functions less memory than they use."""
+        text, upper = header.read_text(encoding="utf-8"), self.name.upper()
+        found = dict(
+            re.findall(rf"#define {upper}_((?:IN|OUT)PUT_\d+_SIZE|STATE_SIZE) (\d+)", text)
+        )
+        expected = {"STATE_SIZE": str(sum(self.sizes))}
+        whole = self.lowered.whole
+        for kind, ports in (("INPUT", whole.inputs), ("OUTPUT", whole.outputs)):
+            for number, port in enumerate(ports):
+                varies = bool(port.shape) and bool(dims.symbols(port.shape[0]))
+                size = dims.product(port.shape[1:] if varies else port.shape)
+                if isinstance(size, int):
+                    expected[f"{kind}_{number}_SIZE"] = str(size)
+        steps = hasattr(self.library, f"{self.name}_step")
+        if found != expected or steps != (self.lowered.step is not None):
+            raise CodegenError(f"{header.name}: made from another model: its sizes are others")
 
     @property
     def max_steps(self) -> int:

@@ -140,6 +140,18 @@ def _rows(inputs: Sequence[Array], ports: Sequence[Port], t: int) -> list[Array]
     return [x[t] if port.time else x for x, port in zip(inputs, ports, strict=True)]
 
 
+def _ran(
+    runner: Runner, row: Sequence[Array], state: Sequence[Array] | None = None
+) -> Outputs | None:
+    """A step of the file, from `state` if it is given."""
+    try:
+        if state is not None:
+            runner.set_state(state)
+        return runner.step(*row)
+    except ValueError as error:
+        raise CodegenError(f"the file does not take the steps of this model: {error}") from error
+
+
 def _step(machine: Reference, row: Sequence[Array]) -> Outputs | None:
     y = machine.step(*(np.asarray(x)[None] for x in row))
     return None if y is None else tuple(part[0] for part in y)
@@ -160,7 +172,7 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
     for t in range(total):
         row = _rows(inputs, ports, t)
         starts.append([np.ravel(s) for s in exact.get_state()])
-        want, rough, found = _step(exact, row), _step(coarse, row), runner.step(*row)
+        want, rough, found = _step(exact, row), _step(coarse, row), _ran(runner, row)
         expected.append(want)
         if (want is None) != (found is None):
             return _differs(f"step {t + 1}: an output where none is due, or the reverse", t + 1)
@@ -172,8 +184,7 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
 
     if lowered.warmup == 0:
         for t in range(total):
-            runner.set_state(starts[t])
-            found = runner.step(*_rows(inputs, ports, t))
+            found = _ran(runner, _rows(inputs, ports, t), starts[t])
             want = expected[t]
             if want is not None and found is not None:
                 single = max(single, *(relative for _, relative in _errors(want, found)))

@@ -437,6 +437,25 @@ def test_verify_refuses_a_file_that_is_not_generated(here: Path) -> None:
     assert "cannot be imported: ZeroDivisionError" in refused("verify", "model.h5", "c.py")
 
 
+@pytest.mark.parametrize("out", ["other.h", "other.py", "plain.py"])
+def test_verify_refuses_what_another_model_gave(out: str, here: Path) -> None:
+    target = ("--target", "python") if out == "plain.py" else ()
+    others = (
+        Sequential([gru("g", 3, 2)]),
+        Sequential([gru("g", 4, 2), gru("h", 2, 7), dense("d", 7, 2)]),
+    )
+    for model in others:
+        model.save(here / "other.h5")
+        done("convert", "other.h5", "-o", out, *target)
+        assert re.search(
+            "made from another model|does not take", refused("verify", "model.h5", out)
+        )
+    done(
+        "convert", str(WHOLE_ONLY), "-o", out, *target, *(("--max-steps", "9") * (out == "other.h"))
+    )
+    assert "made from another model" in refused("verify", "model.h5", out)
+
+
 def random_gru(gain: float, units: int = 64) -> Model:
     """Three GRU layers with weights N(0, gain / sqrt(fan in)), and a Dense."""
     rng = np.random.default_rng(5)
