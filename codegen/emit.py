@@ -230,7 +230,7 @@ def comment(text: object, limit: int = LONGEST_COMMENT) -> str:
         # unassigned, line and paragraph separators.
         odd = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
         cleaned.append(" " if odd else char)
-    line = " ".join("".join(cleaned).split())
+    line = "".join(cleaned).strip()
     line = line.replace("\\", "/")  # at a line's end it would join the next line to this
     for harmful, harmless in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?"), ('""', '" "')):
         while harmful in line:
@@ -265,7 +265,10 @@ class Sizes:
 
 def command(lowered: Lowered, origin: Origin) -> str:
     """The exact command that makes the file again, as typed in a shell."""
-    words = ("rnn-codegen", "convert", lowered.model.source, "-o", origin.out, *origin.options)
+    source = lowered.model.source
+    words = ["rnn-codegen", "convert", source, "-o", origin.out, *origin.options]
+    if source.startswith("-"):  # no option
+        words = [*words[:2], *words[3:], "--", source]
     return " ".join(shlex.quote(word) for word in words)
 
 

@@ -271,6 +271,16 @@ def test_the_banner_makes_the_file_again(out: str, more: tuple[str, ...], here: 
     assert (here / out).read_bytes() == before
 
 
+def test_the_banner_holds_any_spaces_and_dashes(here: Path) -> None:
+    (here / "model.h5").rename(here / "-my  model.h5")
+    done("convert", "-o", "a  b.py", "--", "-my  model.h5")
+    before, command = (here / "a  b.py").read_bytes(), command_of(here / "a  b.py")
+    (here / "a  b.py").unlink()
+    done(*command)
+    assert (here / "a  b.py").read_bytes() == before
+    assert done("check", "a  b.py").stdout == "a  b.py: same\n"
+
+
 # ---- inspect and explain ------------------------------------------------------------------
 
 KEYS = [
