@@ -69,7 +69,6 @@ def lower(model: Model) -> Lowered:
         reason,
         warmup,
         hop if step is not None else 1,
-        bool(times),
         _reports(original, replace(whole, shapes=shapes), step),
         whole.fills_up,
     )

@@ -428,7 +428,6 @@ class Lowered:
     reason: str | None
     warmup: int
     hop: int
-    time_axis: bool
     layers: tuple[LayerReport, ...]
     fills_up: bool = False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from codegen import dims
 from codegen.errors import Problem
+from codegen.lowering import time_inputs
 from codegen.model import Input, Model
 from codegen.program import Lowered, constants
 from codegen.targets import report as microcontroller
@@ -76,7 +77,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
         "outputs": outputs,
         "layers": layers,
         "stateful": any(layer.is_stateful for layer in model.layers),
-        "time_axis": lowered.time_axis if lowered else None,
+        "time_axis": any(time_inputs(model)),
         "streamable": bool(lowered and lowered.step is not None),
         "warmup": lowered.warmup if lowered else 0,
         "hop": lowered.hop if lowered else 1,

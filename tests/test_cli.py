@@ -328,9 +328,20 @@ def test_inspect_json_of_a_model_without_step() -> None:
     assert found["supported"] is True
 
 
+def test_inspect_json_of_a_model_without_time(here: Path) -> None:
+    layer = dense("d", 4, 2)
+    layer["config"]["batch_input_shape"] = [None, 4]
+    Sequential([layer]).save(here / "flat.h5")
+    found = inspected(here / "flat.h5")
+    assert found["time_axis"] is False
+    assert found["inputs"][0]["shape"] == [4]
+    assert found["reason"] == "the model has no time axis"
+
+
 def test_inspect_answers_for_what_convert_refuses() -> None:
     found = inspected(LAMBDA)
     assert found["supported"] is False
+    assert found["time_axis"] is True
     (problem,) = found["problems"]
     assert list(problem) == ["layer", "class", "message"]
     assert (problem["layer"], problem["class"]) == ("lambda_1", "Lambda")

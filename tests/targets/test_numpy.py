@@ -313,7 +313,7 @@ def by_hand(whole: Program, step: Program | None = None, warmup: int = 0) -> Low
     graph = Graph((), (), ())
     model = Model("model", graph, "keras_h5", "", "model.h5", "0" * 16)
     reason = None if step else "by hand"
-    return Lowered(model, whole, step, reason, warmup, 1, bool(whole.lengths), ())
+    return Lowered(model, whole, step, reason, warmup, 1, ())
 
 
 def tensor(name: str, kind: str, *shape: dims.Dim, scope: tuple[str, ...] = ()) -> Buffer:
@@ -584,7 +584,7 @@ def test_passes_keep_the_meaning() -> None:
     assert lowered.step is not None
     step = changed(lowered.step, fold_gates(lowered.step.ops, derived))
     whole = changed(lowered.whole, fission(fold_gates(lowered.whole.ops, derived)))
-    other = Lowered(lowered.model, whole, step, None, 0, 1, True, lowered.layers)
+    other = Lowered(lowered.model, whole, step, None, 0, 1, lowered.layers)
     calls = [c.function for op in walk_ops(step.ops) for c in _calls(op)]
     assert "sigmoid" not in calls
     assert "hard_sigmoid" not in calls

@@ -354,7 +354,7 @@ def program_of(
     graph = Graph((Node(Input(name="x", class_name="InputLayer", shape=(1,))),), (0,), (Ref(0),))
     model = Model("hand", graph, "keras_h5", "", "hand.h5", "0" * 16)
     step = whole if time else None
-    return Lowered(model, whole, step, None, 0, 1, time, ())
+    return Lowered(model, whole, step, None, 0, 1, ())
 
 
 def check(lowered: Lowered, *inputs: Any, tolerance: float = 1e-9) -> None:
