@@ -7,7 +7,7 @@ every op is its function in `evaluate.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -492,6 +492,18 @@ def constants(program: Program) -> tuple[Buffer, ...]:
             if source.buffer.kind == "const":
                 found[id(source.buffer)] = source.buffer
     return tuple(found.values())
+
+
+def rows_looked_up(name: str, programs: Iterable[Program]) -> int | None:
+    """How many rows the smallest table has that the input looks up, None if it looks up none."""
+    found = (
+        dims.fixed(op.table.rows)
+        for program in programs
+        for port in program.inputs
+        for op in walk_ops(program.ops)
+        if port.name == name and isinstance(op, Gather) and op.index.buffer is port.buffer
+    )
+    return min(found, default=None)
 
 
 def temps(program: Program) -> tuple[Buffer, ...]:

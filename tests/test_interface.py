@@ -91,3 +91,19 @@ def test_predict_may_end_inside_a_hop(name: str, target: str, tmp_path: Path) ->
                     layer.reset_state()
             file.reset()
             reference.reset()
+
+
+@pytest.mark.parametrize("target", ["numpy", "python"])
+@pytest.mark.parametrize("index", [5, -1, 1.5, 2**40, float("nan"), float("inf")])
+def test_what_no_table_holds_is_refused_before_anything(
+    index: float, target: str, tmp_path: Path
+) -> None:
+    layers = [keras.Input((None,)), kl.Embedding(5, 3), kl.GRU(3, return_sequences=True)]
+    model = randomised(keras.Sequential(layers))
+    file = started(target, lowered(model), tmp_path)
+    file.step(np.array(4))
+    before = file.get_state()
+    for call, given in ((file.step, index), (file.predict, [1, index])):
+        with pytest.raises(ValueError, match="whole numbers from 0 to 4, found"):
+            call(np.array(given))
+        np.testing.assert_array_equal(flat(file.get_state()), flat(before))

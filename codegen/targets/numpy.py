@@ -37,6 +37,7 @@ from codegen.program import (
     Reduce,
     State,
     Vec,
+    rows_looked_up,
     walk,
     walk_ops,
 )
@@ -64,7 +65,7 @@ WEIGHTS = Option(
 )
 # Names of the file itself, which no name from a model may take.
 MODULE_NAMES = [
-    *("np", "Model", "array", "accept", "aligned", "clip", "grid", "product", "erf"),
+    *("np", "Model", "array", "accept", "accept_ids", "aligned", "clip", "grid", "product", "erf"),
     *("b64decode", "selftest", "math"),
     *("add", "subtract", "multiply", "divide", "negative", "absolute", "floor", "rint", "sqrt"),
     *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "matmul", "copyto"),
@@ -182,6 +183,10 @@ class _File:
             self.setup.append(f"self.{attribute} = {array}")
             shape = self.attributes(f"{attribute}_shape")
             self.setup.append(f"self.{shape} = self.{attribute}.shape")
+            if limit := self._rows_of(port):
+                given = f'{argument}, "{argument}", self.{shape}, {limit}'
+                lines.append(f"{argument} = accept_ids({given})")
+                continue
             lines += [
                 f'if getattr({argument}, "shape", None) != self.{shape}:',
                 f"    array = self.{attribute}",
@@ -213,6 +218,11 @@ class _File:
         rows = f" of {self.lowered.hop} rows" if self.lowered.hop > 1 else ""
         late = f"; None for the first {self.lowered.warmup}" if self.lowered.warmup else ""
         return {"summary": f"One step{rows}{late}. The state is kept.", "lines": lines}
+
+    def _rows_of(self, port: Port) -> int | None:
+        """How many rows the smallest table has that this input looks up, None if it does not."""
+        programs = (self.lowered.whole, self.lowered.step)
+        return rows_looked_up(port.name, [program for program in programs if program])
 
     def _last(self, program: Program, body: list[str]) -> tuple[list[str], bool]:
         """The body with a last statement that returns what it computes, where it can.
@@ -349,7 +359,11 @@ class _File:
                 wanted.append(text)
             shape = f"({wanted[0]},)" if len(wanted) == 1 else f"({', '.join(wanted)})"
             kind = self._dtype(port.buffer)
-            head.append(f'{argument} = accept({argument}, "{argument}", {kind}, lead + {shape})')
+            given = f'{argument}, "{argument}"'
+            if limit := self._rows_of(port):
+                head.append(f"{argument} = accept_ids({given}, lead + {shape}, {limit})")
+            else:
+                head.append(f"{argument} = accept({given}, {kind}, lead + {shape})")
             head += late
             late.clear()
             scope.bases[id(port.buffer)] = Base(argument, port.shape)
@@ -519,6 +533,8 @@ class _File:
 
     def _functions(self) -> str:
         parts = [emit.source(f"numpy/array_{self.weights}.py"), emit.source("numpy/accept.py")]
+        if any(self._rows_of(port) for port in self.lowered.whole.inputs):
+            parts.append(emit.source("numpy/accept_ids.py"))
         helpers = [h for h in ("aligned", "clip", "grid", "product") if h in self.module.used]
         parts += [emit.source(f"numpy/{helper}.py") for helper in helpers]
         parts = [part.replace("FLOAT", self.module.dtype) for part in parts]

@@ -16,7 +16,17 @@ from codegen import dims, selftest
 from codegen.dims import Dim
 from codegen.emit import Names, Origin, Sizes, banner, comment, numbers, render, source
 from codegen.model import Array
-from codegen.program import Gather, Loop, Lowered, Port, Program, Reduce, State, temps, walk_ops
+from codegen.program import (
+    Loop,
+    Lowered,
+    Port,
+    Program,
+    Reduce,
+    State,
+    rows_looked_up,
+    temps,
+    walk_ops,
+)
 from codegen.targets.base import SHARED, Option, Target, dtype_of
 from codegen.targets.python_ops import (
     BlockView,
@@ -508,7 +518,7 @@ class _File:
         """The line that checks an input and makes it one flat list."""
         name = self._port(port)
         if port.buffer.dtype == "int32":
-            limit = self._ids(port)
+            limit = rows_looked_up(port.name, self.printed)
             if limit is not None:
                 self.file.help("read")
                 read = self.file.help("read_ids")
@@ -517,17 +527,6 @@ class _File:
             return f"{name} = {self.file.help('numbers')}({name}, {shape[0]})"
         read = self.file.help("read")
         return f'{name} = {read}({name}, {_tuple(shape)}, "{name}")'
-
-    def _ids(self, port: Port) -> int | None:
-        """The number of rows of the smallest table that this input looks up."""
-        found = []
-        number = [p.name for p in self.first.inputs].index(port.name)
-        for program in self.printed:
-            buffer = program.inputs[number].buffer
-            for op in walk_ops(program.ops):
-                if isinstance(op, Gather) and op.index.buffer is buffer:
-                    found += [dims.fixed(op.table.rows)]
-        return min(found, default=None)
 
     def _checks(self, program: Program) -> Iterator[str]:
         """Lines that refuse lengths which do not fit."""

@@ -45,6 +45,20 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
+def accept_ids(x, name, shape, rows):
+    """`x` as integers of this shape, each of them the number of one of so many rows."""
+    if type(x) is int and shape == () and 0 <= x < rows:
+        return x
+    found = accept(x, name, None, shape)
+    wrong = np.ones(found.shape, bool)
+    if found.dtype.kind in "iuf":
+        wrong = (found < 0) | (found >= rows) | (found != np.floor(found))
+    if wrong.any():
+        expected = "expected %s of whole numbers from 0 to %d, found %s"
+        raise ValueError(expected % (name, rows - 1, found[wrong][0]))
+    return found.astype(np.int32)
+
+
 def aligned(rows, columns):
     """A matrix of zeros that starts where a cache line does: products read it faster."""
     count = rows * columns
@@ -204,9 +218,7 @@ class Model:
 
     def step(self, x):
         """One step. The state is kept."""
-        if getattr(x, "shape", None) != self.x_shape:
-            array = self.x
-            x = accept(x, "x", array.dtype, array.shape)
+        x = accept_ids(x, "x", self.x_shape, 9)
         self.x[...] = x
 
         # embedding: Embedding(9, 4)
@@ -249,7 +261,7 @@ class Model:
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
         lead = self.lead
-        x = accept(x, "x", int32, lead + (None,))
+        x = accept_ids(x, "x", lead + (None,), 9)
         steps = x.shape[len(lead)]
         (gru_h,) = self.states
         gru_h[...] = 0
