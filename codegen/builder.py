@@ -66,6 +66,10 @@ class Tensor:
     of rows that come after those of the last step (padding on the right), so that no step gives
     them; `late` says why. `last` marks a value that is the model's only at the end of the sequence
     (return_sequences=False).
+
+    Where a Permute has moved the time axis it is left in front here: `order` says which axis is
+    which of Keras', and `turned_by` why it is none of a step. A layer has such an input as it is
+    only through `Layer.turned`.
     """
 
     buffer: Buffer
@@ -78,6 +82,8 @@ class Tensor:
     behind: int = 0
     late: str = ""
     last: bool = False
+    order: tuple[int, ...] = ()
+    turned_by: str = ""
     mask: Tensor | None = None  # shape[:1], 1 where the step counts and 0 where it is masked
 
     @property

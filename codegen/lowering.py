@@ -21,7 +21,7 @@ from codegen.errors import (
     UnsupportedError,
 )
 from codegen.evaluate import Machine
-from codegen.layers.core import Embedding, Flatten
+from codegen.layers.core import Embedding, Flatten, Permute, transpose
 from codegen.model import Input, Layer, Model, Ref, Unsupported
 from codegen.passes.fold import fold
 from codegen.program import (
@@ -39,6 +39,7 @@ from codegen.program import (
 )
 
 LARGEST_HOP = 1 << 16
+MOVED = "it swaps the time axis with another"
 
 
 def lower(model: Model) -> Lowered:
@@ -254,13 +255,7 @@ def _run(
             }
             if total[id(layer)] > 1 and layer.is_stateful:
                 raise LayerError("a stateful layer that is called more than once")
-            lead = max((x.lead for x in tensors), default=0)
-            b.inputs = (*tensors, *(x for given in keywords.values() for x in given))
-            with b.block(layer, call, lead):
-                outputs = layer.lower(b, *tensors, **keywords)
-            outputs = tuple(y if y.time else replace(y, ahead=0, prefix=None) for y in outputs)
-            if b.step and any(x.ahead > 0 for x in b.inputs):
-                outputs = _before_first_step(b, layer, call, tensors, keywords, outputs)
+            outputs = _call(b, layer, call, tensors, keywords)
         except NotStreamable as why:
             named = f"layer {layer.name!r} ({layer.class_name}): {why}"
             raise why if isinstance(why, TooLate) else NotStreamable(named) from None
@@ -273,7 +268,9 @@ def _run(
             values.append(None)
             continue
         values.append(outputs)
-        shapes.setdefault(id(layer), outputs[0].shape)
+        first = outputs[0]
+        shape = tuple(first.shape[axis] for axis in first.order) if first.order else first.shape
+        shapes.setdefault(id(layer), shape)
 
     if problems:
         return None, tuple(problems.values())
@@ -282,7 +279,9 @@ def _run(
         tensors_of_node = values[ref.node]
         assert tensors_of_node is not None
         try:
-            outputs_of_model.append(_output(tensors_of_node, ref))
+            found = _output(tensors_of_node, ref)
+            with b.block(_OutputCopy(name="output", class_name="output")):
+                outputs_of_model.append(_settled(b, found))
         except LayerError as problem:
             layer = graph.nodes[ref.node].layer
             return None, (Problem(layer.name, layer.class_name, str(problem)),)
@@ -293,6 +292,45 @@ def _output(tensors: tuple[Tensor, ...], ref: Ref) -> Tensor:
     if ref.index >= len(tensors):
         raise LayerError(f"output {ref.index} of a layer is used that has only {len(tensors)}")
     return tensors[ref.index]
+
+
+def _call(
+    b: Builder,
+    layer: Layer,
+    call: int,
+    tensors: list[Tensor],
+    keywords: dict[str, tuple[Tensor, ...]],
+) -> tuple[Tensor, ...]:
+    """The block of one call of a layer; gives back its outputs."""
+    lead = max((x.lead for x in tensors), default=0)
+    used: Layer = layer
+    order: tuple[int, ...] = ()
+    with b.block(layer, call, lead):
+        if any(x.order for x in tensors) or (isinstance(layer, Permute) and tensors[0].time):
+            same = len({x.order for x in tensors}) == 1 and not keywords
+            found = layer.turned(tensors[0].order) if same else None
+            if found is None:
+                tensors = [_settled(b, x) for x in tensors]
+            else:
+                used, order = found
+        turned_by = tensors[0].turned_by or f"layer {layer.name!r} ({layer.class_name}): {MOVED}"
+        tensors = [replace(x, order=()) for x in tensors]
+        keywords = {key: tuple(_settled(b, x) for x in xs) for key, xs in keywords.items()}
+        b.inputs = (*tensors, *(x for given in keywords.values() for x in given))
+        outputs = used.lower(b, *tensors, **keywords)
+    outputs = tuple(y if y.time else replace(y, ahead=0, prefix=None) for y in outputs)
+    if b.step and any(x.ahead > 0 for x in b.inputs):
+        outputs = _before_first_step(b, used, call, tensors, keywords, outputs)
+    return tuple(replace(y, order=order, turned_by=turned_by if order else "") for y in outputs)
+
+
+def _settled(b: Builder, x: Tensor) -> Tensor:
+    """`x` with its axes in Keras' order."""
+    if not x.order:
+        return x
+    if b.step:
+        raise TooLate(x.turned_by)
+    return replace(transpose(b, x, x.order), last=x.last)
 
 
 def _before_first_step(

@@ -35,6 +35,13 @@ class Layer:
         """Emit the ops of one call; gives back the output tensors in Keras' order."""
         raise NotImplementedError
 
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """The layer for inputs whose axis k is held as axis `order[k]`, and its output's order.
+
+        None where there is none; an order of () is the usual one.
+        """
+        return None
+
     @property
     def inner(self) -> tuple[Layer, ...]:
         """The layers that this one wraps."""

@@ -21,7 +21,7 @@ from codegen.activations import LINEAR, Activation
 from codegen.builder import SAME
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.core import transpose
+from codegen.layers.core import WithChannels, transpose
 from codegen.layers.recurrent import SIGMOID, TANH, Cell, Recurrent, gates_note
 from codegen.model import Array, Layer
 from codegen.program import At, Expr, Local, Mat, Number, Vec
@@ -213,7 +213,7 @@ class Geometry:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Convolution(Layer):
+class Convolution(WithChannels):
     """Conv1D, Conv2D: act(sum over taps of x kernel + bias), channels in `groups`."""
 
     kernel: Array  # (size, [size,] inputs / groups, filters)
@@ -223,7 +223,6 @@ class Convolution(Layer):
     padding: str = "valid"
     groups: int = 1
     activation: Activation = LINEAR
-    channels_first: bool = False
 
     @property
     def geometry(self) -> Geometry:
@@ -300,7 +299,7 @@ def _part(vec: Vec, number: Dim, size: int) -> Vec:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DepthwiseConvolution(Layer):
+class DepthwiseConvolution(WithChannels):
     """Each channel by itself with `multiplier` kernels; SeparableConv adds a product after it.
 
     Channel c gives the outputs c * multiplier + m.
@@ -313,7 +312,6 @@ class DepthwiseConvolution(Layer):
     dilations: tuple[int, ...]
     padding: str = "valid"
     activation: Activation = LINEAR
-    channels_first: bool = False
 
     @property
     def geometry(self) -> Geometry:
@@ -403,7 +401,7 @@ class DepthwiseConvolution(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TransposedConvolution(Layer):
+class TransposedConvolution(WithChannels):
     """Conv1DTranspose, Conv2DTranspose: every input adds its kernel to the output, strides apart.
 
     Output p = s u + f (phase f < s) sums the inputs u, u - 1, ... times the kernel's rows
@@ -417,7 +415,6 @@ class TransposedConvolution(Layer):
     padding: str = "valid"
     output_padding: tuple[int, ...] | None = None
     activation: Activation = LINEAR
-    channels_first: bool = False
 
     @property
     def describe(self) -> str:

@@ -28,6 +28,22 @@ class Identity(Layer):
         """No ops."""
         return inputs
 
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Itself."""
+        return self, order
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WithChannels(Layer):
+    """A layer over axes and channels, which come last, or first with `channels_first`."""
+
+    channels_first: bool = False
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Channels that come first but are held last are the same as those that come last."""
+        held_last = order == (len(order) - 1, *range(len(order) - 1))
+        return (replace(self, channels_first=False), order) if held_last else None
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dense(Layer):
@@ -76,6 +92,10 @@ class ActivationLayer(Layer):
     def describe(self) -> str:
         """The activation."""
         return f"{self.class_name}({self.activation})"
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Itself where every element is by itself."""
+        return (self, order) if self.activation.is_elementwise else None
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Along the last axis, or a softmax along another one."""
@@ -229,6 +249,10 @@ class Merge(Layer):
 
     mode: str  # add, subtract, multiply, average, maximum, minimum, divide, power, ...
     any_mask: bool = False
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Itself."""
+        return self, order
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Element by element."""
@@ -488,6 +512,15 @@ class Permute(Layer):
 
     dims: tuple[int, ...]
 
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Nothing is moved but the order, until time comes first again."""
+        if sorted(self.dims) != list(range(1, len(order or self.dims) + 1)):
+            return None
+        moved = tuple(order[d - 1] if order else d - 1 for d in self.dims)
+        if moved[0] == 0:
+            return replace(self, dims=tuple(axis + 1 for axis in moved)), ()
+        return Identity(name=self.name, class_name=self.class_name), moved
+
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A copy, axis by axis."""
         x = inputs[0]
@@ -556,6 +589,11 @@ class BatchNormalization(Layer):
     scale: Array
     offset: Array
     axis: int = -1
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """With the axis where it is held."""
+        axis = self.axis - 1 if self.axis > 0 else self.axis
+        return replace(self, axis=order[axis] + 1), order
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Row by row."""

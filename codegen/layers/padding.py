@@ -16,7 +16,7 @@ from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.convolution import in_channels_last, pad_columns
-from codegen.model import Layer
+from codegen.layers.core import WithChannels
 from codegen.program import At, Expr, Number, Vec
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ def spatial(x: Tensor, values: Sequence[tuple[int, int]], channels_first: bool) 
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ZeroPadding(Layer):
+class ZeroPadding(WithChannels):
     """Zeros before and after each axis but the channels."""
 
     padding: Pairs  # (before, after) for each axis
-    channels_first: bool = False
 
     @property
     def describe(self) -> str:
@@ -83,11 +82,10 @@ class ZeroPadding(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Cropping(Layer):
+class Cropping(WithChannels):
     """Rows taken away at both ends of each axis but the channels."""
 
     cropping: Pairs
-    channels_first: bool = False
 
     @property
     def describe(self) -> str:
@@ -144,7 +142,7 @@ def crop_rows(b: Builder, x: Tensor, before: int, after: int) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class UpSampling(Layer):
+class UpSampling(WithChannels):
     """Every row repeated, along each axis but the channels; or `bilinear`: drawn between them.
 
     Of n rows that become k n, row o stands at (o + 1/2) / k - 1/2 of the old ones (at o / k with
@@ -154,7 +152,6 @@ class UpSampling(Layer):
     factors: tuple[int, ...]
     bilinear: bool = False
     from_corner: bool = False
-    channels_first: bool = False
 
     @property
     def describe(self) -> str:

@@ -12,6 +12,7 @@ from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.convolution import SMALL, Geometry, in_channels_last
+from codegen.layers.core import WithChannels
 from codegen.model import Layer
 from codegen.program import LOWEST, At, Count, Expr, Number, call
 
@@ -22,14 +23,13 @@ Tensors = tuple["Tensor", ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pooling(Layer):
+class Pooling(WithChannels):
     """MaxPooling, AveragePooling over one or two axes; padding counts for neither."""
 
     kind: str  # "max" or "average"
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     padding: str = "valid"
-    channels_first: bool = False
 
     @property
     def geometry(self) -> Geometry:
@@ -135,7 +135,7 @@ def _folded(node: Expr) -> Expr:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class AdaptivePooling(Layer):
+class AdaptivePooling(WithChannels):
     """The maximum or mean over `size` windows that cover an axis of n rows.
 
     Window i goes from floor(i n / size) to ceil((i + 1) n / size).
@@ -143,7 +143,6 @@ class AdaptivePooling(Layer):
 
     kind: str  # "max" or "average"
     sizes: tuple[int, ...]
-    channels_first: bool = False
 
     @property
     def describe(self) -> str:
@@ -182,7 +181,7 @@ class AdaptivePooling(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GlobalPooling(Layer):
+class GlobalPooling(WithChannels):
     """The maximum or mean over all axes but the channels; a mean counts unmasked steps only.
 
     Where every step is masked the mean is 0 / 0, NaN, as in every Keras that counts so. Over time
@@ -193,7 +192,11 @@ class GlobalPooling(Layer):
     axes: int  # how many are pooled
     keepdims: bool = False
     masked: bool = True  # whether the era's mean takes a mask into account
-    channels_first: bool = False
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """The same, with an output of one axis."""
+        found = super().turned(order)
+        return None if found is None or self.keepdims else (found[0], ())
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """One reduction; over a stream a running one."""

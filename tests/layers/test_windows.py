@@ -282,6 +282,54 @@ def test_adaptive_pooling(kind: str) -> None:
     compare(keras.Sequential([kl.Input((2, 7, 6)), two((3, 4), data_format="channels_first")]))
 
 
+FIRST: Any = {"data_format": "channels_first"}
+TURNED: dict[str, Layers] = {
+    "convolutions": lambda: [
+        kl.ZeroPadding1D((4, 0), **FIRST),
+        kl.Conv1D(4, 3, activation="relu", **FIRST),
+        kl.BatchNormalization(axis=1),
+        kl.DepthwiseConv1D(2, **FIRST),
+        kl.MaxPooling1D(2, strides=1, **FIRST),
+        kl.Permute((2, 1)),
+        kl.GRU(2, return_sequences=True),
+    ],
+    "pooled": lambda: [
+        kl.Conv1D(4, 3, **FIRST),
+        kl.Activation("tanh"),
+        kl.GlobalAveragePooling1D(**FIRST),
+        kl.Dense(2),
+    ],
+    "hops": lambda: [
+        kl.AveragePooling1D(2, **FIRST),
+        kl.Dropout(0.1),
+        kl.Permute((2, 1)),
+        kl.LSTM(2),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_channels_first_between_permutes(name: str) -> None:
+    model = keras.Sequential([kl.Input((None, 3)), kl.Permute((2, 1)), *TURNED[name]()])
+    low = compare(model, (4, 8))
+    assert low.step is not None, low.reason
+
+
+def test_images_between_permutes() -> None:
+    layers = [kl.Permute((3, 1, 2)), kl.Conv2D(3, (3, 2), **FIRST), kl.Permute((2, 1, 3))]
+    model = keras.Sequential([kl.Input((None, 5, 2)), *layers])
+    low = compare(model, (3, 6))
+    assert low.step is not None, low.reason
+    assert [n.output_shape for n in low.layers[1:]] == [(2, None, 5), (3, None, 4), (None, 3, 4)]
+
+
+def test_moved_time_that_is_used() -> None:
+    x = kl.Input((6, 3))
+    y = kl.Permute((2, 1))(x)
+    low = compare(keras.Model(x, [kl.Dense(2)(y), y]))
+    assert str(low.reason).endswith("(Permute): it swaps the time axis with another")
+
+
 @pytest.mark.parametrize("sequences", [True, False])
 def test_conv_lstm(sequences: bool) -> None:
     model = keras.Sequential(
