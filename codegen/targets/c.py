@@ -37,7 +37,16 @@ from codegen.program import (
 )
 from codegen.selftest import LARGEST, TOLERANCE, record
 from codegen.targets.base import SHARED, Option, Target, dtype_of
-from codegen.targets.c_text import HOOKS, Printer, Used, dim_text, indent, ring_row, wrapped
+from codegen.targets.c_text import (
+    HOOKS,
+    STAGED,
+    Printer,
+    Used,
+    dim_text,
+    indent,
+    ring_row,
+    wrapped,
+)
 
 OPTIONS = (
     *SHARED,
@@ -101,9 +110,8 @@ class _Header:
         self.used = Used()
 
         source = lowered.step or lowered.whole
-        staged = frozenset({"tanh", "sigmoid"})
         vectorised = self.profile == "host" and self.math == "fast"
-        self.program = stage(source, staged) if vectorised else source
+        self.program = stage(source, STAGED) if vectorised else source
         self.rings = _rings(self.program)
         self.plan: Plan = plan(
             self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
@@ -846,7 +854,8 @@ def _own_words() -> list[str]:
     kernels = """state reset restart step predict get_state set_state selftest test_close
     implementation implemented restrict inline always_inline read weights hop warmup max_steps axpy
     dot affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring
-    floor_div min_length max_length tanh_each sigmoid_each hard_sigmoid hard_sigmoid_3 min max
+    floor_div min_length max_length tanh_each sigmoid_each hard_sigmoid_each hard_sigmoid
+    hard_sigmoid_3 min max
     sqrt abs floor round state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
     return [*kernels.split(), *HOOKS, *numbered]

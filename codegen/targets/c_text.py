@@ -50,6 +50,10 @@ ATOM, PRODUCT, SUM, LOWEST = 3, 2, 1, 0
 HOOKS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "pow")
 LIBRARY = ("sqrt", "abs", "floor", "round")
 
+# Functions that have a kernel for whole arrays; clip(slope x + 0.5, 0, 1) is one for any slope.
+SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_3": 1.0 / 6.0}
+STAGED = frozenset({"tanh", "sigmoid", *SLOPES})
+
 
 @dataclass
 class Used:
@@ -264,10 +268,14 @@ class Printer:
     def elementwise(self, op: Elementwise) -> str:
         """One loop, or one call for a function of a whole array."""
         call = in_place_call(op)
-        if self.vectorised and call and call.function in {"tanh", "sigmoid"} and op.size != 1:
+        if self.vectorised and call and call.function in STAGED and op.size != 1:
+            target, count = self.pointer(op.stores[0][0]), self.dim(op.size)
+            if call.function in SLOPES:
+                self.used.kernels.add("hard_sigmoid_each")
+                slope = self.number(SLOPES[call.function])
+                return f"{self.prefix}_hard_sigmoid_each({target}, {slope}, {count});\n"
             self.used.kernels.add(f"{call.function}_each")
-            target = self.pointer(op.stores[0][0])
-            return f"{self.prefix}_{call.function}_each({target}, {self.dim(op.size)});\n"
+            return f"{self.prefix}_{call.function}_each({target}, {count});\n"
         index = "" if op.size == 1 else "i"
         wanted = _needed(op)
         local = [

@@ -200,17 +200,15 @@ static const float last_step_simple_rnn_1_bias[4] LAST_STEP_WEIGHTS = {
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef LAST_STEP_TANH
-/* v = tanh v, by the rational function of last_step_tanh. The clamps have loops of their own: compilers
-   vectorise three plain loops, but not one that does it all. */
+/* v = tanh v, by the rational function of last_step_tanh. The bounds are volatile since gcc makes one
+   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static LAST_STEP_ALWAYS_INLINE void last_step_tanh_each(float *v, int n)
 {
+    static const volatile float largest = 81.0f, one = 1.0f;
+    const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
-        const float low = v[i] < -9.0f ? -9.0f : v[i];
-        v[i] = low > 9.0f ? 9.0f : low;
-    }
-    for (i = 0; i < n; ++i) {
-        const float x = v[i], t = x * x;
+        const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
         p = p * t + 2.0471714e-5f;
         q = q * t + 3.271374e-4f;
@@ -223,8 +221,8 @@ static LAST_STEP_ALWAYS_INLINE void last_step_tanh_each(float *v, int n)
         v[i] = x * p / q;
     }
     for (i = 0; i < n; ++i) {
-        const float low = v[i] < -1.0f ? -1.0f : v[i];
-        v[i] = low > 1.0f ? 1.0f : low;
+        const float y = v[i] < low ? low : v[i];
+        v[i] = y > high ? high : y;
     }
 }
 #else
@@ -235,14 +233,6 @@ static LAST_STEP_INLINE void last_step_tanh_each(float *v, int n)
     }
 }
 #endif
-
-/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
-static LAST_STEP_INLINE float last_step_hard_sigmoid(float x)
-{
-    const float y = 0.2f * x + 0.5f;
-    const float low = y < 0.0f ? 0.0f : y;
-    return low > 1.0f ? 1.0f : low;
-}
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands.
@@ -287,6 +277,19 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy(float *LAST_STEP_RESTRICT y, 
     }
 }
 
+/* v = clip(slope v + 0.5, 0, 1). The bounds are volatile since gcc makes one instruction of a clamp
+   to a number that it does not know, but branches of two clamps to numbers that it knows. */
+static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float slope, int n)
+{
+    static const volatile float zero = 0.0f, one = 1.0f;
+    const float low = zero, high = one;
+    int i;
+    for (i = 0; i < n; ++i) {
+        const float x = slope * v[i] + 0.5f, y = x < low ? low : x;
+        v[i] = y > high ? high : y;
+    }
+}
+
 /* ---- the model ---------------------------------------------------------------------------- */
 
 void last_step_reset(last_step_state *s)
@@ -318,8 +321,9 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         }
         last_step_axpy(gru_1_gates, last_step_gru_1_gates_kernel, x, 3, 8);
         last_step_axpy(gru_1_gates, last_step_gru_1_gates_recurrent_kernel, s->gru_1_h, 4, 8);
+        last_step_hard_sigmoid_each(gru_1_gates + 4, 0.2f, 4);
         for (int i = 0; i < 4; ++i) {
-            const float reset = last_step_hard_sigmoid(gru_1_gates[4 + i]);
+            const float reset = gru_1_gates[4 + i];
             gru_1_reset_h[i] = reset * s->gru_1_h[i];
         }
         for (int i = 0; i < 4; ++i) {
@@ -328,9 +332,10 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_kernel, x, 3, 4);
         last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h,
             4, 4);
+        last_step_hard_sigmoid_each(gru_1_gates, 0.2f, 4);
         last_step_tanh_each(gru_1_candidate, 4);
         for (int i = 0; i < 4; ++i) {
-            const float update = last_step_hard_sigmoid(gru_1_gates[i]);
+            const float update = gru_1_gates[i];
             const float candidate = gru_1_candidate[i];
             s->gru_1_h[i] = update * s->gru_1_h[i] + (1.0f - update) * candidate;
         }
@@ -345,10 +350,12 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         }
         last_step_axpy(lstm_1_gates, last_step_lstm_1_kernel, s->gru_1_h, 4, 16);
         last_step_axpy(lstm_1_gates, last_step_lstm_1_recurrent_kernel, s->lstm_1_h, 4, 16);
+        last_step_hard_sigmoid_each(lstm_1_gates, 0.2f, 8);
         last_step_tanh_each(lstm_1_gates + 8, 4);
+        last_step_hard_sigmoid_each(lstm_1_gates + 12, 0.2f, 4);
         for (int i = 0; i < 4; ++i) {
-            const float input_gate = last_step_hard_sigmoid(lstm_1_gates[i]);
-            const float forget_gate = last_step_hard_sigmoid(lstm_1_gates[4 + i]);
+            const float input_gate = lstm_1_gates[i];
+            const float forget_gate = lstm_1_gates[4 + i];
             const float candidate = lstm_1_gates[8 + i];
             const float cell = forget_gate * s->lstm_1_c[i] + input_gate * candidate;
             lstm_1_tanh[i] = cell;
@@ -356,7 +363,7 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         }
         last_step_tanh_each(lstm_1_tanh, 4);
         for (int i = 0; i < 4; ++i) {
-            const float output_gate = last_step_hard_sigmoid(lstm_1_gates[12 + i]);
+            const float output_gate = lstm_1_gates[12 + i];
             s->lstm_1_h[i] = output_gate * lstm_1_tanh[i];
         }
     }

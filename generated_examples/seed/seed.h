@@ -8067,17 +8067,15 @@ static const float seed_dense_1_bias[2] SEED_WEIGHTS = {
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef SEED_TANH
-/* v = tanh v, by the rational function of seed_tanh. The clamps have loops of their own: compilers
-   vectorise three plain loops, but not one that does it all. */
+/* v = tanh v, by the rational function of seed_tanh. The bounds are volatile since gcc makes one
+   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static SEED_ALWAYS_INLINE void seed_tanh_each(float *v, int n)
 {
+    static const volatile float largest = 81.0f, one = 1.0f;
+    const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
-        const float low = v[i] < -9.0f ? -9.0f : v[i];
-        v[i] = low > 9.0f ? 9.0f : low;
-    }
-    for (i = 0; i < n; ++i) {
-        const float x = v[i], t = x * x;
+        const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
         p = p * t + 2.0471714e-5f;
         q = q * t + 3.271374e-4f;
@@ -8090,8 +8088,8 @@ static SEED_ALWAYS_INLINE void seed_tanh_each(float *v, int n)
         v[i] = x * p / q;
     }
     for (i = 0; i < n; ++i) {
-        const float low = v[i] < -1.0f ? -1.0f : v[i];
-        v[i] = low > 1.0f ? 1.0f : low;
+        const float y = v[i] < low ? low : v[i];
+        v[i] = y > high ? high : y;
     }
 }
 #else
@@ -8133,14 +8131,6 @@ static float seed_exp(float x)
 }
 #define SEED_EXP(x) seed_exp(x)
 #endif
-
-/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
-static SEED_INLINE float seed_hard_sigmoid(float x)
-{
-    const float y = 0.2f * x + 0.5f;
-    const float low = y < 0.0f ? 0.0f : y;
-    return low > 1.0f ? 1.0f : low;
-}
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands.
@@ -8202,6 +8192,19 @@ static float seed_dot(const float *SEED_RESTRICT w, const float *SEED_RESTRICT x
     return (sum0 + sum1) + (sum2 + sum3);
 }
 
+/* v = clip(slope v + 0.5, 0, 1). The bounds are volatile since gcc makes one instruction of a clamp
+   to a number that it does not know, but branches of two clamps to numbers that it knows. */
+static SEED_ALWAYS_INLINE void seed_hard_sigmoid_each(float *v, float slope, int n)
+{
+    static const volatile float zero = 0.0f, one = 1.0f;
+    const float low = zero, high = one;
+    int i;
+    for (i = 0; i < n; ++i) {
+        const float x = slope * v[i] + 0.5f, y = x < low ? low : x;
+        v[i] = y > high ? high : y;
+    }
+}
+
 /* y = exp(x - max x) / sum exp(x - max x); y may be x. */
 static void seed_softmax(float *y, const float *x, int n)
 {
@@ -8248,8 +8251,9 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(input_node_name_gates, seed_input_node_name_gates_kernel, x, 4, 128);
         seed_axpy(input_node_name_gates, seed_input_node_name_gates_recurrent_kernel,
             s->input_node_name_h, 64, 128);
+        seed_hard_sigmoid_each(input_node_name_gates + 64, 0.2f, 64);
         for (int i = 0; i < 64; ++i) {
-            const float reset = seed_hard_sigmoid(input_node_name_gates[64 + i]);
+            const float reset = input_node_name_gates[64 + i];
             input_node_name_reset_h[i] = reset * s->input_node_name_h[i];
         }
         for (int i = 0; i < 64; ++i) {
@@ -8258,9 +8262,10 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_kernel, x, 4, 64);
         seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_recurrent_kernel,
             input_node_name_reset_h, 64, 64);
+        seed_hard_sigmoid_each(input_node_name_gates, 0.2f, 64);
         seed_tanh_each(input_node_name_candidate, 64);
         for (int i = 0; i < 64; ++i) {
-            const float update = seed_hard_sigmoid(input_node_name_gates[i]);
+            const float update = input_node_name_gates[i];
             const float candidate = input_node_name_candidate[i];
             s->input_node_name_h[i] = update * s->input_node_name_h[i] + (1.0f - update) *
                 candidate;
@@ -8278,8 +8283,9 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_kernel, s->input_node_name_h, 64, 128);
         seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_recurrent_kernel, s->gru_layer_1_h, 64,
             128);
+        seed_hard_sigmoid_each(gru_layer_1_gates + 64, 0.2f, 64);
         for (int i = 0; i < 64; ++i) {
-            const float reset = seed_hard_sigmoid(gru_layer_1_gates[64 + i]);
+            const float reset = gru_layer_1_gates[64 + i];
             gru_layer_1_reset_h[i] = reset * s->gru_layer_1_h[i];
         }
         for (int i = 0; i < 64; ++i) {
@@ -8289,9 +8295,10 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             64, 64);
         seed_axpy(gru_layer_1_candidate, seed_gru_layer_1_candidate_recurrent_kernel,
             gru_layer_1_reset_h, 64, 64);
+        seed_hard_sigmoid_each(gru_layer_1_gates, 0.2f, 64);
         seed_tanh_each(gru_layer_1_candidate, 64);
         for (int i = 0; i < 64; ++i) {
-            const float update = seed_hard_sigmoid(gru_layer_1_gates[i]);
+            const float update = gru_layer_1_gates[i];
             const float candidate = gru_layer_1_candidate[i];
             s->gru_layer_1_h[i] = update * s->gru_layer_1_h[i] + (1.0f - update) * candidate;
         }
@@ -8308,8 +8315,9 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_kernel, s->gru_layer_1_h, 64, 128);
         seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_recurrent_kernel, s->gru_layer_2_h, 64,
             128);
+        seed_hard_sigmoid_each(gru_layer_2_gates + 64, 0.2f, 64);
         for (int i = 0; i < 64; ++i) {
-            const float reset = seed_hard_sigmoid(gru_layer_2_gates[64 + i]);
+            const float reset = gru_layer_2_gates[64 + i];
             gru_layer_2_reset_h[i] = reset * s->gru_layer_2_h[i];
         }
         for (int i = 0; i < 64; ++i) {
@@ -8319,9 +8327,10 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             64);
         seed_axpy(gru_layer_2_candidate, seed_gru_layer_2_candidate_recurrent_kernel,
             gru_layer_2_reset_h, 64, 64);
+        seed_hard_sigmoid_each(gru_layer_2_gates, 0.2f, 64);
         seed_tanh_each(gru_layer_2_candidate, 64);
         for (int i = 0; i < 64; ++i) {
-            const float update = seed_hard_sigmoid(gru_layer_2_gates[i]);
+            const float update = gru_layer_2_gates[i];
             const float candidate = gru_layer_2_candidate[i];
             s->gru_layer_2_h[i] = update * s->gru_layer_2_h[i] + (1.0f - update) * candidate;
         }

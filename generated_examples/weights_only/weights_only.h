@@ -161,17 +161,15 @@ static const float weights_only_dense_1_bias[2] WEIGHTS_ONLY_WEIGHTS = {
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef WEIGHTS_ONLY_TANH
-/* v = tanh v, by the rational function of weights_only_tanh. The clamps have loops of their own: compilers
-   vectorise three plain loops, but not one that does it all. */
+/* v = tanh v, by the rational function of weights_only_tanh. The bounds are volatile since gcc makes one
+   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tanh_each(float *v, int n)
 {
+    static const volatile float largest = 81.0f, one = 1.0f;
+    const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
-        const float low = v[i] < -9.0f ? -9.0f : v[i];
-        v[i] = low > 9.0f ? 9.0f : low;
-    }
-    for (i = 0; i < n; ++i) {
-        const float x = v[i], t = x * x;
+        const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
         p = p * t + 2.0471714e-5f;
         q = q * t + 3.271374e-4f;
@@ -184,8 +182,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tanh_each(float *v, int n)
         v[i] = x * p / q;
     }
     for (i = 0; i < n; ++i) {
-        const float low = v[i] < -1.0f ? -1.0f : v[i];
-        v[i] = low > 1.0f ? 1.0f : low;
+        const float y = v[i] < low ? low : v[i];
+        v[i] = y > high ? high : y;
     }
 }
 #else
@@ -196,14 +194,6 @@ static WEIGHTS_ONLY_INLINE void weights_only_tanh_each(float *v, int n)
     }
 }
 #endif
-
-/* clip(0.2 x + 0.5, 0, 1), the hard sigmoid of Keras 1 and 2. */
-static WEIGHTS_ONLY_INLINE float weights_only_hard_sigmoid(float x)
-{
-    const float y = 0.2f * x + 0.5f;
-    const float low = y < 0.0f ? 0.0f : y;
-    return low > 1.0f ? 1.0f : low;
-}
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands.
@@ -265,6 +255,19 @@ static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float 
     return (sum0 + sum1) + (sum2 + sum3);
 }
 
+/* v = clip(slope v + 0.5, 0, 1). The bounds are volatile since gcc makes one instruction of a clamp
+   to a number that it does not know, but branches of two clamps to numbers that it knows. */
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_hard_sigmoid_each(float *v, float slope, int n)
+{
+    static const volatile float zero = 0.0f, one = 1.0f;
+    const float low = zero, high = one;
+    int i;
+    for (i = 0; i < n; ++i) {
+        const float x = slope * v[i] + 0.5f, y = x < low ? low : x;
+        v[i] = y > high ? high : y;
+    }
+}
+
 /* ---- the model ---------------------------------------------------------------------------- */
 
 void weights_only_reset(weights_only_state *s)
@@ -289,10 +292,12 @@ int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT 
         }
         weights_only_axpy(lstm_1_gates, weights_only_lstm_1_kernel, x, 3, 20);
         weights_only_axpy(lstm_1_gates, weights_only_lstm_1_recurrent_kernel, s->lstm_1_h, 5, 20);
+        weights_only_hard_sigmoid_each(lstm_1_gates, 0.2f, 10);
         weights_only_tanh_each(lstm_1_gates + 10, 5);
+        weights_only_hard_sigmoid_each(lstm_1_gates + 15, 0.2f, 5);
         for (int i = 0; i < 5; ++i) {
-            const float input_gate = weights_only_hard_sigmoid(lstm_1_gates[i]);
-            const float forget_gate = weights_only_hard_sigmoid(lstm_1_gates[5 + i]);
+            const float input_gate = lstm_1_gates[i];
+            const float forget_gate = lstm_1_gates[5 + i];
             const float candidate = lstm_1_gates[10 + i];
             const float cell = forget_gate * s->lstm_1_c[i] + input_gate * candidate;
             lstm_1_tanh[i] = cell;
@@ -300,7 +305,7 @@ int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT 
         }
         weights_only_tanh_each(lstm_1_tanh, 5);
         for (int i = 0; i < 5; ++i) {
-            const float output_gate = weights_only_hard_sigmoid(lstm_1_gates[15 + i]);
+            const float output_gate = lstm_1_gates[15 + i];
             s->lstm_1_h[i] = output_gate * lstm_1_tanh[i];
         }
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import platform
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -400,3 +402,26 @@ def test_concatenated_inputs(tmp_path: Path) -> None:
         text = render(lowered, profile=profile)
         with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
             agree(lowered, c)
+
+
+def assembly(lowered: Lowered, folder: Path, compiler: str, *flags: str, **options: Any) -> str:
+    """What the compiler makes of the header, with the model's numbers left out of the way."""
+    header = folder / "net.h"
+    header.write_text(render(lowered, **options), encoding="utf-8")
+    source = folder / "net.c"
+    source.write_text('#define NET_IMPLEMENTATION\n#include "net.h"\n', encoding="utf-8")
+    command = [compiler, "-std=c99", *flags, "-S", "-o", "-", str(source)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+ON_X86 = platform.machine() == "x86_64"
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_clamps_are_single_instructions(gate: str, tmp_path: Path) -> None:
+    """gcc makes a compare and three logical operations of a clamp to a number that it knows."""
+    if ON_X86:
+        text = assembly(model(gru(4, 16, gate=gate), shape=(None, 4)), tmp_path, "gcc", "-O2")
+        assert "minps" in text
+        assert "maxps" in text
+        assert "andnps" not in text
