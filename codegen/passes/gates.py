@@ -6,7 +6,7 @@ sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codegen import dims
@@ -38,7 +38,6 @@ FOLDED = {
     "hard_sigmoid": (0.2, 0.5),
     "hard_sigmoid_3": (1.0 / 6.0, 0.5),
 }
-ORDER = ("hard_sigmoid", "hard_sigmoid_3", "sigmoid", "tanh", "")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,32 @@ class _Segment:
     function: str  # the only function that its elements are given to, or ""
 
 
-def fold_gates(ops: Sequence[Op], derived: Derived) -> tuple[Op, ...]:
+@dataclass(frozen=True)
+class Folding:
+    """Whose slopes go into the weights, and the order of the gates by function, if not kept."""
+
+    slopes: Mapping[str, tuple[float, float]]
+    order: Sequence[str] = ()
+
+    def of(self, function: str, has_bias: bool) -> tuple[float, float]:
+        """Slope and offset that go into the weights of a gate with this function."""
+        slope, offset = self.slopes.get(function, (1.0, 0.0))
+        # Without a bias there is nowhere to put an offset: such a gate stays as it is.
+        return (slope, offset) if has_bias or offset == 0.0 else (1.0, 0.0)
+
+    def place(self, function: str) -> int:
+        """What gates are sorted by."""
+        return self.order.index(function) if function in self.order else len(self.order)
+
+
+SIDE_BY_SIDE = Folding(FOLDED, ("hard_sigmoid", "hard_sigmoid_3", "sigmoid", "tanh"))
+# What changes no digit: halving touches the exponents alone.
+EXACT = Folding({"sigmoid": FOLDED["sigmoid"]})
+
+
+def fold_gates(
+    ops: Sequence[Op], derived: Derived, folding: Folding = SIDE_BY_SIDE
+) -> tuple[Op, ...]:
     """The ops with scaled and reordered gates; equal to rounding."""
     every = list(walk_ops(tuple(ops)))
     result = tuple(ops)
@@ -56,7 +80,7 @@ def fold_gates(ops: Sequence[Op], derived: Derived) -> tuple[Op, ...]:
         if isinstance(op, Affine):
             segments = _segments(op, every)
             if segments is not None:
-                result = _apply(result, op, segments, derived)
+                result = _apply(result, op, segments, derived, folding)
     return result
 
 
@@ -114,17 +138,15 @@ def _uses(root: Expr, buffer: Buffer) -> list[tuple[Vec, str]]:
 
 
 def _apply(
-    ops: tuple[Op, ...], affine: Affine, segments: Sequence[_Segment], derived: Derived
+    ops: tuple[Op, ...],
+    affine: Affine,
+    segments: Sequence[_Segment],
+    derived: Derived,
+    folding: Folding,
 ) -> tuple[Op, ...]:
     bias = affine.bias
-    # Without a bias there is nowhere to put an offset: such a gate stays as it is.
-    folds = [
-        FOLDED.get(s.function, (1.0, 0.0)) if bias or s.function == "sigmoid" else (1.0, 0.0)
-        for s in segments
-    ]
-    order = sorted(
-        range(len(segments)), key=lambda k: (ORDER.index(_kind(segments[k].function)), k)
-    )
+    folds = [folding.of(s.function, bias is not None) for s in segments]
+    order = sorted(range(len(segments)), key=lambda k: (folding.place(segments[k].function), k))
     if order == sorted(order) and all(f == (1.0, 0.0) for f in folds):
         return ops
     moved: dict[int, int] = {}
@@ -193,10 +215,6 @@ class _Change:
                 if self.folded.get(key) == node.function:
                     return _rest(node.function, self.expr(node.arguments[0]))
         return with_children(node, self.expr)
-
-
-def _kind(function: str) -> str:
-    return function if function in ORDER else ""
 
 
 def _rest(function: str, x: Expr) -> Expr:

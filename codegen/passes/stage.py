@@ -31,6 +31,7 @@ from codegen.program import (
     temps,
     walk,
     walk_ops,
+    writes,
 )
 
 
@@ -61,7 +62,7 @@ class _Stager:
 
     def program(self) -> Program:
         blocks = tuple(
-            replace(block, ops=tuple(self.ops(block.ops, (), block.name)))
+            replace(block, ops=_gathered(self.ops(block.ops, (), block.name)))
             for block in self.source.blocks
         )
         return replace(self.source, blocks=blocks)
@@ -70,9 +71,9 @@ class _Stager:
         for op in ops:
             if isinstance(op, Loop):
                 inner = (*scope, op.counter)
-                yield replace(op, body=tuple(self.ops(op.body, inner, block)))
+                yield replace(op, body=_gathered(self.ops(op.body, inner, block)))
             elif isinstance(op, When):
-                yield replace(op, body=tuple(self.ops(op.body, scope, block)))
+                yield replace(op, body=_gathered(self.ops(op.body, scope, block)))
             elif isinstance(op, Elementwise) and op.size != 1 and in_place_call(op) is None:
                 yield from self.split(op, scope, block)
             else:
@@ -192,6 +193,50 @@ def _merged(ready: list[Call], targets: dict[Expr, Vec]) -> Iterator[Op]:
         vecs.append((call.function, vec))
     for function, vec in vecs:
         yield Elementwise(vec.size, (), ((vec, Call(function, (At(vec),))),))
+
+
+def _gathered(ops: Iterable[Op]) -> tuple[Op, ...]:
+    """The ops with each call on a whole array joined to an earlier one on its neighbour."""
+    result: list[Op] = []
+    for op in ops:
+        place = _earlier(op, result)
+        if place is None:
+            result.append(op)
+            continue
+        (vec, _), (other, call) = _store(op), _store(result[place])
+        first = other if _follows(other, vec) else vec
+        joined = replace(first, size=first.size + (vec if first is other else other).size)
+        result[place] = Elementwise(
+            joined.size, (), ((joined, replace(call, arguments=(At(joined),))),)
+        )
+    return tuple(result)
+
+
+def _earlier(op: Op, ops: list[Op]) -> int | None:
+    """Where a call stands that `op` can join, since nothing after it touches the vector of `op`."""
+    if in_place_call(op) is None:
+        return None
+    vec, call = _store(op)
+    for place in range(len(ops) - 1, -1, -1):
+        if in_place_call(ops[place]) is not None:
+            other, before = _store(ops[place])
+            if call.function == before.function and (_follows(other, vec) or _follows(vec, other)):
+                return place
+        touched = [v for o in walk_ops((ops[place],)) for v in (*reads(o), *writes(o))]
+        if any(_overlap(vec, v) for v in touched):
+            return None
+    return None
+
+
+def _store(op: Op) -> tuple[Vec, Call]:
+    assert isinstance(op, Elementwise)
+    ((vec, call),) = op.stores
+    assert isinstance(call, Call)
+    return vec, call
+
+
+def _follows(first: Vec, second: Vec) -> bool:
+    return first.buffer is second.buffer and first.offset + first.size == second.offset
 
 
 def _overlap(a: Vec | Mat, b: Vec | Mat) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from codegen.emit import Names, Origin, Sizes, c_number, comment
 from codegen.errors import CodegenError
 from codegen.model import Array
 from codegen.passes.buffers import Plan, plan
+from codegen.passes.derived import Derived
+from codegen.passes.gates import EXACT, fold_gates
 from codegen.passes.pack import Packing, pack
 from codegen.passes.stage import stage
 from codegen.program import (
@@ -73,6 +76,8 @@ OPTIONS = (
 LONGEST_MOVED = 64
 AVR_LARGEST = 32767  # bytes of one object
 
+HALVED = "; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2"
+
 # What each function or kernel is built on.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "sigmoid": ("tanh",),
@@ -111,7 +116,8 @@ class _Header:
 
         source = lowered.step or lowered.whole
         vectorised = self.profile == "host" and self.math == "fast"
-        self.program = stage(source, STAGED) if vectorised else source
+        self.derived = Derived()
+        self.program = self._vectorised(source) if vectorised else source
         self.rings = _rings(self.program)
         self.plan: Plan = plan(
             self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
@@ -156,6 +162,12 @@ class _Header:
             }
         self.lengths = list(dict.fromkeys(self.symbols.values()))
         self.printer.symbols.update(self.symbols)
+
+    def _vectorised(self, program: Program) -> Program:
+        """The program with sigmoid gates as tanh and the costly functions on whole arrays."""
+        folded = iter(fold_gates(program.ops, self.derived, EXACT))
+        blocks = [replace(b, ops=tuple(next(folded) for _ in b.ops)) for b in program.blocks]
+        return stage(replace(program, blocks=tuple(blocks)), STAGED)
 
     def _name_const(self, key: int, wanted: str) -> None:
         self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
@@ -638,13 +650,25 @@ class _Header:
 
     def _arrays(self) -> list[tuple[str, Array, str, str]]:
         """Name, numbers, comment and kind of every constant array."""
+        halved = {
+            id(call.packed)
+            for calls in self.packing.calls.values()
+            for call in calls
+            if any(self.derived.is_made(m.buffer) for group in call.groups for m in group.mats)
+        }
         result = [
-            (self.const_names[id(packed)], packed.data, packed.layout, "float")
+            (
+                self.const_names[id(packed)],
+                packed.data,
+                packed.layout + (HALVED if id(packed) in halved else ""),
+                "float",
+            )
             for packed in self.packing.arrays
         ]
         for key, buffer in self.used.raw.items():
             assert buffer.data is not None
             shape = " x ".join(str(n) for n in buffer.shape) or "1"
+            shape += HALVED if self.derived.is_made(buffer) else ""
             kind = "int" if buffer.dtype == "int32" else "float"
             result.append((self.const_names[key], buffer.data, shape, kind))
         return result

@@ -17,7 +17,7 @@
  *
  * In exactly one source file, before the include:  #define BIDIRECTIONAL_IMPLEMENTATION
  * There, too, if wanted: BIDIRECTIONAL_SELFTEST for bidirectional_selftest(), and macros of one's own in place of
- * BIDIRECTIONAL_READ, BIDIRECTIONAL_WEIGHTS, BIDIRECTIONAL_TANH, BIDIRECTIONAL_SIGMOID.
+ * BIDIRECTIONAL_READ, BIDIRECTIONAL_WEIGHTS, BIDIRECTIONAL_TANH.
  */
 #ifndef BIDIRECTIONAL_H_INCLUDED
 #define BIDIRECTIONAL_H_INCLUDED
@@ -67,7 +67,6 @@ int bidirectional_selftest(void);
 #if defined(BIDIRECTIONAL_IMPLEMENTATION) && !defined(BIDIRECTIONAL_IMPLEMENTED)
 #define BIDIRECTIONAL_IMPLEMENTED
 
-#include <math.h>
 
 /* ---- what a platform may replace ---------------------------------------------------------- */
 
@@ -109,19 +108,19 @@ int bidirectional_selftest(void);
 
 /* ---- weights ------------------------------------------------------------------------------ */
 
-/* 3 x 8, one row for each input */
+/* 3 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float bidirectional_bidirectional_forward_gates_kernel[24] BIDIRECTIONAL_WEIGHTS = {
-    0.46844643f, -0.5140849f, 0.1721045f, -0.08909013f, -0.20620699f, -0.5462997f, 0.45724607f, -0.4647376f,
-    -0.101920426f, -0.27801353f, 0.43131006f, 1.352028f, 0.10984566f, -0.44826147f, 0.76002294f, -1.2428558f,
-    -0.4988049f, -0.09647792f, -0.0577687f, -0.10424696f, 1.0933226f, 0.37189344f, 0.85339487f, 0.5293915f
+    0.23422322f, -0.25704244f, 0.08605225f, -0.044545066f, -0.103103496f, -0.27314985f, 0.22862303f, -0.2323688f,
+    -0.050960213f, -0.13900676f, 0.21565503f, 0.676014f, 0.05492283f, -0.22413073f, 0.38001147f, -0.6214279f,
+    -0.24940245f, -0.04823896f, -0.02888435f, -0.05212348f, 0.5466613f, 0.18594672f, 0.42669743f, 0.26469576f
 };
 
-/* 4 x 8, one row for each input */
+/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float bidirectional_bidirectional_forward_gates_recurr[32] BIDIRECTIONAL_WEIGHTS = {
-    0.14599238f, 0.8866354f, 0.5443219f, 0.80133694f, -0.5143229f, -0.20751286f, -0.026077865f, 0.07333764f,
-    -0.16076624f, -0.07815824f, 0.26680243f, 0.16827475f, 0.28153124f, -0.2211529f, -0.20045538f, 0.9750679f,
-    0.040024467f, 0.35966364f, 0.28165326f, 0.39935026f, 0.72556496f, 0.7014999f, 0.75894856f, 0.36721382f,
-    0.5707851f, 0.24710372f, -0.18436188f, -0.43838614f, 0.1439013f, 0.4439104f, 0.09372469f, 0.3042833f
+    0.07299619f, 0.4433177f, 0.27216095f, 0.40066847f, -0.25716144f, -0.10375643f, -0.013038932f, 0.03666882f,
+    -0.08038312f, -0.03907912f, 0.13340122f, 0.08413737f, 0.14076562f, -0.11057645f, -0.10022769f, 0.48753396f,
+    0.020012233f, 0.17983182f, 0.14082663f, 0.19967513f, 0.36278248f, 0.35074994f, 0.37947428f, 0.18360691f,
+    0.28539255f, 0.12355186f, -0.09218094f, -0.21919307f, 0.07195065f, 0.2219552f, 0.046862345f, 0.15214165f
 };
 
 /* 3 x 4, one row for each input */
@@ -136,19 +135,19 @@ static const float bidirectional_bidirectional_forward_candidate_re[16] BIDIRECT
     -1.0241721f, 0.09467033f, 0.5847404f, 0.812325f, 0.28691545f, -1.1455231f, -0.19970933f, 0.4196068f
 };
 
-/* 3 x 8, one row for each input */
+/* 3 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float bidirectional_bidirectional_backward_gates_kerne[24] BIDIRECTIONAL_WEIGHTS = {
-    -0.18408278f, 0.010480459f, 0.21042567f, 0.0658471f, 0.85082716f, -0.26773906f, 1.0609465f, 0.044943877f,
-    -0.035245806f, 0.547509f, -0.10533142f, 0.04567519f, 0.52924424f, 0.12932289f, -0.53129846f, 0.38148233f,
-    0.5830791f, 0.016230416f, 0.4068755f, -0.89993614f, -0.049572658f, 0.044878643f, 0.27500653f, 0.7723844f
+    -0.09204139f, 0.0052402294f, 0.10521284f, 0.03292355f, 0.42541358f, -0.13386953f, 0.53047323f, 0.022471938f,
+    -0.017622903f, 0.2737545f, -0.05266571f, 0.022837594f, 0.26462212f, 0.06466144f, -0.26564923f, 0.19074117f,
+    0.29153955f, 0.008115208f, 0.20343775f, -0.44996807f, -0.024786329f, 0.022439322f, 0.13750327f, 0.3861922f
 };
 
-/* 4 x 8, one row for each input */
+/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float bidirectional_bidirectional_backward_gates_recur[32] BIDIRECTIONAL_WEIGHTS = {
-    0.9091572f, -0.82414716f, 0.13957669f, -0.2991294f, -0.46989346f, -0.31365365f, -0.3271604f, -0.5567954f,
-    -0.09253684f, -0.781985f, 0.6564204f, -0.64410925f, 0.22524334f, -0.39258063f, 0.75948423f, -0.43814123f,
-    0.6815955f, -0.5467943f, -0.41731656f, 0.053983595f, -0.8367822f, 0.03408689f, -0.35971847f, -0.5293252f,
-    0.22605899f, 0.8897677f, -1.0211483f, 0.19173588f, -0.26092854f, -0.33812392f, -0.12137499f, 0.4066312f
+    0.4545786f, -0.41207358f, 0.069788344f, -0.1495647f, -0.23494673f, -0.15682682f, -0.1635802f, -0.2783977f,
+    -0.04626842f, -0.3909925f, 0.3282102f, -0.32205462f, 0.11262167f, -0.19629031f, 0.37974212f, -0.21907061f,
+    0.34079775f, -0.27339715f, -0.20865828f, 0.026991798f, -0.4183911f, 0.017043445f, -0.17985924f, -0.2646626f,
+    0.113029495f, 0.44488385f, -0.51057416f, 0.09586794f, -0.13046427f, -0.16906196f, -0.060687494f, 0.2033156f
 };
 
 /* 3 x 4, one row for each input */
@@ -163,9 +162,9 @@ static const float bidirectional_bidirectional_backward_candidate_r[16] BIDIRECT
     0.5018381f, -0.40397954f, 0.4812942f, -0.6214507f, -0.18207847f, 0.35095066f, -0.21027254f, 0.054007016f
 };
 
-/* 8 */
+/* 8 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float bidirectional_bidirectional_forward_gates_bias[8] BIDIRECTIONAL_WEIGHTS = {
-    -0.59103185f, 0.030121654f, -0.2676292f, 0.7803158f, -0.12005427f, 0.58848494f, 0.29106513f, 0.29380578f
+    -0.29551592f, 0.015060827f, -0.1338146f, 0.3901579f, -0.060027134f, 0.29424247f, 0.14553256f, 0.14690289f
 };
 
 /* 4 */
@@ -178,9 +177,9 @@ static const float bidirectional_bidirectional_forward_candidate_re_2[4] BIDIREC
     0.31468493f, 0.3642116f, -0.040148884f, -0.05933016f
 };
 
-/* 8 */
+/* 8 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float bidirectional_bidirectional_backward_gates_bias[8] BIDIRECTIONAL_WEIGHTS = {
-    -0.34636134f, 0.20948333f, -0.09219518f, -0.2843441f, -0.0827381f, -0.39475673f, -0.113716766f, 0.38978076f
+    -0.17318067f, 0.10474166f, -0.04609759f, -0.14217205f, -0.04136905f, -0.19737837f, -0.056858383f, 0.19489038f
 };
 
 /* 4 */
@@ -226,28 +225,6 @@ static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = BIDIRECTIONAL_TANH(v[i]);
-    }
-}
-#endif
-
-#ifndef BIDIRECTIONAL_SIGMOID
-/* v = sigmoid v = (tanh(v / 2) + 1) / 2. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_sigmoid_each(float *v, int n)
-{
-    int i;
-    for (i = 0; i < n; ++i) {
-        v[i] *= 0.5f;
-    }
-    bidirectional_tanh_each(v, n);
-    for (i = 0; i < n; ++i) {
-        v[i] = 0.5f * v[i] + 0.5f;
-    }
-}
-#else
-static BIDIRECTIONAL_INLINE void bidirectional_sigmoid_each(float *v, int n)
-{
-    for (int i = 0; i < n; ++i) {
-        v[i] = BIDIRECTIONAL_SIGMOID(v[i]);
     }
 }
 #endif
@@ -346,15 +323,15 @@ int bidirectional_predict(bidirectional_state *s, int steps, const float
             }
             bidirectional_axpy(bidirectional_forward_recurrent,
                 bidirectional_bidirectional_forward_candidate_re, s->bidirectional_forward_h, 4, 4);
-            bidirectional_sigmoid_each(bidirectional_forward_gates, 8);
+            bidirectional_tanh_each(bidirectional_forward_gates, 8);
             for (int i = 0; i < 4; ++i) {
-                const float reset = bidirectional_forward_gates[4 + i];
+                const float reset = 0.5f * bidirectional_forward_gates[4 + i] + 0.5f;
                 bidirectional_forward_candidate[i] = bidirectional_forward_candidate[i] + reset *
                     bidirectional_forward_recurrent[i];
             }
             bidirectional_tanh_each(bidirectional_forward_candidate, 4);
             for (int i = 0; i < 4; ++i) {
-                const float update = bidirectional_forward_gates[i];
+                const float update = 0.5f * bidirectional_forward_gates[i] + 0.5f;
                 const float candidate = bidirectional_forward_candidate[i];
                 s->bidirectional_forward_h[i] = update * s->bidirectional_forward_h[i] + (1.0f -
                     update)
@@ -387,15 +364,15 @@ int bidirectional_predict(bidirectional_state *s, int steps, const float
             bidirectional_axpy(bidirectional_backward_recurrent,
                 bidirectional_bidirectional_backward_candidate_r, s->bidirectional_backward_h, 4,
                     4);
-            bidirectional_sigmoid_each(bidirectional_backward_gates, 8);
+            bidirectional_tanh_each(bidirectional_backward_gates, 8);
             for (int i = 0; i < 4; ++i) {
-                const float reset = bidirectional_backward_gates[4 + i];
+                const float reset = 0.5f * bidirectional_backward_gates[4 + i] + 0.5f;
                 bidirectional_backward_candidate[i] = bidirectional_backward_candidate[i] + reset *
                     bidirectional_backward_recurrent[i];
             }
             bidirectional_tanh_each(bidirectional_backward_candidate, 4);
             for (int i = 0; i < 4; ++i) {
-                const float update = bidirectional_backward_gates[i];
+                const float update = 0.5f * bidirectional_backward_gates[i] + 0.5f;
                 const float candidate = bidirectional_backward_candidate[i];
                 s->bidirectional_backward_h[i] = update * s->bidirectional_backward_h[i] + (1.0f -
                     update) * candidate;

@@ -20,7 +20,7 @@
  *
  * In exactly one source file, before the include:  #define CAUSAL_CONV_IMPLEMENTATION
  * There, too, if wanted: CAUSAL_CONV_SELFTEST for causal_conv_selftest(), and macros of one's own in place of
- * CAUSAL_CONV_READ, CAUSAL_CONV_WEIGHTS, CAUSAL_CONV_TANH, CAUSAL_CONV_SIGMOID.
+ * CAUSAL_CONV_READ, CAUSAL_CONV_WEIGHTS, CAUSAL_CONV_TANH.
  */
 #ifndef CAUSAL_CONV_H_INCLUDED
 #define CAUSAL_CONV_H_INCLUDED
@@ -74,7 +74,6 @@ int causal_conv_selftest(void);
 #if defined(CAUSAL_CONV_IMPLEMENTATION) && !defined(CAUSAL_CONV_IMPLEMENTED)
 #define CAUSAL_CONV_IMPLEMENTED
 
-#include <math.h>
 
 /* ---- what a platform may replace ---------------------------------------------------------- */
 
@@ -164,20 +163,20 @@ static const float causal_conv_conv1d_2_kernel_3[20] CAUSAL_CONV_WEIGHTS = {
     -0.12949961f, 0.041769933f, -0.22482662f, -0.14561762f
 };
 
-/* 4 x 8, one row for each input */
+/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float causal_conv_gru_gates_kernel[32] CAUSAL_CONV_WEIGHTS = {
-    0.27537724f, -0.19478767f, -0.18803199f, -0.5792853f, 0.17420715f, -0.44922158f, -0.30643135f, -0.8391207f,
-    -0.20493247f, 0.25740358f, 0.42260888f, 0.48783028f, -0.5172203f, -0.5253735f, -0.18761493f, -0.51541156f,
-    0.105363205f, -0.24249823f, 0.1558234f, -0.6969292f, 0.0007348996f, -0.46653238f, -0.33289143f, 0.4535474f,
-    0.70075554f, 1.771859f, -0.6800903f, -1.0129986f, -0.2536245f, -0.33753046f, 0.68006825f, 0.69217056f
+    0.13768862f, -0.09739383f, -0.09401599f, -0.28964266f, 0.087103575f, -0.22461079f, -0.15321568f, -0.41956034f,
+    -0.10246623f, 0.12870179f, 0.21130444f, 0.24391514f, -0.25861016f, -0.26268676f, -0.09380747f, -0.25770578f,
+    0.052681603f, -0.12124912f, 0.0779117f, -0.3484646f, 0.0003674498f, -0.23326619f, -0.16644572f, 0.2267737f,
+    0.35037777f, 0.8859295f, -0.34004515f, -0.5064993f, -0.12681225f, -0.16876523f, 0.34003413f, 0.34608528f
 };
 
-/* 4 x 8, one row for each input */
+/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float causal_conv_gru_gates_recurrent_kernel[32] CAUSAL_CONV_WEIGHTS = {
-    -0.45244378f, -0.8128377f, 0.34636033f, 0.23233254f, 0.28759405f, -0.053052794f, 1.1814667f, -0.07568211f,
-    -0.34490305f, 0.12830018f, -0.60534763f, -0.5286696f, -0.37224284f, -0.046007596f, 0.51174146f, 0.4193189f,
-    0.042194307f, 0.35111785f, -0.25025955f, -0.25164402f, -0.29700387f, -0.44532716f, -0.045217484f, 0.3117938f,
-    -1.0906849f, 0.03371135f, -0.773582f, -0.29872924f, 0.1276952f, 0.54079497f, -0.31722254f, -0.07592648f
+    -0.22622189f, -0.40641886f, 0.17318016f, 0.11616627f, 0.14379703f, -0.026526397f, 0.59073335f, -0.037841056f,
+    -0.17245153f, 0.06415009f, -0.30267382f, -0.2643348f, -0.18612142f, -0.023003798f, 0.25587073f, 0.20965946f,
+    0.021097153f, 0.17555892f, -0.12512977f, -0.12582201f, -0.14850193f, -0.22266358f, -0.022608742f, 0.1558969f,
+    -0.54534245f, 0.016855676f, -0.386791f, -0.14936462f, 0.0638476f, 0.27039748f, -0.15861127f, -0.03796324f
 };
 
 /* 4 x 4, one row for each input */
@@ -202,9 +201,9 @@ static const float causal_conv_conv1d_1_bias[5] CAUSAL_CONV_WEIGHTS = {
     -0.40172645f, -0.16172652f, -0.3615864f, 0.34581593f, -0.39718884f
 };
 
-/* 8 */
+/* 8 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float causal_conv_gru_gates_bias[8] CAUSAL_CONV_WEIGHTS = {
-    -0.031489067f, 0.13906552f, -0.09693606f, -0.6024806f, -0.38833442f, -0.35345864f, 0.00048558414f, -0.8575092f
+    -0.015744533f, 0.06953276f, -0.04846803f, -0.3012403f, -0.19416721f, -0.17672932f, 0.00024279207f, -0.4287546f
 };
 
 /* 4 */
@@ -250,28 +249,6 @@ static CAUSAL_CONV_INLINE void causal_conv_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = CAUSAL_CONV_TANH(v[i]);
-    }
-}
-#endif
-
-#ifndef CAUSAL_CONV_SIGMOID
-/* v = sigmoid v = (tanh(v / 2) + 1) / 2. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_sigmoid_each(float *v, int n)
-{
-    int i;
-    for (i = 0; i < n; ++i) {
-        v[i] *= 0.5f;
-    }
-    causal_conv_tanh_each(v, n);
-    for (i = 0; i < n; ++i) {
-        v[i] = 0.5f * v[i] + 0.5f;
-    }
-}
-#else
-static CAUSAL_CONV_INLINE void causal_conv_sigmoid_each(float *v, int n)
-{
-    for (int i = 0; i < n; ++i) {
-        v[i] = CAUSAL_CONV_SIGMOID(v[i]);
     }
 }
 #endif
@@ -417,14 +394,14 @@ int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x, 
             gru_recurrent[i] = CAUSAL_CONV_READ(causal_conv_gru_candidate_recurrent_bias[i]);
         }
         causal_conv_axpy(gru_recurrent, causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
-        causal_conv_sigmoid_each(gru_gates, 8);
+        causal_conv_tanh_each(gru_gates, 8);
         for (int i = 0; i < 4; ++i) {
-            const float reset = gru_gates[4 + i];
+            const float reset = 0.5f * gru_gates[4 + i] + 0.5f;
             gru_candidate[i] = gru_candidate[i] + reset * gru_recurrent[i];
         }
         causal_conv_tanh_each(gru_candidate, 4);
         for (int i = 0; i < 4; ++i) {
-            const float update = gru_gates[i];
+            const float update = 0.5f * gru_gates[i] + 0.5f;
             const float candidate = gru_candidate[i];
             s->gru_h[i] = update * s->gru_h[i] + (1.0f - update) * candidate;
         }

@@ -321,7 +321,7 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         }
         last_step_axpy(gru_1_gates, last_step_gru_1_gates_kernel, x, 3, 8);
         last_step_axpy(gru_1_gates, last_step_gru_1_gates_recurrent_kernel, s->gru_1_h, 4, 8);
-        last_step_hard_sigmoid_each(gru_1_gates + 4, 0.2f, 4);
+        last_step_hard_sigmoid_each(gru_1_gates, 0.2f, 8);
         for (int i = 0; i < 4; ++i) {
             const float reset = gru_1_gates[4 + i];
             gru_1_reset_h[i] = reset * s->gru_1_h[i];
@@ -332,7 +332,6 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_kernel, x, 3, 4);
         last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h,
             4, 4);
-        last_step_hard_sigmoid_each(gru_1_gates, 0.2f, 4);
         last_step_tanh_each(gru_1_candidate, 4);
         for (int i = 0; i < 4; ++i) {
             const float update = gru_1_gates[i];

@@ -8251,7 +8251,7 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(input_node_name_gates, seed_input_node_name_gates_kernel, x, 4, 128);
         seed_axpy(input_node_name_gates, seed_input_node_name_gates_recurrent_kernel,
             s->input_node_name_h, 64, 128);
-        seed_hard_sigmoid_each(input_node_name_gates + 64, 0.2f, 64);
+        seed_hard_sigmoid_each(input_node_name_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = input_node_name_gates[64 + i];
             input_node_name_reset_h[i] = reset * s->input_node_name_h[i];
@@ -8262,7 +8262,6 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_kernel, x, 4, 64);
         seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_recurrent_kernel,
             input_node_name_reset_h, 64, 64);
-        seed_hard_sigmoid_each(input_node_name_gates, 0.2f, 64);
         seed_tanh_each(input_node_name_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = input_node_name_gates[i];
@@ -8283,7 +8282,7 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_kernel, s->input_node_name_h, 64, 128);
         seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_recurrent_kernel, s->gru_layer_1_h, 64,
             128);
-        seed_hard_sigmoid_each(gru_layer_1_gates + 64, 0.2f, 64);
+        seed_hard_sigmoid_each(gru_layer_1_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = gru_layer_1_gates[64 + i];
             gru_layer_1_reset_h[i] = reset * s->gru_layer_1_h[i];
@@ -8295,7 +8294,6 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             64, 64);
         seed_axpy(gru_layer_1_candidate, seed_gru_layer_1_candidate_recurrent_kernel,
             gru_layer_1_reset_h, 64, 64);
-        seed_hard_sigmoid_each(gru_layer_1_gates, 0.2f, 64);
         seed_tanh_each(gru_layer_1_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = gru_layer_1_gates[i];
@@ -8315,7 +8313,7 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_kernel, s->gru_layer_1_h, 64, 128);
         seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_recurrent_kernel, s->gru_layer_2_h, 64,
             128);
-        seed_hard_sigmoid_each(gru_layer_2_gates + 64, 0.2f, 64);
+        seed_hard_sigmoid_each(gru_layer_2_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = gru_layer_2_gates[64 + i];
             gru_layer_2_reset_h[i] = reset * s->gru_layer_2_h[i];
@@ -8327,7 +8325,6 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             64);
         seed_axpy(gru_layer_2_candidate, seed_gru_layer_2_candidate_recurrent_kernel,
             gru_layer_2_reset_h, 64, 64);
-        seed_hard_sigmoid_each(gru_layer_2_gates, 0.2f, 64);
         seed_tanh_each(gru_layer_2_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = gru_layer_2_gates[i];

@@ -19,7 +19,7 @@
  *
  * In exactly one source file, before the include:  #define TOKENS_IMPLEMENTATION
  * There, too, if wanted: TOKENS_SELFTEST for tokens_selftest(), and macros of one's own in place of
- * TOKENS_READ, TOKENS_WEIGHTS, TOKENS_EXP, TOKENS_TANH, TOKENS_SIGMOID.
+ * TOKENS_READ, TOKENS_WEIGHTS, TOKENS_EXP, TOKENS_TANH.
  */
 #ifndef TOKENS_H_INCLUDED
 #define TOKENS_H_INCLUDED
@@ -113,24 +113,24 @@ int tokens_selftest(void);
 
 /* ---- weights ------------------------------------------------------------------------------ */
 
-/* 4 x 10, one row for each input */
+/* 4 x 10, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float tokens_gru_gates_kernel[40] TOKENS_WEIGHTS = {
-    0.5847319f, 0.7933728f, 0.17899594f, 0.41984144f, 0.3936976f, 0.28470844f, -0.17472793f, 0.5991528f,
-    0.79813373f, 0.23337777f, -0.3058168f, 0.022603117f, 0.15847696f, 0.19049543f, -0.79515547f, 0.07523702f,
-    0.26104954f, 0.63959974f, 0.055780515f, 0.6313072f, 1.0788585f, -0.3991852f, 0.58349776f, -0.10555417f,
-    -0.07578683f, 0.34589604f, 0.05808478f, -0.63878125f, 0.60659283f, -0.09506013f, 0.28610831f, -0.48569575f,
-    -0.95274657f, 0.6426974f, 0.09142367f, 0.43444493f, -0.45558095f, 0.1449598f, 0.2886337f, 0.95193756f
+    0.29236594f, 0.3966864f, 0.08949797f, 0.20992072f, 0.1968488f, 0.14235422f, -0.087363966f, 0.2995764f,
+    0.39906687f, 0.116688885f, -0.1529084f, 0.011301558f, 0.07923848f, 0.095247716f, -0.39757773f, 0.03761851f,
+    0.13052477f, 0.31979987f, 0.027890258f, 0.3156536f, 0.53942925f, -0.1995926f, 0.29174888f, -0.052777085f,
+    -0.037893414f, 0.17294802f, 0.02904239f, -0.31939062f, 0.30329642f, -0.047530066f, 0.14305416f, -0.24284787f,
+    -0.47637329f, 0.3213487f, 0.045711834f, 0.21722247f, -0.22779047f, 0.0724799f, 0.14431685f, 0.47596878f
 };
 
-/* 5 x 10, one row for each input */
+/* 5 x 10, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float tokens_gru_gates_recurrent_kernel[50] TOKENS_WEIGHTS = {
-    0.07839371f, -0.59185433f, -0.38371885f, -0.45071438f, 0.6989191f, 0.06052461f, -0.071048595f, 0.21128458f,
-    -0.22617698f, 0.104625106f, -0.49350056f, 0.9029323f, 0.39093387f, 0.47346652f, -0.09557727f, -0.13448383f,
-    0.014465371f, -0.57289076f, -0.12976116f, -0.22818723f, -0.18964672f, 0.25254256f, 0.41931123f, 0.04180917f,
-    0.30183434f, 0.20091143f, 0.76223075f, 0.71897864f, -0.20561893f, -0.09490079f, 0.4499255f, 0.17503518f,
-    0.20756f, 0.37521535f, 0.9454565f, 0.3396131f, 0.1896781f, -0.33785275f, 0.56124336f, 0.004565997f,
-    0.2695674f, 0.129533f, 0.55998725f, 0.23167172f, 0.73884785f, -0.5131863f, 0.7644606f, -0.19247769f,
-    -1.4281663f, -0.94911486f
+    0.039196856f, -0.29592717f, -0.19185942f, -0.22535719f, 0.34945956f, 0.030262304f, -0.035524298f, 0.10564229f,
+    -0.11308849f, 0.052312553f, -0.24675028f, 0.45146614f, 0.19546694f, 0.23673326f, -0.047788635f, -0.067241915f,
+    0.0072326856f, -0.28644538f, -0.06488058f, -0.11409362f, -0.09482336f, 0.12627128f, 0.20965561f, 0.020904586f,
+    0.15091717f, 0.100455716f, 0.38111538f, 0.35948932f, -0.10280947f, -0.047450393f, 0.22496276f, 0.08751759f,
+    0.10378f, 0.18760768f, 0.47272825f, 0.16980655f, 0.09483905f, -0.16892637f, 0.28062168f, 0.0022829985f,
+    0.1347837f, 0.0647665f, 0.27999362f, 0.11583586f, 0.36942393f, -0.25659314f, 0.3822303f, -0.096238844f,
+    -0.71408314f, -0.47455743f
 };
 
 /* 4 x 5, one row for each input */
@@ -167,10 +167,10 @@ static const float tokens_embedding_table[36] TOKENS_WEIGHTS = {
     0.076140925f, -0.8791055f, -0.8845658f, 1.8935727f
 };
 
-/* 10 */
+/* 10 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
 static const float tokens_gru_gates_bias[10] TOKENS_WEIGHTS = {
-    -0.10015969f, 0.032075986f, -0.42087075f, -0.1337271f, -0.006615147f, -0.06455919f, -0.34171098f, 0.35268527f,
-    0.02466929f, 0.1687016f
+    -0.050079845f, 0.016037993f, -0.21043538f, -0.06686355f, -0.0033075735f, -0.032279596f, -0.17085549f, 0.17634264f,
+    0.012334645f, 0.0843508f
 };
 
 /* 5 */
@@ -222,28 +222,6 @@ static TOKENS_INLINE void tokens_tanh_each(float *v, int n)
 {
     for (int i = 0; i < n; ++i) {
         v[i] = TOKENS_TANH(v[i]);
-    }
-}
-#endif
-
-#ifndef TOKENS_SIGMOID
-/* v = sigmoid v = (tanh(v / 2) + 1) / 2. */
-static TOKENS_ALWAYS_INLINE void tokens_sigmoid_each(float *v, int n)
-{
-    int i;
-    for (i = 0; i < n; ++i) {
-        v[i] *= 0.5f;
-    }
-    tokens_tanh_each(v, n);
-    for (i = 0; i < n; ++i) {
-        v[i] = 0.5f * v[i] + 0.5f;
-    }
-}
-#else
-static TOKENS_INLINE void tokens_sigmoid_each(float *v, int n)
-{
-    for (int i = 0; i < n; ++i) {
-        v[i] = TOKENS_SIGMOID(v[i]);
     }
 }
 #endif
@@ -387,14 +365,14 @@ int tokens_step(tokens_state *s, const int32_t *TOKENS_RESTRICT x, float *TOKENS
             gru_recurrent[i] = TOKENS_READ(tokens_gru_candidate_recurrent_bias[i]);
         }
         tokens_axpy(gru_recurrent, tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
-        tokens_sigmoid_each(gru_gates, 10);
+        tokens_tanh_each(gru_gates, 10);
         for (int i = 0; i < 5; ++i) {
-            const float reset = gru_gates[5 + i];
+            const float reset = 0.5f * gru_gates[5 + i] + 0.5f;
             gru_candidate[i] = gru_candidate[i] + reset * gru_recurrent[i];
         }
         tokens_tanh_each(gru_candidate, 5);
         for (int i = 0; i < 5; ++i) {
-            const float update = gru_gates[i];
+            const float update = 0.5f * gru_gates[i] + 0.5f;
             const float candidate = gru_candidate[i];
             s->gru_h[i] = update * s->gru_h[i] + (1.0f - update) * candidate;
         }

@@ -425,3 +425,13 @@ def test_clamps_are_single_instructions(gate: str, tmp_path: Path) -> None:
         assert "minps" in text
         assert "maxps" in text
         assert "andnps" not in text
+
+
+def test_gates_share_one_tanh() -> None:
+    """With halved weights a sigmoid is a tanh too; the halves come back where gates are read."""
+    text = render(model(lstm(3, 8), shape=(None, 3)))
+    assert "net_tanh_each(lstm_gates, 32);" in text
+    assert "const float forget_gate = 0.5f * lstm_gates[8 + i] + 0.5f;" in text
+    assert "sigmoid_each" not in text
+    # The update gate is needed later than the reset gate, but computed with it.
+    assert "net_tanh_each(gru_gates, 16);" in render(model(gru(3, 8), shape=(None, 3)))
