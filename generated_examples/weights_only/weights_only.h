@@ -238,21 +238,21 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RES
     }
 }
 
-/* The sum of w[k] x[k], in four sums that do not wait for each other. */
+/* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n)
 {
-    float sum0 = 0.0f, sum1 = 0.0f, sum2 = 0.0f, sum3 = 0.0f;
-    int k;
-    for (k = 0; k + 4 <= n; k += 4) {
-        sum0 += WEIGHTS_ONLY_READ(w[k]) * x[k];
-        sum1 += WEIGHTS_ONLY_READ(w[k + 1]) * x[k + 1];
-        sum2 += WEIGHTS_ONLY_READ(w[k + 2]) * x[k + 2];
-        sum3 += WEIGHTS_ONLY_READ(w[k + 3]) * x[k + 3];
+    float sum[8] = {0.0f}, rest = 0.0f;
+    int k, c;
+    for (k = 0; k + 8 <= n; k += 8) {
+        for (c = 0; c < 8; ++c) {
+            sum[c] += WEIGHTS_ONLY_READ(w[k + c]) * x[k + c];
+        }
     }
     for (; k < n; ++k) {
-        sum0 += WEIGHTS_ONLY_READ(w[k]) * x[k];
+        rest += WEIGHTS_ONLY_READ(w[k]) * x[k];
     }
-    return (sum0 + sum1) + (sum2 + sum3);
+    sum[0] += sum[4], sum[1] += sum[5], sum[2] += sum[6], sum[3] += sum[7];
+    return rest + ((sum[0] + sum[2]) + (sum[1] + sum[3]));
 }
 
 /* v = clip(slope v + 0.5, 0, 1). The bounds are volatile since gcc makes one instruction of a clamp

@@ -1,16 +1,16 @@
-/* The sum of w[k] x[k], in four sums that do not wait for each other. */
+/* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float rnn_dot(const float *RNN_RESTRICT w, const float *RNN_RESTRICT x, int n)
 {
-    float sum0 = 0.0f, sum1 = 0.0f, sum2 = 0.0f, sum3 = 0.0f;
-    int k;
-    for (k = 0; k + 4 <= n; k += 4) {
-        sum0 += RNN_READ(w[k]) * x[k];
-        sum1 += RNN_READ(w[k + 1]) * x[k + 1];
-        sum2 += RNN_READ(w[k + 2]) * x[k + 2];
-        sum3 += RNN_READ(w[k + 3]) * x[k + 3];
+    float sum[8] = {0.0f}, rest = 0.0f;
+    int k, c;
+    for (k = 0; k + 8 <= n; k += 8) {
+        for (c = 0; c < 8; ++c) {
+            sum[c] += RNN_READ(w[k + c]) * x[k + c];
+        }
     }
     for (; k < n; ++k) {
-        sum0 += RNN_READ(w[k]) * x[k];
+        rest += RNN_READ(w[k]) * x[k];
     }
-    return (sum0 + sum1) + (sum2 + sum3);
+    sum[0] += sum[4], sum[1] += sum[5], sum[2] += sum[6], sum[3] += sum[7];
+    return rest + ((sum[0] + sum[2]) + (sum[1] + sum[3]));
 }
