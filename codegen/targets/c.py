@@ -221,6 +221,7 @@ class _Header:
             inline=f"{self.upper}_INLINE" in joined,
             always_inline=f"{self.upper}_ALWAYS_INLINE" in joined,
             compact=f"{self.upper}_COMPACT" in joined,
+            wide=self.profile == "host",
             too_large_for_avr=self._too_large(),
             weights=weights,
             functions=functions,
@@ -878,7 +879,7 @@ def _own_words() -> list[str]:
     kernels = """state reset restart step predict get_state set_state selftest test_close
     implementation implemented restrict inline always_inline read weights hop warmup max_steps axpy
     dot affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring
-    floor_div min_length max_length tanh_each sigmoid_each hard_sigmoid_each hard_sigmoid
+    floor_div min_length max_length wide tanh_each sigmoid_each hard_sigmoid_each hard_sigmoid
     hard_sigmoid_3 min max
     sqrt abs floor round state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]

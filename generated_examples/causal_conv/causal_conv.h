@@ -216,6 +216,17 @@ static const float causal_conv_gru_candidate_recurrent_bias[4] CAUSAL_CONV_WEIGH
     -0.3676213f, 0.40283576f, -0.55733067f, -0.80643845f
 };
 
+/* With AVX-512, GCC and Clang use half of a vector register unless told otherwise; the products
+   here wait for memory, which gives a whole register at once. */
+#if defined(__AVX512F__) && defined(__clang__) && __clang_major__ >= 14
+#pragma clang attribute push(__attribute__((target("tune=x86-64"))), apply_to = function)
+#define CAUSAL_CONV_WIDE
+#elif defined(__AVX512F__) && !defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 8
+#pragma GCC push_options
+#pragma GCC target("prefer-vector-width=512")
+#define CAUSAL_CONV_WIDE
+#endif
+
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef CAUSAL_CONV_TANH
@@ -515,6 +526,15 @@ int causal_conv_selftest(void)
     return 0;
 }
 
+#endif
+
+#ifdef CAUSAL_CONV_WIDE
+#undef CAUSAL_CONV_WIDE
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
 #endif
 
 #endif

@@ -197,6 +197,17 @@ static const float last_step_simple_rnn_1_bias[4] LAST_STEP_WEIGHTS = {
     -0.23433615f, 0.33247823f, 0.16857305f, 0.34413436f
 };
 
+/* With AVX-512, GCC and Clang use half of a vector register unless told otherwise; the products
+   here wait for memory, which gives a whole register at once. */
+#if defined(__AVX512F__) && defined(__clang__) && __clang_major__ >= 14
+#pragma clang attribute push(__attribute__((target("tune=x86-64"))), apply_to = function)
+#define LAST_STEP_WIDE
+#elif defined(__AVX512F__) && !defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 8
+#pragma GCC push_options
+#pragma GCC target("prefer-vector-width=512")
+#define LAST_STEP_WIDE
+#endif
+
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef LAST_STEP_TANH
@@ -479,6 +490,15 @@ int last_step_selftest(void)
     return 0;
 }
 
+#endif
+
+#ifdef LAST_STEP_WIDE
+#undef LAST_STEP_WIDE
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
 #endif
 
 #endif

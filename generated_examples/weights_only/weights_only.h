@@ -158,6 +158,17 @@ static const float weights_only_dense_1_bias[2] WEIGHTS_ONLY_WEIGHTS = {
     -0.15581882f, -0.3861025f
 };
 
+/* With AVX-512, GCC and Clang use half of a vector register unless told otherwise; the products
+   here wait for memory, which gives a whole register at once. */
+#if defined(__AVX512F__) && defined(__clang__) && __clang_major__ >= 14
+#pragma clang attribute push(__attribute__((target("tune=x86-64"))), apply_to = function)
+#define WEIGHTS_ONLY_WIDE
+#elif defined(__AVX512F__) && !defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 8
+#pragma GCC push_options
+#pragma GCC target("prefer-vector-width=512")
+#define WEIGHTS_ONLY_WIDE
+#endif
+
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef WEIGHTS_ONLY_TANH
@@ -396,6 +407,15 @@ int weights_only_selftest(void)
     return 0;
 }
 
+#endif
+
+#ifdef WEIGHTS_ONLY_WIDE
+#undef WEIGHTS_ONLY_WIDE
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
 #endif
 
 #endif

@@ -25,7 +25,7 @@ from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program import FUNCTIONS, Lowered
 from codegen.targets.c import TARGET
-from tests.support.compilers import COMPILERS, CModel
+from tests.support.compilers import COMPILERS, WARNINGS, CModel
 
 TOLERANCE = 2e-6
 
@@ -419,7 +419,7 @@ ON_X86 = platform.machine() == "x86_64"
 
 @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
 def test_clamps_are_single_instructions(gate: str, tmp_path: Path) -> None:
-    """gcc makes a compare and three logical operations of a clamp to a number that it knows."""
+    """GCC makes a compare and three logical operations of a clamp to a number that it knows."""
     if ON_X86:
         text = assembly(model(gru(4, 16, gate=gate), shape=(None, 4)), tmp_path, "gcc", "-O2")
         assert "minps" in text
@@ -435,3 +435,12 @@ def test_gates_share_one_tanh() -> None:
     assert "sigmoid_each" not in text
     # The update gate is needed later than the reset gate, but computed with it.
     assert "net_tanh_each(gru_gates, 16);" in render(model(gru(3, 8), shape=(None, 3)))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_whole_vector_registers_are_used(compiler: str, tmp_path: Path) -> None:
+    """Both compilers prefer half of a register on processors with AVX-512."""
+    if ON_X86:
+        lowered = model(gru(4, 16), shape=(None, 4))
+        text = assembly(lowered, tmp_path, compiler, "-O3", "-march=skylake-avx512", *WARNINGS)
+        assert "%zmm" in text
