@@ -8,6 +8,7 @@ must agree too unless the interpreter in float32 parts from the one in float64 j
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,8 +63,9 @@ class Report:
     layers: tuple[LayerDifference, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, which has no infinite numbers: None stands for them."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+        return found
 
 
 def verify(

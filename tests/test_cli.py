@@ -399,6 +399,19 @@ def test_verify_agrees_and_differs(here: Path) -> None:
     assert answer["growth"][-1][0] == 100
 
 
+def test_verify_prints_json_that_any_reader_takes(here: Path) -> None:
+    done("convert", "model.h5", "-o", "a.py", "--target", "python")
+    text, first = (here / "a.py").read_text(), "    def step(self, x):\n"
+    (here / "a.py").write_text(text.replace(first, f"{first}        return [1e999, 0.0]\n"))
+    found = call("verify", "model.h5", "a.py", "--json")
+    assert found.exit_code == 1
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads(found.stdout, parse_constant=refuse)["outputs"][0]["relative"] is None
+
+
 def test_verify_many_steps_tells_how_errors_grow() -> None:
     done("convert", "model.h5", "-o", "a.h")
     answer = json.loads(done("verify", "model.h5", "a.h", "--steps", "2000", "--json").stdout)
