@@ -16,6 +16,7 @@ DILATIONS = st.sampled_from([1, 1, 2, 3, 5])
 
 
 KINDS = ("causal", "valid", "padded", "residual", "gru", "pool", "norm", "crop", "branch")
+KINDS += ("chomp", "difference", "turned")
 
 # kind, size and dilation of a window, and a number for what is particular to the kind
 STACKS = st.lists(
@@ -54,6 +55,16 @@ def build(stack: list[tuple[str, int, int, int]]) -> tuple[Any, int]:
             y = kl.LayerNormalization()(y)
         elif kind == "crop":
             y = kl.Cropping1D((size - 1, 0))(y)
+            needed += size - 1
+        elif kind == "chomp":
+            y = kl.Conv1D(3, size, dilation_rate=dilation)(kl.ZeroPadding1D(reach)(y))
+            y = kl.Cropping1D((0, reach))(kl.BatchNormalization()(y))
+        elif kind == "difference":
+            y = y[:, size:] - y[:, :-size]
+            needed += size
+        elif kind == "turned":
+            z = kl.Conv1D(3, size, data_format="channels_first")(kl.Permute((2, 1))(y))
+            y = kl.Permute((2, 1))(kl.Activation("tanh")(z))
             needed += size - 1
         else:
             z = kl.Conv1D(3, size, dilation_rate=dilation)(y)
