@@ -312,7 +312,7 @@ class Builder:
             name = node.layer.name.rsplit("/", 1)[-1]
             part = name if call == 0 else f"{name}_{call + 1}"
             with self.part(part, inner=True, of=(node.layer.name, call)):
-                values.append(node.layer.lower(self, *arguments, **keywords))
+                values.append(node.unmasked(node.layer.lower(self, *arguments, **keywords)))
         return tuple(values[ref.node][ref.index] for ref in graph.outputs)
 
     # ---- what a layer may refuse ---------------------------------------------------------

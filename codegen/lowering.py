@@ -255,7 +255,7 @@ def _run(
             }
             if total[id(layer)] > 1 and layer.is_stateful:
                 raise LayerError("a stateful layer that is called more than once")
-            outputs = _call(b, layer, call, tensors, keywords)
+            outputs = node.unmasked(_call(b, layer, call, tensors, keywords))
         except NotStreamable as why:
             named = f"layer {layer.name!r} ({layer.class_name}): {why}"
             raise why if isinstance(why, TooLate) else NotStreamable(named) from None

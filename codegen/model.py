@@ -7,7 +7,7 @@ one shape and one gate order, and every activation one meaning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,11 +97,19 @@ class Ref:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One call of a layer. Keywords are `initial_state`, `mask`, `constants`, as in Keras."""
+    """One call of a layer. Keywords are `initial_state`, `mask`, `constants`, as in Keras.
+
+    A mask that is given without a tensor stands for none, whatever mask the input has.
+    """
 
     layer: Layer
     inputs: tuple[Ref, ...] = ()
     keywords: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
+    stops_mask: bool = False  # what comes out has no mask
+
+    def unmasked(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What comes out, without masks if it has none."""
+        return tuple(replace(y, mask=None) for y in outputs) if self.stops_mask else outputs
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
+from codegen.layers.core import mask_of, transpose
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Count, Expr, Index, Mat, Number, Select, Vec, call
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 Tensors = tuple["Tensor", ...]
 
-MASKED = -1e9  # added to the score of a step that does not count, as Keras does
+MASKED = -1e9  # the score of a step that does not count: where none counts, all are alike
 
 
 def matrix(x: Tensor) -> Mat:
@@ -41,14 +43,23 @@ def whole(b: Builder, *tensors: Tensor) -> None:
 
 
 def masked_scores(
-    b: Builder, scores: Vec, t: Dim, causal: bool, masks: list[Tensor], window: int | None = None
+    b: Builder,
+    scores: Vec,
+    t: Dim,
+    causal: bool,
+    masks: Sequence[Tensor],
+    window: int | None = None,
+    query_mask: Tensor | None = None,
+    nothing: float = MASKED,
 ) -> None:
     """Lower the scores of the steps that row `t` may not see, once, however many reasons there are.
 
     A row that may see none weighs all steps: alike in float32, where -1e9 swallows the score.
     """
     score = At(scores)
-    low: Expr = score + MASKED if b.shared.is_double else Number(MASKED)
+    low: Expr = Number(nothing)
+    if b.shared.is_double and nothing == MASKED:
+        low = score + MASKED
     value: Expr = score
     if causal:  # key s counts for s <= t
         value = Select(Compare("<=", Index(), Count(t)), value, low)
@@ -58,6 +69,8 @@ def masked_scores(
     for mask in masks:
         row = mask.vec() if len(mask.shape) == 1 else mask.row(0 if mask.shape[0] == 1 else t)
         value = Select(At(row), value, low)
+    if query_mask is not None:
+        value = Select(At(query_mask.row(t).every(scores.size)), value, low)
     if value != score:
         b.copy(scores, value)
 
@@ -92,9 +105,7 @@ class Attention(Layer):
             raise LayerError("its inputs must have a time axis and features, and no more axes")
         b.check(k.shape[0], "==", v.shape[0])
         b.check(q.shape[1], "==", k.shape[1])
-        given = keywords.get("mask", ())
-        q_mask = given[0] if given else q.mask
-        v_mask = given[1] if len(given) > 1 else (None if given else v.mask)
+        q_mask, v_mask = mask_of(q, keywords, "query_mask"), mask_of(v, keywords, "value_mask")
         steps, features = k.shape[0], dims.fixed(q.shape[1])
         out = b.tensor("output", (q.shape[0], v.shape[1]))
         kept = b.tensor("scores", (q.shape[0], steps)) if self.return_scores else None
@@ -153,6 +164,9 @@ class MultiHeadAttention(Layer):
     causal: bool = False
     window: int | None = None
     return_scores: bool = False
+    axes: tuple[int, ...] | None = None  # attended over, batch axis 0; None: all but the features
+    has_dropout: bool = False
+    zeroes_rows: bool = False  # Keras' Softmax layer gives 0 where a row sees nothing, else 1 / n
 
     @property
     def describe(self) -> str:
@@ -167,17 +181,16 @@ class MultiHeadAttention(Layer):
         """Products for each step, then each head by itself, then one product."""
         if len(inputs) not in (2, 3):
             raise LayerError(f"{len(inputs)} inputs found, expected query, value and perhaps key")
+        if any(len(x.shape) != 2 for x in inputs):
+            return self._over_axes(b, inputs, keywords)
         q, v = inputs[:2]
         k = inputs[2] if len(inputs) == 3 else v
-        if any(len(x.shape) != 2 for x in (q, v, k)):
-            raise LayerError("its inputs must have a time axis and features, and no more axes")
         b.check(k.shape[0], "==", v.shape[0])
-        masks: list[Tensor] = [
-            m for x in (v, *([k] if k is not v else [])) if (m := x.mask) is not None
-        ]
-        for name in ("value_mask", "key_mask", "attention_mask"):
-            masks += keywords.get(name, ())
-        q_mask = (*keywords.get("query_mask", ()), q.mask)[0]
+        q_mask = mask_of(q, keywords, "query_mask")
+        found = [mask_of(v, keywords, "value_mask"), *keywords.get("attention_mask", ())]
+        if len(inputs) == 3 or "key_mask" in keywords:
+            found.append(mask_of(k, keywords, "key_mask"))
+        masks = [mask for mask in found if mask is not None]
         streams = b.step and any(x.time for x in (q, v, k))
         if streams and not (self.causal and self.window is not None):
             whole(b, q, v, k)
@@ -204,14 +217,48 @@ class MultiHeadAttention(Layer):
                 scores = b.temp("row_scores", steps) if kept is None else kept.row(h, t)
                 b.affine(scores, None, (self._head(key, h, size), self._of(query, t, h, size)))
                 b.copy(scores, At(scores) * scale)
-                masked_scores(b, scores, t, self.causal, masks, self.window)
+                hidden = (t, self.causal, masks, self.window, q_mask)
+                masked_scores(b, scores, *hidden)
                 b.softmax(scores, scores)
+                if self.zeroes_rows and (self.has_dropout or self.return_scores):
+                    masked_scores(b, scores, *hidden, nothing=0.0)
                 own = depth // heads
                 part = joined[h * own : (h + 1) * own]
                 b.affine(part, None, (self._head(value, h, own, across=True), scores))
             self._finish(b, q.at(t), joined, out.row(t))
         result = b.like(out, q, mask=q_mask)
         return (result,) if kept is None else (result, b.like(kept, q))
+
+    def _over_axes(
+        self, b: Builder, inputs: Sequence[Tensor], keywords: Mapping[str, Tensors]
+    ) -> Tensors:
+        """Inputs of more than two axes: over all but the last one, or over one of two."""
+        rank = len(inputs[0].shape)
+        axes = self.axes or tuple(range(1, rank))
+        if any(len(x.shape) != rank for x in inputs) or rank < 2 or max(axes) >= rank:
+            raise LayerError("its inputs must have the same axes, of which the last has features")
+        if keywords or self.return_scores or any(x.mask is not None for x in inputs):
+            raise LayerError("masks and scores are not supported for inputs with more axes")
+        if (self.causal or self.window is not None) and axes != (1,):
+            raise LayerError(f"a causal mask or a window is not supported for axes {axes}")
+        whole(b, *inputs)
+        plain = replace(self, axes=None)
+        if axes == tuple(range(1, rank)):
+            flat = [x.reshape((dims.product(x.shape[:-1]), x.shape[-1])) for x in inputs]
+            (y,) = plain.lower(b, *flat)
+            return (replace(y.reshape((*inputs[0].shape[:-1], y.shape[-1])), time=False),)
+        if rank != 3 or len(axes) != 1:
+            raise LayerError(f"attention_axes {axes} of inputs with {rank + 1} axes")
+        turned = [transpose(b, x, (1, 0, 2)) if axes == (1,) else x for x in inputs]
+        for x in turned[1:]:
+            b.check(turned[0].shape[0], "==", x.shape[0])
+        out: Tensor | None = None
+        with b.loop(turned[0].shape[0]) as row, b.part("row", inner=True):
+            (y,) = plain.lower(b, *(replace(x.at(row), time=False) for x in turned))
+            out = b.outer_tensor("output", (turned[0].shape[0], *y.shape))
+            b.copy(out.at(row).vec(), y.vec())
+        assert out is not None
+        return (transpose(b, out, (1, 0, 2)) if axes == (1,) else out,)
 
     def _finish(self, b: Builder, x: Tensor, joined: Vec, y: Vec) -> None:
         if self.gate_kernel is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -244,7 +246,8 @@ class Merge(Layer):
 
     `any_mask` (Keras 3.4 and later): a step counts where any mask says so, and there is no mask
     unless every input has one. A product then takes a masked factor as 1, and is 0 where all
-    factors are masked.
+    factors are masked; of two values Maximum and Minimum take the one that is not masked, and of
+    three the first two are one that has a mask only if both have.
     """
 
     mode: str  # add, subtract, multiply, average, maximum, minimum, divide, power, ...
@@ -262,11 +265,14 @@ class Merge(Layer):
         out = b.tensor("output", shape)
         mask = self._mask(b, inputs)
         with b.each(shape[:-1]) as at:
-            parts = [self._factor(x, broadcast(x, shape, at), at) for x in widened]
             y = out.row(*at)
-            value = parts[0]
-            for part in parts[1:]:
-                value = combine(self.mode, value, part)
+            if self.any_mask and self.mode in ("maximum", "minimum"):
+                value = self._extreme(widened, shape, at)
+            else:
+                parts = [self._factor(x, broadcast(x, shape, at), at) for x in widened]
+                value = parts[0]
+                for part in parts[1:]:
+                    value = combine(self.mode, value, part)
             if self.mode == "average":
                 value = value / float(len(parts))
             if self._masks_factors and mask is not None:
@@ -283,6 +289,20 @@ class Merge(Layer):
             return At(row)
         return Select(At(x.mask.row(at[0]).every(row.size)), At(row), Number(1.0))
 
+    def _extreme(self, inputs: list[Tensor], shape: tuple[Dim, ...], at: tuple[Dim, ...]) -> Expr:
+        def counts(x: Tensor) -> Expr | None:
+            return At(x.mask.row(at[0]).every(shape[-1])) if x.mask is not None and at else None
+
+        value: Expr = At(broadcast(inputs[0], shape, at))
+        seen = counts(inputs[0])
+        for x in inputs[1:]:
+            here, right = counts(x), At(broadcast(x, shape, at))
+            other: Expr = right if here is None else Select(here, right, value)
+            value = value if seen is None else Select(seen, value, other)
+            seen = None if here is None or seen is None else call("max", seen, here)
+            value = combine(self.mode, value, other)
+        return value
+
     def _mask(self, b: Builder, inputs: Tensors) -> Tensor | None:
         if self.any_mask and any(x.mask is None for x in inputs):
             return None
@@ -297,6 +317,13 @@ def combine(mode: str, left: Expr, right: Expr) -> Expr:
     functions = {"maximum": "max", "minimum": "min", "power": "pow"}
     if mode in functions:
         return call(functions[mode], left, right)
+    if mode == "floor_divide":
+        return call("floor", left / right)
+    if mode == "modulo":
+        return left - call("floor", left / right) * right
+    if mode == "logaddexp":
+        larger, difference = call("max", left, right), call("abs", left - right)
+        return larger + call("log1p", call("exp", -difference))
     raise LayerError(f"{mode} is not supported")
 
 
@@ -348,14 +375,17 @@ def broadcast(x: Tensor, shape: tuple[Dim, ...], at: tuple[Dim, ...]) -> Vec:
     """The row of `x` that meets row `at` of a tensor of `shape`."""
     indices = tuple(0 if n == 1 else i for n, i in zip(x.shape, at, strict=False))
     row = x.row(*indices)
-    return row if row.size == shape[-1] else row.every(shape[-1])
+    if row.size == 1:
+        return row if shape[-1] == 1 else row.every(shape[-1])
+    return replace(row, size=shape[-1])  # of the same length, perhaps by another name
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Concatenate(Layer):
-    """Tensors side by side along one axis."""
+    """Tensors side by side along one axis; for `any_mask` see `Merge`."""
 
     axis: int = -1
+    any_mask: bool = False
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Copies, row by row."""
@@ -383,8 +413,28 @@ class Concatenate(Layer):
                 target = replace(out.at(*at, start), shape=part.shape)
                 b.copy(target.vec(), part.vec())
                 start = start + x.shape[axis]
-        mask = None if axis == 0 else merged_mask(b, inputs)
+        mask = self._joined_masks(b, inputs) if axis == 0 else self._mask(b, inputs)
         return (b.like(out, *inputs, mask=mask),)
+
+    def _mask(self, b: Builder, inputs: Tensors) -> Tensor | None:
+        if self.any_mask and any(x.mask is None for x in inputs):
+            return None
+        return merged_mask(b, inputs, "max" if self.any_mask else "min")
+
+    def _joined_masks(self, b: Builder, inputs: Tensors) -> Tensor | None:
+        """Masks one after the other, as the steps are."""
+        if all(x.mask is None for x in inputs):
+            return None
+        total: Dim = 0
+        for x in inputs:
+            total = total + x.shape[0]
+        out = b.tensor("mask", (total,))
+        start: Dim = 0
+        for x in inputs:
+            part = replace(out.at(start), shape=(x.shape[0],)).vec()
+            b.copy(part, Number(1.0) if x.mask is None else At(x.mask.vec()))
+            start = start + x.shape[0]
+        return b.like(out, *inputs)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -569,8 +619,9 @@ class RepeatVector(Layer):
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Copies: in a sequence as long as the model's, one for each of its steps."""
         x = inputs[0]
-        if x.time:
-            raise LayerError("its input is a sequence, expected a vector")
+        b.needs_whole(x, "its input is a sequence, expected a vector")
+        if len(x.shape) != 1:
+            raise LayerError(f"its input has {len(x.shape)} axes, expected a vector")
         time = self.count == b.saved_steps and not x.last
         count = b.rows if time else self.count
         out = b.tensor("output", (count, *x.shape))
@@ -645,6 +696,40 @@ class Rescaling(Layer):
         return (b.like(out, x, mask=x.mask),)
 
 
+def _sign(x: Expr) -> Expr:
+    below = Select(Compare("<", x, Number(0.0)), Number(-1.0), x)  # zero gives itself
+    return Select(Compare(">", x, Number(0.0)), Number(1.0), below)
+
+
+def _towards_zero(x: Expr) -> Expr:
+    up = -call("floor", -x)
+    return Select(Compare("<", x, Number(0.0)), up, call("floor", x))
+
+
+# Functions of one number, by the name of the operation.
+FORMULAS: dict[str, Callable[[Expr], Expr]] = {
+    "negative": lambda x: -x,
+    "absolute": lambda x: call("abs", x),
+    "square": lambda x: x * x,
+    "sqrt": lambda x: call("sqrt", x),
+    "rsqrt": lambda x: 1.0 / call("sqrt", x),
+    "reciprocal": lambda x: 1.0 / x,
+    "exp": lambda x: call("exp", x),
+    "exp2": lambda x: call("pow", 2.0, x),
+    "expm1": lambda x: call("expm1", x),
+    "log": lambda x: call("log", x),
+    "log2": lambda x: call("log", x) / math.log(2.0),
+    "log10": lambda x: call("log", x) / math.log(10.0),
+    "log1p": lambda x: call("log1p", x),
+    "erf": lambda x: call("erf", x),
+    "floor": lambda x: call("floor", x),
+    "ceil": lambda x: -call("floor", -x),
+    "round": lambda x: call("round", x),
+    "trunc": _towards_zero,
+    "sign": _sign,
+}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Arithmetic(Layer):
     """An operation of Keras 3 on tensors and at most one constant: x + y, 2 * x, 1 - x, x ** 2.
@@ -688,19 +773,12 @@ class Arithmetic(Layer):
         return (b.like(out, x, mask=x.mask),)
 
     def _function(self, b: Builder, x: Tensor) -> Tensors:
-        functions = {"absolute": "abs", "abs": "abs", "exp": "exp", "log": "log", "sqrt": "sqrt"}
+        formula = FORMULAS.get(self.operator)
+        if formula is None:
+            raise LayerError(f"operation {self.operator} is not supported")
         out = b.tensor("output", x.shape)
         with b.each(x.shape[:-1]) as at:
-            v: Expr = At(x.row(*at))
-            if self.operator == "negative":
-                value: Expr = -v
-            elif self.operator == "square":
-                value = v * v
-            elif self.operator in functions:
-                value = call(functions[self.operator], v)
-            else:
-                raise LayerError(f"operation {self.operator} is not supported")
-            b.copy(out.row(*at), value)
+            b.copy(out.row(*at), formula(At(x.row(*at))))
         return (b.like(out, x, mask=x.mask),)
 
 
@@ -717,6 +795,14 @@ class NotEqualMask(Layer):
         with b.each(x.shape) as at:
             b.copy(out.row(*at), Compare("!=", At(x.row(*at)), Number(self.value)))
         return (b.like(out, x),)
+
+
+def mask_of(x: Tensor, keywords: Mapping[str, Tensors], name: str = "mask") -> Tensor | None:
+    """The mask that a layer is given by name, else that of its input."""
+    given = keywords.get(name)
+    if given is None:
+        return x.mask
+    return given[0] if given else None
 
 
 def axis_of(axis: int | tuple[int, ...], x: Tensor) -> int:

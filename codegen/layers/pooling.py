@@ -12,7 +12,7 @@ from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.convolution import SMALL, Geometry, in_channels_last
-from codegen.layers.core import WithChannels
+from codegen.layers.core import WithChannels, mask_of
 from codegen.model import Layer
 from codegen.program import LOWEST, At, Count, Expr, Number, call
 
@@ -203,7 +203,7 @@ class GlobalPooling(WithChannels):
         x = inputs[0]
         if len(x.shape) != self.axes + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, expected {self.axes + 1}")
-        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
+        mask = mask_of(x, keywords)
         if self.channels_first:
             b.needs_whole(x, "data_format='channels_first' puts the channels where time would be")
             channels, lengths = dims.fixed(x.shape[0]), x.shape[1:]

@@ -13,6 +13,7 @@ from codegen import dims
 from codegen.activations import Activation
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
+from codegen.layers.core import mask_of
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Expr, Local, Number, Select, Vec, call
 
@@ -305,7 +306,7 @@ class Recurrent(Layer):
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         if keywords.get("constants"):
             raise LayerError("constants are not supported; concatenate them to the input")
-        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
+        mask = mask_of(x, keywords)
         if b.step and b.has_time and not b.is_inner:
             if self.go_backwards:
                 raise NotStreamable("it reads the sequence backwards")
@@ -314,7 +315,7 @@ class Recurrent(Layer):
         if self.time_major:
             raise LayerError("time_major=True is not supported; save the model with False")
         y, states = self.run(b, x, mask, initial)
-        out_mask = mask if self.return_sequences else None
+        out_mask = (mask or x.mask) if self.return_sequences else None
         y = replace(b.like(y, x, mask=out_mask), time=x.time and self.return_sequences)
         if not self.return_sequences:
             y = replace(y, last=x.time or x.last)
@@ -480,7 +481,7 @@ class Bidirectional(Layer):
         """The merged output (or two), then forward and backward states with return_state."""
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         b.needs_whole(x, "its backward half reads the sequence from the end")
-        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
+        mask = mask_of(x, keywords)
         split = len(self.forward.cell.states) if initial else 0
         results = []
         for part, layer, start, flip in (
@@ -492,7 +493,7 @@ class Bidirectional(Layer):
                 results.append(carried.run(b, x, mask, start, flip))
         (left, left_states), (right, right_states) = results
         states = (*left_states, *right_states) if self.return_state else ()
-        out_mask = mask if self.return_sequences else None
+        out_mask = (mask or x.mask) if self.return_sequences else None
 
         def finish(y: Tensor) -> Tensor:
             return replace(b.like(y, x, mask=out_mask), time=x.time and self.return_sequences)

@@ -7,7 +7,8 @@ era.py              which Keras wrote it, and what that changes
 keras_layers.py     the table of classes; configuration -> tree of items (kinds.py)
 weights.py          which array is which variable of which item
 core_layers.py ...  one file for each family: item and arrays -> canonical layer
-graph.py ops.py     calls, nested models, masks -> one flat graph
+graph.py masks.py   calls, nested models and how far masks go -> one flat graph
+ops.py tf_ops.py    operations that stand in graphs as nodes of their own
 """
 
 from __future__ import annotations

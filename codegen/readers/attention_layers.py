@@ -11,7 +11,7 @@ from codegen.errors import LayerError
 from codegen.layers.attention import Attention, MultiHeadAttention
 from codegen.layers.dense import EinsumDense, Highway, Maxout, ParametricSoftplus, SReLU
 from codegen.model import Array, Layer
-from codegen.readers.config import Config, show
+from codegen.readers.config import Config, show, whole
 from codegen.readers.kinds import Bound, Context, Kind, Maker, Parts, Slot, variables, with_bias
 
 
@@ -79,8 +79,10 @@ def _projections(config: Config, make: Maker) -> Parts:
 
 
 def _multi_head(b: Bound) -> Layer:
-    if b.config.get("attention_axes") not in (None, [1], 1):
-        raise LayerError("attention_axes other than the time axis are not supported")
+    axes = b.config.get("attention_axes")
+    if axes is not None:
+        given = axes if isinstance(axes, list) else [axes]
+        axes = tuple(sorted(whole(axis, "attention_axes", 1, 16) for axis in given))
     found: dict[str, Any] = {}
     for name, _ in b.item.parts:
         part = b.part(name)
@@ -94,6 +96,9 @@ def _multi_head(b: Bound) -> Layer:
     return b.layer(
         MultiHeadAttention,
         window=None if window is None else b.config.integer("sliding_window"),
+        axes=axes,
+        has_dropout=b.config.number("dropout", 0.0) > 0,
+        zeroes_rows=b.masked and b.era.zeroes_masked_rows,
         **found,
     )
 
@@ -156,12 +161,13 @@ def _parametric_softplus(b: Bound) -> Layer:
     return b.layer(ParametricSoftplus, alpha=alpha, beta=beta)
 
 
+_MASKS = ("query_mask", "value_mask", "key_mask")
 _NAMES = ("t_left", "a_left", "t_right", "a_right")
 
 KINDS = {
-    "EinsumDense": Kind(_einsum_dense, _einsum_slots),
-    "Attention": Kind(_attention, _scale_slots, mask="pass", inputs=(2, 3)),
-    "AdditiveAttention": Kind(_additive_attention, _additive_slots, mask="pass", inputs=(2, 3)),
+    "EinsumDense": Kind(_einsum_dense, _einsum_slots, mask="stop"),
+    "Attention": Kind(_attention, _scale_slots, inputs=(2, 3), keywords=_MASKS),
+    "AdditiveAttention": Kind(_additive_attention, _additive_slots, inputs=(2, 3), keywords=_MASKS),
     PROJECTION: Kind(_projection, with_bias("kernel")),
     "Highway": Kind(_highway, _highway_slots),
     "MaxoutDense": Kind(_maxout, _maxout_slots),
@@ -175,5 +181,5 @@ for _name in ("MultiHeadAttention", "GroupedQueryAttention", "GroupQueryAttentio
         _multi_head,
         parts=_projections,
         inputs=(2, 3),
-        keywords=("mask", "query_mask", "value_mask", "key_mask", "attention_mask"),
+        keywords=(*_MASKS, "attention_mask"),
     )

@@ -141,13 +141,14 @@ def _inner_layer(config: Config, make: Maker) -> Parts:
 
 def _merge(mode: str) -> Any:
     def build(b: Bound) -> Layer:
-        return b.layer(Merge, mode=mode, any_mask=b.era.merges_any_mask)
+        return b.layer(Merge, mode=mode, any_mask=b.masked and b.era.merges_any_mask)
 
     return build
 
 
 def _concatenate(b: Bound) -> Layer:
-    return b.layer(Concatenate, axis=b.config.integer("axis", -1, low=-16, high=16))
+    axis = b.config.integer("axis", -1, low=-16, high=16)
+    return b.layer(Concatenate, axis=axis, any_mask=b.masked and b.era.merges_any_mask)
 
 
 def _dot(b: Bound) -> Layer:

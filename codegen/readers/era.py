@@ -62,7 +62,36 @@ class Era:
     @property
     def merges_any_mask(self) -> bool:
         """Whether merge layers join masks by or, and a product takes masked factors as 1."""
-        return self.family == KERAS3 and self.version >= (3, 4)
+        return self._since((3, 4), "how merge layers treat masks")
+
+    @property
+    def merges_pass_masks(self) -> bool:
+        """Whether what a merge layer or Concatenate gives can have a mask at all."""
+        return self.family != KERAS3 or self.merges_any_mask
+
+    @property
+    def given_mask_passes(self) -> bool:
+        """Whether a mask given by name goes on with the output, else the one of the input does.
+
+        Where the file does not tell, the input's: what goes on is given by name again.
+        """
+        return self.family != KERAS3 or self.version >= (3, 11)
+
+    @property
+    def ignores_query_mask(self) -> bool:
+        """Whether MultiHeadAttention takes the mask of its query for one that is given by name."""
+        return self._since((3, 8), "whether a query_mask counts")
+
+    @property
+    def zeroes_masked_rows(self) -> bool:
+        """Whether a Softmax layer gives zeros where everything is masked, else equal parts."""
+        return self._since((3, 10), "what attention gives where everything is masked")
+
+    def _since(self, version: tuple[int, int], what: str) -> bool:
+        """Whether this is Keras 3 from `version` on; refused where the file does not tell."""
+        if self.family == KERAS3 and not self.version[1:]:
+            raise self._ambiguous(what)
+        return self.family == KERAS3 and self.version >= version
 
     @property
     def zero_based_nodes(self) -> bool:
@@ -108,7 +137,7 @@ class Era:
         said = f"version {self.text!r}" if self.text else "no Keras version"
         return LayerError(
             f"the file says {said}, which does not tell {what}; name the version that wrote it "
-            "with --keras-version, such as 2.2.4, tf1.15 or tf2.1"
+            "with --keras-version, such as 3.5, 2.2.4, tf1.15 or tf2.1"
         )
 
 

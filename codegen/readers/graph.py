@@ -1,15 +1,13 @@
 """From the tree of items to one flat graph of calls: nested models are inlined.
 
-The calls are made first, then masks are traced through them (what a layer means may depend on
-whether a mask reaches it, and Keras 3 writes masks out as operations, which are folded back), and
-only then are the layers built.
+The calls are made first, then masks are traced through them, and only then are the layers built.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codegen.errors import LayerError, Problem, ReadError
@@ -21,6 +19,7 @@ from codegen.readers.attention_layers import called
 from codegen.readers.config import Config, clean, show
 from codegen.readers.era import Era
 from codegen.readers.kinds import Bound, Context, InnerError, Item, ShapeError
+from codegen.readers.masks import Call, Masks
 from codegen.readers.weights import Binding
 
 MAX_CALLS = 5_000  # of layers and of nested models, each use counted
@@ -33,18 +32,6 @@ class Source:
     layer: str
     node: int
     index: int
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One use of a layer."""
-
-    item: Item
-    inputs: tuple[Ref, ...] = ()
-    keywords: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
-    settings: Config = field(default_factory=lambda: Config({}))  # arguments that are no tensors
-    arguments: tuple[Any, ...] = ()  # of an operation, with ops.TENSOR for each tensor
-    given: Input | None = None  # for an input of the model
 
 
 # ---- reading the nodes of a configuration ---------------------------------------------------
@@ -67,6 +54,7 @@ class Node3:
 
 
 _FIRST = ("inputs", "x", "sequences", "sequence", "query")  # a first argument given by name
+_MASKS = ("query_mask", "value_mask", "key_mask")
 _MORE = ("value", "key")  # further inputs given by name, in the order of the attention layers
 
 
@@ -99,12 +87,12 @@ def _node(raw: Any, names: frozenset[str], label: str, is_function: bool = False
     first: list[Source] = []
     keywords: dict[str, tuple[Source, ...]] = {}
     settings: dict[str, Any] = {}
-    for key, value in kwargs.items():
+    for key, value in _without_lists(kwargs, names).items():
         found = list(_tensors(value, names, label))
         if is_function and key == tf_ops.SECOND:
             arguments.append(ops.TENSOR if found else value)
             sources += found
-        elif not found:
+        elif not found and not (key in _MASKS and "mask" in kwargs):
             settings[key] = value
         elif key in _FIRST:
             first += found
@@ -114,6 +102,14 @@ def _node(raw: Any, names: frozenset[str], label: str, is_function: bool = False
         if key in kwargs:
             sources += _tensors(kwargs[key], names, label)
     return Node3((*first, *sources), keywords, settings, tuple(arguments))
+
+
+def _without_lists(kwargs: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    """The keyword arguments with the list of masks of an attention layer under single names."""
+    masks = kwargs.get("mask")
+    if not isinstance(masks, list) or _is_source(masks, names):
+        return kwargs
+    return {**kwargs, "mask": None, **dict(zip(_MASKS, masks, strict=False))}
 
 
 def _source(entry: Sequence[Any], label: str) -> Source:
@@ -151,11 +147,16 @@ def _tensors(value: Any, names: frozenset[str], label: str) -> Iterator[Source]:
         _argument(value, found, label)
         yield from found
     elif isinstance(value, list):
-        if len(value) in (3, 4) and clean(value[0]) in names and type(value[1]) is int:
+        if _is_source(value, names):
             yield _source(value, label)
         else:
             for item in value:
                 yield from _tensors(item, names, label)
+
+
+def _is_source(value: Sequence[Any], names: frozenset[str]) -> bool:
+    """Whether a list is a tensor as Keras 1 and 2 refer to it: layer, call, output."""
+    return len(value) in (3, 4) and clean(value[0]) in names and type(value[1]) is int
 
 
 def _leaves(value: Any, label: str) -> list[Source]:
@@ -434,97 +435,6 @@ class Flattener:
             raise ReadError(f"{label}: layer {stuck[:80]!r} depends on itself or on a missing call")
 
 
-# ---- masks ----------------------------------------------------------------------------------
-
-Symbol = int  # where a mask comes from: equal numbers for equal masks
-
-
-class Masks:
-    """Traces where each tensor's mask comes from, as Keras propagates masks."""
-
-    def __init__(self, calls: Sequence[Call]) -> None:
-        self._symbols: dict[tuple[Any, ...], Symbol] = {}
-        self._origins: list[tuple[Any, ...]] = []  # of each symbol
-        self._masks: dict[Ref, Symbol | None] = {}
-        self._values: dict[Ref, Symbol] = {}  # tensors that are masks themselves
-        self.folded: list[Call] = []
-        self.masked: set[int] = set()  # ids of items that a mask reaches
-        for number, call in enumerate(calls):
-            self.folded.append(self._trace(call, Ref(number)))
-
-    def _symbol(self, *origin: Any) -> Symbol:
-        """The number of an origin. Symbols in it are numbers too, so it stays small."""
-        if origin not in self._symbols:
-            self._symbols[origin] = len(self._origins)
-            self._origins.append(origin)
-        return self._symbols[origin]
-
-    def _trace(self, call: Call, out: Ref) -> Call:
-        kind, inputs = call.item.kind, call.inputs
-        implicit = self._masks.get(inputs[0]) if inputs else None
-        keywords = dict(call.keywords)
-        mask = implicit
-        if "mask" in keywords:
-            refs = keywords["mask"]
-            explicit = self._values.get(refs[0])
-            if explicit is None:
-                explicit = self._symbol("tensor", refs[0])
-            if len(refs) == 1 and explicit == implicit:
-                del keywords["mask"]
-            mask = explicit
-        if mask is not None or any(self._masks.get(ref) is not None for ref in inputs):
-            self.masked.add(id(call.item))
-        how = "pass" if kind is None else kind.mask
-        if call.item.is_operation:
-            self._operation(call, out)
-        elif call.given is not None or how == "stop":
-            pass
-        elif how == "embedding":
-            if call.item.config.get("mask_zero") is True and inputs:
-                self._masks[out] = self._symbol("different", inputs[0], "0.0")
-        elif how == "masking":
-            if inputs:
-                value = _spelled(call.item.config.get("mask_value", 0.0))
-                self._masks[out] = self._symbol("any different", inputs[0], value)
-        elif how == "recurrent":
-            if _returns_sequences(call.item):
-                self._masks[out] = mask
-                if call.item.class_name == "Bidirectional":  # merge_mode None: two sequences
-                    self._masks[Ref(out.node, 1)] = mask
-        elif how == "merge":
-            found = tuple(self._masks.get(ref) for ref in inputs)
-            if any(symbol is not None for symbol in found):
-                same = len(set(found)) == 1
-                self._masks[out] = found[0] if same else self._symbol("merge", found)
-        else:
-            self._masks[out] = mask
-        return replace(call, keywords=keywords)
-
-    def _operation(self, call: Call, out: Ref) -> None:
-        """Recognise what Keras 3 computes masks with."""
-        name, inputs = call.item.class_name, call.inputs
-        if name == "NotEqual" and len(inputs) == 1 and len(call.arguments) == 2:
-            value = call.arguments[1]
-            if isinstance(value, (int, float)):
-                self._values[out] = self._symbol("different", inputs[0], _spelled(value))
-        elif name == "Any" and len(inputs) == 1 and inputs[0] in self._values:
-            kind, *rest = self._origins[self._values[inputs[0]]]
-            if kind == "different" and call.item.config.get("axis", -1) in (-1, [-1]):
-                self._values[out] = self._symbol("any different", *rest)
-
-
-def _spelled(value: Any) -> str:
-    """A number of a configuration, 0 and 0.0 alike."""
-    return repr(float(value)) if isinstance(value, (int, float)) else show(value)
-
-
-def _returns_sequences(item: Item) -> bool:
-    """Whether a recurrent layer, or the one that a wrapper holds, gives every step."""
-    while item.class_name == "Bidirectional" and item.parts:
-        item = item.parts[0][1]
-    return item.config.get("return_sequences") is True
-
-
 # ---- layers ---------------------------------------------------------------------------------
 
 
@@ -538,6 +448,11 @@ class LayerBuilder:
         self._built: dict[tuple[int, bool], Layer] = {}
         self.shape_errors: list[str] = []
         self.further: list[Problem] = []
+
+    @property
+    def era(self) -> Era:
+        """Who wrote the file."""
+        return self._context.era
 
     @property
     def is_double(self) -> bool:
@@ -644,7 +559,7 @@ class LayerBuilder:
 
 def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder) -> Graph:
     """Trace the masks, drop what no output needs, and build the layers."""
-    masks = Masks(calls)
+    masks = Masks(calls, builder.era)
     folded = masks.folded
     needed = _needed(folded, outputs)
     numbers = {old: new for new, old in enumerate(needed)}
@@ -658,7 +573,7 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
             key: tuple(Ref(numbers[ref.node], ref.index) for ref in refs)
             for key, refs in call.keywords.items()
         }
-        nodes.append(Node(layer, inputs, keywords))
+        nodes.append(Node(layer, inputs, keywords, call.stops_mask))
     ends = tuple(Ref(numbers[ref.node], ref.index) for ref in outputs)
     _check_indices(nodes, ends)
     nodes = [_integer_input(number, nodes) for number in range(len(nodes))]

@@ -150,7 +150,9 @@ def _category_encoding(b: Bound) -> Layer:
 KINDS = {
     "LayerNormalization": Kind(_layer_normalization, _gamma_beta),
     "GroupNormalization": Kind(_group_normalization, _gamma_beta),
-    "RMSNormalization": Kind(_rms_normalization, lambda _config, _context: variables("scale")),
+    "RMSNormalization": Kind(
+        _rms_normalization, lambda _config, _context: variables("scale"), mask="stop"
+    ),
     "UnitNormalization": Kind(_unit_normalization),
     "Normalization": Kind(_normalization, _adapted_slots),
     "Discretization": Kind(_discretization, mask="stop"),

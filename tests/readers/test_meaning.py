@@ -671,6 +671,22 @@ def test_only_the_second_call_is_an_output(tmp_path: Path) -> None:
     assert graph.nodes[call.inputs[0].node].layer.name == "b"
 
 
+def test_outputs_count_the_calls_of_a_functional_model_from_1(tmp_path: Path) -> None:
+    inner = {**functional([given("x", 3), called(dense("d", 3), ["x"])], ["x"], ["d"])}
+    inner["config"] = {**inner["config"], "name": "inner"}
+    layers = [
+        given("a", 3),
+        called({**inner, "name": "inner"}, ["a"], [["inner", 0, 0, {}]]),
+        called(dense("e", 2), [["inner", 1, 0, {}]]),
+    ]
+    config = functional(layers, ["a"], [["inner", 2, 0], "e"])
+    weights = [("inner", dense_weights(3, 3)), ("e", dense_weights(3, 2))]
+    graph = read_h5(tmp_path, config, weights, "3.5.0").graph
+    names = [graph.nodes[ref.node].layer.name for ref in graph.outputs]
+    assert names == ["inner/d", "e"]
+    assert graph.nodes[graph.outputs[1].node].inputs == (graph.outputs[0],)
+
+
 def test_a_single_output_without_a_list_around_it(tmp_path: Path) -> None:
     config = functional([given("a", 3), called(dense("d", 2), ["a"])], ["a"], ["d"])
     config["config"] |= {"input_layers": ["a", 0, 0], "output_layers": ["d", 0, 0]}
