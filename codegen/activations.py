@@ -119,7 +119,7 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
     "log_sigmoid": lambda x: -call("softplus", -x),
     "squareplus": lambda x: 0.5 * (x + call("sqrt", x * x + 4.0)),
     "soft_shrink": _soft_shrink,
-    "hard_shrink": lambda x: _where(_above(call("abs", x), 0.5), x, 0.0),
+    "hard_shrink": lambda x, bound=0.5: _where(_above(call("abs", x), bound), x, 0.0),
     "tanh_shrink": lambda x: x - call("tanh", x),
     "sparse_sigmoid": lambda x: _clip(0.5 * (x + 1.0), 0.0, 1.0),
     "sparse_plus": _sparse_plus,

@@ -67,8 +67,6 @@ class EinsumDense(Layer):
         if x.time and (source[0] != result[0] or source[0] in weight):
             b.needs_whole(x, "its product mixes time steps or differs between them")
         out = b.tensor("output", [lengths[c] for c in result])
-        if not self.activation.is_elementwise:
-            raise LayerError(f"activation {self.activation} is not supported here")
         shared = [c for c in weight if c in source and c in result]
         order = [weight.index(c) for c in (*shared, *new, *summed)]
         table = b.const("kernel", np.ascontiguousarray(self.kernel.transpose(order)))
@@ -95,10 +93,14 @@ class EinsumDense(Layer):
                 value = product
             if bias is not None:
                 value = value + At(_along(bias, result, place, inner, lengths))
-            value = self.activation(value)
+            if self.activation.is_elementwise:
+                value = self.activation(value)
             if value != At(target):
                 b.copy(target, value)
-        return (b.like(out, x, mask=x.mask),)
+        y = b.like(out, x, mask=x.mask)
+        if not self.activation.is_elementwise:
+            y = b.along_last(y, "activated", self.activation)
+        return (y,)
 
     def _bias(self, b: Builder, result: str, lengths: dict[str, Dim]) -> Tensor:
         assert self.bias is not None

@@ -5,16 +5,18 @@ Truth values are 1 and 0. Axes count the batch axis as 0, or from the end, as in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.core import axis_of, broadcast, broadcast_shape, widen
+from codegen.layers.core import Permute, axis_of, broadcast, broadcast_shape, widen
 from codegen.layers.padding import crop_rows
-from codegen.model import Layer
-from codegen.program import LOWEST, At, Compare, Count, Expr, Mat, Number, Vec, call
+from codegen.model import Array, Layer
+from codegen.program import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
 
 if TYPE_CHECKING:
     from codegen.builder import Builder, Tensor
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 Tensors = tuple["Tensor", ...]
 
 
+_SUMS = {"any": "max", "all": "min", "mean": "sum", "count_nonzero": "sum"}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reduction(Layer):
-    """Sum, mean, max, min, any or all along axes."""
+    """Sum, mean, max, min, any, all or the count of what is not 0, along axes."""
 
     kind: str
     axes: tuple[int, ...]
@@ -44,7 +49,7 @@ class Reduction(Layer):
         loops = kept[:-1] if inner else kept
         shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
         over_time = x.time and 0 in axes
-        how = {"any": "max", "all": "min", "mean": "sum"}.get(self.kind, self.kind)
+        how = _SUMS.get(self.kind, self.kind)
         out = b.tensor("output", shape)
         total = out
         if over_time:
@@ -60,7 +65,7 @@ class Reduction(Layer):
                 source[axis] = dims.symbol(name)
             end = len(x.shape) - inner
             value: Expr = At(x.row(*source[:end]))
-            if self.kind in ("any", "all"):
+            if self.kind in ("any", "all", "count_nonzero"):
                 value = Compare("!=", value, Number(0.0))
             reduce = b.reduce_so_far if over_time else b.reduce
             reduce(total.row(*target[:end]), how, counters, value)
@@ -88,27 +93,25 @@ class Reduction(Layer):
         b.copy(out.vec(), At(total.vec()) / divisor)
 
 
+Slice = tuple[int | None, int | None, int | None]
+ELLIPSIS, NEW_AXIS = "...", "newaxis"
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GetItem(Layer):
     """x[...] with whole numbers and slices, batch axis first.
 
-    Each item is an int or (start, stop, step) with None as in Python; the first is the batch
-    axis' full slice and not kept here. None stands for an ellipsis.
+    Each item is an int, (start, stop, step) with None as in Python, ELLIPSIS or NEW_AXIS; the first
+    is the batch axis' full slice and not kept here.
     """
 
-    items: tuple[int | tuple[int | None, int | None, int | None] | None, ...]
+    items: tuple[int | Slice | str, ...]
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
         x = inputs[0]
-        full: tuple[None, None, None] = (None, None, None)
-        given, rank = list(self.items), len(x.shape)
-        at_ellipsis = given.index(None) if None in given else len(given)
-        rest = given[at_ellipsis + 1 :]
-        middle = (full,) * (rank - at_ellipsis - len(rest))
-        items = tuple(i for i in (*given[:at_ellipsis], *middle, *rest) if i is not None)
-        if len(items) != rank:
-            raise LayerError(f"{len(items)} indices of an input with {rank} axes")
+        full: Slice = (None, None, None)
+        items = self._complete(len(x.shape))
         if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
             b.refuse_late(x)
             return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
@@ -123,22 +126,19 @@ class GetItem(Layer):
             b.needs_whole(x, "it takes single steps out of the sequence")
         picks: list[tuple[Dim, Dim, int]] = []  # start, count, step for each axis of x
         shape: list[Dim] = []
-        for item, length in zip(items, x.shape, strict=True):
+        for item in items:
+            if isinstance(item, str):
+                shape.append(1)
+                continue
+            length = x.shape[len(picks)]
             if isinstance(item, int):
+                needed = item + 1 if item >= 0 else -item
+                if needed > 1 or isinstance(length, int):
+                    b.check(length, ">=", needed)
                 picks.append((item if item >= 0 else length + item, 1, 1))
-            elif item == full:
-                picks.append((0, length, 1))
-                shape.append(length)
-            elif isinstance(length, int):
-                chosen = range(*slice(*item).indices(length))
-                picks.append((chosen.start, len(chosen), chosen.step))
-                shape.append(len(chosen))
-            else:
-                first, stop, every = item[0] or 0, item[1], item[2]
-                if first < 0 or every not in (None, 1) or (stop is not None and stop >= 0):
-                    raise LayerError(f"slice {item} along an axis whose length is free")
-                picks.append((first, length - first + (stop or 0), 1))
-                shape.append(length - first + (stop or 0))
+                continue
+            picks.append(_picked(b, item, length))
+            shape.append(picks[-1][1])
         out = b.tensor("output", shape)
         flat = out.reshape(tuple(count for _, count, _ in picks))
         with b.each(flat.shape[:-1]) as at:
@@ -149,6 +149,39 @@ class GetItem(Layer):
             b.copy(flat.row(*at), At(part))
         y = b.like(out, x)
         return (replace(y, time=x.time and items[0] == full),)
+
+    def _complete(self, rank: int) -> tuple[int | Slice | str, ...]:
+        """The items with as many full slices as there are axes that none stands for."""
+        given = list(self.items)
+        missing = rank - sum(item not in (ELLIPSIS, NEW_AXIS) for item in given)
+        if missing < 0:
+            raise LayerError(f"{rank - missing} indices of an input with {rank} axes")
+        at = given.index(ELLIPSIS) if ELLIPSIS in given else len(given)
+        full: list[int | Slice | str] = [(None, None, None)] * missing
+        return (*given[:at], *full, *given[at + 1 :])
+
+
+def _picked(b: Builder, item: Slice, length: Dim) -> tuple[Dim, Dim, int]:
+    """First index, count and step of a slice."""
+    if isinstance(length, int):
+        chosen = range(*slice(*item).indices(length))
+        return chosen.start, len(chosen), chosen.step
+    first, stop, step = item[0], item[1], item[2] or 1
+    if step == -1 and first is None and stop is None:
+        return length - 1, length, -1
+    start: Dim = 0 if first is None else first
+    end: Dim = length if stop is None else stop
+    for bound in (start, end):
+        if isinstance(bound, int) and bound:
+            b.check(length, ">=", abs(bound))
+    start = length + start if isinstance(start, int) and start < 0 else start
+    end = end + length if isinstance(end, int) and end < 0 else end
+    if step < 1 or (isinstance(end, int) and not isinstance(start, int)):
+        raise LayerError(f"slice {item} along an axis whose length is free")
+    count = end - start
+    if isinstance(count, int):
+        return start, len(range(0, count, step)), step
+    return start, (count + (step - 1)) // step, step
 
 
 def _rows_taken(
@@ -187,6 +220,51 @@ def _last_rows(b: Builder, x: Tensor, count: int, left_out: int) -> Tensor | Non
         for number in range(count):
             b.copy(out.row(number), window.tap(window.count - 1, number).vec())
     return replace(out, lead=window.lead, last=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Statistic(Layer):
+    """Variance, deviation or log-sum-exp along axes."""
+
+    kind: str
+    axes: tuple[int, ...]
+    keepdims: bool = False
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Two sums for each element of the result."""
+        x = inputs[0]
+        axes = sorted(axis_of(axis, x) for axis in self.axes)
+        if 0 in axes:
+            b.needs_whole(x, "it needs the whole sequence at once")
+        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+        out = b.tensor("output", [1 if axis in axes else n for axis, n in enumerate(x.shape)])
+        counters = tuple((f"k{axis}", x.shape[axis]) for axis in axes)
+        count = dims.product(tuple(x.shape[axis] for axis in axes))
+        with b.each([x.shape[axis] for axis in kept]) as at:
+            source: list[Dim] = [dims.symbol(f"k{axis}") for axis in range(len(x.shape))]
+            target: list[Dim] = [0] * len(x.shape)
+            for axis, index in zip(kept, at, strict=True):
+                source[axis] = target[axis] = index
+            self._reduce(b, out.row(*target), counters, At(x.row(*source)), count)
+        if not self.keepdims:
+            out = out.reshape([x.shape[axis] for axis in kept])
+        return (replace(b.like(out, x), time=x.time and 0 not in axes),)
+
+    def _reduce(
+        self, b: Builder, y: Vec, counters: Sequence[tuple[str, Dim]], value: Expr, count: Dim
+    ) -> None:
+        """One element of the result."""
+        middle = b.temp("middle", 1)
+        if self.kind == "logsumexp":
+            b.reduce(middle, "max", counters, value)
+            b.reduce(y, "sum", counters, call("exp", value - At(middle)))
+            b.copy(y, At(middle) + call("log", At(y)))
+            return
+        b.reduce(middle, "sum", counters, value)
+        b.copy(middle, At(middle) / Count(count))
+        b.reduce(y, "sum", counters, (value - At(middle)) * (value - At(middle)))
+        spread = At(y) / Count(count)
+        b.copy(y, call("sqrt", spread) if self.kind == "deviation" else spread)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -331,4 +409,197 @@ class Matmul(Layer):
         out = b.tensor("output", (*left.shape[:-1], columns))
         with b.each(left.shape[:-1]) as at:
             b.affine(out.row(*at), None, (matrix, left.row(*at)))
+        return (b.like(out, *inputs),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Where(Layer):
+    """The second input, or a number, where the first is not 0, else the third."""
+
+    choices: tuple[Array | None, Array | None]  # a number, or None for the next input
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Element by element, broadcast."""
+        if any(choice is not None and choice.size != 1 for choice in self.choices):
+            raise LayerError("it chooses from an array that is constant")
+        rank = max(len(x.shape) for x in inputs)
+        widened = [widen(x, rank) for x in inputs]
+        shape = broadcast_shape(b, widened)
+        out = b.tensor("output", shape)
+        with b.each(shape[:-1]) as at:
+            condition, *rest = (At(broadcast(x, shape, at)) for x in widened)
+            given = iter(rest)
+            yes, no = (
+                next(given) if choice is None else Number(float(choice.reshape(-1)[0]))
+                for choice in self.choices
+            )
+            b.copy(out.row(*at), Select(Compare("!=", condition, Number(0.0)), yes, no))
+        return (b.like(out, *inputs),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Take(Layer):
+    """The elements at fixed indices along one axis; a single one without the axis."""
+
+    axis: int
+    indices: tuple[int, ...]
+    keeps: bool
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Copies."""
+        x = inputs[0]
+        axis = axis_of(self.axis, x)
+        length = dims.fixed(x.shape[axis])
+        if axis == 0:
+            b.needs_whole(x, "it takes single steps out of the sequence")
+        for index in self.indices:
+            b.check(length, ">=", index + 1 if index >= 0 else -index)
+        shape = (*x.shape[:axis], len(self.indices), *x.shape[axis + 1 :])
+        out = b.tensor("output", shape)
+        with b.each(x.shape[:axis]) as at:
+            for number, index in enumerate(self.indices):
+                b.copy(out.at(*at, number).vec(), x.at(*at, index % length).vec())
+        if not self.keeps:
+            out = out.reshape((*x.shape[:axis], *x.shape[axis + 1 :]))
+        return (replace(b.like(out, x), time=x.time and axis != 0),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Repeat(Layer):
+    """Every element along one axis so many times."""
+
+    axis: int
+    count: int
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Copies."""
+        x = inputs[0]
+        axis = axis_of(self.axis, x)
+        if axis == 0:
+            b.needs_whole(x, "it repeats single steps")
+        longer = x.shape[axis] * self.count
+        out = b.tensor("output", (*x.shape[:axis], longer, *x.shape[axis + 1 :]))
+        apart = out.reshape((*x.shape[: axis + 1], self.count, *x.shape[axis + 1 :]))
+        with b.each(x.shape[: axis + 1]) as at:
+            for number in range(self.count):
+                b.copy(apart.at(*at, number).vec(), x.at(*at).vec())
+        return (replace(b.like(out, x), time=x.time and axis != 0),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pad(Layer):
+    """One value before and after each axis."""
+
+    padding: tuple[tuple[int, int], ...]  # without the batch axis
+    value: float = 0.0
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A store everywhere, and a copy."""
+        x = inputs[0]
+        if len(self.padding) != len(x.shape):
+            raise LayerError(f"{len(self.padding)} pairs for an input with {len(x.shape)} axes")
+        if any(self.padding[0]):
+            b.needs_whole(x, "it puts rows before or after the sequence")
+        shape = [low + n + high for n, (low, high) in zip(x.shape, self.padding, strict=True)]
+        out = b.tensor("output", shape)
+        b.copy(out.vec(), Number(self.value))
+        with b.each(x.shape[:-1]) as at:
+            place = [low + i for i, (low, _) in zip(at, self.padding, strict=False)]
+            first = self.padding[-1][0]
+            b.copy(out.row(*place)[first : x.shape[-1] + first], x.row(*at))
+        return (b.like(out, x),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Split(Layer):
+    """The input cut along one axis into equal parts, or at places; or every element by itself."""
+
+    axis: int
+    parts: int = 0
+    places: tuple[int, ...] = ()
+    unstack: bool = False
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """A copy for each part."""
+        x = inputs[0]
+        axis = axis_of(self.axis, x)
+        if axis == 0:
+            b.needs_whole(x, "it cuts the sequence into pieces")
+        length = dims.fixed(x.shape[axis])
+        parts = length if self.unstack else self.parts
+        if parts and length % parts:
+            raise LayerError(f"{parts} equal parts of an axis of {length}")
+        inner = self.places or tuple(range(length // parts, length, length // parts))
+        ends = [0, *(min(place, length) for place in inner), length]
+        found = []
+        for number, (start, stop) in enumerate(pairwise(ends)):
+            shape = (*x.shape[:axis], stop - start, *x.shape[axis + 1 :])
+            out = b.tensor(f"part_{number}", shape)
+            with b.each(x.shape[:axis]) as at:
+                source = replace(x.at(*at, start), shape=shape[axis:])
+                b.copy(out.at(*at).vec(), source.vec())
+            if self.unstack:
+                out = out.reshape((*x.shape[:axis], *x.shape[axis + 1 :]))
+            found.append(replace(b.like(out, x), time=x.time and axis != 0))
+        return tuple(found)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Swap(Layer):
+    """Swapaxes, or Moveaxis of one axis."""
+
+    axes: tuple[int, int]
+    moves: bool
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """As Permute."""
+        x = inputs[0]
+        first, second = (axis_of(axis, x) for axis in self.axes)
+        order = list(range(len(x.shape)))
+        if self.moves:
+            order.insert(second, order.pop(first))
+        else:
+            order[first], order[second] = order[second], order[first]
+        turned = tuple(axis + 1 for axis in order)
+        return Permute(name=self.name, class_name=self.class_name, dims=turned).lower(b, x)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Einsum(Layer):
+    """Sums of products of two tensors, whose first letter is that of the batch axis."""
+
+    equation: str
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """One element of the result at a time."""
+        terms, arrow, result = self.equation.partition("->")
+        letters = terms.split(",")
+        batch = {term[:1] for term in (*letters, result)}
+        plain = all(len({*term}) == len(term) and term.isalpha() for term in (*letters, result))
+        if not arrow or not plain or len(batch) != 1 or not len(inputs) == len(letters) == 2:
+            raise LayerError(f"equation {self.equation[:60]!r} is not supported")
+        lengths: dict[str, Dim] = {}
+        for term, x in zip(letters, inputs, strict=True):
+            if len(term) != len(x.shape) + 1:
+                raise LayerError(f"equation {self.equation!r} does not fit {len(x.shape)} axes")
+            b.needs_whole(x, "it multiplies whole sequences")
+            for letter, n in zip(term[1:], x.shape, strict=True):
+                b.check(lengths.setdefault(letter, n), "==", n)
+        if any(letter not in lengths for letter in result[1:]):
+            raise LayerError(f"equation {self.equation!r} is not supported")
+        out = b.tensor("output", [lengths[letter] for letter in result[1:]])
+        summed = [letter for letter in lengths if letter not in result]
+        counters = tuple((f"k_{letter}", lengths[letter]) for letter in summed)
+        with b.each([lengths[letter] for letter in result[1:]], "place") as at:
+            place: dict[str, Dim] = dict(zip(result[1:], at, strict=True))
+            place |= {letter: dims.symbol(f"k_{letter}") for letter in summed}
+            left, right = (
+                At(x.at(*(place[letter] for letter in term[1:])).vec())
+                for term, x in zip(letters, inputs, strict=True)
+            )
+            target = out.at(*at).vec()
+            if counters:
+                b.reduce(target, "sum", counters, left * right)
+            else:
+                b.copy(target, left * right)
         return (b.like(out, *inputs),)

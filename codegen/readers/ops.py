@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +15,32 @@ from codegen.layers.core import (
     ActivationLayer,
     Arithmetic,
     Concatenate,
+    Dense,
     Identity,
     NotEqualMask,
     Permute,
     Reshape,
 )
 from codegen.layers.operations import (
+    ELLIPSIS,
+    NEW_AXIS,
     Clip,
     Comparison,
+    Einsum,
     Filled,
     Flip,
     GetItem,
     Matmul,
     NewShape,
+    Pad,
     Reduction,
+    Repeat,
+    Split,
     Stack,
+    Statistic,
+    Swap,
+    Take,
+    Where,
 )
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
@@ -55,6 +66,9 @@ _BINARY = {
     "Divide": "divide",
     "TrueDivide": "divide",
     "Power": "power",
+    "FloorDivide": "floor_divide",
+    "Mod": "modulo",
+    "Logaddexp": "logaddexp",
     "Maximum": "maximum",
     "Minimum": "minimum",
     "LogicalOr": "maximum",  # of truth values, which are 1 and 0
@@ -67,7 +81,19 @@ _UNARY = {
     "Square": "square",
     "Sqrt": "sqrt",
     "Exp": "exp",
+    "Exp2": "exp2",
+    "Expm1": "expm1",
     "Log": "log",
+    "Log2": "log2",
+    "Log10": "log10",
+    "Log1p": "log1p",
+    "Erf": "erf",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Trunc": "trunc",
+    "Sign": "sign",
+    "Reciprocal": "reciprocal",
+    "Rsqrt": "rsqrt",
 }
 _REDUCTIONS = {
     "Any": "any",
@@ -78,7 +104,10 @@ _REDUCTIONS = {
     "Amax": "max",
     "Min": "min",
     "Amin": "min",
+    "CountNonzero": "count_nonzero",
+    "Average": "mean",
 }
+_STATISTICS = {"Var": "variance", "Std": "deviation", "Logsumexp": "logsumexp"}
 _COMPARISONS = {
     "Equal": "==",
     "NotEqual": "!=",
@@ -101,103 +130,315 @@ _ACTIVATIONS = {
     "HardTanh": "hard_tanh",
     "Mish": "mish",
     "Selu": "selu",
+    "TanhShrink": "tanh_shrink",
+    "SparsePlus": "sparse_plus",
+    "SparseSigmoid": "sparse_sigmoid",
 }
+# Activations with one setting: its name and default.
+_PARAMETRIC = {
+    "LeakyRelu": ("leaky_relu", "negative_slope", 0.2),
+    "Elu": ("elu", "alpha", 1.0),
+    "Celu": ("celu", "alpha", 1.0),
+    "SoftShrink": ("soft_shrink", "threshold", 0.5),
+    "HardShrink": ("hard_shrink", "threshold", 0.5),
+}
+_IDENTITIES = ("Copy", "StopGradient", "Identity", "ConvertToTensor")
+
+
+@dataclass(frozen=True)
+class Use:
+    """An operation with what it is called with."""
+
+    item: Item
+    arguments: Sequence[Any]  # with TENSOR for every tensor
+    settings: Config
+
+    @property
+    def name(self) -> str:
+        """The name of the operation."""
+        return self.item.class_name
+
+    @property
+    def both(self) -> dict[str, Any]:
+        """What every layer has."""
+        return {"name": self.item.path, "class_name": self.name}
+
+    @property
+    def tensors(self) -> int:
+        """How many tensors it is called on."""
+        return sum(argument is TENSOR for argument in self.arguments)
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A setting of the operation or of the call."""
+        return self.item.config.get(key, self.settings.get(key, default))
+
+    def axis(self, key: str = "axis", default: Any = None) -> int:
+        """A setting that is an axis."""
+        return whole(self.setting(key, default), key, -16, 16)
 
 
 def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
     """The layer of an operation called with `arguments`, where TENSOR marks the tensors."""
-    name = item.class_name
     if len(arguments) == 1 and isinstance(arguments[0], list):
         arguments = arguments[0]  # a list of tensors
-    both: dict[str, Any] = {"name": item.path, "class_name": name}
-    tensors = sum(argument is TENSOR for argument in arguments)
-    if name == "NotEqual" and tensors == 1 and len(arguments) == 2:
-        value = _constant(next(a for a in arguments if a is not TENSOR))
-        if value.size != 1 or np.isnan(value).any():
-            raise LayerError(f"NotEqual with {show(arguments[1])} is not supported")
-        return NotEqualMask(value=float(value.reshape(-1)[0]), **both)
-    if name in _BINARY and len(arguments) == 2:
-        if tensors == 2:
-            return Arithmetic(operator=_BINARY[name], **both)
-        position = 1 if arguments[0] is TENSOR else 0
-        constant = _constant(arguments[position])
-        return Arithmetic(operator=_BINARY[name], constant=constant, position=position, **both)
-    if name in _UNARY and len(arguments) == 1:
-        return Arithmetic(operator=_UNARY[name], **both)
-    if name in _ACTIVATIONS and len(arguments) == 1:
-        return ActivationLayer(activation=Activation(_ACTIVATIONS[name]), **both)
-    if name in ("Softmax", "LogSoftmax") and tensors == 1:
-        axis = item.config.get("axis", settings.get("axis", -1))
-        return ActivationLayer(
-            activation=Activation("softmax" if name == "Softmax" else "log_softmax"),
-            axis=whole(axis, "axis", -16, 16),
-            **both,
-        )
-    if name == "Concatenate" and tensors == len(arguments):
-        axis = item.config.get("axis", settings.get("axis", 0))
-        return Concatenate(axis=whole(axis, "axis", -16, 16), **both)
-    if name == "GetItem" and len(arguments) == 2 and arguments[0] is TENSOR:
-        return GetItem(items=_items(arguments[1]), **both)
-    if name in ("Copy", "StopGradient", "Identity") and len(arguments) == 1:
+    use = Use(item, arguments, settings)
+    maker = MAKERS.get(use.name)
+    found = None if maker is None or not use.tensors else maker(use)
+    if found is None:
+        raise LayerError("this operation is not supported; use a layer in its place")
+    return found
+
+
+Maker = Callable[[Use], "Layer | None"]  # None: not with these arguments
+
+
+def _binary(use: Use) -> Layer | None:
+    operator, arguments = _BINARY[use.name], use.arguments
+    if len(arguments) != 2:
+        return None
+    if use.tensors == 2:
+        return Arithmetic(operator=operator, **use.both)
+    position = 1 if arguments[0] is TENSOR else 0
+    constant = _constant(arguments[position])
+    return Arithmetic(operator=operator, constant=constant, position=position, **use.both)
+
+
+def _comparison(use: Use) -> Layer | None:
+    if len(use.arguments) != 2:
+        return None
+    operator = _COMPARISONS[use.name]
+    if use.tensors == 2:
+        return Comparison(operator=operator, **use.both)
+    first = use.arguments[0] is TENSOR
+    other = _constant(use.arguments[1 if first else 0])
+    if other.size != 1:
+        return None
+    number = float(other.reshape(-1)[0])
+    if use.name == "NotEqual":
+        if np.isnan(number):
+            raise LayerError("NotEqual with a number that is none")
+        return NotEqualMask(value=number, **use.both)
+    turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+    operator = operator if first else turned.get(operator, operator)
+    return Comparison(operator=operator, constant=number, **use.both)
+
+
+def _alone(make: Maker) -> Maker:
+    """The maker of an operation that is called on one tensor and nothing else."""
+    return lambda use: make(use) if len(use.arguments) == use.tensors == 1 else None
+
+
+def _plain(make: Maker) -> Maker:
+    """The maker of an operation all of whose arguments are tensors."""
+    return lambda use: make(use) if len(use.arguments) == use.tensors else None
+
+
+def _activation(name: str, *parameters: float) -> Maker:
+    activation = Activation(name, parameters)
+    return _alone(lambda use: ActivationLayer(activation=activation, **use.both))
+
+
+def _parametric(name: str, key: str, usual: float) -> Maker:
+    def make(use: Use) -> Layer:
+        value = use.item.config.number(key, usual)
+        return ActivationLayer(activation=Activation(name, (value,)), **use.both)
+
+    return _alone(make)
+
+
+def _softmax(name: str) -> Maker:
+    def make(use: Use) -> Layer:
+        axis = use.axis(default=-1)
+        return ActivationLayer(activation=Activation(name), axis=axis, **use.both)
+
+    return _alone(make)
+
+
+def _gelu(use: Use) -> Layer:
+    curve = "gelu_tanh" if use.item.config.flag("approximate", True) else "gelu"
+    return ActivationLayer(activation=Activation(curve), **use.both)
+
+
+def _get_item(use: Use) -> Layer | None:
+    if len(use.arguments) != 2 or use.arguments[0] is not TENSOR:
+        return None
+    return GetItem(items=_items(use.arguments[1]), **use.both)
+
+
+def _identity(use: Use) -> Layer | None:
+    return Identity(**use.both) if use.arguments[0] is TENSOR else None
+
+
+def _where(use: Use) -> Layer | None:
+    if len(use.arguments) != 3 or use.arguments[0] is not TENSOR:
+        return None
+    yes, no = (None if a is TENSOR else _constant(a) for a in use.arguments[1:])
+    return Where(choices=(yes, no), **use.both)
+
+
+def _matmul(use: Use) -> Layer | None:
+    if len(use.arguments) != 2 or use.arguments[0] is not TENSOR:
+        return None
+    if use.tensors == 2:
+        return Matmul(**use.both)
+    kernel = _constant(use.arguments[1])
+    if kernel.ndim != 2:
+        raise LayerError(f"a product with a constant of shape {kernel.shape}")
+    return Dense(kernel=kernel, bias=None, **use.both)
+
+
+def _take(use: Use) -> Layer | None:
+    if len(use.arguments) != 2 or use.arguments[0] is not TENSOR or use.tensors != 1:
+        return None
+    indices = _constant(use.arguments[1])
+    if indices.ndim > 1 or use.setting("axis") is None:
+        raise LayerError("it takes from all axes at once, or at indices of several axes")
+    picked = tuple(int(i) for i in indices.reshape(-1))
+    return Take(axis=use.axis(), indices=picked, keeps=indices.ndim == 1, **use.both)
+
+
+def _reduction(use: Use) -> Layer:
+    value = use.setting("axis")
+    if value is None or use.setting("initial") is not None:
+        raise LayerError("it reduces the batch axis too, or has an initial value")
+    given = value if isinstance(value, list) else [value]
+    axes = tuple(whole(v, "axis", -16, 16) for v in given)
+    keep = use.setting("keepdims", False) is True
+    if use.name in _STATISTICS:
+        return Statistic(kind=_STATISTICS[use.name], axes=axes, keepdims=keep, **use.both)
+    return Reduction(kind=_REDUCTIONS[use.name], axes=axes, keepdims=keep, **use.both)
+
+
+def _new_shape(use: Use) -> Layer:
+    return NewShape(axis=use.axis(), expand=use.name == "ExpandDims", **use.both)
+
+
+def _clip(use: Use) -> Layer:
+    low, high = (float(_constant(use.setting(key))) for key in ("x_min", "x_max"))
+    return Clip(low=low, high=high, **use.both)
+
+
+def _transpose(use: Use) -> Layer:
+    axes = tuple(whole(v, "axes", -16, 16) for v in use.setting("axes") or ())
+    if axes[:1] != (0,) or sorted(axes) != list(range(len(axes))):
+        raise LayerError("it moves the batch axis")
+    return Permute(dims=axes[1:], **use.both)
+
+
+def _reshape(use: Use) -> Layer:
+    shape = [whole(v, "newshape", -1, MAX_INTEGER) for v in use.setting("newshape") or ()]
+    if shape[:1] != [-1] or -1 in shape[1:]:
+        raise LayerError("it does not keep the batch axis apart")
+    return Reshape(shape=tuple(shape[1:]), **use.both)
+
+
+def _round(use: Use) -> Layer:
+    if use.setting("decimals", 0) != 0:
+        raise LayerError("it rounds to decimals")
+    return Arithmetic(operator="round", **use.both)
+
+
+def _repeat(use: Use) -> Layer:
+    count = whole(use.setting("repeats"), "repeats", 1, MAX_INTEGER)
+    return Repeat(axis=use.axis(), count=count, **use.both)
+
+
+def _pad(use: Use) -> Layer:
+    if use.setting("mode", "constant") != "constant":
+        raise LayerError(f"it pads in mode {show(use.setting('mode'))}")
+    raw = use.setting("pad_width")
+    if not isinstance(raw, list) or not all(isinstance(p, list) and len(p) == 2 for p in raw):
+        raise LayerError(f"pad_width is {show(raw)}, expected a pair for each axis")
+    pairs = [
+        (whole(p[0], "padding", 0, MAX_INTEGER), whole(p[1], "padding", 0, MAX_INTEGER))
+        for p in raw
+    ]
+    if not pairs or any(pairs[0]):
+        raise LayerError("it pads the batch axis")
+    value = use.setting("constant_values")
+    return Pad(
+        padding=tuple(pairs[1:]),
+        value=0.0 if value is None else float(_constant(value)),
+        **use.both,
+    )
+
+
+def _split(use: Use) -> Layer:
+    axis = use.axis(default=0)
+    if use.name == "Unstack":
+        return Split(axis=axis, unstack=True, **use.both)
+    given = use.setting("indices_or_sections")
+    if isinstance(given, list):
+        places = tuple(whole(place, "index", 0, MAX_INTEGER) for place in given)
+        return Split(axis=axis, places=places, **use.both)
+    return Split(axis=axis, parts=whole(given, "sections", 1, MAX_INTEGER), **use.both)
+
+
+def _swap(use: Use) -> Layer:
+    moves = use.name == "Moveaxis"
+    first, second = ("source", "destination") if moves else ("axis1", "axis2")
+    return Swap(axes=(use.axis(first), use.axis(second)), moves=moves, **use.both)
+
+
+MAKERS: dict[str, Maker] = {
+    **dict.fromkeys(_BINARY, _binary),
+    **{
+        name: _alone(lambda use, operator=operator: Arithmetic(operator=operator, **use.both))  # type: ignore[misc]
+        for name, operator in _UNARY.items()
+    },
+    **dict.fromkeys(_COMPARISONS, _comparison),
+    **{name: _activation(known) for name, known in _ACTIVATIONS.items()},
+    **{name: _parametric(*settings) for name, settings in _PARAMETRIC.items()},
+    **dict.fromkeys((*_REDUCTIONS, *_STATISTICS), _plain(_reduction)),
+    **dict.fromkeys(_IDENTITIES, _identity),
+    "Gelu": _alone(_gelu),
+    "Softmax": _softmax("softmax"),
+    "LogSoftmax": _softmax("log_softmax"),
+    "Concatenate": _plain(lambda use: Concatenate(axis=use.axis(default=0), **use.both)),
+    "Stack": _plain(lambda use: Stack(axis=use.axis(default=0), **use.both)),
+    "GetItem": _get_item,
+    "Where": _where,
+    "Matmul": _matmul,
+    "Take": _take,
+    "ExpandDims": _alone(_new_shape),
+    "Squeeze": _alone(_new_shape),
+    "ZerosLike": _alone(lambda use: Filled(value=0.0, **use.both)),
+    "OnesLike": _alone(lambda use: Filled(value=1.0, **use.both)),
+    "LogicalNot": _alone(lambda use: Comparison(operator="==", constant=0.0, **use.both)),
+    "Cast": _alone(lambda use: _cast(str(use.setting("dtype")), use.both)),
+    "Clip": _alone(_clip),
+    "Flip": _alone(lambda use: Flip(axis=use.axis(), **use.both)),
+    "Transpose": _alone(_transpose),
+    "Swapaxes": _alone(_swap),
+    "Moveaxis": _alone(_swap),
+    "Reshape": _alone(_reshape),
+    "Round": _alone(_round),
+    "Pad": _alone(_pad),
+    "Repeat": _alone(_repeat),
+    "Split": _alone(_split),
+    "Unstack": _alone(_split),
+    "Einsum": _plain(
+        lambda use: Einsum(equation=str(use.setting("subscripts")).replace(" ", ""), **use.both)
+    ),
+}
+
+
+def _cast(dtype: str, both: dict[str, Any]) -> Layer:
+    """Numbers as another type; all are computed as floats here."""
+    if dtype == "bool":
+        return Comparison(operator="!=", constant=0.0, **both)
+    if "float" in dtype:
         return Identity(**both)
-    if tensors == len(arguments):
-        found = _of_tensors(name, item.config, settings, both)
-        if found is not None:
-            return found
-    if name in _COMPARISONS and len(arguments) == 2:
-        other = None if tensors == 2 else _constant(arguments[1])
-        if other is None or (arguments[0] is TENSOR and other.size == 1):
-            number = None if other is None else float(other.reshape(-1)[0])
-            return Comparison(operator=_COMPARISONS[name], constant=number, **both)
-    raise LayerError("this operation is not supported; use a layer in its place")
-
-
-def _of_tensors(name: str, config: Config, settings: Config, both: dict[str, Any]) -> Layer | None:
-    """An operation whose arguments are all tensors; None for one that is not known."""
-
-    def setting(key: str, default: Any = None) -> Any:
-        return config.get(key, settings.get(key, default))
-
-    def axis(value: Any) -> int:
-        return whole(value, "axis", -16, 16)
-
-    if name in _REDUCTIONS:
-        value = setting("axis")
-        if value is None or setting("initial") is not None:
-            raise LayerError("it reduces the batch axis too, or has an initial value")
-        axes = tuple(axis(v) for v in (value if isinstance(value, list) else [value]))
-        keep = setting("keepdims", False) is True
-        return Reduction(kind=_REDUCTIONS[name], axes=axes, keepdims=keep, **both)
-    if name in ("ExpandDims", "Squeeze"):
-        return NewShape(axis=axis(setting("axis")), expand=name == "ExpandDims", **both)
-    if name in ("ZerosLike", "OnesLike"):
-        return Filled(value=float(name == "OnesLike"), **both)
-    if name == "LogicalNot":
-        return Comparison(operator="==", constant=0.0, **both)
-    if name == "Clip":
-        low, high = (float(_constant(setting(key))) for key in ("x_min", "x_max"))
-        return Clip(low=low, high=high, **both)
-    if name == "Stack":
-        return Stack(axis=axis(setting("axis", 0)), **both)
-    if name == "Flip":
-        return Flip(axis=axis(setting("axis")), **both)
-    if name == "Matmul":
-        return Matmul(**both)
-    if name == "Transpose":
-        axes = tuple(axis(v) for v in setting("axes") or ())
-        if axes[:1] != (0,) or sorted(axes) != list(range(len(axes))):
-            raise LayerError("it moves the batch axis")
-        return Permute(dims=axes[1:], **both)
-    if name == "Reshape":
-        shape = [whole(v, "newshape", -1, MAX_INTEGER) for v in setting("newshape") or ()]
-        if shape[:1] != [-1] or -1 in shape[1:]:
-            raise LayerError("it does not keep the batch axis apart")
-        return Reshape(shape=tuple(shape[1:]), **both)
-    return None
+    if dtype.startswith("int"):
+        return Arithmetic(operator="trunc", **both)
+    raise LayerError(f"a cast to {dtype[:40]!r}")
 
 
 def _constant(value: Any) -> Array:
-    """A number or nested lists of numbers."""
+    """A number, nested lists of numbers, or an array as Keras 3 writes it."""
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        config = value.get("config")
+        value = config.get("value") if isinstance(config, dict) else None
     if isinstance(value, list):
         if not 0 < len(value) <= MAX_INTEGER:
             raise LayerError(f"its operand is {show(value)}, expected numbers")
@@ -210,15 +451,15 @@ def _constant(value: Any) -> Array:
     return np.array(Config({"operand": value}).number("operand"))
 
 
-def _items(
-    value: Any,
-) -> tuple[int | tuple[int | None, int | None, int | None] | None, ...]:
-    """The items after the batch axis, whose own must take everything; None for an ellipsis."""
+def _items(value: Any) -> tuple[int | tuple[int | None, int | None, int | None] | str, ...]:
+    """The items after the batch axis, whose own must take everything."""
     every = value if isinstance(value, list) else [value]
-    items: list[int | tuple[int | None, int | None, int | None] | None] = []
+    items: list[int | tuple[int | None, int | None, int | None] | str] = []
     for one in every:
         if isinstance(one, dict) and one.get("class_name") == "__ellipsis__":
-            items.append(None)
+            items.append(ELLIPSIS)
+        elif one is None:
+            items.append(NEW_AXIS)
         elif isinstance(one, Slice):
             for bound in (one.start, one.stop, one.step):
                 if bound is not None:
@@ -228,7 +469,7 @@ def _items(
             items.append((one.start, one.stop, one.step))
         else:
             items.append(whole(one, "index", -MAX_INTEGER, MAX_INTEGER))
-    if items[:1] == [None]:
+    if items[:1] == [ELLIPSIS]:
         return tuple(items)
     if not items or items[0] not in ((None, None, None), (None, None, 1), (0, None, None)):
         raise LayerError("an index that takes single rows of the batch is not supported")

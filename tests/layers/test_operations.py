@@ -1,0 +1,84 @@
+"""Operations of Keras 3 as nodes of functional models, against live Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+from keras import ops
+
+from tests.layers.oracle import compare
+
+# name: a function of two tensors of 4 steps with 6 features
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "last step": lambda x, z: x[:, -1],
+    "new axis": lambda x, z: x[:, None] + z[:, :, None],
+    "new last axis": lambda x, z: x[..., None] * z[..., 2:3, None],
+    "every second": lambda x, z: x[:, 1::2] + z[:, ::2],
+    "backwards": lambda x, z: x[:, ::-1] + z[..., ::-1],
+    "last two": lambda x, z: x[:, -2:] * z[:, :2],
+    "one element": lambda x, z: x[:, 2, 1:3],
+    "where": lambda x, z: ops.where(x > z, x, 0.5),
+    "where number": lambda x, z: ops.where(x > 0, 1.0, z),
+    "number below": lambda x, z: ops.cast(ops.less(0.1, x), "float32") * z,
+    "take one": lambda x, z: ops.take(x, 1, axis=1) + ops.take(z, -1, axis=1),
+    "take": lambda x, z: ops.take(x, np.array([0, 3, 3]), axis=2),
+    "repeat": lambda x, z: ops.repeat(x, 3, axis=1) + ops.repeat(z, 3, axis=1),
+    "repeat features": lambda x, z: ops.repeat(x, 2, axis=-1),
+    "split": lambda x, z: ops.split(x, 3, axis=-1)[1],
+    "split at": lambda x, z: ops.split(x, [1, 3], axis=1)[1],
+    "unstack": lambda x, z: ops.unstack(x, axis=1)[2],
+    "swap": lambda x, z: ops.swapaxes(x, 1, 2),
+    "move": lambda x, z: ops.moveaxis(ops.expand_dims(x, 1), 3, 1),
+    "pad": lambda x, z: ops.pad(x, ((0, 0), (1, 2), (0, 1))),
+    "einsum": lambda x, z: ops.einsum("btf,bsf->bts", x, z),
+    "einsum of rows": lambda x, z: ops.einsum("btf,btf->bt", x, z),
+    "matrix": lambda x, z: ops.matmul(x, np.arange(12).reshape(6, 2).astype("float32") / 6),
+    "variance": lambda x, z: ops.var(x, axis=1) + ops.std(z, axis=1),
+    "deviation": lambda x, z: ops.std(x, axis=-1, keepdims=True) * z,
+    "logsumexp": lambda x, z: ops.logsumexp(x, axis=-1),
+    "count": lambda x, z: ops.cast(ops.count_nonzero(x > 0, axis=1), "float32"),
+    "whole numbers": lambda x, z: ops.cast(ops.cast(3 * x, "int32"), "float32") + z,
+    "rounding": lambda x, z: ops.floor(x) + ops.ceil(2 * z) + ops.round(3 * x) + ops.trunc(z),
+    "logarithms": lambda x, z: ops.log1p(ops.square(x)) + ops.log2(ops.exp(z)),
+    "powers": lambda x, z: ops.exp2(x) + ops.expm1(z) + ops.rsqrt(ops.exp(x)),
+    "sign": lambda x, z: ops.sign(x) * ops.erf(z) + ops.reciprocal(ops.exp(x)),
+    "gelu": lambda x, z: ops.gelu(x) + ops.gelu(z, approximate=False),
+    "slopes": lambda x, z: ops.leaky_relu(x, 0.1) + ops.elu(z, 0.5) + ops.celu(x, 0.7),
+    "shrink": lambda x, z: ops.hard_shrink(x, 0.2) + ops.soft_shrink(z, 0.1),
+    "differences": lambda x, z: ops.logaddexp(x, z) - ops.maximum(x, 0.3),
+    "modulo": lambda x, z: x // 0.7 + z % 0.7,
+    "repeat vector": lambda x, z: kl.RepeatVector(3)(kl.Flatten()(x)),
+    "einsum softmax": lambda x, z: kl.EinsumDense("abc,cd->abd", (None, 3), activation="softmax")(
+        x
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations(name: str) -> None:
+    x, z = keras.Input((4, 6)), keras.Input((4, 6))
+    compare(keras.Model([x, z], [OPERATIONS[name](x, z), z]))
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda x: x[:, ::-1],
+        lambda x: x[:, ::2],
+        lambda x: x[:, 1::3],
+        lambda x: x[:, -2:],
+        lambda x: x[:, :-1],
+        lambda x: x[:, 1:],
+        lambda x: x[:, 1:3],
+        lambda x: x[:, -3:-1],
+        lambda x: x[:, None, :, 1],
+    ],
+)
+def test_slices_of_sequences_of_any_length(pick: Callable[[Any], Any]) -> None:
+    x = keras.Input((None, 6))
+    compare(keras.Model(x, pick(kl.Dense(2)(x))), (3, 4, 7))
