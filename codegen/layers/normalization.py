@@ -61,7 +61,7 @@ class AxisNormalization(Layer):
             groups = channels if self.groups == -1 else self.groups
             if channels % groups:
                 raise LayerError(f"{channels} channels in {groups} groups")
-        if 0 in axes and rank > 1:
+        if 0 in axes:
             b.needs_whole(x, "it normalises over time: all steps count for each")
         gamma, beta = self._weight(b, "gamma", x, weights), self._weight(b, "beta", x, weights)
         out = b.tensor("output", x.shape)
@@ -170,16 +170,18 @@ class AxisNormalization(Layer):
 class AdaptedNormalization(Layer):
     """Normalization: x * scale + offset, from the adapted mean and variance.
 
-    The arrays have a length of 1 on every axis that is not kept apart.
+    The arrays have an axis for each of `axes`, in the order of the input's; without `axes` they
+    broadcast with the input.
     """
 
-    scale: Array  # one length for each axis of the input but the batch axis
+    scale: Array
     offset: Array
+    axes: tuple[int, ...] | None = None  # as Keras counts them, with the batch axis
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Row by row."""
         x = inputs[0]
-        scale, offset = self.scale, self.offset
+        scale, offset = self._placed(x, self.scale), self._placed(x, self.offset)
         while scale.ndim > len(x.shape) and scale.shape[0] == 1:
             scale, offset = scale[0], offset[0]
         if scale.ndim <= 1 or all(n == 1 for n in scale.shape[:-1]):
@@ -203,3 +205,15 @@ class AdaptedNormalization(Layer):
             wide = [r if r.size == x.shape[-1] else r.every(x.shape[-1]) for r in rows]
             b.copy(out.row(*at), At(x.row(*at)) * At(wide[0]) + At(wide[1]))
         return (b.like(out, x, mask=x.mask),)
+
+    def _placed(self, x: Tensor, values: Array) -> Array:
+        """The numbers with a length of 1 on every axis that is not kept apart."""
+        if self.axes is None:
+            return values
+        places = sorted({axis_of(axis, x) for axis in self.axes})
+        if len(places) != values.ndim:
+            raise LayerError(f"axis {self.axes} names an axis of its input twice")
+        shape = [1] * len(x.shape)
+        for place, n in zip(places, values.shape, strict=True):
+            shape[place] = n
+        return values.reshape(shape)

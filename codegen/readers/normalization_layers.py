@@ -94,29 +94,16 @@ def _normalization(b: Bound) -> Layer:
     axis = b.config.get("axis", -1)
     axes = [] if axis is None else (axis if isinstance(axis, list) else [axis])
     axes = [whole(v, "axis", -16, 16) for v in axes]
-    # The array has one axis for each of `axes`; others come in as 1, so that it broadcasts.
-    if axes not in ([], [-1]) and mean.ndim == len(axes):
-        built = b.item.entry.get("build_config")
-        shape = built.get("input_shape") if isinstance(built, dict) else None
-        rank = len(shape) if isinstance(shape, list) else max(max(axes) + 1, 2)
-        if any(v < 0 for v in axes) and not isinstance(shape, list):
-            raise LayerError(f"axis {show(axis)} is not supported; positive axes or -1 are")
-        places = [v if v >= 0 else v + rank for v in axes]
-        if len(set(places)) < len(places) or not all(0 < place < rank for place in places):
-            raise LayerError(f"axis {show(axis)} is none of its input's")
-        full = [1] * rank
-        for place, n in zip(places, mean.shape, strict=True):
-            full[place] = n
-        mean, variance = mean.reshape(full[1:]), variance.reshape(full[1:])
-    elif axes == [] and mean.size == 1:
+    if not axes and mean.size == 1:
         mean, variance = mean.reshape(()), variance.reshape(())
+    kept = tuple(axes) if axes and mean.ndim == len(axes) else None
     if (variance < 0).any():
         raise LayerError("its variance is negative somewhere")
     deviation = np.maximum(np.sqrt(variance), 1e-7)
+    scale, offset = 1.0 / deviation, -mean / deviation
     if b.config.flag("invert", False):
-        return b.layer(AdaptedNormalization, scale=deviation, offset=mean + 0 * deviation)
-    scale = 1.0 / deviation
-    return b.layer(AdaptedNormalization, scale=scale, offset=-mean * scale)
+        scale, offset = deviation, mean + 0 * deviation
+    return b.layer(AdaptedNormalization, scale=scale, offset=offset, axes=kept)
 
 
 def _mode(b: Bound, default: str) -> str:

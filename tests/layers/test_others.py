@@ -64,12 +64,17 @@ def test_plain(name: str) -> None:
     assert (low.step is not None) == streams, low.reason
 
 
-def test_adapted_normalization() -> None:
-    layer = kl.Normalization(axis=-1)
-    layer.adapt(np.random.default_rng(0).normal(2, 3, (50, 7, 3)).astype(np.float32))
-    model = keras.Sequential([kl.Input((None, 3)), layer, kl.Dense(2)])
-    x = np.random.default_rng(1).normal(size=(2, 5, 3))
-    assert close(Reference(lowered(model), 2).predict(x)[0], np.asarray(model(x)))
+@pytest.mark.parametrize("axis", [-1, 1, (1, 2), (-1, -2), None])
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_adapted_normalization(axis: Any, suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    layer = kl.Normalization(axis=axis)
+    layer.adapt(rng.normal(2, 3, (50, 5, 3)).astype(np.float32))
+    model = keras.Sequential([kl.Input((5, 3)), layer, kl.Dense(2)])
+    model.save(tmp_path / f"model.{suffix}")
+    x = rng.normal(size=(2, 5, 3))
+    found = Reference(lower(read(tmp_path / f"model.{suffix}")), 2).predict(x)[0]
+    assert close(found, np.asarray(model(x)))
 
 
 ATTENTION: dict[str, Make] = {
