@@ -703,6 +703,8 @@ class Builder:
     def along_last(self, x: Tensor, role: str, activation: Activation) -> Tensor:
         """A new tensor with the activation of `x` along its last axis."""
         size = x.shape[-1]
+        if len(x.shape) == 1 and not activation.is_elementwise:
+            self.needs_whole(x, f"its {activation.name} runs over time")
         if activation.name == "glu":
             size = dims.fixed(size) // 2
         out = self.tensor(role, (*x.shape[:-1], size))

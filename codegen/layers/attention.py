@@ -166,7 +166,8 @@ class MultiHeadAttention(Layer):
     return_scores: bool = False
     axes: tuple[int, ...] | None = None  # attended over, batch axis 0; None: all but the features
     has_dropout: bool = False
-    zeroes_rows: bool = False  # Keras' Softmax layer gives 0 where a row sees nothing, else 1 / n
+    # Whether Keras' Softmax layer gives 0 where a row sees nothing, else 1 / n; None: not known.
+    zeroes_rows: bool | None = False
 
     @property
     def describe(self) -> str:
@@ -196,6 +197,12 @@ class MultiHeadAttention(Layer):
             whole(b, q, v, k)
         if streams and (masks or self.return_scores or not all(x.time for x in (q, v, k))):
             raise NotStreamable("attention with a mask, or with another sequence, does not stream")
+        by_softmax_layer = self.has_dropout or self.return_scores
+        if by_softmax_layer and self.zeroes_rows is None:
+            raise LayerError(
+                "the file says no Keras version, which does not tell what it gives where "
+                "everything is masked; name the version that wrote it with --keras-version"
+            )
         query = self._project(b, q, "query", self.query_kernel, self.query_bias)
         key = self._project(b, k, "key", self.key_kernel, self.key_bias)
         value = self._project(b, v, "value", self.value_kernel, self.value_bias)
@@ -220,7 +227,7 @@ class MultiHeadAttention(Layer):
                 hidden = (t, self.causal, masks, self.window, q_mask)
                 masked_scores(b, scores, *hidden)
                 b.softmax(scores, scores)
-                if self.zeroes_rows and (self.has_dropout or self.return_scores):
+                if self.zeroes_rows and by_softmax_layer:
                     masked_scores(b, scores, *hidden, nothing=0.0)
                 own = depth // heads
                 part = joined[h * own : (h + 1) * own]

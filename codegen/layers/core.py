@@ -67,6 +67,8 @@ class Dense(Layer):
         size = units = int(self.kernel.shape[1])
         if not x.shape:
             raise LayerError("its input has no feature axis")
+        if len(x.shape) == 1:
+            b.needs_whole(x, "its product runs over time")
         if self.activation.name == "glu":
             size = units // 2
         out = b.tensor("output", (*x.shape[:-1], size))
@@ -134,7 +136,7 @@ class PReLU(Layer):
         x = inputs[0]
         if len(self.alpha.shape) != len(x.shape):
             raise LayerError(f"alpha of shape {self.alpha.shape}, input of shape {x.shape}")
-        if self.alpha.shape[0] != 1 and len(x.shape) > 1:
+        if self.alpha.shape[0] != 1:
             b.needs_whole(x, "its alpha differs from step to step")
         alpha = b.const("alpha", self.alpha)
         out = b.tensor("output", x.shape)
@@ -391,7 +393,7 @@ class Concatenate(Layer):
         """Copies, row by row."""
         axis = axis_of(self.axis, inputs[0])
         for x in inputs:
-            if axis == 0 and len(x.shape) > 1:
+            if axis == 0:
                 b.needs_whole(x, "it joins sequences one after the other")
             if len(x.shape) != len(inputs[0].shape):
                 raise LayerError("its inputs differ in the number of axes")
@@ -449,8 +451,7 @@ class Dot(Layer):
         """out[left axes but one, right axes but one] = sum over the common axis."""
         left, right = inputs
         for x in inputs:
-            if len(x.shape) > 1:
-                b.needs_whole(x, "it multiplies whole sequences")
+            b.needs_whole(x, "it multiplies whole sequences")
         p, q = axis_of(self.axes[0], left), axis_of(self.axes[1], right)
         b.check(left.shape[p], "==", right.shape[q])
         if self.cosine:
@@ -651,7 +652,7 @@ class BatchNormalization(Layer):
         x = inputs[0]
         axis = axis_of(self.axis, x)
         size = len(self.scale)
-        if axis == 0 and len(x.shape) > 1:
+        if axis == 0:
             b.needs_whole(x, "it normalises each time step in its own way")
         b.check(x.shape[axis], "==", size)
         scale, offset = b.const("scale", self.scale), b.const("offset", self.offset)

@@ -66,6 +66,8 @@ class EinsumDense(Layer):
             raise LayerError(f"equation {self.equation!r} is not supported")
         if x.time and (source[0] != result[0] or source[0] in weight):
             b.needs_whole(x, "its product mixes time steps or differs between them")
+        if self.bias is not None and self.bias.ndim == len(result) and self.bias.shape[0] != 1:
+            b.needs_whole(x, "its bias differs from step to step")
         out = b.tensor("output", [lengths[c] for c in result])
         shared = [c for c in weight if c in source and c in result]
         order = [weight.index(c) for c in (*shared, *new, *summed)]
@@ -203,7 +205,7 @@ class SReLU(Layer):
         from codegen.layers.core import broadcast
 
         x = inputs[0]
-        if self.left.shape[0] != 1 and len(x.shape) > 1:
+        if self.left.shape[0] != 1:
             b.needs_whole(x, "its weights differ from step to step")
         out = b.tensor("output", x.shape)
         names = ("left", "left_slope", "right", "right_slope")
@@ -230,7 +232,7 @@ class ParametricSoftplus(Layer):
         from codegen.layers.core import broadcast
 
         x = inputs[0]
-        if self.alpha.shape[0] != 1 and len(x.shape) > 1:
+        if self.alpha.shape[0] != 1:
             b.needs_whole(x, "its weights differ from step to step")
         alpha, beta = b.const("alpha", self.alpha), b.const("beta", self.beta)
         out = b.tensor("output", x.shape)

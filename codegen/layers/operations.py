@@ -400,8 +400,7 @@ class Matmul(Layer):
         if len(right.shape) != 2 or len(left.shape) not in (1, 2):
             raise LayerError(f"a product of tensors with {left.shape} and {right.shape}")
         for x in inputs:
-            if len(x.shape) > 1:
-                b.needs_whole(x, "it multiplies whole sequences")
+            b.needs_whole(x, "it multiplies whole sequences")
         b.check(left.shape[-1], "==", right.shape[0])
         inner, columns = right.shape
         stride = dims.fixed(columns)

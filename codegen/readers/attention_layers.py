@@ -98,7 +98,7 @@ def _multi_head(b: Bound) -> Layer:
         window=None if window is None else b.config.integer("sliding_window"),
         axes=axes,
         has_dropout=b.config.number("dropout", 0.0) > 0,
-        zeroes_rows=b.masked and b.era.zeroes_masked_rows,
+        zeroes_rows=b.era.zeroes_masked_rows if b.masked else False,
         **found,
     )
 

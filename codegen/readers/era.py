@@ -83,9 +83,11 @@ class Era:
         return self._since((3, 8), "whether a query_mask counts")
 
     @property
-    def zeroes_masked_rows(self) -> bool:
+    def zeroes_masked_rows(self) -> bool | None:
         """Whether a Softmax layer gives zeros where everything is masked, else equal parts."""
-        return self._since((3, 10), "what attention gives where everything is masked")
+        if self.family == KERAS3 and not self.version[1:]:
+            return None
+        return self.family == KERAS3 and self.version >= (3, 10)
 
     def _since(self, version: tuple[int, int], what: str) -> bool:
         """Whether this is Keras 3 from `version` on; refused where the file does not tell."""

@@ -53,6 +53,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "differences": lambda x, z: ops.logaddexp(x, z) - ops.maximum(x, 0.3),
     "modulo": lambda x, z: x // 0.7 + z % 0.7,
     "repeat vector": lambda x, z: kl.RepeatVector(3)(kl.Flatten()(x)),
+    "einsum bias": lambda x, z: kl.EinsumDense("abc,cd->abd", (4, 3), bias_axes="bd")(x),
     "einsum softmax": lambda x, z: kl.EinsumDense("abc,cd->abd", (None, 3), activation="softmax")(
         x
     ),
@@ -82,3 +83,21 @@ def test_operations(name: str) -> None:
 def test_slices_of_sequences_of_any_length(pick: Callable[[Any], Any]) -> None:
     x = keras.Input((None, 6))
     compare(keras.Model(x, pick(kl.Dense(2)(x))), (3, 4, 7))
+
+
+@pytest.mark.parametrize(
+    "over_time",
+    [
+        lambda: kl.Activation("softmax"),
+        kl.LayerNormalization,
+        kl.UnitNormalization,
+        kl.BatchNormalization,
+        lambda: kl.Dense(3),
+        kl.PReLU,
+        lambda: ops.softmax,
+    ],
+)
+def test_the_last_axis_may_be_time(over_time: Callable[[], Any]) -> None:
+    x = keras.Input((5, 2))
+    y = over_time()(ops.squeeze(kl.Dense(1)(x), -1))
+    assert compare(keras.Model(x, y)).step is None
