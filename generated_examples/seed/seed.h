@@ -8189,14 +8189,15 @@ static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SE
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float seed_dot(const float *SEED_RESTRICT w, const float *SEED_RESTRICT x, int n)
 {
+    const int whole = n - n % 8;
     float sum[8] = {0.0f}, rest = 0.0f;
     int k, c;
-    for (k = 0; k + 8 <= n; k += 8) {
+    for (k = 0; k < whole; k += 8) {
         for (c = 0; c < 8; ++c) {
             sum[c] += SEED_READ(w[k + c]) * x[k + c];
         }
     }
-    for (; k < n; ++k) {
+    for (k = whole; k < n; ++k) {
         rest += SEED_READ(w[k]) * x[k];
     }
     sum[0] += sum[4], sum[1] += sum[5], sum[2] += sum[6], sum[3] += sum[7];

@@ -252,14 +252,15 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RES
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n)
 {
+    const int whole = n - n % 8;
     float sum[8] = {0.0f}, rest = 0.0f;
     int k, c;
-    for (k = 0; k + 8 <= n; k += 8) {
+    for (k = 0; k < whole; k += 8) {
         for (c = 0; c < 8; ++c) {
             sum[c] += WEIGHTS_ONLY_READ(w[k + c]) * x[k + c];
         }
     }
-    for (; k < n; ++k) {
+    for (k = whole; k < n; ++k) {
         rest += WEIGHTS_ONLY_READ(w[k]) * x[k];
     }
     sum[0] += sum[4], sum[1] += sum[5], sum[2] += sum[6], sum[3] += sum[7];

@@ -444,3 +444,10 @@ def test_whole_vector_registers_are_used(compiler: str, tmp_path: Path) -> None:
         lowered = model(gru(4, 16), shape=(None, 4))
         text = assembly(lowered, tmp_path, compiler, "-O3", "-march=skylake-avx512", *WARNINGS)
         assert "%zmm" in text
+
+
+def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
+    """Where int is as long as a pointer, GCC warns of a loop over a rest that it finds empty."""
+    lowered = model(dense(24, 1), shape=(None, 24))
+    flags = ("-O2", "-mthumb", "-mcpu=cortex-m4", *WARNINGS)
+    assert assembly(lowered, tmp_path, "arm-none-eabi-gcc", *flags)
