@@ -59,6 +59,9 @@ def lower(model: Model) -> Lowered:
         stepped, _ = _whole(model, times, streamable=True, shared=shared, apart=apart)
         if stepped is None:  # a length fixed in the file stands in the way of any other
             step, reason = None, "a layer fixes the number of time steps"
+        elif stepped.fills_up and _saved_uneven(model, times, hop):
+            step = None
+            reason = f"padding='same' fills up its number of time steps, no multiple of {hop}"
         else:
             whole = stepped
     warmup = 0 if step is None else step.warmup
@@ -73,6 +76,12 @@ def lower(model: Model) -> Lowered:
         _reports(original, replace(whole, shapes=shapes), step),
         whole.fills_up,
     )
+
+
+def _saved_uneven(model: Model, times: tuple[bool, ...], hop: int) -> bool:
+    """Whether the model was saved for a number of steps that is not one of whole hops."""
+    lengths = [x.shape[0] for x, time in zip(model.inputs, times, strict=True) if time]
+    return any(n is not None and n % hop for n in lengths)
 
 
 @dataclass(frozen=True, eq=False)

@@ -201,6 +201,14 @@ def test_warmup_counts_steps() -> None:
     assert compare(model, (6, 9)).warmup == 5
 
 
+def test_a_length_that_same_padding_fills_up_does_not_stream() -> None:
+    """It is predicted as it is; a step would take rows that are not there."""
+    for steps, streams in ((6, True), (7, False)):
+        model = keras.Sequential([kl.Input((steps, 3)), kl.MaxPooling1D(3, padding="same")])
+        low = compare(model)
+        assert (low.step is not None) == streams, low.reason
+
+
 def test_hop() -> None:
     model = keras.Sequential([kl.Input((None, 2)), kl.MaxPooling1D(2), kl.Conv1D(3, 3, strides=3)])
     assert compare(model, (6, 12)).hop == 6
