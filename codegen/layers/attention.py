@@ -168,6 +168,7 @@ class MultiHeadAttention(Layer):
     has_dropout: bool = False
     # Whether Keras' Softmax layer gives 0 where a row sees nothing, else 1 / n; None: not known.
     zeroes_rows: bool | None = False
+    masked: bool = True  # whether the era's layer heeds the masks of its inputs
 
     @property
     def describe(self) -> str:
@@ -182,6 +183,8 @@ class MultiHeadAttention(Layer):
         """Products for each step, then each head by itself, then one product."""
         if len(inputs) not in (2, 3):
             raise LayerError(f"{len(inputs)} inputs found, expected query, value and perhaps key")
+        if not self.masked:
+            inputs = tuple(replace(x, mask=None) for x in inputs)
         if any(len(x.shape) != 2 for x in inputs):
             return self._over_axes(b, inputs, keywords)
         q, v = inputs[:2]

@@ -99,6 +99,7 @@ def _multi_head(b: Bound) -> Layer:
         axes=axes,
         has_dropout=b.config.number("dropout", 0.0) > 0,
         zeroes_rows=b.era.zeroes_masked_rows if b.masked else False,
+        masked=b.era.heads_are_masked,
         **found,
     )
 

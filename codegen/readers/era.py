@@ -57,7 +57,9 @@ class Era:
     @property
     def initial_state_once(self) -> bool:
         """Whether a stateful layer takes `initial_state` only while its own states are zero."""
-        return self.family == TF
+        if self.family == TF and not self.version:
+            raise self._ambiguous("whether initial_state counts in every call of a stateful layer")
+        return self.family == TF and self.version >= (2,)
 
     @property
     def merges_any_mask(self) -> bool:
@@ -94,6 +96,11 @@ class Era:
         if self.family == KERAS3 and not self.version[1:]:
             raise self._ambiguous(what)
         return self.family == KERAS3 and self.version >= version
+
+    @property
+    def heads_are_masked(self) -> bool:
+        """Whether MultiHeadAttention heeds the masks of its inputs, and passes the query's on."""
+        return self.family != TF or self.version >= (2, 10)
 
     @property
     def zero_based_nodes(self) -> bool:

@@ -142,6 +142,17 @@ def test_heads(name: str) -> None:
     compare(keras.Model(x, make()(x, x, **call)))
 
 
+def test_a_masked_query_looks_at_none() -> None:
+    query, value = kl.Input((5, 3)), kl.Input((4, 3))
+    y = kl.MultiHeadAttention(2, 3)(kl.Masking()(query), value)
+    model = randomised(keras.Model([query, value], y))
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(1, 5, 3)), rng.normal(size=(1, 4, 3))
+    x[:, 1:3] = 0
+    (found,) = Reference(lowered(model)).predict(x, w)
+    assert close(found, np.asarray(model([x, w])))
+
+
 def test_heads_over_another_sequence() -> None:
     x, y = kl.Input((4, 3)), kl.Input((6, 5))
     compare(keras.Model([x, y], kl.MultiHeadAttention(2, 3)(x, y)))
