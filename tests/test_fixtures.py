@@ -55,10 +55,12 @@ def scale(config: Mapping[str, Any], arrays: list[Array], name: str) -> Layer:
 # What has to be said to read a file, by ERA/CASE or by CASE; without it the file is refused.
 NEEDED: dict[str, dict[str, Any]] = {
     "custom_layer": {"custom": {"Scale": scale}},
-    # "2.2.4-tf" is written by TensorFlow 1.13 to 2.1, which differ in these two.
+    # "2.2.4-tf" is written by TensorFlow 1.13 to 2.1, which differ in these.
     "tf115/bidirectional_stateful": {"keras_version": "tf1.15"},
+    "tf115/initial_state_stateful": {"keras_version": "tf1.15"},
     "tf115/masking_bidirectional": {"keras_version": "tf1.15"},
     "tf21/bidirectional_stateful": {"keras_version": "tf2.1"},
+    "tf21/initial_state_stateful": {"keras_version": "tf2.1"},
 }
 
 # Outputs that Keras itself rounded to half precision at every operation; the others of half

@@ -267,8 +267,9 @@ class Recurrent(Layer):
     """A cell along the time axis: GRU, LSTM, SimpleRNN, RNN, ConvLSTM.
 
     `mask_rule` is what a masked step gives: "state" (the state h as it stands: Keras up to 2.2.4),
-    "previous" (the previous output, zeros where there was none in this call) or "zeros"
-    (zero_output_for_mask).
+    "previous" (the previous output, zeros where there was none in this call), "zeros"
+    (zero_output_for_mask) or "mirrored" (the same, unrolled from the end: the previous output, but
+    zeros in row t of the output where step t of the input is masked, which is another step).
     """
 
     cell: Cell
@@ -358,7 +359,7 @@ class Recurrent(Layer):
         previous = None
         if mask is not None and self.mask_rule == "zeros":
             previous = b.tensor("masked_output", self._output_shape())
-        elif mask is not None and self.mask_rule == "previous" and (self.stateful or initial):
+        elif mask is not None and self.mask_rule != "state" and (self.stateful or initial):
             # Zeros at the start of every call, even where h is not zero; else h is as good.
             previous = b.state("previous", self._output_shape())
 
@@ -375,7 +376,10 @@ class Recurrent(Layer):
                     sequence = y.reshape((1, *y.shape))
                 else:
                     sequence = b.outer_tensor("output", (count, *y.shape))
-                    b.copy(sequence.row(count - 1 - t if flip else t), y.vec())
+                    row: Expr = At(y.vec())
+                    if mask is not None and self.mask_rule == "mirrored":
+                        row = Select(At(mask.row(t).every(y.size)), row, Number(0.0))
+                    b.copy(sequence.row(count - 1 - t if flip else t), row)
         return (y if sequence is None else sequence), outside
 
     def _start(self, b: Builder, states: tuple[Tensor, ...], initial: tuple[Tensor, ...]) -> None:
@@ -431,7 +435,7 @@ class Recurrent(Layer):
     ) -> Tensor:
         """Undo the step where `counts` is 0; gives back what the layer puts out."""
         if previous is not None:
-            otherwise = At(previous.vec()) if self.mask_rule == "previous" else Number(0.0)
+            otherwise = Number(0.0) if self.mask_rule == "zeros" else At(previous.vec())
             chosen = Select(At(counts.every(y.size)), At(y.vec()), otherwise)
             b.copy(previous.vec(), chosen)
         for state, copy in zip(states, kept, strict=True):

@@ -20,6 +20,7 @@ from codegen.readers.config import Config, clean, show
 from codegen.readers.era import Era
 from codegen.readers.kinds import Bound, Context, InnerError, Item, ShapeError
 from codegen.readers.masks import Call, Masks
+from codegen.readers.recurrent_layers import started
 from codegen.readers.weights import Binding
 
 MAX_CALLS = 5_000  # of layers and of nested models, each use counted
@@ -584,11 +585,15 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
 def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
     if call.given is not None:
         return call.given
-    return (
-        builder.operation(call)
-        if call.item.is_operation
-        else called(builder.layer(call.item, masked), call.settings)
-    )
+    if call.item.is_operation:
+        return builder.operation(call)
+    layer = called(builder.layer(call.item, masked), call.settings)
+    if len(call.inputs) == 1 and "initial_state" not in call.keywords:
+        return layer
+    try:
+        return started(layer, builder.era)
+    except LayerError as error:
+        return builder.unsupported(call.item, str(error))
 
 
 def _check_call(layer: Layer, call: Call, builder: LayerBuilder) -> Layer:

@@ -19,6 +19,7 @@ from codegen.layers.recurrent import (
 )
 from codegen.model import Array, Layer
 from codegen.readers.config import Config, show, snake_case
+from codegen.readers.era import Era
 from codegen.readers.kinds import (
     Bound,
     Context,
@@ -214,9 +215,14 @@ def _recurrent(b: Bound) -> Layer:
         stateful=config.flag("stateful", False),
         go_backwards=config.flag("go_backwards", False),
         time_major=config.flag("time_major", False),
-        mask_rule=b.era.mask_rule(unroll, zeros) if b.masked else "previous",
-        initial_once=b.era.initial_state_once,
+        mask_rule=_unrolled(b.era.mask_rule(unroll, zeros), config) if b.masked else "previous",
     )
+
+
+def _unrolled(rule: str, config: Config) -> str:
+    """The rule for masked steps of an unrolled layer: read from the end, Keras turns no mask."""
+    turned = all(config.flag(k, False) for k in ("unroll", "go_backwards", "return_sequences"))
+    return "mirrored" if rule == "zeros" and turned else rule
 
 
 def _bidirectional_parts(config: Config, make: Maker) -> Parts:
@@ -255,7 +261,7 @@ def _bidirectional(b: Bound) -> Layer:
         config = parts[key].config
         unroll, zeros = config.flag("unroll", False), config.flag("zero_output_for_mask", False)
         rule = b.era.bidirectional_mask_rule(unroll, zeros, layer.return_sequences)
-        return replace(layer, mask_rule=rule)
+        return replace(layer, mask_rule=_unrolled(rule, config))
 
     stateful = forward.stateful or backward.stateful
     return b.layer(
@@ -267,6 +273,13 @@ def _bidirectional(b: Bound) -> Layer:
         return_state=forward.return_state,
         stateful_carried=stateful and b.era.bidirectional_carries,
     )
+
+
+def started(layer: Layer, era: Era) -> Layer:
+    """A recurrent layer that is called with an initial state, as the era takes it."""
+    if not isinstance(layer, Recurrent) or not layer.stateful:
+        return layer
+    return replace(layer, initial_once=era.initial_state_once)
 
 
 def _layer(build: Any, parts: Any) -> Kind:
