@@ -38,6 +38,7 @@ from tests.support.targets import (
 # What is refused, by ERA/CASE or by CASE in every era, and a part of the reason given.
 REFUSED = {
     "lambda_layer": "holds Python code, which is never run",
+    "tf21/time_major_bidirectional": "turned the batch around in place of time",
     "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
     # By the statistics of the batch, or of the sample, at hand: not a function of one input.

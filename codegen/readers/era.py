@@ -127,6 +127,11 @@ class Era:
         return "previous" if unforced else "zeros"
 
     @property
+    def bidirectional_turns_time(self) -> bool:
+        """Whether Bidirectional turns the time axis around wherever it is, not the second axis."""
+        return self.family != TF or self.version >= (2, 3)
+
+    @property
     def bidirectional_carries(self) -> bool:
         """Whether a stateful Bidirectional goes on from its state at the next predict call."""
         if not self.version and self.family != KERAS3:

@@ -250,6 +250,11 @@ def _bidirectional(b: Bound) -> Layer:
         raise LayerError("its two layers read in the same direction, which is not supported")
     if forward.return_sequences != backward.return_sequences:
         raise LayerError("return_sequences differs between its forward and backward layers")
+    if backward.time_major and backward.return_sequences and not b.era.bidirectional_turns_time:
+        raise LayerError(
+            "with time_major=True TensorFlow before 2.3 turned the batch around in place of time, "
+            "so that samples mix; save the model with False"
+        )
     mode = b.config.get("merge_mode", "concat")
     if mode is not None:
         mode = b.config.text("merge_mode", "concat", ("concat", "sum", "mul", "ave"))
