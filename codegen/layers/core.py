@@ -514,7 +514,7 @@ class Flatten(Layer):
             rank = len(x.shape)
             x = transpose(b, x, (*range(1, rank), 0))
         size = x.size if x.shape else 1
-        return (b.like(x.reshape((size,)), x),)
+        return (replace(b.like(x.reshape((size,)), x), time=False),)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -542,7 +542,7 @@ class Reshape(Layer):
             known = int(np.prod([n for n in self.shape if n != -1], dtype=np.int64))
             shape = tuple(x.size // known if n == -1 else n for n in self.shape)
         b.check(dims.product(shape), "==", x.size)
-        return (b.like(x.reshape(shape), x),)
+        return (replace(b.like(x.reshape(shape), x), time=False),)
 
     def saved_rows(self, b: Builder, x: Tensor) -> int | None:
         """The number of rows when reshaping keeps each step by itself, else None."""
