@@ -22,6 +22,7 @@ class Era:
     family: str
     version: tuple[int, ...]
     text: str = ""  # as in the file
+    theano: bool = False  # computed with Theano: kernels of convolutions are stored flipped
 
     @property
     def is_keras1(self) -> bool:
@@ -107,6 +108,15 @@ class Era:
         """Whether the first call of a nested model is its node 0 (else 1)."""
         return self.family == KERAS3
 
+    def frozen_by(self, wrapper: str) -> str:
+        """Whose `trainable` tells if what a wrapper holds is frozen: "own", "inner" or "both"."""
+        if self.family != KERAS or not self.version:
+            return "both"
+        if self.version >= (2, 1, 4):
+            return "own" if wrapper == "Bidirectional" else "both"
+        ignored = ("Bidirectional",) if self.is_keras1 else ("Bidirectional", "TimeDistributed")
+        return "inner" if wrapper in ignored else "both"
+
     def mask_rule(self, unroll: bool, zero_output: bool) -> str:
         """What a recurrent layer puts out at a masked step: see `codegen.layers.recurrent`."""
         if zero_output:
@@ -114,7 +124,8 @@ class Era:
         if self.family == KERAS:
             if not self.version:
                 raise self._ambiguous("what a masked step gives")
-            return "previous" if unroll or self.version >= (2, 3) else "state"
+            newer = self.theano or self.version >= (2, 3)
+            return "previous" if unroll or newer else "state"
         return "previous"
 
     def bidirectional_mask_rule(self, unroll: bool, zero_output: bool, sequences: bool) -> str:

@@ -37,6 +37,7 @@ ALIASES = {
     "Model": "Functional",
     "Convolution1D": "Conv1D",
     "Convolution2D": "Conv2D",
+    "Deconvolution2D": "Conv2DTranspose",
     "SeparableConvolution1D": "SeparableConv1D",
     "SeparableConvolution2D": "SeparableConv2D",
     "GRUV2": "GRU",
@@ -133,6 +134,11 @@ class ItemMaker:
         if kind is None:
             raise LayerError(_unknown(class_name))
         _refuse_quantised(settings)
+        frozen_by = self._context.era.frozen_by(canonical)
+        if frozen_by == "inner":
+            trainable = True
+        elif frozen_by == "own":
+            settings = _with_inner_flag(settings, trainable)
 
         def make(inner: Any, inside: bool = False) -> Item:
             return self.item(inner, path, inside)
@@ -180,6 +186,13 @@ class ItemMaker:
                 "it holds Python code, which is never run; use layers in its place, or say what "
                 "it computes with --custom Lambda=..."
             )
+
+
+def _with_inner_flag(settings: Config, trainable: bool) -> Config:
+    """The settings of a wrapper, whose flag is put to the layer inside as well."""
+    layer = settings.section("layer")
+    inner = layer.section("config").changed(trainable=trainable)
+    return settings.changed(layer={**layer, "config": dict(inner)})
 
 
 def is_operation(entry: Any, era: Era) -> bool:
