@@ -44,6 +44,7 @@ REFUSED = {
     # By the statistics of the batch, or of the sample, at hand: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
     "keras122/normalisation_samplewise": "mode 1 normalises by the batch",
+    "keras122/theano_same": "Theano pads windows of 2 every 1 otherwise than TensorFlow",
 }
 
 

@@ -311,9 +311,12 @@ class _Reader:
     def _flat(
         self, value: dict[str, Any], found: Era, layers: Group, form: str, backend: str
     ) -> Model:
-        context = self._context(found, flat=True, theano=backend == "theano")
-        item = self._item(value, context)
         entries = weights.flat_entries(layers, self._label)
+        # Keras 1 does not tell; but TensorFlow numbers the outputs of what makes a variable.
+        unnumbered = found.is_keras1 and not weights.are_numbered(entries)
+        theano = backend == "theano" or (not backend and unnumbered)
+        context = self._context(replace(found, theano=theano), flat=True)
+        item = self._item(value, context)
         items = _saved_layers(item, found)
         try:
             if self._options.by_name:
@@ -375,9 +378,9 @@ class _Reader:
         binding = weights.bind_paths(item, PathFile(roots))
         return self._built(item, context, binding, form)
 
-    def _context(self, found: Era, flat: bool, theano: bool = False) -> Context:
+    def _context(self, found: Era, flat: bool) -> Context:
         options = self._options
-        return Context(found, flat, theano, options.allow_nonfinite, options.custom)
+        return Context(found, flat, options.allow_nonfinite, options.custom)
 
     def _built(self, item: Item, context: Context, binding: Binding, form: str) -> Model:
         return self._finished(item, context, LayerBuilder(context, binding, self._label), form)

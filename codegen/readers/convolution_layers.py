@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ from codegen.layers.convolution import (
     LocallyConnected,
     TransposedConvolution,
     local_windows,
+    reach,
 )
 from codegen.layers.padding import Cropping, Pairs, UpSampling, ZeroPadding
 from codegen.layers.pooling import AdaptivePooling, GlobalPooling, Pooling
 from codegen.layers.recurrent import Cell
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
-from codegen.readers.kinds import Bound, Context, Kind, Maker, Parts, Slot, with_bias
+from codegen.readers.kinds import Bound, Context, Kind, Maker, Parts, Slot, variables, with_bias
+from codegen.readers.recurrent_layers import LSTM_COLUMNS, LSTM_GATES
 
 Numbers = tuple[int, ...]
 
@@ -57,18 +60,22 @@ def padding_name(b: Bound) -> str:
 
 
 def _kernel(b: Bound, name: str, rank: int, last: int | None) -> Array:
-    """A kernel of `rank` spatial axes; of Keras 1 with an axis of 1 for one dimension."""
+    """A kernel of `rank` spatial axes.
+
+    Keras 1 has an axis of 1 where there is one dimension, and (outputs, inputs, rows, columns)
+    with channels_first.
+    """
     kernel = b.weight(name)
     if rank == 1 and kernel.ndim == 4 and kernel.shape[1] == 1:
         kernel = kernel[:, 0]
-    if b.era.is_keras1 and b.context.theano and kernel.ndim == 4:
-        raise LayerError("its kernel is in Theano's order; save the model with TensorFlow")
+    if b.era.is_keras1 and rank == 2 and kernel.ndim == 4 and channels_first(b):
+        kernel = kernel.transpose(2, 3, 1, 0)
     if kernel.ndim != rank + 2 or (last is not None and kernel.shape[-1] != last):
         raise LayerError(
             f"its weight {name!r} has shape {kernel.shape}, expected {rank + 2} axes, the last "
             f"of {'any length' if last is None else last}"
         )
-    if b.context.theano:  # a true convolution: the kernel is turned around
+    if b.era.theano:  # a true convolution: the kernel is turned around
         kernel = np.ascontiguousarray(np.flip(kernel, tuple(range(rank))))
     return kernel
 
@@ -87,11 +94,24 @@ def _geometry(b: Bound, rank: int, kernel: Array) -> dict[str, Any]:
     given = _sizes(b, rank)
     if given != kernel.shape[:rank]:
         raise LayerError(f"kernel of shape {kernel.shape}, its configuration says {given}")
-    return {
-        "strides": _numbers(b, rank, "strides", "subsample", "subsample_length"),
-        "dilations": _numbers(b, rank, "dilation_rate", "atrous_rate"),
-        "channels_first": channels_first(b),
-    }
+    strides = _numbers(b, rank, "strides", "subsample", "subsample_length")
+    dilations = _numbers(b, rank, "dilation_rate", "atrous_rate")
+    if padding_name(b) == "same":
+        reaches = [reach(size, rate) for size, rate in zip(given, dilations, strict=True)]
+        _check_same(b, reaches, strides)
+    return {"strides": strides, "dilations": dilations, "channels_first": channels_first(b)}
+
+
+def _check_same(
+    b: Bound, sizes: Sequence[int], strides: Sequence[int], largest: int = MAX_INTEGER
+) -> None:
+    """Refuse the windows that Theano centres otherwise than TensorFlow."""
+    for size, stride in zip(sizes, strides, strict=True):
+        if b.era.theano and size > 1 and (size % 2 == 0 or stride > 1 or size > largest):
+            raise LayerError(
+                f"Theano pads windows of {size} every {stride} otherwise than TensorFlow, which "
+                "is not supported; padding='valid' after a padding layer is"
+            )
 
 
 def _filters(b: Bound) -> int:
@@ -150,13 +170,30 @@ def _depthwise(rank: int) -> Any:
     return build
 
 
+def _output_padding(b: Bound, rank: int, geometry: dict[str, Any]) -> Numbers | None:
+    """Rows beyond the least that the inputs reach; Keras 1 says how many come out in all."""
+    if b.config.get("output_shape") is not None:
+        shape = b.config.shape("output_shape")[1:]
+        lengths = shape[1:] if geometry["channels_first"] else shape[:-1]
+        sizes = Config({"output_shape": list(lengths)}).integers("output_shape", rank)
+        kernels = _sizes(b, rank)
+        pairs = zip(sizes, kernels, geometry["strides"], strict=True)
+        if padding_name(b) == "same":
+            return tuple((n - 1) % stride + 1 - size % 2 for n, size, stride in pairs)
+        return tuple((n - size) % stride for n, size, stride in pairs)
+    if b.config.get("output_padding") is None:
+        return None
+    return b.config.integers("output_padding", rank, low=0)
+
+
 def _transposed(rank: int) -> Any:
     def build(b: Bound) -> Layer:
         filters = _filters(b)
         kernel = _kernel(b, "kernel", rank, None)
+        if b.era.is_keras1:  # inputs before filters, as in a convolution
+            kernel = kernel.swapaxes(-1, -2)
         if kernel.shape[-2] != filters:
             raise LayerError(f"kernel of shape {kernel.shape}, expected {filters} filters")
-        extra = b.config.get("output_padding")
         geometry = _geometry(b, rank, kernel)
         if math.prod(geometry["strides"]) > MAX_PHASES:
             raise LayerError(f"strides of {geometry['strides']} are longer than is supported")
@@ -165,9 +202,7 @@ def _transposed(rank: int) -> Any:
             kernel=kernel,
             bias=b.optional("bias", filters),
             padding=padding_name(b),
-            output_padding=None
-            if extra is None
-            else b.config.integers("output_padding", rank, low=0),
+            output_padding=_output_padding(b, rank, geometry),
             activation=b.activation(default="linear"),
             **geometry,
         )
@@ -242,25 +277,41 @@ def _windows_of(
 def _conv_lstm_cell(rank: int) -> Any:
     def build(b: Bound) -> Layer:
         filters = _filters(b)
-        kernel = _kernel(b, "kernel", rank, 4 * filters)
+        if b.era.is_keras1:
+            kernel, recurrent = (
+                np.concatenate([_kernel(b, f"{kind}_{g}", rank, filters) for g in LSTM_COLUMNS], -1)
+                for kind in "WU"
+            )
+            bias: Array | None = np.concatenate([b.weight(f"b_{g}", filters) for g in LSTM_COLUMNS])
+        else:
+            kernel = _kernel(b, "kernel", rank, 4 * filters)
+            recurrent = _kernel(b, "recurrent_kernel", rank, 4 * filters)
+            bias = b.optional("bias", 4 * filters)
         geometry = _geometry(b, rank, kernel)
         del geometry["channels_first"]
-        recurrent = _kernel(b, "recurrent_kernel", rank, 4 * filters)
         if recurrent.shape[-2] != filters:
             raise LayerError(f"recurrent kernel of shape {recurrent.shape}")
+        _check_same(b, recurrent.shape[:rank], (1,) * rank)
+        gate = "inner_activation" if b.era.is_keras1 else "recurrent_activation"
         default = "sigmoid" if b.era.is_keras3 else "hard_sigmoid"
         return b.layer(
             ConvLSTMCell,
             kernel=kernel,
             recurrent_kernel=recurrent,
-            bias=b.optional("bias", 4 * filters),
+            bias=bias,
             padding=padding_name(b),
             activation=b.activation(default="tanh"),
-            recurrent_activation=b.activation("recurrent_activation", default),
+            recurrent_activation=b.activation(gate, default),
             **geometry,
         )
 
     return build
+
+
+def _conv_lstm_slots(config: Config, context: Context) -> tuple[Slot, ...]:
+    if context.era.is_keras1:
+        return variables(*(f"{kind}_{gate}" for gate in LSTM_GATES for kind in "WUb"))
+    return with_bias("kernel", "recurrent_kernel")(config, context)
 
 
 def _conv_cell(rank: int) -> Any:
@@ -294,6 +345,8 @@ def _pooling(kind: str, rank: int) -> Any:
     def build(b: Bound) -> Layer:
         sizes = _numbers(b, rank, "pool_size", "pool_length", default=2)
         strides = _numbers(b, rank, "strides", "stride", default=list(sizes))
+        if padding_name(b) == "same":
+            _check_same(b, sizes, strides, largest=3)
         return b.layer(
             Pooling,
             kind=kind,
@@ -331,6 +384,9 @@ def _global_pooling(kind: str, rank: int) -> Any:
 # ---- padding ------------------------------------------------------------------------------
 
 
+_ENDS = ("top_pad", "bottom_pad", "left_pad", "right_pad")
+
+
 def _pairs(b: Bound, key: str, rank: int) -> Pairs:
     """Two numbers for each axis: Keras also takes one for both ends, or one for all."""
     value = b.config.get(key, 1)
@@ -338,6 +394,11 @@ def _pairs(b: Bound, key: str, rank: int) -> Pairs:
     def number(item: Any) -> int:
         return whole(item, key, 0, MAX_INTEGER)
 
+    if isinstance(value, dict):  # Keras 1 names the ends
+        ends = ("left_pad", "right_pad") if rank == 1 else _ENDS
+        if not set(value) <= set(ends):
+            raise LayerError(f"{key} is {show(value)}, expected {', '.join(ends)}")
+        value = [value.get(end, 0) for end in ends]
     if not isinstance(value, (list, tuple)):
         return ((number(value), number(value)),) * rank
     if rank == 1 and len(value) == 2 and not isinstance(value[0], (list, tuple)):
@@ -383,7 +444,7 @@ def _up_sampling(rank: int) -> Any:
                 f"interpolation {show(mode)} is not supported; 'nearest' and 'bilinear' are"
             )
         bilinear = mode == "bilinear"
-        if bilinear and b.context.theano:
+        if bilinear and b.era.theano:
             raise LayerError("interpolation 'bilinear' of Theano is not supported; 'nearest' is")
         return b.layer(
             UpSampling,
@@ -416,9 +477,7 @@ for _rank in (1, 2):
         f"LocallyConnected{_name}": Kind(
             _locally_connected(_rank), with_bias("kernel"), mask="stop"
         ),
-        f"ConvLSTM{_name}Cell": Kind(
-            _conv_lstm_cell(_rank), with_bias("kernel", "recurrent_kernel")
-        ),
+        f"ConvLSTM{_name}Cell": Kind(_conv_lstm_cell(_rank), _conv_lstm_slots),
         f"ConvLSTM{_name}": Kind(
             _conv_lstm,
             parts=_conv_cell(_rank),

@@ -41,7 +41,6 @@ class Context:
 
     era: Era
     flat: bool = True  # weights come as flat lists (.h5), not by paths (.keras)
-    theano: bool = False  # convolution kernels are stored flipped
     allow_nonfinite: bool = False
     custom: Mapping[str, Any] = field(default_factory=dict)
 

@@ -68,6 +68,11 @@ def flat_entries(root: Group, label: str) -> list[Entry]:
     return entries
 
 
+def are_numbered(entries: Sequence[Entry]) -> bool:
+    """Whether the arrays have names such as `dense_1_W:0`."""
+    return all(stored.name.endswith(":0") for entry in entries for stored in entry.arrays)
+
+
 def flat_slots(item: Item) -> list[tuple[Item, Slot]]:
     """Every variable of the item and of what is inside, in the order of a flat list."""
     first: list[tuple[Item, Slot]] = []
