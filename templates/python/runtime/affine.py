@@ -33,18 +33,24 @@ elif SMALL:
     def matrix(rows, data):
         return data
 
+    # Two rows share a loop; the middle one of an odd number is computed twice.
     def affine(weights, bias, *parts):
-        out = list(bias)
-        size = len(weights) // len(out)
-        for r in range(len(out)):
+        rows = len(bias)
+        out = [0.0] * rows
+        size = len(weights) // rows
+        half = rows // 2
+        for r in range(rows - half):
+            s = r + half
             row = array(FLOAT, weights[size * r : size * r + size])
-            total = out[r]
+            other = array(FLOAT, weights[size * s : size * s + size])
+            total, second = bias[r], bias[s]
             k = 0
             for part in parts:
                 for value in part:
                     total = total + row[k] * value
+                    second = second + other[k] * value
                     k = k + 1
-            out[r] = total
+            out[r], out[s] = total, second
         return out
 
 elif "built-in" in str([].append):
