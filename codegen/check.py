@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,9 @@ class Banner:
 def read_banner(path: Path) -> Banner:
     """The banner of a generated file; CodegenError where there is none."""
     try:
-        head = path.read_text(encoding="utf-8")[:20000]
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            head = file.read(20000)
+    except (OSError, ValueError) as error:
         raise CodegenError(f"{path}: cannot be read: {error}") from error
     command, version = _COMMAND.search(head), _VERSION.search(head)
     digest = _DIGEST.search(head)
@@ -40,10 +42,11 @@ def read_banner(path: Path) -> Banner:
     return Banner(version[1], digest[1], arguments)
 
 
-def verdict(path: Path, banner: Banner, fresh: str, version: str, digest: str) -> str:
+def verdict(path: Path, banner: Banner, fresh: Iterable[str], version: str, digest: str) -> str:
     """`same`, or why the file differs from a fresh one."""
-    if path.read_text(encoding="utf-8") == fresh:
-        return "same"
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
+        if all(file.read(len(piece)) == piece for piece in fresh) and not file.read(1):
+            return "same"
     if banner.digest != digest:
         return "stale: the model has changed since"
     if banner.version != version:

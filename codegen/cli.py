@@ -7,9 +7,9 @@ import json
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from codegen.model import Model
 from codegen.program import Lowered
 from codegen.running import CRunner, PythonRunner, Runner
 from codegen.targets import TARGETS
-from codegen.targets.base import Option
+from codegen.targets.base import Option, Target
 from codegen.targets.report import BOARDS
 from codegen.verify import Report, verify_against_keras
 from codegen.verify import samples as samples_for
@@ -37,6 +37,7 @@ from codegen.verify import verify as verify_runner
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
+PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
 
 # Options that say how the model is read, in the order in which the banner repeats them.
 READING = (
@@ -146,21 +147,21 @@ def convert(
     if out != "-" and package is None:
         _refuse_model_as_out(out, model, read_options["config"])
     with _progress(model) as advance:
-        text, summary, files = _convert(
-            model, out, target, name, read_options, options, advance, board, package
-        )
-        if files:
-            packaging.write(out, model, files)
+        made = _convert(model, out, target, name, read_options, options, advance, package)
+        if made.files:
+            size = packaging.write(out, model, made.files)
         elif out == "-":
-            click.echo(text, nl=False)
+            size = _print_whole(made.text)
         else:
             try:
-                write_atomic(out, text)
+                size = write_atomic(out, made.text)
+            except CodegenError:
+                raise
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or error
                 raise CodegenError(f"{out}: cannot be written: {reason}") from error
         advance("done")
-    click.echo(summary, err=True)
+    click.echo(made.summary(size, board), err=True)
 
 
 @main.command()
@@ -286,6 +287,28 @@ def explain(model: str, **options: Any) -> None:
 # ---- helpers -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A conversion: its text in pieces, which come once, and the files of a package by path."""
+
+    lowered: Lowered
+    target: Target
+    options: dict[str, Any]
+    out: str
+    text: Iterator[str]
+    files: dict[str, Iterable[str]]
+
+    def summary(self, size: int, board: str | None) -> str:
+        """What convert ends with."""
+        if self.target.name == "c":
+            options = self.target.complete(self.options)
+            parts = [report.footprint(self.lowered, options, board)]
+        else:
+            parts = [report.table(self.lowered)]
+            parts += [] if board is None else [report.footprint(self.lowered, {}, board)]
+        return "\n".join([*parts, report.summary(self.lowered, self.out, size)])
+
+
 def _split(options: dict[str, Any]) -> dict[str, Any]:
     """Takes the reading options out of `options`."""
     names = ("config", "by_name", "keras_version", "custom", "allow_nonfinite", "max_bytes")
@@ -324,10 +347,8 @@ def _convert(
     read_options: dict[str, Any],
     options: dict[str, Any],
     advance: Callable[[str], None],
-    board: str | None = None,
     package: str | None = None,
-) -> tuple[str, str, dict[str, str]]:
-    """The text, the summary that convert ends with, and the files of a package, by path."""
+) -> _Made:
     if package is not None:
         if out == "-" or target not in (None, "c"):
             raise click.UsageError("--package writes C into a folder")
@@ -364,16 +385,24 @@ def _convert(
     origin = Origin(base, (*typed, *given))
     advance("write")
     text = render(lowered, chosen, used, own, origin)
-    files: dict[str, str] = {}
+    files: dict[str, Iterable[str]] = {}
     if package is not None:
         files = packaging.files(lowered, used, own, text)
         base = f"{base}/{packaging.header_path(used)}"
-    if chosen.name == "c":
-        parts = [report.footprint(lowered, chosen.complete(own), board)]
-    else:
-        parts = [report.table(lowered)]
-        parts += [] if board is None else [report.footprint(lowered, {}, board)]
-    return text, "\n".join([*parts, report.summary(lowered, base, text)]), files
+    return _Made(lowered, chosen, own, base, text, files)
+
+
+def _print_whole(pieces: Iterable[str]) -> int:
+    """Print the pieces once all of them are there; gives back the number of bytes."""
+    size = 0
+    with tempfile.SpooledTemporaryFile(PRINTED_FROM_MEMORY, "w+", encoding="utf-8") as file:
+        for piece in pieces:
+            size += len(piece.encode("utf-8"))
+            file.write(piece)
+        file.seek(0)
+        while part := file.read(1 << 20):
+            click.echo(part, nl=False)
+    return size
 
 
 def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
@@ -456,14 +485,12 @@ def _check(path: Path, model: str | None, custom: tuple[str, ...]) -> str:
     target, name = params.pop("target"), params.pop("name")
     read_options = _split(params)
     try:
-        fresh, *_ = _convert(
-            source, base, target, name, read_options, params, lambda _: None, package=package
-        )
+        fresh = _convert(source, base, target, name, read_options, params, lambda _: None, package)
     except click.ClickException as error:
         message = error.format_message()
         raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
-    digest = _read(source, read_options).digest
-    return verdict(path, banner, fresh, codegen.__version__, digest)
+    digest = fresh.lowered.model.digest
+    return verdict(path, banner, fresh.text, codegen.__version__, digest)
 
 
 def _samples(data: str, lowered: Lowered) -> list[Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import re
 import shlex
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ _PACKAGE = Path(__file__).resolve().parent
 PER_LINE = 8
 LONGEST_NAME = 48
 LONGEST_COMMENT = 160
-WRITTEN_AT_ONCE = 1 << 20  # characters
 
 C_WORDS = frozenset(
     """
@@ -68,13 +67,17 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    env.filters.update(identifier=identifier, number=number, rows=rows, comment=comment)
+    env.filters.update(identifier=identifier, number=number, comment=comment)
     return env
 
 
-def render(template: str, **values: Any) -> str:
-    """The template, by its path under `templates/`, filled in."""
-    return environment().get_template(template).render(**values)
+def render(template: str, **values: Any) -> Iterator[str]:
+    """The template, by its path under `templates/`, filled in: its text in pieces.
+
+    Values that are iterators are asked for their items when their place comes, so that a file of
+    any size is made with the text of one array at a time.
+    """
+    return environment().get_template(template).generate(**values)
 
 
 def source(path: str) -> str:
@@ -89,6 +92,7 @@ def source(path: str) -> str:
 BLOCK = 1 << 16  # numbers turned into text at once
 FEW = 64  # so few that it is not worth while
 _EXPONENT = re.compile(r"e([+-])0*(\d+)")
+NumberText = Callable[[float, str, str], str]  # of a number, its type and the suffix
 
 
 def number(value: float, dtype: str = "float32", suffix: str = "") -> str:
@@ -115,21 +119,29 @@ def c_number(value: float, dtype: str = "float32", suffix: str = "") -> str:
     return sign + (word if dtype == "float32" else f"(double){word}")
 
 
-def numbers(values: Array, dtype: str = "float32", suffix: str = "") -> Iterator[str]:
-    """Texts of all elements in row-major order; integers as they are, NaN and infinity as in C."""
-    flat = np.ravel(values)
-    if flat.dtype.kind in "iu":
-        return (str(v) for v in flat.tolist())
+def blocks(values: Array, size: int = BLOCK) -> Iterator[Array]:
+    """All elements in row-major order, some at a time; a large array is never copied whole."""
+    flat = values.flat
+    return (flat[start : start + size] for start in range(0, values.size, size))
+
+
+def block_texts(
+    values: Array, dtype: str, suffix: str = "", special: NumberText = c_number
+) -> list[str]:
+    """The texts of some values, integers as they are; `special` writes what is not finite."""
+    if values.dtype.kind in "iu":
+        return [str(v) for v in values.tolist()]
     with np.errstate(over="ignore"):
-        narrow = flat.astype(dtype)
-    if not np.array_equal(np.isfinite(narrow), np.isfinite(flat)):
+        narrow = values.astype(dtype)
+    finite = np.isfinite(narrow)
+    if not np.array_equal(finite, np.isfinite(values)):
         raise NumberError(f"an array holds a value too large for {dtype}")
-    if not np.isfinite(narrow).all():
-        return (c_number(v, dtype, suffix) for v in narrow)
-    return chain.from_iterable(
-        texts(narrow[start : start + BLOCK], dtype, suffix)
-        for start in range(0, narrow.size, BLOCK)
-    )
+    if finite.all():
+        return texts(narrow, dtype, suffix)
+    return [
+        number(v, dtype, suffix) if ordinary else special(v, dtype, suffix)
+        for v, ordinary in zip(narrow, finite, strict=True)
+    ]
 
 
 def texts(values: Array, dtype: str = "float32", suffix: str = "") -> list[str]:
@@ -161,24 +173,16 @@ def texts(values: Array, dtype: str = "float32", suffix: str = "") -> list[str]:
 
 
 def rows(
-    values: Array,
-    dtype: str = "float32",
-    suffix: str = "",
-    indent: str = "    ",
-    opening: str = "",
-    closing: str = "",
-) -> str:
-    """The numbers, eight a line, each line indented and ended by a comma but for the last.
-
-    With `opening` and `closing` (`{` and `}`, say) these stand on lines of their own around it.
-    """
-    found = numbers(values, dtype, suffix)
-    parts: list[str] = []
-    while part := list(islice(found, BLOCK)):  # in parts, since an object for each line takes room
-        lines = (", ".join(part[k : k + PER_LINE]) for k in range(0, len(part), PER_LINE))
-        parts.append(",\n".join(indent + line for line in lines))
-    body = ",\n".join(parts)
-    return f"{opening}\n{body}\n{closing}" if opening or closing else body
+    values: Array, dtype: str = "float32", suffix: str = "", indent: str = "    "
+) -> Iterator[str]:
+    """The numbers, eight a line, each line indented; all but the last end with a comma."""
+    end = ""
+    for part in blocks(values):
+        found = block_texts(part, dtype, suffix)
+        lines = (", ".join(found[k : k + PER_LINE]) for k in range(0, len(found), PER_LINE))
+        yield end + ",\n".join(indent + line for line in lines)
+        end = ",\n"
+    yield "\n"
 
 
 # ---- names and comments ---------------------------------------------------------------------
@@ -329,10 +333,11 @@ def layer_table(lowered: Lowered) -> list[str]:
 # ---- writing ------------------------------------------------------------------------------
 
 
-def write_atomic(path: str | os.PathLike[str], text: str) -> bool:
-    """Make `path` hold `text`, wholly or not at all; False where it held exactly that already.
+def write_atomic(path: str | os.PathLike[str], pieces: Iterable[str]) -> int:
+    """Make `path` hold the pieces, all of them or none; gives back the number of bytes.
 
-    Permissions of an existing file are kept; a symbolic link keeps pointing at the new content.
+    Permissions of an existing file are kept, and all of it where it holds exactly that already; a
+    symbolic link keeps pointing at the new content.
     """
     target = Path(os.path.realpath(path))
     mode: int | None = None
@@ -341,37 +346,25 @@ def write_atomic(path: str | os.PathLike[str], text: str) -> bool:
         mode = stat.S_IMODE(status.st_mode)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(f"{path}: not a regular file")
-        if _holds(target, text):
-            return False
     except FileNotFoundError:
         pass
     handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            for part in _encoded(text):
-                file.write(part)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(_default_mode() if mode is None else mode)
-        Path(name).replace(target)
+        size = Path(name).stat().st_size
+        if mode is not None and filecmp.cmp(name, target, shallow=False):
+            Path(name).unlink()
+        else:
+            Path(name).chmod(_default_mode() if mode is None else mode)
+            Path(name).replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
-    return True
-
-
-def _encoded(text: str) -> Iterator[bytes]:
-    """The bytes of a file in parts, so that there is no second copy of all of it."""
-    for start in range(0, len(text), WRITTEN_AT_ONCE):
-        yield text[start : start + WRITTEN_AT_ONCE].encode("utf-8")
-
-
-def _holds(path: Path, text: str) -> bool:
-    if path.stat().st_size < len(text):
-        return False
-    with path.open("rb") as file:
-        return all(file.read(len(part)) == part for part in _encoded(text)) and not file.read(1)
+    return size
 
 
 def _default_mode() -> int:

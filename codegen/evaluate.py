@@ -44,6 +44,7 @@ from codegen.program import (
     State,
     Vec,
     When,
+    elements,
     reads,
     walk_ops,
     writes,
@@ -105,6 +106,7 @@ DIM_OPERATORS: dict[str, Any] = {
     "min": np.minimum,
 }
 AT_ONCE = 1 << 10  # iterations of all loops around an op that carry nothing
+CONVERTED = 1 << 16  # weights that are converted at once to the type of a product
 
 
 class Machine:
@@ -119,15 +121,21 @@ class Machine:
         self.seen = 0  # steps since reset
 
     def array(self, buffer: Buffer) -> Array:
-        """The buffer as (batch, size), after an axis for each loop that it is scratch of."""
+        """The buffer as (batch, size), after an axis for each loop that it is scratch of.
+
+        A constant is (1, size), of the type that it is stored in.
+        """
+        if buffer.data is not None:
+            return buffer.data[None, :]
         found = self.memory.get(id(buffer))
         lanes = [len(place) for place in self._lanes(buffer)]
         shape = (*lanes, self._samples(buffer), self.number(buffer.size))
         if found is None or found.shape != shape:
-            kind = np.int64 if buffer.dtype == "int32" else self.dtype
-            found = np.zeros(shape, kind) if buffer.data is None else buffer.data.astype(kind)
-            self.memory[id(buffer)] = found = found.reshape(shape)
+            self.memory[id(buffer)] = found = np.zeros(shape, self._kind(buffer))
         return found
+
+    def _kind(self, buffer: Buffer) -> Any:
+        return np.int64 if buffer.dtype == "int32" else self.dtype
 
     def _samples(self, buffer: Buffer) -> int:
         return 1 if buffer.kind == "const" else self.batch
@@ -157,17 +165,18 @@ class Machine:
     def read(self, vec: Vec) -> Array:
         """A copy of the vector as (..., batch, size)."""
         found: Array = self.array(vec.buffer)[self.places(vec)]
-        return found
+        return np.asarray(found, self._kind(vec.buffer))
 
     def write(self, vec: Vec, values: Array) -> None:
         """Store (..., batch, size) in the vector."""
         self.array(vec.buffer)[self.places(vec)] = values
 
     def matrix(self, mat: Mat) -> Array:
-        """The matrix as (..., batch or 1, rows, columns)."""
-        is_whole = mat.row_stride == mat.columns and mat.rows * mat.columns == mat.buffer.size
-        if is_whole and mat.buffer.data is not None:  # all weights as they stand need no copy
-            return self.array(mat.buffer).reshape(1, self.number(mat.rows), -1)
+        """The matrix as (..., batch or 1, rows, columns), of the type that it is stored in."""
+        if mat.buffer.data is not None and isinstance(mat.offset, int):  # weights need no copy
+            axes = [(mat.rows, mat.row_stride), (mat.columns, mat.column_stride)]
+            fixed = ((self.number(length), stride) for length, stride in axes)
+            return elements(self.array(mat.buffer), mat.offset, *fixed)
         rows = np.arange(self.number(mat.rows)) * mat.row_stride
         columns = np.arange(self.number(mat.columns)) * mat.column_stride
         where = np.asarray(self.number(mat.offset))[..., None] + rows[:, None] + columns
@@ -235,8 +244,18 @@ class Machine:
         if op.bias is not None:
             total = total + self.read(op.bias)
         for mat, vec in op.products:
-            total = total + (self.matrix(mat) @ self.read(vec)[..., None])[..., 0]
+            total = total + self._product(self.matrix(mat), self.read(vec)[..., None])[..., 0]
         self.write(op.out, total)
+
+    def _product(self, matrix: Array, x: Array) -> Array:
+        """Matrix times column; large weights are converted some rows at a time."""
+        rows, columns = matrix.shape[-2:]
+        count = max(1, CONVERTED // max(1, columns))
+        parts = [
+            np.asarray(matrix[..., start : start + count, :], self.dtype) @ x
+            for start in range(0, rows, count)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
 
     def _elementwise(self, op: Elementwise) -> None:
         local = self._index(op.size)

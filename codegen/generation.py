@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Iterator
 from typing import Any
 
 from codegen.emit import Origin, identifier
@@ -43,7 +44,7 @@ def generate(model: Model, target: str = "numpy", name: str | None = None, **opt
     chosen = target_named(target)
     name = identifier(model.name) if name is None else checked_name(name)
     origin = Origin(name + chosen.suffixes[0], words(chosen, name + chosen.suffixes[0], options))
-    return render(lower(model), chosen, name, options, origin)
+    return "".join(render(lower(model), chosen, name, options, origin))
 
 
 def words(target: Target, out: str, options: dict[str, Any]) -> tuple[str, ...]:
@@ -57,6 +58,6 @@ def words(target: Target, out: str, options: dict[str, Any]) -> tuple[str, ...]:
 
 def render(
     lowered: Lowered, target: Target, name: str, options: dict[str, Any], origin: Origin
-) -> str:
-    """The text of the file."""
+) -> Iterator[str]:
+    """The text of the file in pieces."""
     return target.render(lowered, name, target.complete(options), origin)

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ def header_path(name: str) -> str:
     return f"src/{name}.h"
 
 
-def files(lowered: Lowered, name: str, options: Mapping[str, Any], header: str) -> dict[str, str]:
-    """Every file of an Arduino library, by its path in the folder."""
+def files(
+    lowered: Lowered, name: str, options: Mapping[str, Any], header: Iterable[str]
+) -> dict[str, Iterable[str]]:
+    """Every file of an Arduino library in pieces, by its path in the folder."""
     if lowered.step is None:
         raise CodegenError(
             "--package arduino: the model needs its whole input at once, so a sketch cannot run it "
@@ -44,11 +46,13 @@ def files(lowered: Lowered, name: str, options: Mapping[str, Any], header: str) 
     if name.lower() in TAKEN:
         raise CodegenError(f"--package arduino: {name}.h would hide another header; say --name")
     return {
-        "library.properties": _properties(lowered, name),
+        "library.properties": [_properties(lowered, name)],
         header_path(name): header,
-        f"src/{name}.c": f"/* The one source file that holds the model. */\n"
-        f'#define {name.upper()}_IMPLEMENTATION\n#include "{name}.h"\n',
-        f"examples/{name}/{name}.ino": _sketch(lowered, name, options),
+        f"src/{name}.c": [
+            "/* The one source file that holds the model. */\n",
+            f'#define {name.upper()}_IMPLEMENTATION\n#include "{name}.h"\n',
+        ],
+        f"examples/{name}/{name}.ino": [_sketch(lowered, name, options)],
     }
 
 
@@ -68,17 +72,23 @@ def _check_folder(out: str, model: str, header: str) -> None:
         raise CodegenError(f"{out}: cannot be read: {error.strerror}") from error
 
 
-def write(out: str, model: str, texts: Mapping[str, str]) -> None:
-    """Every file into the folder OUT, which must not hold anything but such a package."""
-    _check_folder(out, model, next(path for path in texts if path.endswith(".h")))
+def write(out: str, model: str, texts: Mapping[str, Iterable[str]]) -> int:
+    """Every file into the folder OUT, which must not hold anything but such a package.
+
+    Gives back the number of bytes of the header.
+    """
+    header = next(path for path in texts if path.endswith(".h"))
+    _check_folder(out, model, header)
+    sizes = {}
     for path, text in texts.items():
         target = Path(out) / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(target, text)
+            sizes[path] = write_atomic(target, text)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or error
             raise CodegenError(f"{target}: cannot be written: {reason}") from error
+    return sizes[header]
 
 
 def _properties(lowered: Lowered, name: str) -> str:

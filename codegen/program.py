@@ -506,6 +506,29 @@ def rows_looked_up(name: str, programs: Iterable[Program]) -> int | None:
     return min(found, default=None)
 
 
+def elements(data: Array, offset: int, *axes: tuple[int, int]) -> Array:
+    """A view of the last axis of `data` along axes that are given by length and stride."""
+    last = offset + sum((length - 1) * stride for length, stride in axes)
+    assert min(offset, *(n for axis in axes for n in axis)) >= 0, (offset, axes)
+    assert last < data.shape[-1] or any(length == 0 for length, _ in axes), (offset, axes)
+    part = data[..., offset:]
+    step = part.strides[-1]
+    return np.lib.stride_tricks.as_strided(
+        part,
+        (*part.shape[:-1], *(length for length, _ in axes)),
+        (*part.strides[:-1], *(stride * step for _, stride in axes)),
+        writeable=False,
+    )
+
+
+def matrix_of(mat: Mat) -> Array:
+    """The numbers of a constant matrix, not copied."""
+    assert mat.buffer.data is not None
+    rows, columns = dims.fixed(mat.rows), dims.fixed(mat.columns)
+    axes = (rows, mat.row_stride), (columns, mat.column_stride)
+    return elements(mat.buffer.data, dims.fixed(mat.offset), *axes)
+
+
 def temps(program: Program) -> tuple[Buffer, ...]:
     """The temp buffers in the order of their first write."""
     found: dict[int, Buffer] = {}
@@ -536,8 +559,8 @@ def _number(dim: Dim, known: dict[str, int]) -> int:
 
 
 def const(name: str, data: Array, shape: tuple[Dim, ...] | None = None) -> Buffer:
-    """A const buffer that holds a copy of `data`, flattened."""
-    flat = np.array(data).reshape(-1)
+    """A const buffer that holds `data`, flattened; a copy only where it is not contiguous."""
+    flat = np.ascontiguousarray(data).reshape(-1).view()
     flat.flags.writeable = False
     dtype = "int32" if flat.dtype.kind in "iu" else "float32"
     return Buffer(name, flat.size, "const", dtype, flat, (), shape or tuple(np.shape(data)))

@@ -134,9 +134,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
-def summary(lowered: Lowered, out: str, text: str) -> str:
-    """What convert says of the file it made."""
-    size = len(text) if text.isascii() else len(text.encode("utf-8"))
+def summary(lowered: Lowered, out: str, size: int) -> str:
+    """What convert says of the file it made, of so many bytes."""
     return f"{out}: {size:,} bytes, {streaming(lowered)}"
 
 

@@ -1,6 +1,6 @@
 """Constants made of other constants: rows in another order, scaled, or put together.
 
-A target prints how they are made instead of a second copy of the weights.
+They have no data: a target prints how they are made, or asks for one at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from codegen import dims
 from codegen.model import Array
-from codegen.program import Buffer, Mat, Vec
+from codegen.program import Buffer, Mat, Vec, matrix_of
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,41 @@ class Derived:
         if key not in self._made:
             if len(flat) == 1 and flat[0].mat and flat[0].factor == 1 and flat[0].shift == 0:
                 return flat[0].mat
-            data = np.concatenate([_values(part, columns) for part in flat])
-            data.flags.writeable = False
-            buffer = Buffer(name, data.size, "const", "float32", data.reshape(-1), (), data.shape)
+            rows = sum(part.rows for part in flat)
+            buffer = Buffer(name, rows * columns, "const", shape=(rows, columns))
             self._parts[id(buffer)] = tuple(flat)
-            self._made[key] = Mat(buffer, 0, len(data), columns, columns)
+            self._made[key] = Mat(buffer, 0, rows, columns, columns)
         return self._made[key]
 
     def is_made(self, buffer: Buffer) -> bool:
         """Whether the constant is made here, and not one of the model."""
         return id(buffer) in self._parts
+
+    def matrix(self, mat: Mat) -> Array:
+        """The numbers of a constant matrix: a view where it is one of the model."""
+        if not self.is_made(mat.buffer):
+            return matrix_of(mat)
+        parts = self.parts(mat)
+        given = [None if part.mat is None else matrix_of(part.mat) for part in parts]
+        kind = np.result_type(np.float32, *(numbers for numbers in given if numbers is not None))
+        result = np.empty((dims.fixed(mat.rows), dims.fixed(mat.columns)), kind)
+        row = 0
+        for part, numbers in zip(parts, given, strict=True):
+            rows = result[row : row + part.rows]
+            if numbers is None:
+                rows[:] = part.shift
+            else:
+                np.multiply(numbers, part.factor, rows, dtype=np.float64, casting="same_kind")
+                np.add(rows, part.shift, rows, dtype=np.float64, casting="same_kind")
+            row += part.rows
+        return result
+
+    def numbers(self, buffer: Buffer) -> Array:
+        """All numbers of a constant, flat."""
+        if buffer.data is not None:
+            return buffer.data
+        rows, columns = (dims.fixed(n) for n in buffer.shape)
+        return np.ravel(self.matrix(Mat(buffer, 0, rows, columns, columns)))
 
     def parts(self, mat: Mat) -> tuple[Part, ...]:
         """What a constant matrix is made of, in terms of the model's own constants."""
@@ -107,18 +132,3 @@ def _joined(upper: Part, lower: Part) -> Part | None:
     if replace(rows_of(upper.mat, upper.rows, lower.rows)) != lower.mat:
         return None
     return replace(upper, mat=replace(upper.mat, rows=rows), rows=rows)
-
-
-def _values(part: Part, columns: int) -> Array:
-    if part.mat is None:
-        return np.full((part.rows, columns), part.shift)
-    return dense(part.mat) * part.factor + part.shift
-
-
-def dense(mat: Mat) -> Array:
-    """The numbers of a constant matrix, as float64."""
-    assert mat.buffer.data is not None
-    rows = np.arange(dims.fixed(mat.rows)) * mat.row_stride
-    columns = np.arange(dims.fixed(mat.columns)) * mat.column_stride
-    where = dims.fixed(mat.offset) + rows[:, None] + columns[None, :]
-    return np.asarray(np.asarray(mat.buffer.data, np.float64)[where])

@@ -108,15 +108,21 @@ def _meets(layer: Layer, norm: BatchNormalization) -> bool:
 
 def _after(layer: Layer, norm: BatchNormalization) -> Product:
     assert isinstance(layer, (Dense, Convolution))
-    kernel, scale = layer.kernel.astype(np.float64), norm.scale
-    bias: Array = np.zeros(len(scale)) if layer.bias is None else layer.bias
-    return replace(layer, kernel=kernel * scale, bias=bias * scale + norm.offset)
+    bias: Array = np.zeros(len(norm.scale)) if layer.bias is None else layer.bias
+    bias = bias * norm.scale + norm.offset
+    return replace(layer, kernel=_scaled(layer.kernel, norm.scale), bias=bias)
 
 
 def _before(layer: Layer, norm: BatchNormalization) -> Product:
     assert isinstance(layer, (Dense, Convolution))
-    kernel = layer.kernel.astype(np.float64)
-    taps = kernel.reshape(-1, *kernel.shape[-2:])
-    moved = np.einsum("kio,i->o", taps, norm.offset)
+    taps = layer.kernel.reshape(-1, *layer.kernel.shape[-2:])
+    moved = np.einsum("kio,i->o", taps, norm.offset, dtype=np.float64)
     bias = moved if layer.bias is None else layer.bias + moved
-    return replace(layer, kernel=kernel * np.asarray(norm.scale)[:, None], bias=bias)
+    kernel = _scaled(layer.kernel, np.asarray(norm.scale)[:, None])
+    return replace(layer, kernel=kernel, bias=bias)
+
+
+def _scaled(kernel: Array, scale: Array) -> Array:
+    """The product in float64, rounded to the kernel's own type: that much memory, no more."""
+    result = np.empty_like(kernel)
+    return np.multiply(kernel, scale, out=result, dtype=np.float64, casting="same_kind")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.model import Array
+from codegen.passes.derived import column
 from codegen.program import (
     Affine,
     Buffer,
@@ -31,12 +32,46 @@ BLOCK = 8
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """One array of weights, with a comment that tells its layout."""
+    """One array of weights, with a comment that tells its layout.
+
+    The weights of all `mats` side by side, in blocks after the `bias`.
+    """
 
     name: str
-    data: Array
     layout: str
-    dtype: str = "float32"
+    mats: tuple[Mat, ...]
+    bias: Vec | None
+    in_blocks: bool
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        rows, columns = _shape(self.mats)
+        return rows * (columns + (self.bias is not None))
+
+    def data(self, numbers: Callable[[Mat], Array]) -> Array:
+        """The weights in their order, made anew at each call: they may be large.
+
+        `numbers` gives those of one matrix.
+        """
+        parts = [numbers(mat) for mat in self.mats]
+        if self.bias is not None:
+            parts.insert(0, numbers(column(self.bias)))
+        rows, _ = _shape(self.mats)
+        if not self.in_blocks:
+            table = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            return table if rows < NARROW else table.T
+        data = np.empty(self.size, np.result_type(*parts))
+        columns, whole = self.size // rows, rows - rows % BLOCK
+        blocks = data[: whole * columns].reshape(-1, columns, BLOCK)
+        rest = data[whole * columns :].reshape(-1, columns)
+        start = 0
+        for part in parts:
+            stop = start + part.shape[1]
+            blocks[:, start:stop] = part[:whole].reshape(-1, BLOCK, stop - start).swapaxes(1, 2)
+            rest[:, start:stop] = part[whole:]
+            start = stop
+        return data
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,61 +178,47 @@ def _arrange(
             parts = [(tuple(groups[:2]), bias)]
             parts += [(tuple(groups[k : k + 2]), False) for k in range(2, len(groups), 2)]
         for part, with_bias in parts:
-            mats = [mat for g in part for mat in g.mats]
+            mats = tuple(mat for g in part for mat in g.mats)
             key = (tuple(_key(m) for m in mats), with_bias and op.bias and _vec_key(op.bias), rows)
             packed = made.get(key)
             if packed is None:
-                matrices = [_matrix(m) for m in mats]
-                matrix = np.concatenate(matrices, axis=1)
                 for mat in mats:
                     count = _int(mat.rows) * _int(mat.columns)
                     spent[id(mat.buffer)] = spent.get(id(mat.buffer), 0) + count
                 name = mats[0].buffer.name
                 if layout == "columns":
-                    packed = _columns(name, matrix)
+                    packed = _columns(name, mats)
                 else:
-                    split = part[0].columns
-                    packed = _blocks(name, matrix, _bias(op) if with_bias else None, split)
+                    packed = _blocks(name, mats, op.bias if with_bias else None, part[0].columns)
                 made[key] = packed
             found.append(Call(packed, part, with_bias))
         calls[id(op)] = tuple(found)
     return calls, list(made.values()), spent
 
 
-def _columns(name: str, matrix: Array) -> Packed:
-    rows, columns = matrix.shape
+def _columns(name: str, mats: tuple[Mat, ...]) -> Packed:
+    rows, columns = _shape(mats)
     if rows < NARROW:
-        return Packed(name, matrix, f"{rows} x {columns}, one row for each output")
-    return Packed(name, matrix.T, f"{columns} x {rows}, one row for each input")
+        layout = f"{rows} x {columns}, one row for each output"
+    else:
+        layout = f"{columns} x {rows}, one row for each input"
+    return Packed(name, layout, mats, None, in_blocks=False)
 
 
-def _blocks(name: str, matrix: Array, bias: Array | None, split: int) -> Packed:
-    rows, columns = matrix.shape
-    whole = rows - rows % BLOCK
-    table = matrix if bias is None else np.concatenate([bias[:, None], matrix], axis=1)
-    parts = [table[k : k + BLOCK].T.ravel() for k in range(0, whole, BLOCK)]
-    parts += [table[k] for k in range(whole, rows)]
+def _blocks(name: str, mats: tuple[Mat, ...], bias: Vec | None, split: int) -> Packed:
+    rows, columns = _shape(mats)
     what = "" if bias is None else "bias and "
     of = f"{columns}" if split == columns else f"{split} + {columns - split}"
     layout = f"{what}weights of {rows} outputs from {of} inputs, eight outputs side by side"
     if rows < BLOCK:
         layout = f"{what}weights of {rows} outputs from {of} inputs, one output after the other"
     base = name.removesuffix("_kernel") + "_weights" if bias is not None else name
-    return Packed(base, np.concatenate(parts), layout)
+    return Packed(base, layout, mats, bias, in_blocks=True)
 
 
-def _matrix(mat: Mat) -> Array:
-    assert mat.buffer.data is not None
-    rows = np.arange(_int(mat.rows)) * mat.row_stride
-    columns = np.arange(_int(mat.columns)) * mat.column_stride
-    return np.asarray(mat.buffer.data[_int(mat.offset) + rows[:, None] + columns[None, :]])
-
-
-def _bias(op: Affine) -> Array:
-    assert op.bias is not None
-    assert op.bias.buffer.data is not None
-    where = _int(op.bias.offset) + np.arange(_int(op.out.size)) * op.bias.stride
-    return np.asarray(op.bias.buffer.data[where])
+def _shape(mats: tuple[Mat, ...]) -> tuple[int, int]:
+    """Rows and columns of matrices side by side."""
+    return _int(mats[0].rows), sum(_int(mat.columns) for mat in mats)
 
 
 def _is_const(vec: Vec) -> bool:

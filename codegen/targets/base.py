@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,12 +39,12 @@ SHARED = (DTYPE,)
 
 
 class Render(Protocol):
-    """The text of a generated file; `name` is an identifier, `options` has every option."""
+    """A generated file in pieces; `name` is an identifier, `options` has every option."""
 
     def __call__(
         self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
-    ) -> str:
-        """The text."""
+    ) -> Iterator[str]:
+        """The pieces; that of an array is made when its turn comes, since weights may be large."""
 
 
 @dataclass(frozen=True)

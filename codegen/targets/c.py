@@ -7,8 +7,8 @@ eight outputs side by side for kernels that keep sums in registers and code smal
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from codegen.model import Array
 from codegen.passes.buffers import Plan, plan
 from codegen.passes.derived import Derived
 from codegen.passes.gates import EXACT, fold_gates
-from codegen.passes.pack import Packing, pack
+from codegen.passes.pack import Packed, Packing, pack
 from codegen.passes.stage import stage
 from codegen.program import (
     Buffer,
@@ -93,9 +93,22 @@ HELPERS = ("hard_sigmoid", "hard_sigmoid_3", "min", "max")
 KERNELS_IN_FUNCTIONS = ("floor_div", "min_length", "max_length", "ring")
 
 
-def render(lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin) -> str:
-    """The header."""
+def render(
+    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+) -> Iterator[str]:
+    """The header in pieces."""
     return _Header(lowered, name, options, origin).text()
+
+
+@dataclass(frozen=True)
+class _Array:
+    """A constant array of the file."""
+
+    name: str
+    type: str
+    size: int
+    comment: str
+    rows: Iterator[str]  # its numbers, made when they are asked for
 
 
 class _Header:
@@ -187,7 +200,7 @@ class _Header:
 
     # ---- the whole text ---------------------------------------------------------------
 
-    def text(self) -> str:
+    def text(self) -> Iterator[str]:
         lowered = self.lowered
         body = "\n".join(self.printer.block(block) for block in self.program.blocks)
         body = self._scoped(body)
@@ -196,7 +209,7 @@ class _Header:
         reset, restart = self._resets()
         get_state, set_state = self._state_access()
         selftest = self._selftest()
-        weights, sizes = self._weights()
+        weights = self._weights()
         functions = self._functions()
         joined = "\n".join(functions)
         hooks = [
@@ -207,7 +220,7 @@ class _Header:
             p=self.prefix,
             P=self.upper,
             real=self.real,
-            banner=emit.banner(lowered, self.origin, sizes),
+            banner=emit.banner(lowered, self.origin, self.sizes()),
             hooks_note=_hooks_note([f"{self.upper}_READ", f"{self.upper}_WEIGHTS", *hooks]),
             macros=self._macros(),
             members=self._members(),
@@ -222,7 +235,7 @@ class _Header:
             always_inline=f"{self.upper}_ALWAYS_INLINE" in joined,
             compact=f"{self.upper}_COMPACT" in joined,
             wide=self.profile == "host",
-            too_large_for_avr=self._too_large(),
+            too_large_for_avr=_too_large(weights),
             weights=weights,
             functions=functions,
             restart=restart,
@@ -649,8 +662,8 @@ class _Header:
 
     # ---- weights ----------------------------------------------------------------------
 
-    def _arrays(self) -> list[tuple[str, Array, str, str]]:
-        """Name, numbers, comment and kind of every constant array."""
+    def _weights(self) -> list[_Array]:
+        """Every constant array, once the blocks have been printed."""
         halved = {
             id(call.packed)
             for calls in self.packing.calls.values()
@@ -658,51 +671,36 @@ class _Header:
             if any(self.derived.is_made(m.buffer) for group in call.groups for m in group.mats)
         }
         result = [
-            (
+            self._array(
                 self.const_names[id(packed)],
-                packed.data,
+                packed,
                 packed.layout + (HALVED if id(packed) in halved else ""),
-                "float",
             )
             for packed in self.packing.arrays
         ]
         for key, buffer in self.used.raw.items():
-            assert buffer.data is not None
+            data = self.derived.numbers(buffer)
             shape = " x ".join(str(n) for n in buffer.shape) or "1"
             shape += HALVED if self.derived.is_made(buffer) else ""
             kind = "int" if buffer.dtype == "int32" else "float"
-            result.append((self.const_names[key], buffer.data, shape, kind))
+            result.append(self._array(self.const_names[key], data, shape, kind))
         return result
-
-    def _weights(self) -> tuple[list[dict[str, str]], Sizes]:
-        arrays = self._arrays()
-        weights = [self._array(name, data, layout, kind) for name, data, layout, kind in arrays]
-        return weights, self.sizes()
 
     def sizes(self) -> Sizes:
         """Bytes, once the blocks have been printed."""
-        arrays = self._arrays()
-        total = sum(data.size * (4 if kind == "int" else self.bytes) for _, data, _, kind in arrays)
+        total = sum(a.size * (4 if a.type == "int32_t" else self.bytes) for a in self._weights())
         state = sum(self.bytes * dims.fixed(s.buffer.size) for s in self.program.states)
         state += 4 * (len(self.rings) + self._has_seen())
         scratch = self.plan.sizes["float32"] * self.bytes + self.plan.sizes["int32"] * 4
         return Sizes(total, state, scratch)
 
-    def _array(self, name: str, data: Array, note: str, kind: str) -> dict[str, str]:
-        return {
-            "name": name,
-            "type": "int32_t" if kind == "int" else self.real,
-            "size": str(data.size),
-            "comment": comment(note),
-            "rows": emit.rows(data, self.dtype, self.suffix),
-        }
+    def _array(self, name: str, given: Array | Packed, note: str, kind: str = "float") -> _Array:
+        real = "int32_t" if kind == "int" else self.real
+        return _Array(name, real, int(given.size), comment(note), self._rows(given))
 
-    def _too_large(self) -> str:
-        """Why an AVR cannot take this file, if it cannot."""
-        for name, data, _, _ in self._arrays():
-            if data.size * 4 > AVR_LARGEST:
-                return f"{name} takes {data.size * 4} bytes, more than AVR's 32767 for one array"
-        return ""
+    def _rows(self, given: Array | Packed) -> Iterator[str]:
+        data = given.data(self.derived.matrix) if isinstance(given, Packed) else given
+        yield from emit.rows(data, self.dtype, self.suffix)
 
     # ---- functions --------------------------------------------------------------------
 
@@ -771,7 +769,8 @@ class _Header:
     def _needs_math(self, text: str, is_finite: bool) -> bool:
         """Whether the code calls a function of `<math.h>`, or it or a weight is a macro of it."""
         library = re.compile(r"\b(?:exp|expm1|log|log1p|tanh|erf|pow|sqrt|fabs|floor|rint)f?\(")
-        finite = is_finite and all(np.isfinite(data).all() for _, data, _, _ in self._arrays())
+        given = [*constants(self.lowered.step or self.lowered.whole), *self.used.raw.values()]
+        finite = is_finite and all(b.data is None or np.isfinite(b.data).all() for b in given)
         return not finite or bool(
             library.search(text) or re.search(r"HUGE_VAL|\b(INFINITY|NAN)\b", text)
         )
@@ -793,7 +792,7 @@ class _Header:
         due = test.steps - self.lowered.warmup
         for k, y in enumerate(test.outputs):
             name = f"{self.prefix}_test_y_{k}"
-            arrays.append(self._array(name, y, "", "float"))
+            arrays.append(self._array(name, y, ""))
             size = y.size // due if test.by_step else y.size
             declared.append(f"static {self.real} y_{k}[{size}];")
             calls.append(f"y_{k}")
@@ -839,6 +838,14 @@ class _Header:
             "is_finite": test.is_finite,
             "largest": self.number(LARGEST),
         }
+
+
+def _too_large(arrays: Sequence[_Array]) -> str:
+    """Why an AVR cannot take a file with these arrays, if it cannot."""
+    for array in arrays:
+        if array.size * 4 > AVR_LARGEST:
+            return f"{array.name} takes {array.size * 4} bytes, more than AVR's 32767 for one array"
+    return ""
 
 
 def _rings(program: Program) -> dict[int, tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,11 +87,14 @@ ATTRIBUTES = [
     "set_state",
 ]
 MOST_EQUATIONS = 24
+BASE64_LINE = 72  # bytes
 RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 
 
-def render(lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin) -> str:
-    """The text of the module `name`.py."""
+def render(
+    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+) -> Iterator[str]:
+    """The text of the module `name`.py in pieces."""
     return _File(lowered, name, dtype_of(lowered, options), options["weights"], origin).text()
 
 
@@ -120,8 +123,8 @@ class _File:
         self.output_name = ""  # of the output in the last block of step, if that ends with it
         self._initials: dict[int, Buffer] = {}
 
-    def text(self) -> str:
-        """The whole file."""
+    def text(self) -> Iterator[str]:
+        """The whole file in pieces."""
         step = self._step()
         predict = self._predict()
         module = self.module
@@ -542,33 +545,31 @@ class _File:
             parts.append(emit.source(f"numpy/erf_{self.module.dtype}.py"))
         return "\n\n\n".join(part.strip("\n") for part in parts)
 
-    def _constant(self, buffer: Buffer, name: str) -> dict[str, str]:
+    def _constant(self, buffer: Buffer, name: str) -> dict[str, Any]:
         assert buffer.data is not None
         shape = tuple(dims.fixed(n) for n in buffer.shape or (buffer.size,))
         return {
             "name": name,
             "comment": emit.comment(f"{buffer.name}: {_plain(shape)}"),
-            "value": self._array(np.reshape(buffer.data, shape), buffer.dtype),
+            "pieces": self._array(np.reshape(buffer.data, shape), buffer.dtype),
         }
 
-    def _array(self, values: Array, dtype: str = "float32") -> str:
-        """Text that makes the array."""
+    def _array(self, values: Array, dtype: str = "float32") -> Iterator[str]:
+        """Text that makes the array, in pieces."""
         shape = _plain(values.shape)
         real = dtype != "int32"
         own = self.module.dtype if real else "int32"
         tail = "" if real else ", np.int32"
-        if self.weights == "base64":
-            kind = {"float32": "<f4", "float64": "<f8", "int32": "<i4"}[own]
-            with np.errstate(over="ignore"):
-                data = base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
-            body = "\n".join(textwrap.wrap(data, 96)) or ""
-            return f'array({shape}, """\n{body}\n"""{tail})'
-        texts = _number_texts(np.ravel(values), own)
-        rows = [" ".join(texts[k : k + 8]) for k in range(0, len(texts), 8)]
-        if len(rows) <= 1 and len("".join(rows)) <= WIDTH // 2:
-            return f'array({shape}, "{rows[0] if rows else ""}"{tail})'
-        body = "\n".join(rows)
-        return f'array({shape}, """\n{body}\n"""{tail})'
+        lines = _base64(values, own) if self.weights == "base64" else _decimals(values, own)
+        if values.size <= emit.PER_LINE and self.weights == "text":
+            row = "".join(lines)
+            if len(row) <= WIDTH // 2:
+                yield f'array({shape}, "{row.strip()}"{tail})'
+                return
+            lines = iter([row])
+        yield f'array({shape}, """\n'
+        yield from lines
+        yield f'"""{tail})'
 
     def _packed(self, packed: Packed, name: str) -> dict[str, Any]:
         """The statements that make a packed matrix."""
@@ -624,10 +625,10 @@ class _File:
         program = self.lowered.step if test.by_step else self.lowered.whole
         assert program is not None
         for name, values, port in zip(self.inputs, test.inputs, program.inputs, strict=True):
-            lines += f"{name} = {self._array(values, port.buffer.dtype)}".split("\n")
+            lines += f"{name} = {''.join(self._array(values, port.buffer.dtype))}".split("\n")
         expected = [f"expected_{n}" for n in range(len(test.outputs))]
         for name, values in zip(expected, test.outputs, strict=True):
-            lines += f"{name} = {self._array(values)}".split("\n")
+            lines += f"{name} = {''.join(self._array(values))}".split("\n")
         lines.append("model = Model()")
         single = len(expected) == 1
         if test.by_step:
@@ -683,21 +684,24 @@ def _returned(results: Sequence[str]) -> list[str]:
     return wrapped("return (", results, ")")
 
 
-def _number_texts(values: Array, dtype: str) -> list[str]:
-    if dtype == "float32" and values.dtype.kind == "f":
+def _decimals(values: Array, dtype: str) -> Iterator[str]:
+    """Lines of eight numbers, many in a piece."""
+    for part in emit.blocks(values):
+        texts = emit.block_texts(part, dtype, special=lambda value, *_: str(float(value)))
+        lines = (texts[k : k + emit.PER_LINE] for k in range(0, len(texts), emit.PER_LINE))
+        yield "".join(" ".join(line) + "\n" for line in lines)
+
+
+def _base64(values: Array, dtype: str) -> Iterator[str]:
+    """Lines of base64, many in a piece."""
+    kind = np.dtype(dtype).newbyteorder("<")
+    for part in emit.blocks(values, BASE64_LINE * 1024):
         with np.errstate(over="ignore"):
-            narrow = values.astype(np.float32)
-        if np.isfinite(narrow).all():
-            return emit.texts(narrow)
-    return [_number_text(v, dtype) for v in values]
-
-
-def _number_text(value: Any, dtype: str) -> str:
-    if dtype == "int32":
-        return str(int(value))
-    if not np.isfinite(value):
-        return str(float(value))
-    return emit.number(float(value), dtype)
+            data = part.astype(kind).tobytes()
+        yield "".join(
+            base64.b64encode(data[k : k + BASE64_LINE]).decode() + "\n"
+            for k in range(0, len(data), BASE64_LINE)
+        )
 
 
 def _symbols(program: Program) -> set[str]:

@@ -5,16 +5,27 @@ With `--runtime micropython` the file is as small as it can be, for boards with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from codegen import dims, selftest
 from codegen.dims import Dim
-from codegen.emit import Names, Origin, Sizes, banner, comment, numbers, render, source
+from codegen.emit import (
+    PER_LINE,
+    Names,
+    Origin,
+    Sizes,
+    banner,
+    block_texts,
+    blocks,
+    comment,
+    render,
+    source,
+)
 from codegen.model import Array
 from codegen.program import (
     Loop,
@@ -79,7 +90,7 @@ BUILT_IN = ("abs", "float", "int", "len", "list", "max", "min", "print", "range"
 LOCAL_WORDS = ("array", "math", "matrix", "result", "rows", "store", "t", "vector", "zeros")
 METHODS = ("get_state", "set_state", "selftest")
 CONSTANT_WORDS = ("FLOAT", "REAL", "SMALL", "INF", "NAN", "TOLERANCE", "INPUTS", "EXPECTED")
-FLOATS_A_LINE = 8
+BYTES_A_LINE = 32
 
 OPTIONS = (
     *SHARED,
@@ -105,8 +116,10 @@ OPTIONS = (
 )
 
 
-def generate(lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin) -> str:
-    """The text of the file."""
+def generate(
+    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+) -> Iterator[str]:
+    """The text of the file in pieces."""
     return _File(lowered, name, options, origin).text()
 
 
@@ -165,8 +178,8 @@ class _File:
 
     # ---- the file -------------------------------------------------------------------------
 
-    def text(self) -> str:
-        """All of it."""
+    def text(self) -> Iterator[str]:
+        """All of it in pieces."""
         step = self._step() if self.lowered.step is not None else None
         predict = self._predict_by_steps() if self.loops else self._predict_whole()
         reset_all, restart = self._resets()
@@ -241,49 +254,52 @@ class _File:
         known = dict.fromkeys(self.lowered.whole.lengths, 1)
         scratch = [dims.value(b.size, known) for p in self.printed for b in temps(p)]
         state = sum(dims.fixed(s.buffer.size) for s in self.states)
-        weights = sum(int(np.size(t.rows)) for t in self.file.tables.values())
+        weights = sum(math.prod(t.shape) for t in self.file.tables.values())
         return Sizes(weights * item, state * item, sum(scratch) * item)
 
     # ---- weights ----------------------------------------------------------------------------
 
     def _table(self, table: Table) -> dict[str, Any]:
-        rows = table.rows
-        if rows.dtype.kind in "iu":
-            assert table.kind == "vector", table
-            lines = [", ".join(numbers(part)) + "," for part in _parts(rows[0])]
-            return {"name": table.name, "note": table.note, "opening": "(", "closing": ")"} | {
-                "lines": lines
-            }
         as_bytes = self._as_bytes(table)
         # The numbers stand in one literal, as bytes or as a tuple.
         start, end = ("(", ")") if as_bytes else ("array(FLOAT, (", "))")
-        if table.kind == "vector":
+        if table.parts[0].dtype.kind in "iu":
+            start, end = "(", ")"
+        elif table.kind == "vector":
             start, end = ("vector(", ")") if as_bytes else ("vector((", "))")
         elif table.kind == "matrix" and not self.small:
-            start, end = f"matrix({len(rows)}, {start}", f"{end})"
-        write = self._bytes if as_bytes else self._numbers
+            start, end = f"matrix({table.shape[0]}, {start}", f"{end})"
         return {
             "name": table.name,
             "note": table.note,
             "opening": start,
             "closing": end,
-            "lines": [line for row in rows for line in write(row)],
+            "pieces": self._rows(table, self._bytes if as_bytes else self._numbers),
         }
 
+    def _rows(self, table: Table, write: Callable[[Array], list[str]]) -> Iterator[str]:
+        """The lines of each row; a row never shares a line with the next."""
+        for row in range(table.shape[0]):
+            whole = np.concatenate([part[row] for part in table.parts])
+            for values in blocks(whole):
+                yield "".join(f"    {line}\n" for line in write(values))
+
     def _as_bytes(self, table: Table) -> bool:
-        return self.options["weights"] == "bytes" or not np.isfinite(table.rows).all()
+        if table.parts[0].dtype.kind in "iu":
+            return False
+        finite = all(np.isfinite(part).all() for part in table.parts)
+        return self.options["weights"] == "bytes" or not finite
 
     def _bytes(self, row: Array) -> list[str]:
-        data = np.ascontiguousarray(row, "<f8" if self.dtype == "float64" else "<f4")
-        per_line = FLOATS_A_LINE // 2 if self.dtype == "float64" else FLOATS_A_LINE
-        if self.small:
-            per_line = max(1, row.size)
-        parts = _parts(data, per_line)
-        return [f'b"{escaped(part.tobytes(), self.small)}"' for part in parts] or ['b""']
+        data = row.astype("<f8" if self.dtype == "float64" else "<f4").tobytes()
+        size = len(data) if self.small else BYTES_A_LINE
+        parts = (data[k : k + size] for k in range(0, len(data), size))
+        return [f'b"{escaped(part, self.small)}"' for part in parts]
 
     def _numbers(self, row: Array) -> list[str]:
-        texts = numbers(row, self.dtype)
-        return [", ".join(islice(texts, part.size)) + "," for part in _parts(row)]
+        texts = block_texts(row, self.dtype)
+        parts = (texts[k : k + PER_LINE] for k in range(0, len(texts), PER_LINE))
+        return [", ".join(part) + "," for part in parts]
 
     # ---- state --------------------------------------------------------------------------------
 
@@ -668,10 +684,6 @@ def _symbols(programs: Sequence[Program]) -> Iterator[str]:
                 yield op.counter
             elif isinstance(op, Reduce):
                 yield from (name for name, _ in op.counters)
-
-
-def _parts(values: Array, size: int = FLOATS_A_LINE) -> list[Array]:
-    return [values[k : k + size] for k in range(0, len(values), size)]
 
 
 def _tuple(shape: Sequence[Dim]) -> str:

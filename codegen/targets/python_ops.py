@@ -43,6 +43,7 @@ from codegen.program import (
     State,
     Vec,
     When,
+    matrix_of,
     reads,
     walk,
     walk_ops,
@@ -182,7 +183,12 @@ class Table:
     name: str
     kind: str
     note: str
-    rows: Array  # (rows, columns); one row for a vector
+    parts: tuple[Array, ...]  # side by side: the columns of its rows, one row for a vector
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.parts[0]), sum(part.shape[1] for part in self.parts)
 
 
 # ---- what all programs of a file share ------------------------------------------------------
@@ -216,12 +222,13 @@ class File:
         """The name of a constant as one flat list."""
         assert buffer.data is not None
         note = f"{comment(buffer.name)} {_shape(buffer.shape)}"
-        return self._table(("vector", id(buffer)), buffer.name, "vector", note, buffer.data[None])
+        rows = (buffer.data[None],)
+        return self._table(("vector", id(buffer)), buffer.name, "vector", note, rows)
 
     def array(self, name: str, data: Array) -> str:
         """The name of a constant that belongs to no buffer."""
         flat = np.asarray(data).reshape(1, -1)
-        return self._table(("array", name), name, "vector", comment(name), flat)
+        return self._table(("array", name), name, "vector", comment(name), (flat,))
 
     def matrix(self, products: Sequence[tuple[Mat, Vec]], bias: Vec | None, out: str) -> str:
         """The name of the constant matrices of a product, side by side in each row.
@@ -231,51 +238,43 @@ class File:
         mats = [mat for mat, _ in products]
         if self.small and bias is not None:
             mats.insert(0, Mat(bias.buffer, bias.offset, bias.size, 1, bias.stride))
-        parts = [_elements(mat) for mat in mats]
+        parts = [matrix_of(mat) for mat in mats]
         if self.small and bias is None:
             parts.insert(0, np.zeros((len(parts[0]), 1), parts[0].dtype))
-        rows = np.concatenate(parts, axis=1)
+        rows, columns = len(parts[0]), sum(part.shape[1] for part in parts)
         wheres = tuple((id(m.buffer), m.offset, m.row_stride, m.column_stride) for m in mats)
-        key = ("matrix", wheres, rows.shape)
+        key = ("matrix", wheres, rows, columns)
         self.keep.extend(m.buffer for m in mats)
-        if self.small:
-            mats, parts = mats[bias is not None :], parts[1:]
+        mats = mats[self.small and bias is not None :]
         names = [comment(m.buffer.name) for m in mats]
         if len(mats) == 1:
-            wanted, note = names[0], f"{names[0]} {rows.shape}"
+            wanted, note = names[0], f"{names[0]} {rows, columns}"
         else:
             wanted = f"{_common(names) or out}_weights"
-            columns = [f"{p.shape[1]} of {name}" for p, name in zip(parts, names, strict=True)]
-            note = f"{len(rows)} rows: {', '.join(columns)}"
-        return self._table(key, wanted, "matrix", note, rows)
+            each = [f"{m.columns} of {name}" for m, name in zip(mats, names, strict=True)]
+            note = f"{rows} rows: {', '.join(each)}"
+        return self._table(key, wanted, "matrix", note, tuple(parts))
 
     def lookup(self, table: Mat) -> str:
         """The name of a constant whose rows are looked up."""
-        rows = _elements(table)
+        rows = matrix_of(table)
         key = ("table", id(table.buffer), table.offset, rows.shape)
         note = f"{comment(table.buffer.name)} {rows.shape}"
-        return self._table(key, table.buffer.name, "table", note, rows)
+        return self._table(key, table.buffer.name, "table", note, (rows,))
 
     def no_bias(self, size: int) -> str:
         """The name of a vector of zeros."""
         self.help("zeros")
         return self.zeros.setdefault(size, f"NO_BIAS_{size}")
 
-    def _table(self, key: object, wanted: str, kind: str, note: str, rows: Array) -> str:
+    def _table(
+        self, key: object, wanted: str, kind: str, note: str, parts: tuple[Array, ...]
+    ) -> str:
         if key not in self.tables:
             name = self.constants(wanted.upper())
-            self.tables[key] = Table(name, kind, note, rows)
+            self.tables[key] = Table(name, kind, note, parts)
             self.runtime.add({"matrix": "affine", "table": "vector"}.get(kind, kind))
         return self.tables[key].name
-
-
-def _elements(mat: Mat) -> Array:
-    """The elements of a constant matrix."""
-    assert mat.buffer.data is not None
-    rows = np.arange(dims.fixed(mat.rows)) * mat.row_stride
-    columns = np.arange(dims.fixed(mat.columns)) * mat.column_stride
-    where = dims.fixed(mat.offset) + rows[:, None] + columns[None, :]
-    return np.asarray(mat.buffer.data[where])
 
 
 def _common(names: Sequence[str]) -> str:

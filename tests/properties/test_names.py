@@ -141,7 +141,7 @@ def test_rendering_repeats_and_shows_what_it_is(names: list[str], source: str) -
 def named(lowered: Lowered, target: str, name: str, **options: Any) -> str:
     chosen = TARGETS[target]
     origin = Origin(name + chosen.suffixes[0], ())
-    return chosen.render(lowered, name, chosen.complete(options), origin)
+    return "".join(chosen.render(lowered, name, chosen.complete(options), origin))
 
 
 OWN = [word for word in NASTY if word.isidentifier() and word.isascii() and len(word) < 80]

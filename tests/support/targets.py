@@ -35,7 +35,7 @@ def rendered(lowered: Lowered, target: str, **options: Any) -> str:
     """The text of the file named `model`."""
     chosen = FOUND[target]
     origin = Origin(NAME + chosen.suffixes[0], ())
-    return chosen.render(lowered, NAME, chosen.complete(options), origin)
+    return "".join(chosen.render(lowered, NAME, chosen.complete(options), origin))
 
 
 def started(target: str, lowered: Lowered, folder: Path, **options: Any) -> Runner:

@@ -140,7 +140,7 @@ CASES: dict[str, Any] = {
 def render(lowered: Lowered, **options: Any) -> str:
     if lowered.step is None and lowered.whole.lengths:
         options = {"max_steps": 16, **options}
-    return TARGET.render(lowered, "net", TARGET.complete(options), Origin("net.h"))
+    return "".join(TARGET.render(lowered, "net", TARGET.complete(options), Origin("net.h")))
 
 
 def inputs(lowered: Lowered, steps: int, seed: int = 0) -> list[Array]:

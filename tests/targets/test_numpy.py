@@ -77,7 +77,7 @@ STEPS = dims.symbol("steps")
 
 
 def text_of(lowered: Lowered, **options: Any) -> str:
-    return TARGET.render(lowered, "model", TARGET.complete(options), Origin("model.py"))
+    return "".join(TARGET.render(lowered, "model", TARGET.complete(options), Origin("model.py")))
 
 
 def load(text: str) -> Any:

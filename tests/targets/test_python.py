@@ -138,9 +138,8 @@ def words() -> Lowered:
 
 
 def text_of(lowered: Lowered, **options: Any) -> str:
-    return TARGET.render(
-        lowered, "model", TARGET.complete(options), Origin("model.py", TARGET.words(options))
-    )
+    origin = Origin("model.py", TARGET.words(options))
+    return "".join(TARGET.render(lowered, "model", TARGET.complete(options), origin))
 
 
 def load(text: str) -> dict[str, Any]:
