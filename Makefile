@@ -2,7 +2,7 @@
 # make test      install everything that the tests need, and run all of them
 # make lint      ruff and mypy alone;  make format  lets ruff mend what it can
 # make bench     time generated code beside what users could pick instead
-# make fuzz      feed damaged model files to the readers; FUZZ_SECONDS=600 for each container
+# make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container
 # make fixtures  how the recorded Keras models are made again
 # make clean     remove what all of these installed and built
 #
@@ -45,6 +45,7 @@ bench:
 	"$$(bash benchmarks/setup.sh)" -m benchmarks
 
 fuzz: setup-test
+	$(BIN)/python -m tests.fuzz --every-byte
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 fixtures:

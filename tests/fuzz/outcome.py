@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
 import signal
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import codegen
 from codegen.errors import CodegenError
@@ -69,8 +71,12 @@ def limited(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def outcome(data: bytes, folder: Path, number: int = 0) -> str:
-    """`converted` or `refused`; anything else is raised, and is a fault of ours."""
+def outcome(data: bytes, folder: Path, number: int = 0, known: set[bytes] | None = None) -> str:
+    """`converted` or `refused`; anything else is raised, and is a fault of ours.
+
+    With `known`, which collects the models that were converted, the self-test of a Python file
+    must pass too, and a model is converted to each target once.
+    """
     path = folder / "input.bin"
     path.write_bytes(data)
     target = tuple(TARGETS)[number % len(TARGETS)]
@@ -78,14 +84,26 @@ def outcome(data: bytes, folder: Path, number: int = 0) -> str:
     with limited(SECONDS), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            text = codegen.generate(codegen.read(path), target, "fuzzed", **options)
+            model = codegen.read(path)
+            key = pickle.dumps((target, replace(model, digest="")))
+            if known is not None and key in known:
+                return "converted"
+            text = codegen.generate(model, target, "fuzzed", **options)
         except CodegenError as error:
             message = str(error)
             assert message.strip(), "a refusal that says nothing"
             assert len(message) < 100_000, "a refusal that says too much"
             return "refused"
     if target != "c":
-        compile(text, "fuzzed.py", "exec", dont_inherit=True)
+        code = compile(text, "fuzzed.py", "exec", dont_inherit=True)
+        if known is not None:
+            names: dict[str, Any] = {"__name__": "fuzzed"}
+            exec(code, names)  # noqa: S102
+            found = names["selftest"]()  # True, or the largest error of what is allowed
+            assert found is not False, "its self-test fails"
+            assert found <= 1, f"its self-test fails: {found}"
+    if known is not None:
+        known.add(key)
     return "converted"
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from codegen.errors import CodegenError
 from tests.fuzz import __main__ as fuzz
+from tests.fuzz import every_byte
 from tests.fuzz import outcome as fuzz_outcome
 from tests.fuzz.outcome import SEEDS, damaged, mutated, outcome, seeds
 from tests.readers import hostile
@@ -55,6 +56,15 @@ def test_damaged_files_of_real_kerases(chance: random.Random, container: str) ->
     )
     with tempfile.TemporaryDirectory() as folder:
         assert outcome(data, Path(folder), chance.randrange(3)) in {"converted", "refused"}
+
+
+@pytest.mark.parametrize("kind", list(every_byte.FILES))
+def test_every_byte(kind: str) -> None:
+    """One change in many of those that `make fuzz` makes."""
+    found = every_byte.tried(kind, 97)
+    assert set(found) <= {"converted", "refused", "refused, alone"}
+    assert found["converted"] > 3
+    assert found["refused"] > 20
 
 
 @pytest.mark.slow

@@ -1,0 +1,108 @@
+"""Every byte of the smallest good files, changed in turn to several values.
+
+One process reads many files, since a child for each takes long. What ends it (the HDF5 library
+hangs or crashes, memory runs out, or a fault of ours) is then read as a user would have it read.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import resource
+import signal
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import codegen.readers
+from tests.fuzz.outcome import outcome, packed
+from tests.readers import hostile
+
+SECONDS = 5  # of CPU time for one file; a good one takes a hundredth of one
+MEMORY = 2 << 30
+CHANGES: tuple[Callable[[int], int], ...] = (
+    lambda byte: byte ^ 1,
+    lambda byte: byte ^ 0x80,
+    lambda byte: 0,
+    lambda byte: 255,
+    lambda byte: byte + 1,
+)
+
+
+def hdf5(folder: Path) -> Iterator[bytes]:
+    """A changed `.h5` file of one layer with one weight."""
+    layer = hostile.dense("d", 1, 1, use_bias=False)
+    layer["_arrays"] = layer["_arrays"][:1]
+    yield from changed(hostile.Sequential([layer]).save(folder / "m.h5").read_bytes())
+
+
+def archive(folder: Path) -> Iterator[bytes]:
+    """A changed `.keras` file."""
+    yield from changed(hostile.zipped()(folder).read_bytes())
+
+
+def members(folder: Path) -> Iterator[bytes]:
+    """A `.keras` file with a changed member: in a changed file the checksums show most changes."""
+    with zipfile.ZipFile(io.BytesIO(hostile.zipped()(folder).read_bytes())) as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    for number, (name, data) in enumerate(parts):
+        for found in changed(data):
+            yield packed([*parts[:number], (name, found), *parts[number + 1 :]])
+
+
+FILES = {"hdf5": hdf5, "zip": archive, "members": members}
+
+
+def changed(good: bytes) -> Iterator[bytes]:
+    """The file with each byte changed in turn."""
+    for place, before in enumerate(good):
+        for value in dict.fromkeys(change(before) % 256 for change in CHANGES):
+            if value != before:
+                yield good[:place] + bytes([value]) + good[place + 1 :]
+
+
+def tried(kind: str, step: int = 1) -> Counter[str]:
+    """How often each outcome came, of one file in `step`; what is no good outcome is raised."""
+    found: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = itertools.islice(FILES[kind](folder), 0, None, step)
+        while part := list(itertools.islice(files, 1000)):
+            while part:
+                results = _together(part, folder)
+                found.update(results)
+                part = part[len(results) :]
+                if part:  # its first one ended the process
+                    found[f"{outcome(part.pop(0), folder)}, alone"] += 1
+    return found
+
+
+def _together(files: Iterable[bytes], folder: Path) -> list[str]:
+    """The outcomes of the files up to one that ends the process."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _child(files, folder, send)
+        finally:
+            os._exit(0)
+    os.close(send)
+    with os.fdopen(receive, "rb") as file:
+        marks = file.read().decode()
+    os.waitpid(child, 0)
+    return [{"c": "converted", "r": "refused"}[mark] for mark in marks]
+
+
+def _child(files: Iterable[bytes], folder: Path, send: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with mock.patch.object(codegen.readers, "rehearse"):
+        known: set[bytes] = set()
+        for number, data in enumerate(files):
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)  # its signal ends the process
+            result = outcome(data, folder, number, known)
+            os.write(send, result[:1].encode())
