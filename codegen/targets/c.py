@@ -803,13 +803,13 @@ class _Header:
             checks.append(f"{self.prefix}_test_close(y_{k}, {place}, {size})")
         condition = " && ".join(checks)
         body = [f"static {self.prefix}_state state; /* not on the stack, which may be small */"]
-        body += [*declared, f"{self.prefix}_reset(&state);"]
+        lines = [f"{self.prefix}_reset(&state);"]
         if test.by_step:
             call = f"{self.prefix}_step(&state, {', '.join(calls)})"
             wanted = "1" if not self.lowered.warmup else f"(t >= {self.lowered.warmup})"
             guard = f"t >= {self.lowered.warmup} && " if self.lowered.warmup else ""
             test_line = f"if ({guard}!({condition})) {{"
-            body += [
+            lines += [
                 f"for (int t = 0; t < {test.steps}; ++t) {{",
                 *(f"    {x}" for x in wrapped(f"if ({call} != {wanted}) {{").splitlines()),
                 "        return 1;",
@@ -818,19 +818,27 @@ class _Header:
                 "        return 1;",
                 "    }",
                 "}",
-                "return 0;",
             ]
             what = f"inputs and outputs of {test.steps} steps"
         else:
             lengths = [str(n) for n in test.lengths]
             call = f"{self.prefix}_predict(&state, {', '.join([*lengths, *calls])})"
-            body += [
+            lines += [
                 *wrapped(f"if ({call} != 0) {{").splitlines(),
                 "    return 1;",
                 "}",
-                *wrapped(f"return !({condition});").splitlines(),
+                *wrapped(f"if (!({condition})) {{").splitlines(),
+                "    return 1;",
+                "}",
             ]
             what = "input and output of one predict"
+        body += [
+            *declared,
+            "for (int run = 0; run < 2; ++run) { /* the second time from a used state */",
+            *(f"    {line}" for line in lines),
+            "}",
+            "return 0;",
+        ]
         return {
             "arrays": arrays,
             "body": _body(body),

@@ -629,7 +629,11 @@ class _File:
         expected = [f"expected_{n}" for n in range(len(test.outputs))]
         for name, values in zip(expected, test.outputs, strict=True):
             lines += f"{name} = {''.join(self._array(values))}".split("\n")
-        lines.append("model = Model()")
+        lines += [
+            "model = Model()",
+            "for _ in range(2):  # the second time from a used state",
+            "    model.reset()",
+        ]
         single = len(expected) == 1
         if test.by_step:
             rows = [
@@ -637,13 +641,13 @@ class _File:
                 for name, port in zip(self.inputs, program.inputs, strict=True)
             ]
             lines += [
-                f"found = [model.step({', '.join(rows)}) for t in range({test.steps})]",
+                f"    found = [model.step({', '.join(rows)}) for t in range({test.steps})]",
                 "found = [y for y in found if y is not None]",
             ]
             if not single:
                 lines.append("found = [np.stack(rows) for rows in zip(*found)]")
         else:
-            lines.append(f"found = model.predict({', '.join(self.inputs)})")
+            lines.append(f"    found = model.predict({', '.join(self.inputs)})")
         pairs = f"[(found, {expected[0]})]" if single else f"zip(found, ({', '.join(expected)}))"
         lines += [
             "worst = 0.0",

@@ -589,14 +589,15 @@ class _File:
             )
         lines.append(")")
         method = "step" if test.by_step else "predict"
-        code = []
+        code = ["for run in range(2):  # the second time from a used state", "    model.reset()"]
         if test.by_step and self.lowered.warmup:
-            code += [f"for x in INPUTS[:{self.lowered.warmup}]:"]
-            code += ["    if model.step(*x) is not None:", "        return False"]
+            code += [f"    for x in INPUTS[:{self.lowered.warmup}]:"]
+            code += ["        if model.step(*x) is not None:", "            return False"]
         rest = "INPUTS"
         if test.by_step and self.lowered.warmup:
             rest = f"INPUTS[{self.lowered.warmup}:]"
-        code += [f"found = [model.{method}(*x) for x in {rest}]", "return close(found, EXPECTED)"]
+        code += [f"    found = [model.{method}(*x) for x in {rest}]"]
+        code += ["return close(found, EXPECTED)"]
         return {"data": "\n".join(lines), "lines": code}
 
     def _small_selftest(self) -> str:
@@ -616,9 +617,10 @@ class _File:
         expected = test.outputs[0][-1] if last else test.outputs[0]
         found = "y" if len(test.outputs) == 1 else "y[0]"
         shape = np.shape(expected)
-        lines = ['if __name__ == "__main__":', "    model = Model()", "    for x in ("]
-        lines += [f"        {row}," if single else f"        ({row})," for row in rows]
-        lines += ["    ):", f"        y = model.{method}({'x' if single else '*x'})"]
+        lines = ['if __name__ == "__main__":', "    model = Model()", "    for run in range(2):"]
+        lines += ["        model.reset()  # of a used state, the second time", "        for x in ("]
+        lines += [f"            {row}," if single else f"            ({row})," for row in rows]
+        lines += ["        ):", f"            y = model.{method}({'x' if single else '*x'})"]
         if len(shape) != 1:
             self.file.help("read")
             found = f'read({found}, {shape}, "y")'

@@ -52,6 +52,22 @@ def test_a_wrong_weight_shows(case: str) -> None:
             assert module(wrong).selftest() > 1, (array[1], place)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_reset_that_does_nothing_shows(target: str, tmp_path: Path) -> None:
+    lowered = lower(codegen.read(FIXTURES / "keras215" / "gru" / "model.h5"))
+    text = rendered(lowered, target)
+    if target == "c":
+        start, early = "void model_reset(model_state *s)\n{\n", "    if (s) { return; }\n"
+    else:  # the first reset makes the states
+        start = "    def reset(self):\n"
+        early = '        if "used" in self.__dict__:\n            return\n        self.used = 1\n'
+    assert text.count(start) == 1
+    wrong = text.replace(start, start + early)
+    assert selftest(loaded(target, text, lowered, tmp_path))
+    (tmp_path / "wrong").mkdir()
+    assert not selftest(loaded(target, wrong, lowered, tmp_path / "wrong"))
+
+
 def dense(kernel: float, bias: float) -> Model:
     layer = Dense(
         name="dense",
