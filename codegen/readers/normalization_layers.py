@@ -107,13 +107,10 @@ def _normalization(b: Bound) -> Layer:
 
 
 def _mode(b: Bound, default: str) -> str:
-    value = b.config.get("output_mode", default)
-    value = {"binary": "multi_hot", "onehot": "one_hot"}.get(value, value)
-    if value not in ("int", "one_hot", "multi_hot", "count"):
-        raise LayerError(
-            f"output_mode is {show(value)}; int, one_hot, multi_hot and count are supported"
-        )
-    return str(value)
+    old = {"binary": "multi_hot", "onehot": "one_hot"}
+    supported = ("int", "one_hot", "multi_hot", "count", *old)
+    value = b.config.text("output_mode", default, supported)
+    return old.get(value, value)
 
 
 def _discretization(b: Bound) -> Layer:

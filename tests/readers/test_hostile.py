@@ -131,6 +131,7 @@ CONFIGS: dict[str, dict[str, list[Any]]] = {
     "Conv1D": {"filters": ["2", 0, 2**40], "kernel_size": ["2", [0], [1, 2]], "padding": [1, "x"]},
     "MaxPooling1D": {"pool_size": ["2", 0, -1, 2**40], "strides": ["2", 0, -1]},
     "Rescaling": {"scale": ["2", None, float("nan")], "offset": ["2", float("inf")]},
+    "Discretization": {"bin_boundaries": [[], {}, 1, ["1"]], "output_mode": [[], {}, 3, None]},
 }
 GOOD: dict[str, dict[str, Any]] = {
     "RepeatVector": {"n": 2},
@@ -143,6 +144,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "Conv1D": {"filters": 2, "kernel_size": [1], "strides": [1], "padding": "valid"},
     "MaxPooling1D": {"pool_size": 2, "strides": 2, "padding": "valid"},
     "Rescaling": {"scale": 2.0, "offset": 0.0},
+    "Discretization": {"bin_boundaries": [0.0, 1.0]},
     "Bidirectional": {"layer": {"class_name": "GRU", "config": {"units": 2, "name": "b"}}},
     "BatchNormalization": {"axis": -1, "epsilon": 1e-3},
 }

@@ -1,0 +1,75 @@
+"""Good models with one value of their configuration replaced by what has no place there."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import random
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from tests.fuzz.outcome import FIXTURES, packed
+
+WRONG: tuple[Any, ...] = (
+    *("64", "x", -1, 0, 1.5, 2**40, 10**30, True, None, float("nan"), float("inf")),
+    *([], {}, [[]], ["a"], [2**40], {"class_name": "x"}),
+)
+
+
+@cache
+def models() -> tuple[Path, ...]:
+    """Files that real Kerases wrote."""
+    return tuple(sorted((*FIXTURES.glob("*/*/model.h5"), *FIXTURES.glob("*/*/model.keras"))))
+
+
+def changed(chance: random.Random) -> bytes:
+    """Any of the whole models with any one value changed."""
+    text = None
+    while text is None:
+        data = chance.choice(models()).read_bytes()
+        text = _configuration(data)
+    value = json.loads(text)
+    place = chance.choice(list(places(value)))
+    inner = value = copy.deepcopy(value)
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = chance.choice(WRONG)
+    return _replaced(data, json.dumps(value))
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the values inside a value are."""
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield (*above, key)
+            yield from places(value[key], (*above, key))
+
+
+def _configuration(data: bytes) -> str | None:
+    file = io.BytesIO(data)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            return archive.read("config.json").decode()
+    if not data.startswith(b"\x89HDF"):
+        return None
+    with h5py.File(file) as root:
+        text = root.attrs.get("model_config")
+    return text.decode() if isinstance(text, bytes) else text
+
+
+def _replaced(data: bytes, text: str) -> bytes:
+    file = io.BytesIO(data)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            parts = [(name, archive.read(name)) for name in archive.namelist()]
+        return packed([(n, text.encode() if n == "config.json" else part) for n, part in parts])
+    with h5py.File(file, "r+") as root:
+        del root.attrs["model_config"]
+        root.attrs["model_config"] = text
+    return file.getvalue()
