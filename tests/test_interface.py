@@ -11,7 +11,7 @@ import pytest
 
 from codegen.evaluate import Reference
 from tests.layers.oracle import lowered, randomised
-from tests.support.targets import TARGETS, flat, selftest, started
+from tests.support.targets import TARGETS, flat, module, rendered, selftest, started
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # Keras' own 0 / 0
@@ -107,3 +107,11 @@ def test_what_no_table_holds_is_refused_before_anything(
         with pytest.raises(ValueError, match="whole numbers from 0 to 4, found"):
             call(np.array(given))
         np.testing.assert_array_equal(flat(file.get_state()), flat(before))
+
+
+@pytest.mark.parametrize("target", ["numpy", "python"])
+def test_a_plain_int_is_an_index(target: str) -> None:
+    model = randomised(keras.Sequential([keras.Input(()), kl.Embedding(5, 3), kl.Dense(2)]))
+    file = module(rendered(lowered(model), target)).Model()
+    expected = model.predict(np.array([3]), verbose=0)[0]
+    np.testing.assert_allclose(file.predict(3), expected, 1e-6, 1e-6)
