@@ -312,7 +312,9 @@ class Printer:
         if self.profile == "host" and op.out.size < NARROW:
             return self._affine_narrow(op)
         lines: list[str] = []
-        if not calls[0].with_bias:
+        bias = op.bias
+        first = self.profile == "host" and bias and bias.buffer.kind == "const" and bias.stride == 1
+        if not (first or calls[0].with_bias):
             lines.append(self._start(op))
         for call in calls:
             w = self.const_names[id(call.packed)]
@@ -320,7 +322,11 @@ class Printer:
                 self.used.kernels.add("axpy")
                 (group,) = call.groups
                 x = self.pointer(group.x)
-                lines.append(f"{self.prefix}_axpy({out}, {w}, {x}, {group.columns}, {size});\n")
+                kernel = "axpy"
+                if first and bias and call is calls[0]:
+                    self.used.kernels.add("axpy_from")
+                    kernel, x, w = "axpy_from", f"{w}, {x}", self.pointer(bias)
+                lines.append(f"{self.prefix}_{kernel}({out}, {w}, {x}, {group.columns}, {size});\n")
                 continue
             self.used.kernels.add("affine")
             vectors = [f"{self.pointer(g.x)}, {g.columns}" for g in call.groups]

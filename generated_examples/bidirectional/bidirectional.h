@@ -283,6 +283,59 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_
     }
 }
 
+/* y = b + x W: as bidirectional_axpy, but the first rows start from b, so that y is not read for them.
+   (Clang with AVX is faster with a copy of b where there are many rows.) */
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_from(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
+                                            const float *BIDIRECTIONAL_RESTRICT w,
+                                            const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
+{
+    int j = 0, c;
+#if defined(__clang__) && defined(__AVX__)
+    const int copy = n >= 4;
+#else
+    const int copy = 0;
+#endif
+    if (copy) {
+        for (c = 0; c < size; ++c) {
+            y[c] = BIDIRECTIONAL_READ(b[c]);
+        }
+    } else if (n >= 8) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
+        const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
+        const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
+        const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
+        const float *BIDIRECTIONAL_RESTRICT w4 = w3 + size;
+        const float *BIDIRECTIONAL_RESTRICT w5 = w4 + size;
+        const float *BIDIRECTIONAL_RESTRICT w6 = w5 + size;
+        const float *BIDIRECTIONAL_RESTRICT w7 = w6 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = BIDIRECTIONAL_READ(b[c])
+                   + (x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]) + x2 * BIDIRECTIONAL_READ(w2[c])
+                      + x3 * BIDIRECTIONAL_READ(w3[c]) + x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c])
+                      + x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c]));
+        }
+        j = 8;
+    } else if (n >= 4) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
+        const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
+        const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = BIDIRECTIONAL_READ(b[c])
+                   + (x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]) + x2 * BIDIRECTIONAL_READ(w2[c])
+                      + x3 * BIDIRECTIONAL_READ(w3[c]));
+        }
+        j = 4;
+    } else {
+        for (c = 0; c < size; ++c) {
+            y[c] = BIDIRECTIONAL_READ(b[c]) + x[0] * BIDIRECTIONAL_READ(w[c]);
+        }
+        j = 1;
+    }
+    bidirectional_axpy(y, w + j * size, x + j, n - j, size);
+}
+
 /* ---- the model ---------------------------------------------------------------------------- */
 
 void bidirectional_reset(bidirectional_state *s)
@@ -314,25 +367,16 @@ int bidirectional_predict(bidirectional_state *s, int steps, const float
         float *const bidirectional_backward_recurrent = s->scratch + 140;
         float *const bidirectional_backward_output = s->scratch + 64;
         for (int t = 0; t < steps; ++t) {
-            for (int i = 0; i < 8; ++i) {
-                bidirectional_forward_gates[i] =
-                    BIDIRECTIONAL_READ(bidirectional_bidirectional_forward_gates_bias[i]);
-            }
-            bidirectional_axpy(bidirectional_forward_gates,
+            bidirectional_axpy_from(bidirectional_forward_gates,
+                bidirectional_bidirectional_forward_gates_bias,
                 bidirectional_bidirectional_forward_gates_kernel, x + t * 3, 3, 8);
             bidirectional_axpy(bidirectional_forward_gates,
                 bidirectional_bidirectional_forward_gates_recurr, s->bidirectional_forward_h, 4, 8);
-            for (int i = 0; i < 4; ++i) {
-                bidirectional_forward_candidate[i] =
-                    BIDIRECTIONAL_READ(bidirectional_bidirectional_forward_candidate_bi[i]);
-            }
-            bidirectional_axpy(bidirectional_forward_candidate,
+            bidirectional_axpy_from(bidirectional_forward_candidate,
+                bidirectional_bidirectional_forward_candidate_bi,
                 bidirectional_bidirectional_forward_candidate_ke, x + t * 3, 3, 4);
-            for (int i = 0; i < 4; ++i) {
-                bidirectional_forward_recurrent[i] =
-                    BIDIRECTIONAL_READ(bidirectional_bidirectional_forward_candidate_re_2[i]);
-            }
-            bidirectional_axpy(bidirectional_forward_recurrent,
+            bidirectional_axpy_from(bidirectional_forward_recurrent,
+                bidirectional_bidirectional_forward_candidate_re_2,
                 bidirectional_bidirectional_forward_candidate_re, s->bidirectional_forward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_forward_gates, 8);
             for (int i = 0; i < 4; ++i) {
@@ -353,26 +397,17 @@ int bidirectional_predict(bidirectional_state *s, int steps, const float
             }
         }
         for (int t = 0; t < steps; ++t) {
-            for (int i = 0; i < 8; ++i) {
-                bidirectional_backward_gates[i] =
-                    BIDIRECTIONAL_READ(bidirectional_bidirectional_backward_gates_bias[i]);
-            }
-            bidirectional_axpy(bidirectional_backward_gates,
+            bidirectional_axpy_from(bidirectional_backward_gates,
+                bidirectional_bidirectional_backward_gates_bias,
                 bidirectional_bidirectional_backward_gates_kerne, x + steps * 3 - t * 3 - 3, 3, 8);
             bidirectional_axpy(bidirectional_backward_gates,
                 bidirectional_bidirectional_backward_gates_recur, s->bidirectional_backward_h, 4,
                     8);
-            for (int i = 0; i < 4; ++i) {
-                bidirectional_backward_candidate[i] =
-                    BIDIRECTIONAL_READ(bidirectional_bidirectional_backward_candidate_b[i]);
-            }
-            bidirectional_axpy(bidirectional_backward_candidate,
+            bidirectional_axpy_from(bidirectional_backward_candidate,
+                bidirectional_bidirectional_backward_candidate_b,
                 bidirectional_bidirectional_backward_candidate_k, x + steps * 3 - t * 3 - 3, 3, 4);
-            for (int i = 0; i < 4; ++i) {
-                bidirectional_backward_recurrent[i] =
-                    BIDIRECTIONAL_READ(bidirectional_bidirectional_backward_candidate_r_2[i]);
-            }
-            bidirectional_axpy(bidirectional_backward_recurrent,
+            bidirectional_axpy_from(bidirectional_backward_recurrent,
+                bidirectional_bidirectional_backward_candidate_r_2,
                 bidirectional_bidirectional_backward_candidate_r, s->bidirectional_backward_h, 4,
                     4);
             bidirectional_tanh_each(bidirectional_backward_gates, 8);

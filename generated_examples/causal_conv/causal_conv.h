@@ -313,6 +313,59 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
     }
 }
 
+/* y = b + x W: as causal_conv_axpy, but the first rows start from b, so that y is not read for them.
+   (Clang with AVX is faster with a copy of b where there are many rows.) */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_from(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
+                                            const float *CAUSAL_CONV_RESTRICT w,
+                                            const float *CAUSAL_CONV_RESTRICT x, int n, int size)
+{
+    int j = 0, c;
+#if defined(__clang__) && defined(__AVX__)
+    const int copy = n >= 4;
+#else
+    const int copy = 0;
+#endif
+    if (copy) {
+        for (c = 0; c < size; ++c) {
+            y[c] = CAUSAL_CONV_READ(b[c]);
+        }
+    } else if (n >= 8) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
+        const float *CAUSAL_CONV_RESTRICT w1 = w + size;
+        const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
+        const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
+        const float *CAUSAL_CONV_RESTRICT w4 = w3 + size;
+        const float *CAUSAL_CONV_RESTRICT w5 = w4 + size;
+        const float *CAUSAL_CONV_RESTRICT w6 = w5 + size;
+        const float *CAUSAL_CONV_RESTRICT w7 = w6 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = CAUSAL_CONV_READ(b[c])
+                   + (x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]) + x2 * CAUSAL_CONV_READ(w2[c])
+                      + x3 * CAUSAL_CONV_READ(w3[c]) + x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c])
+                      + x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c]));
+        }
+        j = 8;
+    } else if (n >= 4) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float *CAUSAL_CONV_RESTRICT w1 = w + size;
+        const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
+        const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = CAUSAL_CONV_READ(b[c])
+                   + (x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]) + x2 * CAUSAL_CONV_READ(w2[c])
+                      + x3 * CAUSAL_CONV_READ(w3[c]));
+        }
+        j = 4;
+    } else {
+        for (c = 0; c < size; ++c) {
+            y[c] = CAUSAL_CONV_READ(b[c]) + x[0] * CAUSAL_CONV_READ(w[c]);
+        }
+        j = 1;
+    }
+    causal_conv_axpy(y, w + j * size, x + j, n - j, size);
+}
+
 /* Drop the oldest row of a delay line and append x: `keep` values stay. */
 static void causal_conv_shift(float *line, int keep, const float *x, int n)
 {
@@ -349,10 +402,8 @@ int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x, 
     /* conv1d: Conv1D(4, kernel 3, causal, relu) */
     {
         float *const conv1d_output = s->scratch + 8;
-        for (int i = 0; i < 4; ++i) {
-            conv1d_output[i] = CAUSAL_CONV_READ(causal_conv_conv1d_bias[i]);
-        }
-        causal_conv_axpy(conv1d_output, causal_conv_conv1d_kernel, s->conv1d_line, 6, 4);
+        causal_conv_axpy_from(conv1d_output, causal_conv_conv1d_bias, causal_conv_conv1d_kernel,
+            s->conv1d_line, 6, 4);
         causal_conv_axpy(conv1d_output, causal_conv_conv1d_kernel_2, x, 3, 4);
         for (int i = 0; i < 4; ++i) {
             conv1d_output[i] = causal_conv_max(conv1d_output[i], 0.0f);
@@ -364,10 +415,8 @@ int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x, 
     {
         const float *const conv1d_output = s->scratch + 8;
         float *const conv1d_1_output = s->scratch;
-        for (int i = 0; i < 5; ++i) {
-            conv1d_1_output[i] = CAUSAL_CONV_READ(causal_conv_conv1d_1_bias[i]);
-        }
-        causal_conv_axpy(conv1d_1_output, causal_conv_conv1d_1_kernel, s->conv1d_1_line, 4, 5);
+        causal_conv_axpy_from(conv1d_1_output, causal_conv_conv1d_1_bias,
+            causal_conv_conv1d_1_kernel, s->conv1d_1_line, 4, 5);
         causal_conv_axpy(conv1d_1_output, causal_conv_conv1d_1_kernel_2, conv1d_output, 4, 5);
         causal_conv_shift(s->conv1d_1_line, 4, conv1d_output, 4);
     }
@@ -392,19 +441,13 @@ int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x, 
         float *const gru_gates = s->scratch;
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 8;
-        for (int i = 0; i < 8; ++i) {
-            gru_gates[i] = CAUSAL_CONV_READ(causal_conv_gru_gates_bias[i]);
-        }
-        causal_conv_axpy(gru_gates, causal_conv_gru_gates_kernel, conv1d_2_output, 4, 8);
+        causal_conv_axpy_from(gru_gates, causal_conv_gru_gates_bias, causal_conv_gru_gates_kernel,
+            conv1d_2_output, 4, 8);
         causal_conv_axpy(gru_gates, causal_conv_gru_gates_recurrent_kernel, s->gru_h, 4, 8);
-        for (int i = 0; i < 4; ++i) {
-            gru_candidate[i] = CAUSAL_CONV_READ(causal_conv_gru_candidate_bias[i]);
-        }
-        causal_conv_axpy(gru_candidate, causal_conv_gru_candidate_kernel, conv1d_2_output, 4, 4);
-        for (int i = 0; i < 4; ++i) {
-            gru_recurrent[i] = CAUSAL_CONV_READ(causal_conv_gru_candidate_recurrent_bias[i]);
-        }
-        causal_conv_axpy(gru_recurrent, causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
+        causal_conv_axpy_from(gru_candidate, causal_conv_gru_candidate_bias,
+            causal_conv_gru_candidate_kernel, conv1d_2_output, 4, 4);
+        causal_conv_axpy_from(gru_recurrent, causal_conv_gru_candidate_recurrent_bias,
+            causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
         causal_conv_tanh_each(gru_gates, 8);
         for (int i = 0; i < 4; ++i) {
             const float reset = 0.5f * gru_gates[4 + i] + 0.5f;

@@ -288,6 +288,59 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy(float *LAST_STEP_RESTRICT y, 
     }
 }
 
+/* y = b + x W: as last_step_axpy, but the first rows start from b, so that y is not read for them.
+   (Clang with AVX is faster with a copy of b where there are many rows.) */
+static LAST_STEP_ALWAYS_INLINE void last_step_axpy_from(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
+                                            const float *LAST_STEP_RESTRICT w,
+                                            const float *LAST_STEP_RESTRICT x, int n, int size)
+{
+    int j = 0, c;
+#if defined(__clang__) && defined(__AVX__)
+    const int copy = n >= 4;
+#else
+    const int copy = 0;
+#endif
+    if (copy) {
+        for (c = 0; c < size; ++c) {
+            y[c] = LAST_STEP_READ(b[c]);
+        }
+    } else if (n >= 8) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
+        const float *LAST_STEP_RESTRICT w1 = w + size;
+        const float *LAST_STEP_RESTRICT w2 = w1 + size;
+        const float *LAST_STEP_RESTRICT w3 = w2 + size;
+        const float *LAST_STEP_RESTRICT w4 = w3 + size;
+        const float *LAST_STEP_RESTRICT w5 = w4 + size;
+        const float *LAST_STEP_RESTRICT w6 = w5 + size;
+        const float *LAST_STEP_RESTRICT w7 = w6 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = LAST_STEP_READ(b[c])
+                   + (x0 * LAST_STEP_READ(w[c]) + x1 * LAST_STEP_READ(w1[c]) + x2 * LAST_STEP_READ(w2[c])
+                      + x3 * LAST_STEP_READ(w3[c]) + x4 * LAST_STEP_READ(w4[c]) + x5 * LAST_STEP_READ(w5[c])
+                      + x6 * LAST_STEP_READ(w6[c]) + x7 * LAST_STEP_READ(w7[c]));
+        }
+        j = 8;
+    } else if (n >= 4) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float *LAST_STEP_RESTRICT w1 = w + size;
+        const float *LAST_STEP_RESTRICT w2 = w1 + size;
+        const float *LAST_STEP_RESTRICT w3 = w2 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = LAST_STEP_READ(b[c])
+                   + (x0 * LAST_STEP_READ(w[c]) + x1 * LAST_STEP_READ(w1[c]) + x2 * LAST_STEP_READ(w2[c])
+                      + x3 * LAST_STEP_READ(w3[c]));
+        }
+        j = 4;
+    } else {
+        for (c = 0; c < size; ++c) {
+            y[c] = LAST_STEP_READ(b[c]) + x[0] * LAST_STEP_READ(w[c]);
+        }
+        j = 1;
+    }
+    last_step_axpy(y, w + j * size, x + j, n - j, size);
+}
+
 /* v = clip(slope v + 0.5, 0, 1). The bounds are volatile since gcc makes one instruction of a clamp
    to a number that it does not know, but branches of two clamps to numbers that it knows. */
 static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float slope, int n)
@@ -327,20 +380,16 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
         float *const gru_1_gates = s->scratch;
         float *const gru_1_reset_h = s->scratch + 8;
         float *const gru_1_candidate = s->scratch + 12;
-        for (int i = 0; i < 8; ++i) {
-            gru_1_gates[i] = LAST_STEP_READ(last_step_gru_1_gates_bias[i]);
-        }
-        last_step_axpy(gru_1_gates, last_step_gru_1_gates_kernel, x, 3, 8);
+        last_step_axpy_from(gru_1_gates, last_step_gru_1_gates_bias, last_step_gru_1_gates_kernel,
+            x, 3, 8);
         last_step_axpy(gru_1_gates, last_step_gru_1_gates_recurrent_kernel, s->gru_1_h, 4, 8);
         last_step_hard_sigmoid_each(gru_1_gates, 0.2f, 8);
         for (int i = 0; i < 4; ++i) {
             const float reset = gru_1_gates[4 + i];
             gru_1_reset_h[i] = reset * s->gru_1_h[i];
         }
-        for (int i = 0; i < 4; ++i) {
-            gru_1_candidate[i] = LAST_STEP_READ(last_step_gru_1_candidate_bias[i]);
-        }
-        last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_kernel, x, 3, 4);
+        last_step_axpy_from(gru_1_candidate, last_step_gru_1_candidate_bias,
+            last_step_gru_1_candidate_kernel, x, 3, 4);
         last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h,
             4, 4);
         last_step_tanh_each(gru_1_candidate, 4);
@@ -355,10 +404,8 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
     {
         float *const lstm_1_gates = s->scratch;
         float *const lstm_1_tanh = s->scratch + 16;
-        for (int i = 0; i < 16; ++i) {
-            lstm_1_gates[i] = LAST_STEP_READ(last_step_lstm_1_bias[i]);
-        }
-        last_step_axpy(lstm_1_gates, last_step_lstm_1_kernel, s->gru_1_h, 4, 16);
+        last_step_axpy_from(lstm_1_gates, last_step_lstm_1_bias, last_step_lstm_1_kernel,
+            s->gru_1_h, 4, 16);
         last_step_axpy(lstm_1_gates, last_step_lstm_1_recurrent_kernel, s->lstm_1_h, 4, 16);
         last_step_hard_sigmoid_each(lstm_1_gates, 0.2f, 8);
         last_step_tanh_each(lstm_1_gates + 8, 4);
@@ -381,10 +428,8 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
     /* simple_rnn_1: SimpleRNN(4), last step only */
     {
         float *const simple_rnn_1_a = s->scratch;
-        for (int i = 0; i < 4; ++i) {
-            simple_rnn_1_a[i] = LAST_STEP_READ(last_step_simple_rnn_1_bias[i]);
-        }
-        last_step_axpy(simple_rnn_1_a, last_step_simple_rnn_1_kernel, s->lstm_1_h, 4, 4);
+        last_step_axpy_from(simple_rnn_1_a, last_step_simple_rnn_1_bias,
+            last_step_simple_rnn_1_kernel, s->lstm_1_h, 4, 4);
         last_step_axpy(simple_rnn_1_a, last_step_simple_rnn_1_recurrent_kernel, s->simple_rnn_1_h,
             4, 4);
         last_step_tanh_each(simple_rnn_1_a, 4);

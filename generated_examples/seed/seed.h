@@ -8186,6 +8186,59 @@ static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SE
     }
 }
 
+/* y = b + x W: as seed_axpy, but the first rows start from b, so that y is not read for them.
+   (Clang with AVX is faster with a copy of b where there are many rows.) */
+static SEED_ALWAYS_INLINE void seed_axpy_from(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
+                                            const float *SEED_RESTRICT w,
+                                            const float *SEED_RESTRICT x, int n, int size)
+{
+    int j = 0, c;
+#if defined(__clang__) && defined(__AVX__)
+    const int copy = n >= 4;
+#else
+    const int copy = 0;
+#endif
+    if (copy) {
+        for (c = 0; c < size; ++c) {
+            y[c] = SEED_READ(b[c]);
+        }
+    } else if (n >= 8) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
+        const float *SEED_RESTRICT w1 = w + size;
+        const float *SEED_RESTRICT w2 = w1 + size;
+        const float *SEED_RESTRICT w3 = w2 + size;
+        const float *SEED_RESTRICT w4 = w3 + size;
+        const float *SEED_RESTRICT w5 = w4 + size;
+        const float *SEED_RESTRICT w6 = w5 + size;
+        const float *SEED_RESTRICT w7 = w6 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = SEED_READ(b[c])
+                   + (x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]) + x2 * SEED_READ(w2[c])
+                      + x3 * SEED_READ(w3[c]) + x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c])
+                      + x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c]));
+        }
+        j = 8;
+    } else if (n >= 4) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float *SEED_RESTRICT w1 = w + size;
+        const float *SEED_RESTRICT w2 = w1 + size;
+        const float *SEED_RESTRICT w3 = w2 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = SEED_READ(b[c])
+                   + (x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]) + x2 * SEED_READ(w2[c])
+                      + x3 * SEED_READ(w3[c]));
+        }
+        j = 4;
+    } else {
+        for (c = 0; c < size; ++c) {
+            y[c] = SEED_READ(b[c]) + x[0] * SEED_READ(w[c]);
+        }
+        j = 1;
+    }
+    seed_axpy(y, w + j * size, x + j, n - j, size);
+}
+
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float seed_dot(const float *SEED_RESTRICT w, const float *SEED_RESTRICT x, int n)
 {
@@ -8257,10 +8310,8 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         float *const input_node_name_gates = s->scratch;
         float *const input_node_name_reset_h = s->scratch + 128;
         float *const input_node_name_candidate = s->scratch + 192;
-        for (int i = 0; i < 128; ++i) {
-            input_node_name_gates[i] = SEED_READ(seed_input_node_name_gates_bias[i]);
-        }
-        seed_axpy(input_node_name_gates, seed_input_node_name_gates_kernel, x, 4, 128);
+        seed_axpy_from(input_node_name_gates, seed_input_node_name_gates_bias,
+            seed_input_node_name_gates_kernel, x, 4, 128);
         seed_axpy(input_node_name_gates, seed_input_node_name_gates_recurrent_kernel,
             s->input_node_name_h, 64, 128);
         seed_hard_sigmoid_each(input_node_name_gates, 0.2f, 128);
@@ -8268,10 +8319,8 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             const float reset = input_node_name_gates[64 + i];
             input_node_name_reset_h[i] = reset * s->input_node_name_h[i];
         }
-        for (int i = 0; i < 64; ++i) {
-            input_node_name_candidate[i] = SEED_READ(seed_input_node_name_candidate_bias[i]);
-        }
-        seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_kernel, x, 4, 64);
+        seed_axpy_from(input_node_name_candidate, seed_input_node_name_candidate_bias,
+            seed_input_node_name_candidate_kernel, x, 4, 64);
         seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_recurrent_kernel,
             input_node_name_reset_h, 64, 64);
         seed_tanh_each(input_node_name_candidate, 64);
@@ -8288,10 +8337,8 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         float *const gru_layer_1_gates = s->scratch;
         float *const gru_layer_1_reset_h = s->scratch + 128;
         float *const gru_layer_1_candidate = s->scratch + 192;
-        for (int i = 0; i < 128; ++i) {
-            gru_layer_1_gates[i] = SEED_READ(seed_gru_layer_1_gates_bias[i]);
-        }
-        seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_kernel, s->input_node_name_h, 64, 128);
+        seed_axpy_from(gru_layer_1_gates, seed_gru_layer_1_gates_bias,
+            seed_gru_layer_1_gates_kernel, s->input_node_name_h, 64, 128);
         seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_recurrent_kernel, s->gru_layer_1_h, 64,
             128);
         seed_hard_sigmoid_each(gru_layer_1_gates, 0.2f, 128);
@@ -8299,11 +8346,8 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             const float reset = gru_layer_1_gates[64 + i];
             gru_layer_1_reset_h[i] = reset * s->gru_layer_1_h[i];
         }
-        for (int i = 0; i < 64; ++i) {
-            gru_layer_1_candidate[i] = SEED_READ(seed_gru_layer_1_candidate_bias[i]);
-        }
-        seed_axpy(gru_layer_1_candidate, seed_gru_layer_1_candidate_kernel, s->input_node_name_h,
-            64, 64);
+        seed_axpy_from(gru_layer_1_candidate, seed_gru_layer_1_candidate_bias,
+            seed_gru_layer_1_candidate_kernel, s->input_node_name_h, 64, 64);
         seed_axpy(gru_layer_1_candidate, seed_gru_layer_1_candidate_recurrent_kernel,
             gru_layer_1_reset_h, 64, 64);
         seed_tanh_each(gru_layer_1_candidate, 64);
@@ -8319,10 +8363,8 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         float *const gru_layer_2_gates = s->scratch;
         float *const gru_layer_2_reset_h = s->scratch + 128;
         float *const gru_layer_2_candidate = s->scratch + 192;
-        for (int i = 0; i < 128; ++i) {
-            gru_layer_2_gates[i] = SEED_READ(seed_gru_layer_2_gates_bias[i]);
-        }
-        seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_kernel, s->gru_layer_1_h, 64, 128);
+        seed_axpy_from(gru_layer_2_gates, seed_gru_layer_2_gates_bias,
+            seed_gru_layer_2_gates_kernel, s->gru_layer_1_h, 64, 128);
         seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_recurrent_kernel, s->gru_layer_2_h, 64,
             128);
         seed_hard_sigmoid_each(gru_layer_2_gates, 0.2f, 128);
@@ -8330,11 +8372,8 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
             const float reset = gru_layer_2_gates[64 + i];
             gru_layer_2_reset_h[i] = reset * s->gru_layer_2_h[i];
         }
-        for (int i = 0; i < 64; ++i) {
-            gru_layer_2_candidate[i] = SEED_READ(seed_gru_layer_2_candidate_bias[i]);
-        }
-        seed_axpy(gru_layer_2_candidate, seed_gru_layer_2_candidate_kernel, s->gru_layer_1_h, 64,
-            64);
+        seed_axpy_from(gru_layer_2_candidate, seed_gru_layer_2_candidate_bias,
+            seed_gru_layer_2_candidate_kernel, s->gru_layer_1_h, 64, 64);
         seed_axpy(gru_layer_2_candidate, seed_gru_layer_2_candidate_recurrent_kernel,
             gru_layer_2_reset_h, 64, 64);
         seed_tanh_each(gru_layer_2_candidate, 64);

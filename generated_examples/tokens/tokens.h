@@ -311,6 +311,59 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
     }
 }
 
+/* y = b + x W: as tokens_axpy, but the first rows start from b, so that y is not read for them.
+   (Clang with AVX is faster with a copy of b where there are many rows.) */
+static TOKENS_ALWAYS_INLINE void tokens_axpy_from(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
+                                            const float *TOKENS_RESTRICT w,
+                                            const float *TOKENS_RESTRICT x, int n, int size)
+{
+    int j = 0, c;
+#if defined(__clang__) && defined(__AVX__)
+    const int copy = n >= 4;
+#else
+    const int copy = 0;
+#endif
+    if (copy) {
+        for (c = 0; c < size; ++c) {
+            y[c] = TOKENS_READ(b[c]);
+        }
+    } else if (n >= 8) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
+        const float *TOKENS_RESTRICT w1 = w + size;
+        const float *TOKENS_RESTRICT w2 = w1 + size;
+        const float *TOKENS_RESTRICT w3 = w2 + size;
+        const float *TOKENS_RESTRICT w4 = w3 + size;
+        const float *TOKENS_RESTRICT w5 = w4 + size;
+        const float *TOKENS_RESTRICT w6 = w5 + size;
+        const float *TOKENS_RESTRICT w7 = w6 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = TOKENS_READ(b[c])
+                   + (x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]) + x2 * TOKENS_READ(w2[c])
+                      + x3 * TOKENS_READ(w3[c]) + x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c])
+                      + x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c]));
+        }
+        j = 8;
+    } else if (n >= 4) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float *TOKENS_RESTRICT w1 = w + size;
+        const float *TOKENS_RESTRICT w2 = w1 + size;
+        const float *TOKENS_RESTRICT w3 = w2 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = TOKENS_READ(b[c])
+                   + (x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]) + x2 * TOKENS_READ(w2[c])
+                      + x3 * TOKENS_READ(w3[c]));
+        }
+        j = 4;
+    } else {
+        for (c = 0; c < size; ++c) {
+            y[c] = TOKENS_READ(b[c]) + x[0] * TOKENS_READ(w[c]);
+        }
+        j = 1;
+    }
+    tokens_axpy(y, w + j * size, x + j, n - j, size);
+}
+
 /* y = one row of the table. An index out of range takes the nearest row: no read goes astray. */
 static void tokens_gather(float *y, const float *table, int rows, int columns, int32_t index)
 {
@@ -363,19 +416,13 @@ int tokens_step(tokens_state *s, const int32_t *TOKENS_RESTRICT x, float *TOKENS
         float *const gru_gates = s->scratch;
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 20;
-        for (int i = 0; i < 10; ++i) {
-            gru_gates[i] = TOKENS_READ(tokens_gru_gates_bias[i]);
-        }
-        tokens_axpy(gru_gates, tokens_gru_gates_kernel, embedding_output, 4, 10);
+        tokens_axpy_from(gru_gates, tokens_gru_gates_bias, tokens_gru_gates_kernel,
+            embedding_output, 4, 10);
         tokens_axpy(gru_gates, tokens_gru_gates_recurrent_kernel, s->gru_h, 5, 10);
-        for (int i = 0; i < 5; ++i) {
-            gru_candidate[i] = TOKENS_READ(tokens_gru_candidate_bias[i]);
-        }
-        tokens_axpy(gru_candidate, tokens_gru_candidate_kernel, embedding_output, 4, 5);
-        for (int i = 0; i < 5; ++i) {
-            gru_recurrent[i] = TOKENS_READ(tokens_gru_candidate_recurrent_bias[i]);
-        }
-        tokens_axpy(gru_recurrent, tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
+        tokens_axpy_from(gru_candidate, tokens_gru_candidate_bias, tokens_gru_candidate_kernel,
+            embedding_output, 4, 5);
+        tokens_axpy_from(gru_recurrent, tokens_gru_candidate_recurrent_bias,
+            tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
         tokens_tanh_each(gru_gates, 10);
         for (int i = 0; i < 5; ++i) {
             const float reset = 0.5f * gru_gates[5 + i] + 0.5f;
@@ -391,10 +438,7 @@ int tokens_step(tokens_state *s, const int32_t *TOKENS_RESTRICT x, float *TOKENS
 
     /* dense: Dense(9, softmax) */
     {
-        for (int i = 0; i < 9; ++i) {
-            y[i] = TOKENS_READ(tokens_dense_bias[i]);
-        }
-        tokens_axpy(y, tokens_dense_kernel, s->gru_h, 5, 9);
+        tokens_axpy_from(y, tokens_dense_bias, tokens_dense_kernel, s->gru_h, 5, 9);
         tokens_softmax(y, y, 9);
     }
     return 1;

@@ -249,6 +249,59 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RES
     }
 }
 
+/* y = b + x W: as weights_only_axpy, but the first rows start from b, so that y is not read for them.
+   (Clang with AVX is faster with a copy of b where there are many rows.) */
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_from(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
+                                            const float *WEIGHTS_ONLY_RESTRICT w,
+                                            const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
+{
+    int j = 0, c;
+#if defined(__clang__) && defined(__AVX__)
+    const int copy = n >= 4;
+#else
+    const int copy = 0;
+#endif
+    if (copy) {
+        for (c = 0; c < size; ++c) {
+            y[c] = WEIGHTS_ONLY_READ(b[c]);
+        }
+    } else if (n >= 8) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
+        const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
+        const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
+        const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
+        const float *WEIGHTS_ONLY_RESTRICT w4 = w3 + size;
+        const float *WEIGHTS_ONLY_RESTRICT w5 = w4 + size;
+        const float *WEIGHTS_ONLY_RESTRICT w6 = w5 + size;
+        const float *WEIGHTS_ONLY_RESTRICT w7 = w6 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = WEIGHTS_ONLY_READ(b[c])
+                   + (x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]) + x2 * WEIGHTS_ONLY_READ(w2[c])
+                      + x3 * WEIGHTS_ONLY_READ(w3[c]) + x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c])
+                      + x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c]));
+        }
+        j = 8;
+    } else if (n >= 4) {
+        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+        const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
+        const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
+        const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
+        for (c = 0; c < size; ++c) {
+            y[c] = WEIGHTS_ONLY_READ(b[c])
+                   + (x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]) + x2 * WEIGHTS_ONLY_READ(w2[c])
+                      + x3 * WEIGHTS_ONLY_READ(w3[c]));
+        }
+        j = 4;
+    } else {
+        for (c = 0; c < size; ++c) {
+            y[c] = WEIGHTS_ONLY_READ(b[c]) + x[0] * WEIGHTS_ONLY_READ(w[c]);
+        }
+        j = 1;
+    }
+    weights_only_axpy(y, w + j * size, x + j, n - j, size);
+}
+
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n)
 {
@@ -299,10 +352,8 @@ int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT 
     {
         float *const lstm_1_gates = s->scratch;
         float *const lstm_1_tanh = s->scratch + 20;
-        for (int i = 0; i < 20; ++i) {
-            lstm_1_gates[i] = WEIGHTS_ONLY_READ(weights_only_lstm_1_bias[i]);
-        }
-        weights_only_axpy(lstm_1_gates, weights_only_lstm_1_kernel, x, 3, 20);
+        weights_only_axpy_from(lstm_1_gates, weights_only_lstm_1_bias, weights_only_lstm_1_kernel,
+            x, 3, 20);
         weights_only_axpy(lstm_1_gates, weights_only_lstm_1_recurrent_kernel, s->lstm_1_h, 5, 20);
         weights_only_hard_sigmoid_each(lstm_1_gates, 0.2f, 10);
         weights_only_tanh_each(lstm_1_gates + 10, 5);

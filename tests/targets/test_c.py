@@ -451,3 +451,10 @@ def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
     lowered = model(dense(24, 1), shape=(None, 24))
     flags = ("-O2", "-mthumb", "-mcpu=cortex-m4", *WARNINGS)
     assert assembly(lowered, tmp_path, "arm-none-eabi-gcc", *flags)
+
+
+def test_a_product_starts_from_its_bias() -> None:
+    """No pass over the sums for the bias alone."""
+    text = render(model(dense(9, 8), shape=(None, 9)))
+    assert "net_axpy_from(y, net_dense_bias, net_dense_kernel, x, 9, 8);" in text
+    assert "= NET_READ(net_dense_bias" not in text
