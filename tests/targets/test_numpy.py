@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import subprocess
 import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,7 @@ from codegen.program import (
     When,
     call,
     const,
+    map_buffers,
     walk_ops,
 )
 from codegen.targets.numpy import TARGET
@@ -575,7 +578,16 @@ def test_passes_keep_the_meaning() -> None:
     lowered = lower(SEED)
     derived = Derived()
 
+    def filled(buffer: Buffer) -> Buffer:
+        """With its numbers, which a derived constant does not hold; they are float32."""
+        if not derived.is_made(buffer):
+            return buffer
+        rows, columns = map(dims.fixed, buffer.shape)
+        numbers = derived.matrix(Mat(buffer, 0, rows, columns, columns))
+        return replace(buffer, data=numbers.reshape(-1))
+
     def changed(old: Program, ops: tuple[Op, ...]) -> Program:
+        ops = map_buffers(ops, functools.cache(filled))
         return Program(
             old.name, old.inputs, old.outputs, old.states, (Block("all", "all", ops),),
             old.lengths, old.checks,
@@ -591,13 +603,13 @@ def test_passes_keep_the_meaning() -> None:
     assert any(isinstance(op, Loop) and not op.carried for op in whole.ops)
     one, two = Reference(lowered, 2), Reference(other, 2)
     x = RNG.standard_normal((2, 6, 4))
-    assert difference(one.predict(x)[0], two.predict(x), 2) < 1e-12
+    assert difference(one.predict(x)[0], two.predict(x), 2) < 1e-6
     for t in range(6):
         expected = two.step(x[:, t])
         found = one.step(x[:, t])
         assert found is not None
         assert expected is not None
-        assert difference(found, expected, 2) < 1e-12
+        assert difference(found, expected, 2) < 1e-6
 
 
 def _calls(op: Op) -> list[Any]:
