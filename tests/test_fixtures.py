@@ -41,9 +41,8 @@ REFUSED = {
     "tf21/time_major_bidirectional": "turned the batch around in place of time",
     "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
-    # By the statistics of the batch, or of the sample, at hand: not a function of one input.
+    # By the statistics of the batch at hand: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
-    "keras122/normalisation_samplewise": "mode 1 normalises by the batch",
     "keras122/theano_same": "Theano pads windows of 2 every 1 otherwise than TensorFlow",
 }
 

@@ -22,13 +22,15 @@ Tensors = tuple["Tensor", ...]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AxisNormalization(Layer):
-    """LayerNormalization, RMSNormalization, UnitNormalization, GroupNormalization.
+    """LayerNormalization, RMSNormalization, UnitNormalization, GroupNormalization and their like.
 
     Over the chosen axes together:
     - layer: (x - mean) / sqrt(variance + epsilon) * gamma + beta
     - rms: x / sqrt(mean of squares + epsilon) * gamma
     - scale: x / sqrt(variance + epsilon) * gamma (LayerNormalization with rms_scaling=True)
     - unit: x / sqrt(max(sum of squares, epsilon))
+    - sample: (x - mean) / (sqrt(variance + epsilon) + epsilon) * gamma + beta (Keras 1's
+      BatchNormalization with mode=1)
     With `groups`, `axes` is the one axis that is cut into groups; each group is normalised by
     itself, over all other axes too.
     """
@@ -155,15 +157,16 @@ class AxisNormalization(Layer):
                 norm = call("sqrt", At(scale) / number + self.epsilon)
             b.copy(scale, 1.0 / norm)
             return None, scale
-        if self.kind not in ("layer", "scale"):
+        if self.kind not in ("layer", "scale", "sample"):
             raise LayerError(f"normalisation {self.kind!r} is not supported")
         mean = b.temp("mean", 1)
         b.reduce(mean, "sum", counters, element)
         b.copy(mean, At(mean) / number)
         difference = element - At(mean)
         b.reduce(scale, "sum", counters, difference * difference)
-        b.copy(scale, 1.0 / call("sqrt", At(scale) / number + self.epsilon))
-        return (mean if self.kind == "layer" else None), scale
+        deviation = call("sqrt", At(scale) / number + self.epsilon)
+        b.copy(scale, 1.0 / (deviation + self.epsilon if self.kind == "sample" else deviation))
+        return (None if self.kind == "scale" else mean), scale
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -26,6 +26,7 @@ from codegen.layers.core import (
     Reshape,
     TimeDistributed,
 )
+from codegen.layers.normalization import AxisNormalization
 from codegen.model import Array, Layer
 from codegen.readers import activations
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
@@ -229,12 +230,23 @@ def positive(b: Bound, variance: Array, epsilon: float) -> Array:
 
 
 def _batch_normalization(b: Bound) -> Layer:
-    # Keras 1: modes 1 and 2 take the statistics of the batch (or sample) at inference, too.
-    if b.config.get("mode", 0) != 0:
-        raise LayerError(f"mode {show(b.config['mode'])} normalises by the batch: not supported")
+    mode = b.config.integer("mode", 0, low=0)  # Keras 1
+    if mode > 1:
+        raise LayerError(
+            f"mode {mode} normalises by the batch at hand, when it predicts too, which is not "
+            "supported; modes 0 and 1 are"
+        )
     axis = b.config.integers("axis", 1, -1, low=-16)[0]
     mean = b.weight("mean", None)
     n = int(mean.shape[0])
+    if mode == 1:  # whatever the axis is, it gives the length of the weights alone
+        return b.layer(
+            AxisNormalization,
+            kind="sample",
+            epsilon=b.config.number("epsilon", 1e-3),
+            gamma=b.weight("gamma", n),
+            beta=b.weight("beta", n),
+        )
     variance = positive(b, b.weight("variance", n), b.config.number("epsilon", 1e-3))
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = 1.0 / np.sqrt(variance)
