@@ -48,7 +48,7 @@ def accept(x, name, dtype, shape):
 def accept_ids(x, name, shape, rows):
     """`x` as integers of this shape, each of them the number of one of so many rows."""
     if type(x) is int and shape == () and 0 <= x < rows:
-        return x
+        return np.int32(x)
     found = accept(x, name, None, shape)
     wrong = np.ones(found.shape, bool)
     if found.dtype.kind in "iuf":
