@@ -569,6 +569,8 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
         call = folded[old]
         layer = _layer_of(call, builder, id(call.item) in masks.masked)
         layer = _check_call(layer, call, builder)
+        if old in masks.problems and not isinstance(layer, Unsupported):
+            layer = builder.unsupported(call.item, masks.problems[old])
         inputs = tuple(Ref(numbers[ref.node], ref.index) for ref in call.inputs)
         keywords = {
             key: tuple(Ref(numbers[ref.node], ref.index) for ref in refs)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from codegen.errors import LayerError, ReadError
+from codegen.errors import LayerError
 from codegen.model import Input, Ref
 from codegen.readers.config import Config, show
 from codegen.readers.era import Era
@@ -44,11 +44,13 @@ class Masks:
         self._values: dict[Ref, Symbol] = {}  # tensors that are masks themselves
         self.folded: list[Call] = []
         self.masked: set[int] = set()  # ids of items that a mask reaches
+        self.problems: dict[int, str] = {}  # of calls whose masks cannot be traced
         for number, call in enumerate(calls):
             try:
                 self.folded.append(self._trace(call, Ref(number)))
             except LayerError as error:
-                raise ReadError(f"layer {call.item.path[:80]!r}: {error}") from None
+                self.folded.append(call)
+                self.problems[number] = str(error)
 
     def _symbol(self, *origin: Any) -> Symbol:
         """The number of an origin. Symbols in it are numbers too, so it stays small."""
@@ -86,7 +88,7 @@ class Masks:
             self._pass_on(call, how, passed, out)
         stops = self._era.is_keras3 and self._masks.get(out) is None
         if "mask" in call.keywords and not stops and passed != mask:
-            self._check_merged(call, passed)
+            self._check_merged(passed)
         return replace(call, keywords=keywords, stops_mask=stops)
 
     def _given(self, ref: Ref) -> Symbol:
@@ -94,12 +96,12 @@ class Masks:
         known = self._values.get(ref)
         return self._symbol("tensor", ref) if known is None else known
 
-    def _check_merged(self, call: Call, passed: Symbol | None) -> None:
+    def _check_merged(self, passed: Symbol | None) -> None:
         """Refuse a mask that is not the input's, except a merged one, which has no one symbol."""
         if passed is None or self._origins[passed][0] != "merge":
-            raise ReadError(
-                f"layer {call.item.path[:80]!r} is given another mask than its input has, and up "
-                "to Keras 3.10 the latter goes on with the output; save the model in a later one"
+            raise LayerError(
+                "it is given another mask than its input has, and up to Keras 3.10 the latter "
+                "goes on with the output; save the model in a later one"
             )
 
     def _pass_on(self, call: Call, how: str, passed: Symbol | None, out: Ref) -> None:

@@ -813,6 +813,15 @@ def test_an_ambiguous_version_matters_only_where_a_mask_arrives(tmp_path: Path) 
     assert not problems(read_h5(tmp_path, sequential(entry), weights, "2.2.4-tf"))
 
 
+def test_every_layer_whose_mask_is_ambiguous_is_a_problem_of_the_model(tmp_path: Path) -> None:
+    layers = [given("x", None, 3), called(layer("Masking", "m", mask_value=0.0), ["x"])]
+    layers += [called(layer("Add", name), ["x", "m"]) for name in ("a", "b", "unused")]
+    model = read_h5(tmp_path, functional(layers, ["x"], ["a", "b"]), [], keras_version="3")
+    refused = problems(model)
+    assert len(refused) == 2
+    assert all("how merge layers treat masks" in message for message in refused)
+
+
 @pytest.mark.parametrize(
     ("version", "carried"),
     [
