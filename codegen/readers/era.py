@@ -152,6 +152,13 @@ class Era:
         return self.family == KERAS3 or self.version >= (2,)
 
     @property
+    def tells_calls(self) -> bool:
+        """Whether a layer's argument names the call it comes from; 3.2 always names the first."""
+        if self.family == KERAS3 and not self.version[1:]:
+            raise self._ambiguous("which call of a shared layer another one takes")
+        return self.family != KERAS3 or self.version[:2] != (3, 2)
+
+    @property
     def bilinear_from_corner(self) -> bool:
         """Whether enlarging images bilinearly starts at the corner of the first point."""
         if not self.version and self.family != KERAS3:

@@ -324,6 +324,7 @@ class Flattener:
 
         everything = [s for calls in nodes.values() for node in calls for s in node.sources()]
         first = self._first_nodes(layers, nodes, [*everything, *outputs], label)
+        layers |= self._untold(layers, nodes, everything)
         values: dict[tuple[str, int], list[Ref] | Ref] = {}
         for source, ref in zip(ends, inputs, strict=True):
             values[source.layer, 0] = [ref]
@@ -345,7 +346,7 @@ class Flattener:
                 key: tuple(lookup(source) for source in sources)
                 for key, sources in node.keywords.items()
             }
-            if layer.is_model:
+            if layer.is_model and layer.problem is None:
                 values[name, number] = self.model(layer, arguments)
             else:
                 settings = Config(node.settings)
@@ -367,6 +368,30 @@ class Flattener:
         if self._era.zero_based_nodes and counts_from_1:
             return replace(source, node=source.node - 1)
         return source
+
+    def _untold(
+        self,
+        layers: Mapping[str, Item],
+        nodes: Mapping[str, Sequence[Node3]],
+        sources: Sequence[Source],
+    ) -> dict[str, Item]:
+        """The layers of which other layers may take another call than the file says, refused."""
+        if any(source.node > 0 for source in sources):
+            return {}
+        found: dict[str, Item] = {}
+        for name in {source.layer: 0 for source in sources if len(nodes[source.layer]) > 1}:
+            problem = (
+                f"it is called {len(nodes[name])} times, and a file of Keras 3.2 does not tell "
+                "which call another layer takes; build the model in Keras 3.3 or later, load its "
+                "weights and save it there"
+            )
+            try:
+                if self._era.tells_calls:
+                    continue
+            except LayerError as error:
+                problem = str(error)
+            found[name] = replace(layers[name], problem=problem)
+        return found
 
     def _first_nodes(
         self,

@@ -742,6 +742,24 @@ def test_integer_inputs(tmp_path: Path) -> None:
     assert model.inputs[0].dtype == "float32"
 
 
+def test_keras_3_2_forgets_which_call_of_a_layer_another_one_takes(tmp_path: Path) -> None:
+    """It wrote call 0 whenever a layer takes what one gives that was called more than once."""
+    shared = dense("d", 3)
+    shared["inbound_nodes"] = [{"args": [tensor(name)], "kwargs": {}} for name in ("x", "y")]
+    both = layer("Subtract", "s")
+    both["inbound_nodes"] = [{"args": [[tensor("d"), tensor("d")]], "kwargs": {}}]
+    layers = [given("x", 3), given("y", 3), shared, both]
+    config = functional([own(entry) for entry in layers], ["x", "y"], ["s"])
+    weights = [("d", dense_weights(3, 3))]
+    (message,) = problems(read_h5(tmp_path, config, weights, "3.2.1"))
+    assert "called 2 times" in message
+    (message,) = problems(read_h5(tmp_path, config, weights, keras_version="3"))
+    assert "which call of a shared layer" in message
+    assert not problems(read_h5(tmp_path, config, weights, "3.3.0"))
+    both["inbound_nodes"][0]["args"][0][1]["config"]["keras_history"][1] = 1
+    assert not problems(read_h5(tmp_path, config, weights, keras_version="3"))
+
+
 # ---- masks ------------------------------------------------------------------------------------
 
 
