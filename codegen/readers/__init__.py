@@ -315,7 +315,7 @@ class _Reader:
         # Keras 1 does not tell; but TensorFlow numbers the outputs of what makes a variable.
         unnumbered = found.is_keras1 and not weights.are_numbered(entries)
         theano = backend == "theano" or (not backend and unnumbered)
-        context = self._context(replace(found, theano=theano), flat=True)
+        context = self._context(value, replace(found, theano=theano), flat=True)
         item = self._item(value, context)
         items = _saved_layers(item, found)
         try:
@@ -373,14 +373,15 @@ class _Reader:
                 f"{self._label}: stores weights by the order of the layers, without their names; "
                 "leave --by-name out"
             )
-        context = self._context(found, flat=False)
+        context = self._context(value, found, flat=False)
         item = self._item(value, context)
         binding = weights.bind_paths(item, PathFile(roots))
         return self._built(item, context, binding, form)
 
-    def _context(self, found: Era, flat: bool) -> Context:
+    def _context(self, value: dict[str, Any], found: Era, flat: bool) -> Context:
         options = self._options
-        return Context(found, flat, options.allow_nonfinite, options.custom)
+        orderings = era.orderings(value)
+        return Context(found, flat, options.allow_nonfinite, options.custom, orderings)
 
     def _built(self, item: Item, context: Context, binding: Binding, form: str) -> Model:
         return self._finished(item, context, LayerBuilder(context, binding, self._label), form)

@@ -45,7 +45,15 @@ def _numbers(b: Bound, count: int, *keys: str, default: Any = 1) -> Numbers:
 
 def channels_first(b: Bound) -> bool:
     """Whether the channels come before the other axes."""
-    value = _value(b, "data_format", "dim_ordering", default="channels_last")
+    value = _value(b, "data_format", "dim_ordering", default="default")
+    if value == "default" and b.era.is_keras1 and "2D" in b.item.class_name:
+        # Padding and upsampling do not tell: the setting held for the whole program.
+        if len(b.context.orderings) != 1:
+            raise LayerError(
+                "the file does not tell where its channels are; write dim_ordering ('tf' or 'th') "
+                "into its configuration in model.to_json(), and give that with --config"
+            )
+        (value,) = b.context.orderings
     if value not in ("channels_first", "channels_last", "tf", "th", "default"):
         raise LayerError(f"data_format is {show(value)}, expected channels_last or channels_first")
     return value in ("channels_first", "th")

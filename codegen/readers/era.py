@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,15 +223,27 @@ def detect(config: dict[str, Any], stored: str, weights_stored: str = "") -> Era
 
 def _has_key(config: dict[str, Any], wanted: tuple[str, ...]) -> bool:
     """Whether a layer's configuration has one of the keys (an Embedding always has output_dim)."""
+    for value in _objects(config):
+        own = value.get("config")
+        is_other = isinstance(own, dict) and value.get("class_name") != "Embedding"
+        if is_other and isinstance(own, dict) and any(key in own for key in wanted):
+            return True
+    return False
+
+
+def orderings(config: dict[str, Any]) -> frozenset[str]:
+    """Where the channels are by every layer of Keras 1 that tells: "tf" or "th"."""
+    found = (value.get("dim_ordering") for value in _objects(config))
+    return frozenset(one for one in found if one in ("tf", "th"))
+
+
+def _objects(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every object of a configuration."""
     stack: list[Any] = [config]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):
-            own = value.get("config")
-            is_other = isinstance(own, dict) and value.get("class_name") != "Embedding"
-            if is_other and isinstance(own, dict) and any(key in own for key in wanted):
-                return True
+            yield value
             stack.extend(value.values())
         elif isinstance(value, list):
             stack.extend(value)
-    return False

@@ -43,6 +43,7 @@ class Context:
     flat: bool = True  # weights come as flat lists (.h5), not by paths (.keras)
     allow_nonfinite: bool = False
     custom: Mapping[str, Any] = field(default_factory=dict)
+    orderings: frozenset[str] = frozenset()  # every `dim_ordering` of Keras 1 that it has
 
 
 Parts = tuple[tuple[str, "Item"], ...]

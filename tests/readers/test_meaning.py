@@ -15,7 +15,7 @@ from codegen.activations import Activation
 from codegen.errors import ReadError
 from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
-from codegen.model import Array, Model
+from codegen.model import Array, Model, Unsupported
 from tests.readers.files import (
     Json,
     array,
@@ -489,6 +489,20 @@ def test_keras_1_stores_the_gates_of_lstm_as_i_c_f_o(tmp_path: Path, option: str
     same(cell.recurrent_kernel, columns("U"))
     same(cell.bias, columns("b"))
     assert cell.recurrent_activation == Activation("hard_sigmoid")
+
+
+@pytest.mark.parametrize("orders", [(), ("tf", "th")], ids=["none", "two"])
+def test_padding_without_an_order_is_refused_where_others_tell_none(
+    tmp_path: Path, orders: tuple[str, ...]
+) -> None:
+    shape = [None, 4, 4, 4]
+    entries = [layer("ZeroPadding2D", "p", padding=[1, 1], batch_input_shape=shape)]
+    entries += [layer("MaxPooling2D", f"m_{one}", dim_ordering=one) for one in orders]
+    config = {"class_name": "Sequential", "config": entries}
+    stored = [(entry["config"]["name"], []) for entry in entries]
+    found = named(read_h5(tmp_path, config, stored, "1.2.2"), "p")
+    assert isinstance(found, Unsupported)
+    assert "does not tell where its channels are" in found.message
 
 
 def test_a_file_without_any_version_is_keras_1(tmp_path: Path) -> None:
