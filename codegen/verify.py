@@ -241,7 +241,7 @@ def _verify_predict(
             continue
         errors = _errors(want, found)
         worst = [(max(a, c), max(r, d)) for (a, r), (c, d) in zip(worst, errors, strict=True)]
-        ran = max(ran, length or len(cut[0]))
+        ran = max(ran, length or len(np.atleast_1d(cut[0])))
         growth.append((ran, max(r for _, r in worst)))
     if not growth:
         raise CodegenError("no number of steps is accepted by both the model and the file")

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 import codegen
 from codegen.cli import main
-from codegen.layers.core import Dense
+from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
@@ -515,6 +515,17 @@ def random_gru(gain: float, units: int = 64) -> Model:
     return Model(
         "wild", Graph(tuple(nodes), (0,), (Ref(4),)), "keras_h5", "3.0.0", "w.h5", "0" * 16
     )
+
+
+def test_verify_takes_a_single_number(tmp_path: Path) -> None:
+    nodes = (
+        Node(Input(name="x", class_name="InputLayer", shape=(), dtype="int32")),
+        Node(Embedding(name="e", class_name="Embedding", table=np.eye(3)), (Ref(0),)),
+    )
+    graph = Graph(nodes, (0,), (Ref(1),))
+    lowered = lower(Model("one", graph, "keras_h5", "3.0.0", "w.h5", "0" * 16))
+    report = verify_runner(lowered, started("python", lowered, tmp_path))
+    assert report.same
 
 
 def test_a_chaotic_network_is_judged_step_by_step(tmp_path: Path) -> None:
