@@ -248,6 +248,7 @@ class Discretization(Layer):
 
     boundaries: Array
     mode: str = "int"  # int, one_hot, multi_hot, count
+    keeps_axes: bool | None = False  # as Keras 3 did before 3.4; None: the file does not tell
 
     @property
     def describe(self) -> str:
@@ -266,7 +267,14 @@ class Discretization(Layer):
             counters = [("boundary", len(self.boundaries))]
             b.reduce(bins.row(*at), "sum", counters, Compare(">=", At(row), bound))
         y = b.like(bins, x)
-        return (_encoded(b, y, len(self.boundaries) + 1, self.mode),)
+        counts = self.mode in ("multi_hot", "count") and len(x.shape) > 1
+        if counts and self.keeps_axes is not False:
+            raise LayerError(
+                f"output_mode {self.mode!r} of several axes counts along the last one in Keras 3.0 "
+                "to 3.3, and this file may be from there; use CategoryEncoding, or name a later "
+                "version with --keras-version"
+            )
+        return (_encoded(b, y, len(self.boundaries) + 1, self.mode, self.keeps_axes),)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -275,6 +283,7 @@ class CategoryEncoding(Layer):
 
     tokens: int
     mode: str = "multi_hot"
+    keeps_axes: bool | None = False
 
     @property
     def describe(self) -> str:
@@ -283,15 +292,22 @@ class CategoryEncoding(Layer):
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Comparisons with the number of each element."""
-        return (_encoded(b, inputs[0], self.tokens, self.mode),)
+        return (_encoded(b, inputs[0], self.tokens, self.mode, self.keeps_axes),)
 
 
-def _encoded(b: Builder, x: Tensor, tokens: int, mode: str) -> Tensor:
+def _encoded(b: Builder, x: Tensor, tokens: int, mode: str, keeps_axes: bool | None) -> Tensor:
     if mode == "int":
         return x
     if mode == "one_hot":
         # An axis of length 1 at the end holds the numbers; it gives way to the code.
-        axes = x.shape[:-1] if x.shape and x.shape[-1] == 1 else x.shape
+        axes = x.shape
+        if axes and axes[-1] == 1 and not keeps_axes:
+            if keeps_axes is None:
+                raise LayerError(
+                    "the file says no Keras version, which does not tell whether an axis of length "
+                    "1 stays before the code; name the version that wrote it with --keras-version"
+                )
+            axes = axes[:-1]
         if axes != x.shape and x.time and len(x.shape) == 1:
             axes = x.shape
         out = b.tensor("output", (*axes, tokens))

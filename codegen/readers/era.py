@@ -153,6 +153,13 @@ class Era:
         return self.family == KERAS3 or self.version >= (2,)
 
     @property
+    def codes_keep_axes(self) -> bool | None:
+        """Whether an axis of length 1 at the end stays before the one-hot code of its numbers."""
+        if self.family == KERAS3 and not self.version[1:]:
+            return None
+        return self.family == KERAS3 and self.version < (3, 4)
+
+    @property
     def tells_calls(self) -> bool:
         """Whether a layer's argument names the call it comes from; 3.2 always names the first."""
         if self.family == KERAS3 and not self.version[1:]:

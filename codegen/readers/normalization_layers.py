@@ -119,7 +119,8 @@ def _discretization(b: Bound) -> Layer:
         raise LayerError(f"bin_boundaries is {show(value)}, expected a list of numbers")
     finite = [v for v in value if v != np.inf]  # TensorFlow 2.4 ends the list with infinity
     boundaries = _array(finite, "bin_boundaries")
-    return b.layer(Discretization, boundaries=boundaries, mode=_mode(b, "int"))
+    mode, keeps = _mode(b, "int"), b.era.codes_keep_axes
+    return b.layer(Discretization, boundaries=boundaries, mode=mode, keeps_axes=keeps)
 
 
 def _category_encoding(b: Bound) -> Layer:
@@ -128,6 +129,7 @@ def _category_encoding(b: Bound) -> Layer:
         CategoryEncoding,
         tokens=whole(tokens, "num_tokens", 1, 2**24),
         mode=_mode(b, "multi_hot"),
+        keeps_axes=b.era.codes_keep_axes,
     )
 
 

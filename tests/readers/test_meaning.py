@@ -12,9 +12,10 @@ import pytest
 
 import codegen
 from codegen.activations import Activation
-from codegen.errors import ReadError
+from codegen.errors import ReadError, UnsupportedError
 from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
+from codegen.lowering import lower
 from codegen.model import Array, Model, Unsupported
 from tests.readers.files import (
     Json,
@@ -772,6 +773,31 @@ def test_keras_3_2_forgets_which_call_of_a_layer_another_one_takes(tmp_path: Pat
     assert not problems(read_h5(tmp_path, config, weights, "3.3.0"))
     both["inbound_nodes"][0]["args"][0][1]["config"]["keras_history"][1] = 1
     assert not problems(read_h5(tmp_path, config, weights, keras_version="3"))
+
+
+@pytest.mark.parametrize("class_name", ["Discretization", "CategoryEncoding"])
+def test_codes_keep_an_axis_of_length_1_before_keras_3_4(tmp_path: Path, class_name: str) -> None:
+    settings = {"bin_boundaries": [0.0, 1.0], "num_tokens": 3, "output_mode": "one_hot"}
+    config = sequential(layer(class_name, "c", **settings), shape=(4, 1))
+
+    def shape(version: str) -> Any:
+        return lower(read_h5(tmp_path, config, [], version)).whole.outputs[0].shape[1:]
+
+    assert shape("3.3.0") == (1, 3)
+    assert shape("3.4.0") == shape("2.11.0") == (3,)
+    with pytest.raises(UnsupportedError, match="--keras-version"):
+        shape("3")
+
+
+@pytest.mark.parametrize("mode", ["multi_hot", "count"])
+def test_bins_of_several_axes_are_counted_otherwise_before_keras_3_4(
+    tmp_path: Path, mode: str
+) -> None:
+    settings = {"bin_boundaries": [0.0, 1.0], "output_mode": mode}
+    config = sequential(layer("Discretization", "c", **settings), shape=(4, 2))
+    with pytest.raises(UnsupportedError, match=r"Keras 3\.0 to 3\.3"):
+        lower(read_h5(tmp_path, config, [], "3.3.0"))
+    assert lower(read_h5(tmp_path, config, [], "3.4.0")).whole.outputs[0].shape == (2, 3)
 
 
 # ---- masks ------------------------------------------------------------------------------------
