@@ -387,7 +387,7 @@ class _Reader:
         return self._finished(item, context, LayerBuilder(context, binding, self._label), form)
 
     def _finished(self, item: Item, context: Context, builder: LayerBuilder, form: str) -> Model:
-        flattener = Flattener(context.era, self._label)
+        flattener = Flattener(context.era, self._label, builder.kernel_shape)
         try:
             outputs = flattener.top(item)
             if not outputs:

@@ -25,6 +25,8 @@ from codegen.readers.weights import Binding
 
 MAX_CALLS = 5_000  # of layers and of nested models, each use counted
 
+KernelShape = Callable[[Item], tuple[int, ...] | None]  # of a layer or of what is inside it
+
 
 @dataclass(frozen=True)
 class Source:
@@ -178,11 +180,23 @@ def _leaves(value: Any, label: str) -> list[Source]:
 # ---- calls ----------------------------------------------------------------------------------
 
 
+# Layers whose input has a time axis and features, and layers that change no axis but the last.
+_SEQUENCES = (
+    "Bidirectional", "Conv1D", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN",
+)  # fmt: skip
+_ANY_AXES = (
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense",
+    "Dropout", "ELU", "GaussianDropout", "GaussianNoise", "LeakyReLU", "Masking", "ReLU",
+    "ThresholdedReLU",
+)  # fmt: skip
+
+
 class Flattener:
     """Collects the calls of a model and of the models inside it."""
 
-    def __init__(self, era: Era, label: str) -> None:
+    def __init__(self, era: Era, label: str, kernel_shape: KernelShape) -> None:
         self.calls: list[Call] = []
+        self._kernel_shape = kernel_shape
         self._era = era
         self._label = label
         self._names: set[str] = set()
@@ -222,10 +236,7 @@ class Flattener:
                     raise ReadError(f"{self._label}: input {source.layer[:80]!r} is no InputLayer")
                 found.append((layer.name, *self._declared(layer.config, layer, model)))
             return found
-        layers = [part for _, part in model.parts]
-        if not layers:
-            raise ReadError(f"{self._label}: the model {model.name[:80]!r} has no layers")
-        first = layers[0]
+        first = self._first(model)
         if first.is_input:
             return [(first.name, *self._declared(first.config, first, model))]
         if first.is_model:
@@ -233,6 +244,43 @@ class Flattener:
         if first.class_name == "Merge" and first.parts:
             return [entry for _, part in first.parts for entry in self.inputs(part)]
         return [(f"{first.name}_input", *self._declared(first.config, first, model))]
+
+    def count(self, model: Item) -> int:
+        """How many inputs the model needs."""
+        if model.class_name == "Functional":
+            return len(self._ends(model, "input_layers"))
+        first = self._first(model)
+        if first.is_model:
+            return self.count(first)
+        if first.class_name == "Merge" and first.parts:
+            return sum(self.count(part) for _, part in first.parts)
+        return 1
+
+    def _first(self, model: Item) -> Item:
+        """The first layer of a Sequential."""
+        if not model.parts:
+            raise ReadError(f"{self._label}: the model {model.name[:80]!r} has no layers")
+        return model.parts[0][1]
+
+    def _inferred(self, model: Item) -> list[int | None] | None:
+        """The shape that the weights of a Sequential tell, with a free time axis.
+
+        From Keras 2.2 to TensorFlow 2.1 a Sequential that starts with an InputLayer loses it when
+        it is saved. The first kernel tells the features, and the first layer that minds the axes.
+        """
+        kernel: tuple[int, ...] | None = None
+        for _, layer in model.parts:
+            is_first = kernel is None
+            kernel = kernel or self._kernel_shape(layer)
+            if layer.class_name == "Conv1D" and is_first and kernel is not None:
+                plain = layer.config.get("data_format", "channels_last") == "channels_last"
+                ungrouped = layer.config.get("groups", 1) == 1
+                return [None, None, kernel[1]] if plain and ungrouped and len(kernel) == 3 else None
+            if layer.class_name in _SEQUENCES:
+                return [None, None, kernel[0]] if kernel is not None and len(kernel) == 2 else None
+            if layer.class_name not in _ANY_AXES:
+                return None
+        return None
 
     def _declared(
         self, config: Config, layer: Item, model: Item
@@ -257,6 +305,8 @@ class Flattener:
                 shape = [None, config.get("input_length")]
             else:
                 shape = [None, config["input_dim"]]
+        if shape is None:
+            shape = self._inferred(model)
         if not isinstance(shape, list) or not shape:
             raise ReadError(
                 f"{self._label}: no input shape is stored for layer {layer.path[:80]!r} "
@@ -297,7 +347,7 @@ class Flattener:
         """The `Merge` that starts a Sequential of Keras 1: each of its models has own inputs."""
         results: list[Ref] = []
         for _, part in merge.parts:
-            count = len(self.inputs(part))
+            count = self.count(part)
             results += self.model(part, values[:count])
             values = values[count:]
         return [self.add(Call(merge, tuple(results)))]
@@ -490,6 +540,14 @@ class LayerBuilder:
             for stored in arrays.values()
         )
 
+    def kernel_shape(self, item: Item) -> tuple[int, ...] | None:
+        """The shape of the first kernel in an item."""
+        for one, _ in item.walk():
+            arrays = self._binding.get(id(one), {})
+            if not isinstance(arrays, str) and "kernel" in arrays:
+                return arrays["kernel"].shape
+        return None
+
     def layer(self, item: Item, masked: bool) -> Layer:
         """The canonical layer of an item."""
         key = (id(item), masked)
@@ -563,12 +621,12 @@ class LayerBuilder:
 
     def graph(self, item: Item) -> Graph:
         """What is inside a TimeDistributed as a graph with one input."""
-        flattener = Flattener(self._context.era, self._label)
+        flattener = Flattener(self._context.era, self._label, self.kernel_shape)
         given = Input(name=f"{item.path}/input", class_name="InputLayer", shape=())
         node = Item(given.name, given.name, "InputLayer", Config({}), None)
         first = flattener.add(Call(node, given=given))
         if item.is_model:
-            if len(flattener.inputs(item)) != 1:
+            if flattener.count(item) != 1:
                 raise LayerError("the model inside has several inputs")
             outputs = flattener.model(item, [first])
         else:

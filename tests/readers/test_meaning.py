@@ -16,7 +16,7 @@ from codegen.errors import ReadError, UnsupportedError
 from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.lowering import lower
-from codegen.model import Array, Model, Unsupported
+from codegen.model import Array, Input, Model, Unsupported
 from tests.readers.files import (
     Json,
     array,
@@ -490,6 +490,45 @@ def test_keras_1_stores_the_gates_of_lstm_as_i_c_f_o(tmp_path: Path, option: str
     same(cell.recurrent_kernel, columns("U"))
     same(cell.bias, columns("b"))
     assert cell.recurrent_activation == Activation("hard_sigmoid")
+
+
+def shapeless(*layers: Json) -> Json:
+    """A Sequential without any input shape."""
+    return {"class_name": "Sequential", "config": {"name": "inner", "layers": list(layers)}}
+
+
+CONVOLUTION = layer("Conv1D", "c", filters=2, kernel_size=[4], activation="linear")
+
+
+@pytest.mark.parametrize(
+    ("layers", "weights"),
+    [
+        ([gru("g", 2)], [("g", gru_weights(3, 2))]),
+        ([layer("Masking", "m"), gru("g", 2)], [("m", []), ("g", gru_weights(3, 2))]),
+        ([dense("d", 5), gru("g", 2)], [("d", dense_weights(3, 5)), ("g", gru_weights(5, 2))]),
+        ([CONVOLUTION], [("c", [("kernel:0", array(4, 3, 2)), ("bias:0", array(2))])]),
+    ],
+    ids=["gru", "masking", "dense", "convolution"],
+)
+def test_a_lost_input_shape_is_told_by_the_first_kernel(
+    tmp_path: Path, layers: list[Json], weights: Any
+) -> None:
+    """From Keras 2.2 to TensorFlow 2.1 a Sequential lost its InputLayer when it was saved."""
+    model = read_h5(tmp_path, shapeless(*layers), weights)
+    first = model.graph.layers[0]
+    assert isinstance(first, Input)
+    assert first.shape == (None, 3)
+
+
+def test_a_lost_input_shape_is_refused_where_no_layer_tells_its_axes(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="no input shape is stored for layer 'd'"):
+        read_h5(tmp_path, shapeless(dense("d", 2)), [("d", dense_weights(3, 2))])
+
+
+def test_a_model_inside_needs_no_input_shape(tmp_path: Path) -> None:
+    wrapped = layer("TimeDistributed", "t", layer=shapeless(dense("d", 2)))
+    model = read_h5(tmp_path, sequential(wrapped), [("t", dense_weights(3, 2))])
+    same(named(model, "t").inner[1].kernel, array(3, 2))
 
 
 @pytest.mark.parametrize("orders", [(), ("tf", "th")], ids=["none", "two"])
