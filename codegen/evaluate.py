@@ -380,13 +380,14 @@ class Reference:
         for port, x in zip(program.inputs, inputs, strict=True):
             target = self.machine.array(port.buffer)
             target[:] = np.reshape(np.asarray(x), (self.machine.batch, -1))
-        if program is self.lowered.step:
-            self.machine.run(program.ops)
-        else:  # whole sequences may take much scratch: forget what no later op needs
-            for op, done in zip(program.ops, _last_uses(program.ops), strict=True):
-                self.machine.execute(op)
-                for buffer in done:
-                    self.machine.memory.pop(id(buffer), None)
+        with np.errstate(all="ignore"):  # NaN and infinity are results like others
+            if program is self.lowered.step:
+                self.machine.run(program.ops)
+            else:  # whole sequences may take much scratch: forget what no later op needs
+                for op, done in zip(program.ops, _last_uses(program.ops), strict=True):
+                    self.machine.execute(op)
+                    for buffer in done:
+                        self.machine.memory.pop(id(buffer), None)
         return tuple(self._output(port) for port in program.outputs)
 
     def _output(self, port: Port) -> Array:

@@ -210,7 +210,7 @@ static const float bidirectional_bidirectional_backward_candidate_r_2[4] BIDIREC
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {

@@ -234,7 +234,7 @@ static const float causal_conv_gru_candidate_recurrent_bias[4] CAUSAL_CONV_WEIGH
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {

@@ -215,7 +215,7 @@ static const float last_step_simple_rnn_1_bias[4] LAST_STEP_WEIGHTS = {
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static LAST_STEP_ALWAYS_INLINE void last_step_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
@@ -345,7 +345,7 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy_from(float *LAST_STEP_RESTRIC
    to a number that it does not know, but branches of two clamps to numbers that it knows. */
 static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float slope, int n)
 {
-    static const volatile float zero = 0.0f, one = 1.0f;
+    const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
     for (i = 0; i < n; ++i) {

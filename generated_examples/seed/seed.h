@@ -8082,7 +8082,7 @@ static const float seed_dense_1_bias[2] SEED_WEIGHTS = {
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static SEED_ALWAYS_INLINE void seed_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
@@ -8261,7 +8261,7 @@ static float seed_dot(const float *SEED_RESTRICT w, const float *SEED_RESTRICT x
    to a number that it does not know, but branches of two clamps to numbers that it knows. */
 static SEED_ALWAYS_INLINE void seed_hard_sigmoid_each(float *v, float slope, int n)
 {
-    static const volatile float zero = 0.0f, one = 1.0f;
+    const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
     for (i = 0; i < n; ++i) {

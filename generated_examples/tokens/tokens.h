@@ -207,7 +207,7 @@ static const float tokens_dense_bias[9] TOKENS_WEIGHTS = {
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static TOKENS_ALWAYS_INLINE void tokens_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {

@@ -176,7 +176,7 @@ static const float weights_only_dense_1_bias[2] WEIGHTS_ONLY_WEIGHTS = {
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
@@ -324,7 +324,7 @@ static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float 
    to a number that it does not know, but branches of two clamps to numbers that it knows. */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_hard_sigmoid_each(float *v, float slope, int n)
 {
-    static const volatile float zero = 0.0f, one = 1.0f;
+    const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
     for (i = 0; i < n; ++i) {

@@ -2,7 +2,7 @@
    to a number that it does not know, but branches of two clamps to numbers that it knows. */
 static RNN_ALWAYS_INLINE void rnn_hard_sigmoid_each(float *v, float slope, int n)
 {
-    static const volatile float zero = 0.0f, one = 1.0f;
+    const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
     for (i = 0; i < n; ++i) {

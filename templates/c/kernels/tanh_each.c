@@ -2,7 +2,7 @@
    instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
 static RNN_ALWAYS_INLINE void rnn_tanh_each(float *v, int n)
 {
-    static const volatile float largest = 81.0f, one = 1.0f;
+    const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
     for (i = 0; i < n; ++i) {
