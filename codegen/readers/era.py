@@ -149,7 +149,7 @@ class Era:
         if not self.version and self.family != KERAS3:
             raise self._ambiguous("whether a stateful Bidirectional carries its state")
         if self.family == KERAS:
-            return self.version < (2, 1)
+            return self.version < (2, 1, 4)
         return self.family == KERAS3 or self.version >= (2,)
 
     @property

@@ -902,6 +902,19 @@ def test_what_a_masked_step_gives_inside_bidirectional(
     assert found.backward.go_backwards
 
 
+@pytest.mark.parametrize(
+    ("version", "carries"),
+    [("2.0.8", True), ("2.1.3", True), ("2.1.4", False), ("2.3.1", False), ("2.4.0", True)],
+)
+def test_a_stateful_bidirectional_forgets_from_2_1_4_on(
+    tmp_path: Path, version: str, carries: bool
+) -> None:
+    entry, weights = bidirectional(stateful=True)
+    found = named(read_h5(tmp_path, sequential(entry), weights, version), "b")
+    assert isinstance(found, Bidirectional)
+    assert found.stateful_carried == carries
+
+
 def test_an_ambiguous_version_matters_only_where_a_mask_arrives(tmp_path: Path) -> None:
     entry, weights = bidirectional()
     refused = problems(read_h5(tmp_path, masked(entry), weights, "2.2.4-tf"))
