@@ -2,7 +2,8 @@
 
 Inputs are short decimals from a fixed sequence, outputs what the float64 interpreter makes of
 them from reset on: the recurrent states are carried from step to step, so a wrong weight, gate or
-state shows.
+state shows. The states that are left at the end are compared too: what the layers after a recurrent
+one make of it may hide much.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ TOLERANCE = 2e-5
 STEPS = 4
 DEEPEST = 28  # more steps for delay lines, until what came first has reached their ends
 LONGEST = 1 << 20
+MOST_STATE = 64  # numbers of state that are recorded of any model; of a large one, this part of its
+STATE_PART = 40  # weights, and no delay line that is longer
 LARGEST = 1e30  # what float32 holds, with room for sums
 
 
@@ -35,7 +38,8 @@ class SelfTest:
 
     With `by_step`, `inputs` hold one row of axis 0 for each step of an input that has a time axis
     (others are given whole to every step), and `outputs` one row for each step after the warm-up.
-    Otherwise they are one call of predict, with the free `lengths` in order.
+    Otherwise they are one call of predict, with the free `lengths` in order. `states` is what
+    get_state gives after the last call, empty where it is nothing or too much to record.
     """
 
     by_step: bool
@@ -43,11 +47,12 @@ class SelfTest:
     lengths: tuple[int, ...]
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
+    states: tuple[Array, ...]
 
     @property
     def is_finite(self) -> bool:
         """Whether finite numbers are expected everywhere."""
-        return all(np.isfinite(y).all() for y in self.outputs)
+        return all(np.isfinite(y).all() for y in (*self.outputs, *self.states))
 
 
 def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
@@ -58,7 +63,7 @@ def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
     for scale, seed in ((1.0, 0), (0.01, 0), (0.0, 0), (1.0, 1), (1.0, 2), (1.0, 3)):
         with np.errstate(all="ignore"):
             found.append(_recorded(lowered, longest, scale, seed))
-        if found[-1].is_finite:
+        if all(np.isfinite(y).all() for y in found[-1].outputs):
             return found[-1]
     return found[0]
 
@@ -66,7 +71,8 @@ def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
 def _recorded(lowered: Lowered, longest: int | None, scale: float, seed: int) -> SelfTest:
     """The calls with inputs of at most `scale`."""
     test = _calls(lowered, longest, scale, seed)
-    return replace(test, outputs=tuple(map(_rounded, test.outputs)))
+    outputs, states = (tuple(map(_rounded, part)) for part in (test.outputs, test.states))
+    return replace(test, outputs=outputs, states=states)
 
 
 def _calls(lowered: Lowered, longest: int | None, scale: float, seed: int) -> SelfTest:
@@ -91,7 +97,7 @@ def _calls(lowered: Lowered, longest: int | None, scale: float, seed: int) -> Se
             if y is not None:
                 results.append(y)
         outputs = tuple(np.concatenate(parts) for parts in zip(*results, strict=True))
-        return SelfTest(True, steps, (), inputs, outputs)
+        return SelfTest(True, steps, (), inputs, outputs, _states(reference))
 
     program = lowered.whole
     for steps in _lengths(program):
@@ -109,9 +115,18 @@ def _calls(lowered: Lowered, longest: int | None, scale: float, seed: int) -> Se
         except ValueError:
             continue
         lengths = tuple(steps for port in program.inputs if any(symbols(n) for n in port.shape[:1]))
-        return SelfTest(False, steps, lengths, inputs, tuple(y[0] for y in found))
+        outputs = tuple(y[0] for y in found)
+        return SelfTest(False, steps, lengths, inputs, outputs, _states(reference))
     limit = "" if longest is None else f" up to {longest}"
     raise CodegenError(f"{lowered.model.source}: no number of time steps{limit} is accepted")
+
+
+def _states(reference: Reference) -> tuple[Array, ...]:
+    """The states as they are now, where they are few beside the weights."""
+    states = tuple(state[0] for state in reference.get_state())
+    parameters = sum(layer.parameters for layer in reference.lowered.layers)
+    most = max(MOST_STATE, parameters // STATE_PART)
+    return states if sum(state.size for state in states) <= most else ()
 
 
 def _rounded(y: Array) -> Array:

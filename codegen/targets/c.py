@@ -802,6 +802,18 @@ class _Header:
                 place = f"{name} + {t} * {size}"
             checks.append(f"{self.prefix}_test_close(y_{k}, {place}, {size})")
         condition = " && ".join(checks)
+        after = []
+        if test.states:
+            flat = np.concatenate([np.ravel(state) for state in test.states])
+            arrays.append(self._array(f"{self.prefix}_test_states", flat, ""))
+            declared.append(f"static {self.real} states[{self.upper}_STATE_SIZE];")
+            close = f"{self.prefix}_test_close(states, {self.prefix}_test_states, {flat.size})"
+            after = [
+                f"{self.prefix}_get_state(&state, states);",
+                *wrapped(f"if (!{close}) {{").splitlines(),
+                "    return 1;",
+                "}",
+            ]
         body = [f"static {self.prefix}_state state; /* not on the stack, which may be small */"]
         lines = [f"{self.prefix}_reset(&state);"]
         if test.by_step:
@@ -835,7 +847,7 @@ class _Header:
         body += [
             *declared,
             "for (int run = 0; run < 2; ++run) { /* the second time from a used state */",
-            *(f"    {line}" for line in lines),
+            *(f"    {line}" for line in (*lines, *after)),
             "}",
             "return 0;",
         ]
@@ -892,7 +904,7 @@ def _rings(program: Program) -> dict[int, tuple[int, int]]:
 
 def _own_words() -> list[str]:
     kernels = """state reset restart step predict get_state set_state selftest test_close
-    implementation implemented restrict inline always_inline read weights hop warmup
+    test_states implementation implemented restrict inline always_inline read weights hop warmup
     max_steps axpy axpy_from dot affine softmax log_softmax softmax_strided
     log_softmax_strided gather shift push ring floor_div min_length max_length wide
     tanh_each sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt

@@ -629,6 +629,9 @@ class _File:
         expected = [f"expected_{n}" for n in range(len(test.outputs))]
         for name, values in zip(expected, test.outputs, strict=True):
             lines += f"{name} = {''.join(self._array(values))}".split("\n")
+        if test.states:
+            flat = np.concatenate([np.ravel(state) for state in test.states])
+            lines += f"expected_states = {''.join(self._array(flat))}".split("\n")
         lines += [
             "model = Model()",
             "for _ in range(2):  # the second time from a used state",
@@ -649,6 +652,14 @@ class _File:
         else:
             lines.append(f"    found = model.predict({', '.join(self.inputs)})")
         pairs = f"[(found, {expected[0]})]" if single else f"zip(found, ({', '.join(expected)}))"
+        if test.states:  # the steps seen, which come last with a warm-up, are not recorded
+            shown = f"[:{len(test.states)}]" if self.lowered.warmup else ""
+            lines += [
+                f"pairs = {pairs if single else f'list({pairs})'}",
+                f"states = np.concatenate([np.ravel(state) for state in model.get_state(){shown}])",
+                "pairs.append((states, expected_states))",
+            ]
+            pairs = "pairs"
         lines += [
             "worst = 0.0",
             f"for left, right in {pairs}:",

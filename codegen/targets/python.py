@@ -89,7 +89,10 @@ FUNCTIONS = (
 BUILT_IN = ("abs", "float", "int", "len", "list", "max", "min", "print", "range", "zip")
 LOCAL_WORDS = ("array", "math", "matrix", "result", "rows", "store", "t", "vector", "zeros")
 METHODS = ("get_state", "set_state", "selftest")
-CONSTANT_WORDS = ("FLOAT", "REAL", "SMALL", "INF", "NAN", "TOLERANCE", "INPUTS", "EXPECTED")
+CONSTANT_WORDS = (
+    *("FLOAT", "REAL", "SMALL", "INF", "NAN"),
+    *("TOLERANCE", "INPUTS", "EXPECTED", "STATES"),
+)
 BYTES_A_LINE = 32
 
 OPTIONS = (
@@ -588,6 +591,11 @@ class _File:
                 _indented(values, "", ",") if len(result) == 1 else _indented(values, "(", "),")
             )
         lines.append(")")
+        if test.states:
+            lines.append("STATES = (")
+            for state in test.states:
+                lines += _indented(self._literal(state), "", ",")
+            lines.append(")")
         method = "step" if test.by_step else "predict"
         code = ["for run in range(2):  # the second time from a used state", "    model.reset()"]
         if test.by_step and self.lowered.warmup:
@@ -597,7 +605,11 @@ class _File:
         if test.by_step and self.lowered.warmup:
             rest = f"INPUTS[{self.lowered.warmup}:]"
         code += [f"    found = [model.{method}(*x) for x in {rest}]"]
-        code += ["return close(found, EXPECTED)"]
+        states = ""
+        if test.states:  # the steps seen, which come last with a warm-up, are not recorded
+            shown = f"[:{len(test.states)}]" if self.lowered.warmup else ""
+            states = f" and close(model.get_state(){shown}, STATES)"
+        code += [f"return close(found, EXPECTED){states}"]
         return {"data": "\n".join(lines), "lines": code}
 
     def _small_selftest(self) -> str:

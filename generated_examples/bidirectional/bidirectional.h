@@ -475,6 +475,10 @@ static const float bidirectional_test_y_0[32] = {
     0.108142f, -0.106843f, 0.500499f, -0.107026f, 0.15152f, -0.0726933f, 0.113085f, -0.307457f
 };
 
+static const float bidirectional_test_states[8] = {
+    0.108142f, -0.106843f, 0.500499f, -0.107026f, 0.296079f, -0.190117f, 0.219851f, -0.302998f
+};
+
 /* Whether all values are equal but for rounding; a NaN is not. */
 static int bidirectional_test_close(const float *found, const float *expected, int n)
 {
@@ -493,12 +497,17 @@ int bidirectional_selftest(void)
 {
     static bidirectional_state state; /* not on the stack, which may be small */
     static float y_0[32];
+    static float states[BIDIRECTIONAL_STATE_SIZE];
     for (int run = 0; run < 2; ++run) { /* the second time from a used state */
         bidirectional_reset(&state);
         if (bidirectional_predict(&state, 4, bidirectional_test_x_0, y_0) != 0) {
             return 1;
         }
         if (!(bidirectional_test_close(y_0, bidirectional_test_y_0, 32))) {
+            return 1;
+        }
+        bidirectional_get_state(&state, states);
+        if (!bidirectional_test_close(states, bidirectional_test_states, 8)) {
             return 1;
         }
     }

@@ -325,12 +325,18 @@ def selftest():
     0.566807 -0.148403 0.208053 -0.245134 0.210765 -0.279629 -0.074098 -0.147977
     0.108142 -0.106843 0.500499 -0.107026 0.15152 -0.0726933 0.113085 -0.307457
     """)
+    expected_states = array((8,), """
+    0.108142 -0.106843 0.500499 -0.107026 0.296079 -0.190117 0.219851 -0.302998
+    """)
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
         found = model.predict(x)
+    pairs = [(found, expected_0)]
+    states = np.concatenate([np.ravel(state) for state in model.get_state()])
+    pairs.append((states, expected_states))
     worst = 0.0
-    for left, right in [(found, expected_0)]:
+    for left, right in pairs:
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

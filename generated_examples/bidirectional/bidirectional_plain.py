@@ -436,6 +436,10 @@ EXPECTED = (
         (0.566807, -0.148403, 0.208053, -0.245134, 0.210765, -0.279629, -0.074098, -0.147977),
         (0.108142, -0.106843, 0.500499, -0.107026, 0.15152, -0.0726933, 0.113085, -0.307457)),
 )
+STATES = (
+    (0.108142, -0.106843, 0.500499, -0.107026),
+    (0.296079, -0.190117, 0.219851, -0.302998),
+)
 
 
 def selftest():
@@ -444,7 +448,7 @@ def selftest():
     for run in range(2):  # the second time from a used state
         model.reset()
         found = [model.predict(*x) for x in INPUTS]
-    return close(found, EXPECTED)
+    return close(found, EXPECTED) and close(model.get_state(), STATES)
 
 
 if __name__ == "__main__":

@@ -539,6 +539,17 @@ static const float causal_conv_test_y_0[64] = {
     -0.369284f, 0.490379f, 0.119676f, -0.609566f, -0.432791f, 0.517698f, 0.264632f, -0.78841f
 };
 
+static const float causal_conv_test_states[58] = {
+    -1.0f, -0.6f, 0.89f, 0.16f, 0.1f, -0.85f, 0.0f, 0.625219f,
+    0.182076f, 0.0f, 0.72228f, 0.0f, 0.0f, 1.20092f, -0.198467f, -0.0921075f,
+    -0.235637f, 0.668164f, -0.486751f, -0.468749f, 0.116871f, -0.484888f, 0.519946f, -0.398085f,
+    -0.303822f, -0.0225368f, -0.372088f, 1.14954f, -0.625627f, -0.334142f, 0.165084f, -0.338103f,
+    0.691607f, -0.468708f, -0.44322f, 0.606498f, -0.257519f, 0.527063f, -0.481825f, -0.384057f,
+    -0.0235674f, -0.339139f, 0.693456f, -0.517602f, -0.170083f, -0.368306f, -0.0919073f, 0.451789f,
+    -0.371757f, -0.685513f, 0.675235f, -0.794158f, 0.711364f, -0.161578f, -0.432791f, 0.517698f,
+    0.264632f, -0.78841f
+};
+
 /* Whether all values are equal but for rounding; a NaN is not. */
 static int causal_conv_test_close(const float *found, const float *expected, int n)
 {
@@ -557,6 +568,7 @@ int causal_conv_selftest(void)
 {
     static causal_conv_state state; /* not on the stack, which may be small */
     static float y_0[4];
+    static float states[CAUSAL_CONV_STATE_SIZE];
     for (int run = 0; run < 2; ++run) { /* the second time from a used state */
         causal_conv_reset(&state);
         for (int t = 0; t < 16; ++t) {
@@ -566,6 +578,10 @@ int causal_conv_selftest(void)
             if (!(causal_conv_test_close(y_0, causal_conv_test_y_0 + t * 4, 4))) {
                 return 1;
             }
+        }
+        causal_conv_get_state(&state, states);
+        if (!causal_conv_test_close(states, causal_conv_test_states, 58)) {
+            return 1;
         }
     }
     return 0;

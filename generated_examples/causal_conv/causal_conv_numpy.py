@@ -490,13 +490,26 @@ def selftest():
     -0.394075 0.476966 0.286756 -0.70015 -0.38344 0.481571 0.243914 -0.709796
     -0.369284 0.490379 0.119676 -0.609566 -0.432791 0.517698 0.264632 -0.78841
     """)
+    expected_states = array((58,), """
+    -1.0 -0.6 0.89 0.16 0.1 -0.85 0.0 0.625219
+    0.182076 0.0 0.72228 0.0 0.0 1.20092 -0.198467 -0.0921075
+    -0.235637 0.668164 -0.486751 -0.468749 0.116871 -0.484888 0.519946 -0.398085
+    -0.303822 -0.0225368 -0.372088 1.14954 -0.625627 -0.334142 0.165084 -0.338103
+    0.691607 -0.468708 -0.44322 0.606498 -0.257519 0.527063 -0.481825 -0.384057
+    -0.0235674 -0.339139 0.693456 -0.517602 -0.170083 -0.368306 -0.0919073 0.451789
+    -0.371757 -0.685513 0.675235 -0.794158 0.711364 -0.161578 -0.432791 0.517698
+    0.264632 -0.78841
+    """)
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(x[t]) for t in range(16)]
     found = [y for y in found if y is not None]
+    pairs = [(found, expected_0)]
+    states = np.concatenate([np.ravel(state) for state in model.get_state()])
+    pairs.append((states, expected_states))
     worst = 0.0
-    for left, right in [(found, expected_0)]:
+    for left, right in pairs:
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

@@ -505,6 +505,11 @@ static const float last_step_test_y_0[16] = {
     -0.37464f, 0.171751f, 0.242784f, 0.500369f, -0.46005f, 0.00976687f, 0.501541f, 0.655867f
 };
 
+static const float last_step_test_states[16] = {
+    0.459181f, -0.245949f, 0.147115f, 0.124313f, 0.0888435f, 0.339026f, -0.35762f, -0.278809f,
+    0.172577f, 0.525936f, -0.687439f, -0.455976f, -0.46005f, 0.00976687f, 0.501541f, 0.655867f
+};
+
 /* Whether all values are equal but for rounding; a NaN is not. */
 static int last_step_test_close(const float *found, const float *expected, int n)
 {
@@ -523,6 +528,7 @@ int last_step_selftest(void)
 {
     static last_step_state state; /* not on the stack, which may be small */
     static float y_0[4];
+    static float states[LAST_STEP_STATE_SIZE];
     for (int run = 0; run < 2; ++run) { /* the second time from a used state */
         last_step_reset(&state);
         for (int t = 0; t < 4; ++t) {
@@ -532,6 +538,10 @@ int last_step_selftest(void)
             if (!(last_step_test_close(y_0, last_step_test_y_0 + t * 4, 4))) {
                 return 1;
             }
+        }
+        last_step_get_state(&state, states);
+        if (!last_step_test_close(states, last_step_test_states, 16)) {
+            return 1;
         }
     }
     return 0;

@@ -437,13 +437,20 @@ def selftest():
     -0.0133717 0.154756 0.0663977 0.413613 -0.077578 0.0936318 0.183606 0.504302
     -0.37464 0.171751 0.242784 0.500369 -0.46005 0.00976687 0.501541 0.655867
     """)
+    expected_states = array((16,), """
+    0.459181 -0.245949 0.147115 0.124313 0.0888435 0.339026 -0.35762 -0.278809
+    0.172577 0.525936 -0.687439 -0.455976 -0.46005 0.00976687 0.501541 0.655867
+    """)
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(x[t]) for t in range(4)]
     found = [y for y in found if y is not None]
+    pairs = [(found, expected_0)]
+    states = np.concatenate([np.ravel(state) for state in model.get_state()])
+    pairs.append((states, expected_states))
     worst = 0.0
-    for left, right in [(found, expected_0)]:
+    for left, right in pairs:
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

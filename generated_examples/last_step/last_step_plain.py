@@ -410,6 +410,12 @@ EXPECTED = (
     (-0.37464, 0.171751, 0.242784, 0.500369),
     (-0.46005, 0.00976687, 0.501541, 0.655867),
 )
+STATES = (
+    (0.459181, -0.245949, 0.147115, 0.124313),
+    (0.0888435, 0.339026, -0.35762, -0.278809),
+    (0.172577, 0.525936, -0.687439, -0.455976),
+    (-0.46005, 0.00976687, 0.501541, 0.655867),
+)
 
 
 def selftest():
@@ -418,7 +424,7 @@ def selftest():
     for run in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(*x) for x in INPUTS]
-    return close(found, EXPECTED)
+    return close(found, EXPECTED) and close(model.get_state(), STATES)
 
 
 if __name__ == "__main__":

@@ -487,6 +487,10 @@ static const float tokens_test_y_0[36] = {
     0.246941f, 0.16422f, 0.0817517f, 0.107465f
 };
 
+static const float tokens_test_states[5] = {
+    -0.35051f, 0.532981f, -0.874085f, -0.0697108f, 0.00337317f
+};
+
 /* Whether all values are equal but for rounding; a NaN is not. */
 static int tokens_test_close(const float *found, const float *expected, int n)
 {
@@ -505,6 +509,7 @@ int tokens_selftest(void)
 {
     static tokens_state state; /* not on the stack, which may be small */
     static float y_0[9];
+    static float states[TOKENS_STATE_SIZE];
     for (int run = 0; run < 2; ++run) { /* the second time from a used state */
         tokens_reset(&state);
         for (int t = 0; t < 4; ++t) {
@@ -514,6 +519,10 @@ int tokens_selftest(void)
             if (!(tokens_test_close(y_0, tokens_test_y_0 + t * 9, 9))) {
                 return 1;
             }
+        }
+        tokens_get_state(&state, states);
+        if (!tokens_test_close(states, tokens_test_states, 5)) {
+            return 1;
         }
     }
     return 0;

@@ -363,13 +363,17 @@ def selftest():
     0.0694829 0.131768 0.0675026 0.143009 0.0666739 0.0282405 0.0864505 0.075249
     0.246941 0.16422 0.0817517 0.107465
     """)
+    expected_states = array((5,), "-0.35051 0.532981 -0.874085 -0.0697108 0.00337317")
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(x[t]) for t in range(4)]
     found = [y for y in found if y is not None]
+    pairs = [(found, expected_0)]
+    states = np.concatenate([np.ravel(state) for state in model.get_state()])
+    pairs.append((states, expected_states))
     worst = 0.0
-    for left, right in [(found, expected_0)]:
+    for left, right in pairs:
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

@@ -434,6 +434,9 @@ EXPECTED = (
     (0.189037, 0.0825982, 0.160421, 0.17307, 0.0216833, 0.104437, 0.0694829, 0.131768, 0.0675026),
     (0.143009, 0.0666739, 0.0282405, 0.0864505, 0.075249, 0.246941, 0.16422, 0.0817517, 0.107465),
 )
+STATES = (
+    (-0.35051, 0.532981, -0.874085, -0.0697108, 0.00337317),
+)
 
 
 def selftest():
@@ -442,7 +445,7 @@ def selftest():
     for run in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(*x) for x in INPUTS]
-    return close(found, EXPECTED)
+    return close(found, EXPECTED) and close(model.get_state(), STATES)
 
 
 if __name__ == "__main__":

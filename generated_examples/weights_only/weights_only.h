@@ -429,6 +429,11 @@ static const float weights_only_test_y_0[8] = {
     0.00752801f, -0.464261f, -0.269957f, -0.0775635f, -0.240984f, -0.440779f, -0.0963216f, -0.296328f
 };
 
+static const float weights_only_test_states[10] = {
+    0.0434866f, 0.0391681f, -0.0770458f, 0.0824719f, 0.0456446f, 0.0804778f, 0.0986532f, -0.17109f,
+    0.231133f, 0.116575f
+};
+
 /* Whether all values are equal but for rounding; a NaN is not. */
 static int weights_only_test_close(const float *found, const float *expected, int n)
 {
@@ -447,6 +452,7 @@ int weights_only_selftest(void)
 {
     static weights_only_state state; /* not on the stack, which may be small */
     static float y_0[2];
+    static float states[WEIGHTS_ONLY_STATE_SIZE];
     for (int run = 0; run < 2; ++run) { /* the second time from a used state */
         weights_only_reset(&state);
         for (int t = 0; t < 4; ++t) {
@@ -456,6 +462,10 @@ int weights_only_selftest(void)
             if (!(weights_only_test_close(y_0, weights_only_test_y_0 + t * 2, 2))) {
                 return 1;
             }
+        }
+        weights_only_get_state(&state, states);
+        if (!weights_only_test_close(states, weights_only_test_states, 10)) {
+            return 1;
         }
     }
     return 0;

@@ -288,13 +288,20 @@ def selftest():
     expected_0 = array((4, 2), """
     0.00752801 -0.464261 -0.269957 -0.0775635 -0.240984 -0.440779 -0.0963216 -0.296328
     """)
+    expected_states = array((10,), """
+    0.0434866 0.0391681 -0.0770458 0.0824719 0.0456446 0.0804778 0.0986532 -0.17109
+    0.231133 0.116575
+    """)
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(x[t]) for t in range(4)]
     found = [y for y in found if y is not None]
+    pairs = [(found, expected_0)]
+    states = np.concatenate([np.ravel(state) for state in model.get_state()])
+    pairs.append((states, expected_states))
     worst = 0.0
-    for left, right in [(found, expected_0)]:
+    for left, right in pairs:
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (1 + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

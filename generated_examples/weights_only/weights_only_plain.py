@@ -358,6 +358,10 @@ EXPECTED = (
     (-0.240984, -0.440779),
     (-0.0963216, -0.296328),
 )
+STATES = (
+    (0.0434866, 0.0391681, -0.0770458, 0.0824719, 0.0456446),
+    (0.0804778, 0.0986532, -0.17109, 0.231133, 0.116575),
+)
 
 
 def selftest():
@@ -366,7 +370,7 @@ def selftest():
     for run in range(2):  # the second time from a used state
         model.reset()
         found = [model.step(*x) for x in INPUTS]
-    return close(found, EXPECTED)
+    return close(found, EXPECTED) and close(model.get_state(), STATES)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,31 @@ def test_a_wrong_weight_shows(case: str) -> None:
             assert module(wrong).selftest() > 1, (array[1], place)
 
 
+def test_a_small_fault_behind_other_layers_shows() -> None:
+    """A hundredth in one number of layers whose output passes through others of two units."""
+    text = rendered(
+        lower(codegen.read(FIXTURES / "keras208" / "stack_stateful" / "model.h5")), "numpy"
+    )
+    shown = []
+    for array in WEIGHTS.finditer(text):
+        numbers = list(NUMBER.finditer(array[3]))
+        for number in (numbers[0], numbers[len(numbers) // 2], numbers[-1]):
+            start = array.start(3)
+            value = str(float(number[0]) + 0.01)
+            wrong = text[: start + number.start()] + value + text[start + number.end() :]
+            shown.append(module(wrong).selftest() > 1)
+    assert sum(shown) >= 0.9 * len(shown)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_wrong_state_shows(target: str, tmp_path: Path) -> None:
+    """After all outputs were right, too."""
+    lowered = lower(codegen.read(FIXTURES / "keras215" / "gru" / "model.h5"))
+    value = f"{float(record(lowered).states[0][-1]):.6g}"
+    before, _, after = rendered(lowered, target).rpartition(value)
+    assert not selftest(loaded(target, f"{before}0.5{after}", lowered, tmp_path))
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_reset_that_does_nothing_shows(target: str, tmp_path: Path) -> None:
     lowered = lower(codegen.read(FIXTURES / "keras215" / "gru" / "model.h5"))
