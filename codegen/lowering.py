@@ -35,6 +35,7 @@ from codegen.program import (
     const,
     macs,
     map_buffers,
+    rows_seen,
     walk_ops,
 )
 
@@ -59,9 +60,9 @@ def lower(model: Model) -> Lowered:
         stepped, _ = _whole(model, times, streamable=True, shared=shared, apart=apart)
         if stepped is None:  # a length fixed in the file stands in the way of any other
             step, reason = None, "a layer fixes the number of time steps"
-        elif stepped.fills_up and _saved_uneven(model, times, hop):
+        elif any(_leaves_rest(stepped, n, hop) for n in _saved_lengths(model, times)):
             step = None
-            reason = f"padding='same' fills up its number of time steps, no multiple of {hop}"
+            reason = f"its number of time steps is no multiple of {hop}, and those left over count"
         else:
             whole = stepped
     warmup = 0 if step is None else step.warmup
@@ -78,10 +79,23 @@ def lower(model: Model) -> Lowered:
     )
 
 
-def _saved_uneven(model: Model, times: tuple[bool, ...], hop: int) -> bool:
-    """Whether the model was saved for a number of steps that is not one of whole hops."""
-    lengths = [x.shape[0] for x, time in zip(model.inputs, times, strict=True) if time]
-    return any(n is not None and n % hop for n in lengths)
+def _saved_lengths(model: Model, times: tuple[bool, ...]) -> set[int]:
+    """The numbers of time steps that the model was saved for."""
+    lengths = (x.shape[0] for x, time in zip(model.inputs, times, strict=True) if time)
+    return {n for n in lengths if n is not None}
+
+
+def _leaves_rest(whole: _Result, steps: int, hop: int) -> bool:
+    """Whether predict gives for this many steps what no number of whole hops gives."""
+    before, after = steps // hop * hop, -(-steps // hop) * hop
+    seen = rows_seen(whole.program)
+    due = [p.shape[0] for p in whole.program.outputs if p.time]
+    due = [d for d in due if dims.symbols(d) == {"steps"}]
+
+    def grow(counts: list[Dim], low: int, high: int) -> bool:
+        return any(dims.value(d, {"steps": high}) > dims.value(d, {"steps": low}) for d in counts)
+
+    return grow([*due, *seen], before, steps) and (whole.fills_up or grow(seen, steps, after))
 
 
 @dataclass(frozen=True, eq=False)

@@ -484,6 +484,21 @@ def writes(op: Op) -> tuple[Vec, ...]:
     return () if isinstance(op, (Loop, When)) else (op.out,)
 
 
+def rows_seen(whole: Program) -> list[Dim]:
+    """How many rows the states that are carried, and the last outputs, have seen in predict."""
+    if all(p.time for p in whole.outputs) and not any(s.carried for s in whole.states):
+        return []
+    found: list[Dim] = []
+    for op in walk_ops(whole.ops):
+        if isinstance(op, Loop) and op.carried:
+            found.append(op.count)
+        elif isinstance(op, Reduce):
+            found += [count for _, count in op.counters]
+        if not isinstance(op, (Loop, When)) and all(v.buffer.kind != "state" for v in writes(op)):
+            found += [source.offset for source in reads(op)]  # the last row of a sequence
+    return [d for d in dict.fromkeys(found) if dims.symbols(d) == {"steps"}]
+
+
 def constants(program: Program) -> tuple[Buffer, ...]:
     """The const buffers in the order of their first use."""
     found: dict[int, Buffer] = {}

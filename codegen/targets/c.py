@@ -25,18 +25,16 @@ from codegen.passes.pack import Packed, Packing, pack
 from codegen.passes.stage import stage
 from codegen.program import (
     Buffer,
-    Loop,
     Lowered,
     Port,
     Program,
-    Reduce,
     Shift,
     State,
     When,
     constants,
     reads,
+    rows_seen,
     walk_ops,
-    writes,
 )
 from codegen.selftest import LARGEST, TOLERANCE, record
 from codegen.targets.base import SHARED, Option, Target, dtype_of
@@ -561,23 +559,6 @@ class _Header:
             dict.fromkeys(p.shape[0] for p in self.lowered.whole.outputs if self._varies(p))
         )
 
-    def _seen(self) -> list[Dim]:
-        """How many rows the states that are carried, and the last outputs, have seen."""
-        whole = self.lowered.whole
-        if all(p.time for p in self.program.outputs) and not any(s.carried for s in whole.states):
-            return []
-        found: list[Dim] = []
-        for op in walk_ops(whole.ops):
-            if isinstance(op, Loop) and op.carried:
-                found.append(op.count)
-            elif isinstance(op, Reduce):
-                found += [count for _, count in op.counters]
-            if not isinstance(op, (Loop, When)) and all(
-                v.buffer.kind != "state" for v in writes(op)
-            ):
-                found += [source.offset for source in reads(op)]  # the last row of a sequence
-        return [d for d in dict.fromkeys(found) if dims.symbols(d) == {"steps"}]
-
     def _grows(self, counts: Sequence[Dim], low: Dim, high: Dim) -> str:
         """The condition that any of the counts is larger at `high` steps than at `low`."""
         pairs = [[dims.substitute(d, {"steps": n}) for n in (high, low)] for d in counts]
@@ -586,14 +567,16 @@ class _Header:
 
     def _rest_condition(self) -> str:
         hop, steps = self.lowered.hop, dims.symbol("steps")
-        return self._grows([*self._due(), *self._seen()], steps // hop * hop, steps)
+        counts = [*self._due(), *rows_seen(self.lowered.whole)]
+        return self._grows(counts, steps // hop * hop, steps)
 
     def _rest_check(self) -> list[str]:
         """Refuse a rest where the zeros after it would show."""
         hop, steps = self.lowered.hop, dims.symbol("steps")
         if hop == 1:
             return []
-        shows = self._grows(self._seen(), steps, (steps + (hop - 1)) // hop * hop)
+        seen = rows_seen(self.lowered.whole)
+        shows = self._grows(seen, steps, (steps + (hop - 1)) // hop * hop)
         if self.lowered.fills_up:
             shows = "1"
         if shows == "0":

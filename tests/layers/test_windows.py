@@ -209,6 +209,24 @@ def test_a_length_that_same_padding_fills_up_does_not_stream() -> None:
         assert (low.step is not None) == streams, low.reason
 
 
+def test_a_saved_length_of_which_the_rest_counts_does_not_stream() -> None:
+    """A kept state has seen the rows after the last whole hop, which no step takes."""
+
+    def gru(stateful: bool) -> Any:
+        return kl.GRU(4, stateful=stateful, return_sequences=True)
+
+    pool = kl.AveragePooling1D(3)
+    stacks: list[tuple[int, list[Any], bool]] = [
+        (8, [gru(True), pool], False),
+        (9, [gru(True), pool], True),
+        (8, [gru(False), pool], True),
+        (8, [pool, gru(True)], True),
+    ]
+    for steps, layers, streams in stacks:
+        low = compare(keras.Sequential([kl.Input(batch_shape=(2, steps, 3)), *layers]))
+        assert (low.step is not None) == streams, low.reason
+
+
 def test_hop() -> None:
     model = keras.Sequential([kl.Input((None, 2)), kl.MaxPooling1D(2), kl.Conv1D(3, 3, strides=3)])
     assert compare(model, (6, 12)).hop == 6
