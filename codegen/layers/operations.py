@@ -394,6 +394,8 @@ class Flip(Layer):
 class Matmul(Layer):
     """The product of two matrices, or of a matrix and a vector along its last axis."""
 
+    transposed: bool = False  # the second is transposed first
+
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """One row of the result at a time."""
         left, right = inputs
@@ -401,10 +403,11 @@ class Matmul(Layer):
             raise LayerError(f"a product of tensors with {left.shape} and {right.shape}")
         for x in inputs:
             b.needs_whole(x, "it multiplies whole sequences")
-        b.check(left.shape[-1], "==", right.shape[0])
-        inner, columns = right.shape
-        stride = dims.fixed(columns)
-        matrix = Mat(right.buffer, right.offset, columns, inner, 1, stride)
+        inner, columns = right.shape[::-1] if self.transposed else right.shape
+        b.check(left.shape[-1], "==", inner)
+        stride = dims.fixed(right.shape[1])
+        strides = (stride, 1) if self.transposed else (1, stride)
+        matrix = Mat(right.buffer, right.offset, columns, inner, *strides)
         out = b.tensor("output", (*left.shape[:-1], columns))
         with b.each(left.shape[:-1]) as at:
             b.affine(out.row(*at), None, (matrix, left.row(*at)))

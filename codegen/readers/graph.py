@@ -90,12 +90,14 @@ def _node(raw: Any, names: frozenset[str], label: str, is_function: bool = False
     first: list[Source] = []
     keywords: dict[str, tuple[Source, ...]] = {}
     settings: dict[str, Any] = {}
+    if is_function:
+        more, keywords = _more(kwargs, names, label)
+        arguments += [ops.TENSOR if isinstance(one, Source) else one for one in more]
+        sources += [one for one in more if isinstance(one, Source)]
+        kwargs = {key: value for key, value in kwargs.items() if key not in tf_ops.MORE}
     for key, value in _without_lists(kwargs, names).items():
         found = list(_tensors(value, names, label))
-        if is_function and key == tf_ops.SECOND:
-            arguments.append(ops.TENSOR if found else value)
-            sources += found
-        elif not found and not (key in _MASKS and "mask" in kwargs):
+        if not found and not (key in _MASKS and "mask" in kwargs):
             settings[key] = value
         elif key in _FIRST:
             first += found
@@ -105,6 +107,23 @@ def _node(raw: Any, names: frozenset[str], label: str, is_function: bool = False
         if key in kwargs:
             sources += _tensors(kwargs[key], names, label)
     return Node3((*first, *sources), keywords, settings, tuple(arguments))
+
+
+def _more(
+    kwargs: Mapping[str, Any], names: frozenset[str], label: str
+) -> tuple[list[Any], dict[str, tuple[Source, ...]]]:
+    """The arguments of a function after its first, and those that hold several tensors."""
+    arguments: list[Any] = []
+    several: dict[str, tuple[Source, ...]] = {}
+    for key in tf_ops.MORE:
+        if key in kwargs:
+            value = kwargs[key]
+            found = tuple(_tensors(value, names, label))
+            if found and isinstance(value, list) and not _is_source(value, names):
+                several[key] = found
+            else:
+                arguments.append(found[0] if found else value)
+    return arguments, several
 
 
 def _without_lists(kwargs: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:

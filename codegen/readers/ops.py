@@ -279,12 +279,13 @@ def _where(use: Use) -> Layer | None:
 def _matmul(use: Use) -> Layer | None:
     if len(use.arguments) != 2 or use.arguments[0] is not TENSOR:
         return None
+    transposed = use.setting("transpose_b", False) is True  # of TensorFlow
     if use.tensors == 2:
-        return Matmul(**use.both)
+        return Matmul(transposed=transposed, **use.both)
     kernel = _constant(use.arguments[1])
     if kernel.ndim != 2:
         raise LayerError(f"a product with a constant of shape {kernel.shape}")
-    return Dense(kernel=kernel, bias=None, **use.both)
+    return Dense(kernel=kernel.T if transposed else kernel, bias=None, **use.both)
 
 
 def _take(use: Use) -> Layer | None:

@@ -1009,6 +1009,11 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         ("math.add", {"slice_spec": [1]}, "called with slice_spec"),
         ("math.reduce_sum", {"axis": ["g", 0, 0]}, "called with a tensor as axis"),
         ("__operators__.getitem", {"slice_spec": [0]}, "single rows of the batch"),
+        ("math.add", {"y": [["g", 0, 0], 1.0]}, "called with a tensor as y"),
+        ("linalg.matmul", {"b": [[1.0]], "transpose_a": True}, "called with transpose_a=true"),
+        ("nn.silu", {"beta": 2.0}, "called with beta=2.0"),
+        ("where", {"x": ["g", 0, 0], "y": None}, "expected a number"),
+        ("split", {"num_or_size_splits": [2, -1], "axis": -1}, "size is -1"),
     ],
 )
 def test_tensorflow_operations_that_are_not_read(
