@@ -58,6 +58,14 @@ def resolve(value: Any, era: Era, custom: Mapping[str, Any], key: str = "activat
     return _NAMES[value]
 
 
+def check(config: Config) -> None:
+    """Refuse a layer with weights as an activation, which are then among those of its layer."""
+    for key in ("activation", "recurrent_activation"):
+        value = config.get(key)
+        if isinstance(value, dict) and value.get("class_name") == "PReLU":
+            raise LayerError(f'{key} is a layer of class "PReLU", which is not supported')
+
+
 def _custom(name: str, meaning: Any) -> Activation:
     if isinstance(meaning, Activation):
         return meaning

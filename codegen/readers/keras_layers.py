@@ -14,6 +14,7 @@ from typing import Any
 
 from codegen.errors import LayerError
 from codegen.readers import (
+    activations,
     attention_layers,
     convolution_layers,
     core_layers,
@@ -134,6 +135,7 @@ class ItemMaker:
         if kind is None:
             raise LayerError(_unknown(class_name))
         _refuse_quantised(settings)
+        activations.check(settings)
         frozen_by = self._context.era.frozen_by(canonical)
         if frozen_by == "inner":
             trainable = True

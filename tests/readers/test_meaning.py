@@ -1000,6 +1000,18 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         assert text in problem
 
 
+def test_an_activation_with_weights_of_its_own(tmp_path: Path) -> None:
+    """The activation is named, not the number of weights it brings."""
+    dense = layer(
+        "Dense", "d", units=2, activation={"class_name": "PReLU", "config": {"name": "p"}}
+    )
+    arrays = [("kernel", np.ones((3, 2))), ("bias", np.ones(2)), ("alpha", np.ones((1, 2)))]
+    found = problems(read_h5(tmp_path, sequential(dense), [("d", arrays)]))
+    assert found == [
+        "layer 'd' (Dense): activation is a layer of class \"PReLU\", which is not supported"
+    ]
+
+
 @pytest.mark.parametrize(
     ("function", "more", "message"),
     [
