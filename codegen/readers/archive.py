@@ -19,6 +19,8 @@ def read_members(path: Path, label: str, max_bytes: int) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
+            for info in infos:  # Python 3.12 and later would take another name from an extra field
+                info.filename = info.orig_filename.split("\0")[0]
             names = [info.filename for info in infos]
             if len(names) > MAX_MEMBERS:
                 raise ReadError(f"{label}: the archive has {len(names)} members")

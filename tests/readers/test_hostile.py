@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +406,16 @@ def test_all_problems_of_a_nested_model_are_told(tmp_path: Path) -> None:
         read(path)
     found = {(p.layer, p.class_name) for p in caught.value.problems}
     assert found == {("g", "GRU"), ("td/who", "Mystery")}
+
+
+def test_a_second_name_in_an_archive_is_not_heeded(tmp_path: Path) -> None:
+    """Python 3.12 and later take the name of a member from such an extra field, others do not."""
+    info = zipfile.ZipInfo("other.json")
+    own, other = zlib.crc32(b"other.json"), b"config.json"
+    info.extra = struct.pack("<HHBL", 0x7075, 5 + len(other), 1, own) + other
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, "{}")
+        for name, data in hostile.good_members():
+            archive.writestr(name, data)
+    assert read(path).step is None
