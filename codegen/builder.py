@@ -85,6 +85,7 @@ class Tensor:
     order: tuple[int, ...] = ()
     turned_by: str = ""
     mask: Tensor | None = None  # shape[:1], 1 where the step counts and 0 where it is masked
+    refusal: str = ""  # why no layer can read this mask, where none can
 
     @property
     def size(self) -> Dim:
@@ -93,10 +94,14 @@ class Tensor:
 
     def vec(self) -> Vec:
         """All elements."""
+        if self.refusal:
+            raise LayerError(self.refusal)
         return Vec(self.buffer, self.offset, self.size)
 
     def at(self, *indices: Dim) -> Tensor:
         """The part at these indices of the first axes."""
+        if self.refusal:
+            raise LayerError(self.refusal)
         offset = self.offset
         for axis, index in enumerate(indices):
             offset = offset + index * dims.product(self.shape[axis + 1 :])

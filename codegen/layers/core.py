@@ -204,11 +204,18 @@ class Masking(Layer):
         return (b.like(out, x, mask=b.like(mask, x)),)
 
 
+MASK_OF_ROWS = (
+    "it is given a mask of more than one axis, which TimeDistributed passes on from the layer in "
+    "it; masks of whole steps are supported (put both layers into one model inside TimeDistributed)"
+)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TimeDistributed(Layer):
     """A layer or model applied to each step by itself."""
 
     graph: Graph  # with one input
+    passes_masks: bool = False  # on, if its layer makes one
 
     @property
     def describe(self) -> str:
@@ -227,6 +234,8 @@ class TimeDistributed(Layer):
             if isinstance(layer, Unsupported):
                 raise LayerError(layer.message)
         x = inputs[0]
+        if x.mask is not None and x.mask.refusal:
+            raise LayerError(x.mask.refusal)
         out: Tensor | None = None
         with b.loop(x.shape[0]) as t, b.part("step", inner=True):
             (y,) = b.graph(self.graph, [x.at(t)])
@@ -236,7 +245,10 @@ class TimeDistributed(Layer):
                 out = b.outer_tensor("output", (x.shape[0], *y.shape))
                 b.copy(out.row(t), y.vec())
         assert out is not None
-        return (b.like(out, x, mask=x.mask),)
+        mask = x.mask
+        if self.passes_masks and y.mask is not None:
+            mask = replace(y.mask, shape=(x.shape[0], *y.mask.shape), refusal=MASK_OF_ROWS)
+        return (b.like(out, x, mask=mask),)
 
 
 # ---- combining tensors ---------------------------------------------------------------------

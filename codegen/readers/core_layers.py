@@ -115,7 +115,8 @@ def _identity(b: Bound) -> Layer:
 
 
 def _time_distributed(b: Bound) -> Layer:
-    return b.layer(TimeDistributed, graph=b.graph("layer"))
+    passes = b.era.distributes_masks
+    return b.layer(TimeDistributed, graph=b.graph("layer"), passes_masks=passes)
 
 
 def _spectral_normalization(b: Bound) -> Layer:

@@ -105,6 +105,11 @@ class Era:
         return self.family != TF or self.version >= (2, 10)
 
     @property
+    def distributes_masks(self) -> bool:
+        """Whether TimeDistributed passes on the masks that its layer makes for every step."""
+        return self.family == TF or (self.family == KERAS and self.version >= (2, 2))
+
+    @property
     def zero_based_nodes(self) -> bool:
         """Whether the first call of a nested model is its node 0 (else 1)."""
         return self.family == KERAS3

@@ -531,6 +531,22 @@ def test_a_model_inside_needs_no_input_shape(tmp_path: Path) -> None:
     same(named(model, "t").inner[1].kernel, array(3, 2))
 
 
+def test_masks_of_more_than_one_axis_are_refused_where_the_era_passes_them_on(
+    tmp_path: Path,
+) -> None:
+    """TimeDistributed keeps the mask that its layer makes from Keras 2.2 on, to Keras 3."""
+    embedding = layer("Embedding", "e", input_dim=9, output_dim=3, mask_zero=True)
+    config = sequential(
+        layer("TimeDistributed", "words", layer=embedding),
+        layer("TimeDistributed", "sums", layer=dense("d", 2)),
+        shape=(None, 4),
+    )
+    stored = [("words", [("words/embeddings:0", array(9, 3))]), ("sums", dense_weights(3, 2))]
+    lower(read_h5(tmp_path, config, stored, "2.1.5"))
+    with pytest.raises(UnsupportedError, match=r"'sums'.*a mask of more than one axis"):
+        lower(read_h5(tmp_path, config, stored, "2.2.4"))
+
+
 @pytest.mark.parametrize("orders", [(), ("tf", "th")], ids=["none", "two"])
 def test_padding_without_an_order_is_refused_where_others_tell_none(
     tmp_path: Path, orders: tuple[str, ...]
