@@ -115,3 +115,12 @@ def test_a_plain_int_is_an_index(target: str) -> None:
     file = module(rendered(lowered(model), target)).Model()
     expected = model.predict(np.array([3]), verbose=0)[0]
     np.testing.assert_allclose(file.predict(3), expected, 1e-6, 1e-6)
+
+
+def test_numbers_that_stand_16_bytes_apart_are_negated(tmp_path: Path) -> None:
+    """softplus(x) takes -|x|; np.negative of NumPy 2.4 is wrong at every fourth float32."""
+    cell = kl.ConvLSTM1D(1, 2, activation="softplus", return_sequences=True)
+    model = randomised(keras.Sequential([keras.Input((4, 6, 2)), cell]))
+    x = np.random.default_rng(0).normal(size=(1, 4, 6, 2)).astype(np.float32)
+    (y,) = started("numpy", lowered(model), tmp_path).predict(x[0])
+    np.testing.assert_allclose(y, model.predict(x, verbose=0)[0], 1e-5, 1e-5)

@@ -67,7 +67,7 @@ WEIGHTS = Option(
 MODULE_NAMES = [
     *("np", "Model", "array", "accept", "accept_ids", "aligned", "clip", "grid", "product", "erf"),
     *("b64decode", "selftest", "math"),
-    *("add", "subtract", "multiply", "divide", "negative", "absolute", "floor", "rint", "sqrt"),
+    *("add", "subtract", "multiply", "divide", "absolute", "floor", "rint", "sqrt"),
     *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "matmul", "copyto"),
     *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
     *("empty", "ones", "zeros", "arange", "float32", "float64", "int32", "bool"),
