@@ -132,7 +132,7 @@ def test_library_and_sketch_compile(case: str, board: str, tmp_path: Path) -> No
     lowered = MODELS[case]()
     for path, text in files(lowered, "net", {}, render(lowered, profile="mcu")).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+        (tmp_path / path).write_text("".join(text))
     compile_sketch(board, tmp_path, "net")
 
 
