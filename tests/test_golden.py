@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,24 +192,25 @@ def test_the_environment_changes_nothing(
 
 
 def able(folder: Path) -> dict[str, str]:
-    """Every other CPython here from 3.10 on, with what the generator needs, by name.
+    """Every other CPython here from 3.10 on, and this one with NumPy 1, by name.
 
-    Each gets an environment of its own, once; one for which pip finds no packages is left out.
+    Each gets an environment of its own with what the generator needs, once; one for which pip
+    finds no packages is left out.
     """
-    pythons = {}
+    wanted: dict[str, tuple[Sequence[str], str]] = {"numpy1": ([sys.executable], "numpy<2")}
     for name, interpreter in found().items():
         version = re.fullmatch(r"cpython3\.(\d+)", name)
-        if version is None or int(version[1]) < 10 or int(version[1]) == sys.version_info.minor:
-            continue
+        if version and int(version[1]) >= 10 and int(version[1]) != sys.version_info.minor:
+            wanted[name] = (interpreter.command, "numpy")
+    pythons = {}
+    for name, (command, numpy) in wanted.items():
         environment = folder / name
         python = environment / "bin" / "python"
-        needed = ["numpy", "h5py", "jinja2", "click"]
         if not (environment / "complete").exists():
             made = subprocess.run(
-                [*interpreter.command, "-m", "venv", "--clear", environment],
-                capture_output=True,
-                check=False,
+                [*command, "-m", "venv", "--clear", environment], capture_output=True, check=False
             )
+            needed = [numpy, "h5py", "jinja2", "click"]
             install = [python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *needed]
             if made.returncode or subprocess.run(install, check=False).returncode:
                 continue
@@ -220,7 +221,9 @@ def able(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_every_python_makes_the_same(expected: dict[str, str]) -> None:
-    for name, python in able(Path(sys.prefix) / "others").items():
+    pythons = able(Path(sys.prefix) / "others")
+    assert "numpy1" in pythons
+    for name, python in pythons.items():
         assert digests(python) == expected, name
 
 
