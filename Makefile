@@ -55,6 +55,7 @@ fixtures:
 
 clean:
 	rm -rf .venv tests/npm/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -f tests/fixtures/*/*/*.h5
 
 setup-core setup-lint setup-test:
 	@bash scripts/setup.sh $(@:setup-%=%)

@@ -23,6 +23,7 @@ from click.testing import CliRunner
 import codegen
 from codegen.cli import main
 from tests.support.compilers import WARNINGS, compile_c
+from tests.support.fixtures import FIXTURES
 from tests.support.interpreters import Interpreter, found, run
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +125,6 @@ for path, config, target, options in json.loads(sys.stdin.read()):
     found[path + " " + target] = hashlib.sha256(text.encode("utf-8")).hexdigest()
 json.dump(found, sys.stdout)
 """
-FIXTURES = ROOT / "tests" / "fixtures"
 MANY = ("keras215/masking_stack", "keras3_15/transformer_block", "tf215/shared_layers")
 
 

@@ -20,8 +20,8 @@ from codegen.errors import CodegenError
 from codegen.readers import contained
 from codegen.targets import TARGETS
 from tests.readers import hostile
+from tests.support.fixtures import FIXTURES
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 # Small files, each with something that the others lack.
 SEEDS = {
     "hdf5": (

@@ -11,8 +11,7 @@ import pytest
 import codegen
 from codegen.lowering import lower
 from codegen.readers import sniff
-
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+from tests.support.fixtures import FIXTURES
 
 
 @pytest.mark.parametrize("start", [512, 1024, 4096])

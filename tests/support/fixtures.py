@@ -1,8 +1,14 @@
-"""The models that real Keras versions saved, with what they predicted: tests/fixtures/ERA/CASE/."""
+"""The models that real Keras versions saved, with what they predicted: tests/fixtures/ERA/CASE/.
+
+HDF5 files are nearly empty where the weights are few, so `model.h5` is committed as `model.h5.gz`,
+an eighth of its size; to import this module is to unpack what is not unpacked yet.
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +24,25 @@ Array = npt.NDArray[Any]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MODELS = ("model.h5", "model.keras", "model")  # the last is a folder: a .keras file unpacked
 WEIGHTS = ("weights.h5", "model.weights.h5", "model.weights.json")
+
+
+def unpack(folder: Path) -> None:
+    """Put the file that each `*.h5.gz` below `folder` holds beside it, unless it is there already.
+
+    A file is as old as the one it came from, so that one that has changed is unpacked again.
+    Tests that run side by side may all do this: each file is there whole or not at all.
+    """
+    for packed in sorted(folder.glob("*/*/*.h5.gz")):
+        path = packed.with_suffix("")
+        made = packed.stat().st_mtime_ns
+        if not path.exists() or path.stat().st_mtime_ns != made:
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(gzip.decompress(packed.read_bytes()))
+            os.utime(part, ns=(made, made))
+            part.replace(path)
+
+
+unpack(FIXTURES)
 
 
 @dataclass(frozen=True)

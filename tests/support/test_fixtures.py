@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,16 @@ def test_a_case_is_whole(case: Case) -> None:
         assert all(np.isfinite(array).all() for array in (*call.inputs, *call.outputs))
         if "time_major" not in case.what:
             assert {len(x) for x in call.inputs} == {case.batch}
+
+
+def test_what_is_stored_is_small() -> None:
+    unpacked = {path.with_suffix("") for path in FIXTURES.glob("*/*/*.h5.gz")}
+    stored = [path for path in FIXTURES.glob("*/*/**/*") if path.is_file()]
+    assert sum(path.stat().st_size for path in stored if path not in unpacked) < 10_000_000
+
+
+def test_every_hdf5_file_is_stored_packed() -> None:
+    assert [path for path in FIXTURES.glob("*/*/*.h5") if not Path(f"{path}.gz").exists()] == []
 
 
 def test_some_eras_can_be_asked_for() -> None:
