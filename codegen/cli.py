@@ -24,9 +24,9 @@ from codegen.emit import Origin, identifier, write_atomic
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.explain import explain as explain_text
 from codegen.generation import checked_name, render, target_for, target_named, words
+from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
-from codegen.program import Lowered
 from codegen.running import CRunner, PythonRunner, Runner
 from codegen.targets import TARGETS
 from codegen.targets.base import Option, Target

@@ -21,8 +21,8 @@ import numpy as np
 
 from codegen import __version__
 from codegen.errors import NumberError
+from codegen.lowered import Lowered
 from codegen.model import Array
-from codegen.program import Lowered
 
 _PACKAGE = Path(__file__).resolve().parent
 PER_LINE = 8

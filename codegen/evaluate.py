@@ -15,6 +15,7 @@ import numpy as np
 
 from codegen import dims
 from codegen.dims import Dim
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program import (
     Affine,
@@ -30,7 +31,6 @@ from codegen.program import (
     Index,
     Local,
     Loop,
-    Lowered,
     Mat,
     Negate,
     Number,

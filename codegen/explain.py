@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codegen import dims
 from codegen.dims import Dim
+from codegen.lowered import Lowered
 from codegen.program import (
     Affine,
     At,
@@ -17,7 +18,6 @@ from codegen.program import (
     Index,
     Local,
     Loop,
-    Lowered,
     Mat,
     Negate,
     Number,

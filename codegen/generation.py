@@ -8,9 +8,9 @@ from typing import Any
 
 from codegen.emit import Origin, identifier
 from codegen.errors import CodegenError
+from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
-from codegen.program import Lowered
 from codegen.targets import TARGETS
 from codegen.targets.base import Target
 

@@ -22,13 +22,12 @@ from codegen.errors import (
 )
 from codegen.evaluate import Machine
 from codegen.layers.core import Embedding, Flatten, Permute, transpose
+from codegen.lowered import LayerReport, Lowered
 from codegen.model import Input, Layer, Model, Ref, Unsupported
 from codegen.passes.fold import fold
 from codegen.program import (
     Block,
     Buffer,
-    LayerReport,
-    Lowered,
     Port,
     Program,
     When,

@@ -16,7 +16,7 @@ from typing import Any
 
 from codegen.emit import comment, write_atomic
 from codegen.errors import CodegenError
-from codegen.program import Lowered
+from codegen.lowered import Lowered
 from codegen.targets.base import dtype_of
 
 PACKAGES = ("arduino",)

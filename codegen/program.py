@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from codegen import dims
 from codegen.dims import Dim
-from codegen.model import Array, Model
+
+Array: TypeAlias = npt.NDArray[Any]
 
 # Below every number that a float32 can hold, and no infinity: it stands for "nothing yet".
 LOWEST = -3.4028234663852886e38
@@ -409,45 +411,6 @@ class Program:
     def ops(self) -> tuple[Op, ...]:
         """All ops in order, without the headings."""
         return tuple(op for block in self.blocks for op in block.ops)
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """What targets start from.
-
-    `step` is None where the model cannot run one step at a time, and `reason` says why. A step
-    takes `hop` rows of each input that has a time axis; the first `warmup` steps give nothing.
-    `whole` is predict; it has the same states as `step` where there is one, and starts with all
-    that are not carried at their initial value. With `fills_up` a window of `whole` may be short of
-    rows where the sequence ends (padding='same'), which no step sees.
-    """
-
-    model: Model
-    whole: Program
-    step: Program | None
-    reason: str | None
-    warmup: int
-    hop: int
-    layers: tuple[LayerReport, ...]
-    fills_up: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name of the model."""
-        return self.model.name
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """One layer for tables: `output_shape` has None for a free length."""
-
-    name: str
-    class_name: str
-    describe: str
-    output_shape: tuple[int | None, ...]
-    parameters: int
-    macs: int  # multiply-adds of one step (of one predict where there is no step)
-    stateful: bool
 
 
 def walk_ops(ops: tuple[Op, ...]) -> Iterator[Op]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from codegen import dims
 from codegen.errors import Problem
+from codegen.lowered import Lowered
 from codegen.lowering import time_inputs
 from codegen.model import Input, Model
-from codegen.program import Lowered, constants
+from codegen.program import constants
 from codegen.targets import report as microcontroller
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from codegen import dims
 from codegen.errors import CodegenError
+from codegen.lowered import Lowered
 from codegen.model import Array
-from codegen.program import Lowered, Port
+from codegen.program import Port
 
 Outputs = tuple[Array, ...]
 

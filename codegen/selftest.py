@@ -17,8 +17,9 @@ import numpy as np
 from codegen.dims import symbols, value
 from codegen.errors import CodegenError
 from codegen.evaluate import Reference
+from codegen.lowered import Lowered
 from codegen.model import Array
-from codegen.program import Gather, Lowered, Port, Program, walk_ops
+from codegen.program import Gather, Port, Program, walk_ops
 
 # A wrong convention shows as 1e-2, float32 rounding over so few steps as 1e-6.
 TOLERANCE = 2e-5

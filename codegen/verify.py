@@ -19,8 +19,9 @@ from codegen.against_keras import ask, layer_output, top_layers
 from codegen.dims import symbols
 from codegen.errors import CodegenError
 from codegen.evaluate import Reference
+from codegen.lowered import Lowered
 from codegen.model import Array
-from codegen.program import Gather, Lowered, Port, walk_ops
+from codegen.program import Gather, Port, walk_ops
 from codegen.running import Outputs, Runner
 
 # |found - expected| <= TOLERANCE * (1 + |expected|): a wrong convention shows as 1e-2.

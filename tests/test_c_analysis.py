@@ -11,8 +11,8 @@ import pytest
 
 import codegen
 from codegen.evaluate import Reference
+from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.program import Lowered
 from tests.support.compilers import CModel
 from tests.support.fixtures import cases
 from tests.support.targets import worst

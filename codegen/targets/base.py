@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from codegen.emit import Origin
 from codegen.errors import CodegenError
-from codegen.program import Lowered
+from codegen.lowered import Lowered
 
 
 @dataclass(frozen=True)

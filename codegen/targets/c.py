@@ -17,6 +17,7 @@ from codegen import dims, emit
 from codegen.dims import Dim
 from codegen.emit import Names, Origin, Sizes, c_number, comment
 from codegen.errors import CodegenError
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.passes.buffers import Plan, plan
 from codegen.passes.derived import Derived
@@ -25,7 +26,6 @@ from codegen.passes.pack import Packed, Packing, pack
 from codegen.passes.stage import stage
 from codegen.program import (
     Buffer,
-    Lowered,
     Port,
     Program,
     Shift,

@@ -15,6 +15,7 @@ from codegen import dims, emit
 from codegen.dims import Dim
 from codegen.emit import Names, Origin, Sizes
 from codegen.explain import equations
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.passes.fission import fission
 from codegen.passes.gates import fold_gates
@@ -28,7 +29,6 @@ from codegen.program import (
     Elementwise,
     Expr,
     Loop,
-    Lowered,
     Mat,
     Number,
     Op,

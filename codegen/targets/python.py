@@ -26,10 +26,10 @@ from codegen.emit import (
     render,
     source,
 )
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program import (
     Loop,
-    Lowered,
     Port,
     Program,
     Reduce,

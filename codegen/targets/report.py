@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codegen import dims
-from codegen.program import Lowered
+from codegen.lowered import Lowered
 from codegen.targets.c import sizes
 
 KIB = 1024

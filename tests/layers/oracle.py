@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from codegen import read
 from codegen.evaluate import Reference
+from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.program import Lowered
 
 Array = npt.NDArray[Any]
 TOLERANCE = 2e-5

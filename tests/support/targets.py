@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.emit import Origin
-from codegen.program import Lowered
+from codegen.lowered import Lowered
 from codegen.running import CRunner, Outputs, PythonRunner, Runner
 from codegen.targets import TARGETS as FOUND
 from codegen.targets.base import dtype_of

@@ -21,9 +21,10 @@ from codegen.evaluate import MEANING, Reference
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import ActivationLayer, Concatenate, Dense, Embedding
 from codegen.layers.recurrent import Bidirectional, GRUCell, LSTMCell, Recurrent
+from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
-from codegen.program import FUNCTIONS, Lowered
+from codegen.program import FUNCTIONS
 from codegen.targets.c import TARGET
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 

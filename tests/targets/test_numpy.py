@@ -35,6 +35,7 @@ from codegen.layers.recurrent import (
     SimpleRNNCell,
     StackedCells,
 )
+from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.passes.derived import Derived
@@ -52,7 +53,6 @@ from codegen.program import (
     Index,
     Local,
     Loop,
-    Lowered,
     Mat,
     Number,
     Op,

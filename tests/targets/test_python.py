@@ -25,6 +25,7 @@ from codegen.errors import CodegenError
 from codegen.evaluate import MEANING, Reference
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
+from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
 from codegen.program import (
@@ -43,7 +44,6 @@ from codegen.program import (
     Index,
     Local,
     Loop,
-    Lowered,
     Mat,
     Negate,
     Number,

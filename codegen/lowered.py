@@ -1,0 +1,47 @@
+"""What lowering gives back and every target starts from: a model as Programs, with its facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codegen.model import Model
+from codegen.program import Program
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer for tables: `output_shape` has None for a free length."""
+
+    name: str
+    class_name: str
+    describe: str
+    output_shape: tuple[int | None, ...]
+    parameters: int
+    macs: int  # multiply-adds of one step (of one predict where there is no step)
+    stateful: bool
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What targets start from.
+
+    `step` is None where the model cannot run one step at a time, and `reason` says why. A step
+    takes `hop` rows of each input that has a time axis; the first `warmup` steps give nothing.
+    `whole` is predict; it has the same states as `step` where there is one, and starts with all
+    that are not carried at their initial value. With `fills_up` a window of `whole` may be short of
+    rows where the sequence ends (padding='same'), which no step sees.
+    """
+
+    model: Model
+    whole: Program
+    step: Program | None
+    reason: str | None
+    warmup: int
+    hop: int
+    layers: tuple[LayerReport, ...]
+    fills_up: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.model.name
