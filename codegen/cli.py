@@ -21,7 +21,7 @@ from codegen import package as packaging
 from codegen import report
 from codegen.check import read_banner, verdict
 from codegen.emit import Origin, identifier, write_atomic
-from codegen.errors import CodegenError, Problem, UnsupportedError
+from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
 from codegen.explain import explain as explain_text
 from codegen.generation import checked_name, render, target_for, target_named, words
 from codegen.lowered import Lowered
@@ -76,6 +76,10 @@ def board_option(function: Function) -> Function:
     )
 
 
+# What click checks of an option's value; a whole number counts something, so there is one at least.
+KINDS: dict[type, click.ParamType[Any]] = {str: click.STRING, int: click.IntRange(1)}
+
+
 def target_options(function: Function) -> Function:
     """Adds every option of every target once; the target itself refuses a choice not its own."""
     seen: dict[str, Option] = {}
@@ -94,18 +98,23 @@ def target_options(function: Function) -> Function:
                 option.flag, option.name, is_flag=True, default=None, help=option.help
             )
         else:
-            kind = click.Choice(option.choices) if option.choices else option.kind
+            kind = click.Choice(option.choices) if option.choices else KINDS[option.kind]
             add = click.option(option.flag, option.name, type=kind, help=option.help)
         function = add(function)
     return function
 
 
 class _Commands(click.Group):
-    """Turns every error of ours into one message on standard error and exit status 1."""
+    """Turns every error of ours into one message on standard error, and an exit status.
+
+    2 where the command itself is wrong, else 1.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(report.printable(str(error))) from error
         except CodegenError as error:
             raise click.ClickException(report.printable(str(error))) from error
         except BrokenPipeError:

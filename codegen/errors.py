@@ -9,6 +9,10 @@ class CodegenError(Exception):
     """Root of all errors of this package; its text is one readable message."""
 
 
+class UsageError(CodegenError):
+    """What was asked for is no choice, whatever the model: a target, a name, an option."""
+
+
 class ReadError(CodegenError):
     """The file cannot be read as a model: damaged, hostile, incomplete or of an unknown format."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from codegen.emit import Origin, identifier
-from codegen.errors import CodegenError
+from codegen.errors import UsageError
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
@@ -16,9 +16,9 @@ from codegen.targets.base import Target
 
 
 def target_named(name: str) -> Target:
-    """The target; CodegenError with the choices where there is none."""
+    """The target; UsageError with the choices where there is none."""
     if name not in TARGETS:
-        raise CodegenError(f"no target {name!r}: choose one of {', '.join(TARGETS)}")
+        raise UsageError(f"no target {name!r}: choose one of {', '.join(TARGETS)}")
     return TARGETS[name]
 
 
@@ -27,7 +27,7 @@ def target_for(out: str) -> str:
     for target in TARGETS.values():
         if out.endswith(target.suffixes):
             return target.name
-    raise CodegenError(f"{out}: say --target, since the suffix does not tell the language")
+    raise UsageError(f"{out}: say --target, since the suffix does not tell the language")
 
 
 def checked_name(name: str) -> str:
@@ -35,7 +35,7 @@ def checked_name(name: str) -> str:
     if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
         better = identifier(name)
         better = f"{better}_model" if keyword.iskeyword(better) else better
-        raise CodegenError(f"name {name!r} is not an identifier; {better!r} would be")
+        raise UsageError(f"name {name!r} is not an identifier; {better!r} would be")
     return name
 
 
@@ -51,7 +51,7 @@ def words(target: Target, out: str, options: dict[str, Any]) -> tuple[str, ...]:
     """The options of the target as typed, with --target where OUT's suffix does not imply it."""
     try:
         implied = target_for(out) == target.name
-    except CodegenError:
+    except UsageError:
         implied = False
     return (*(() if implied else ("--target", target.name)), *target.words(options))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from codegen.emit import Origin
-from codegen.errors import CodegenError
+from codegen.errors import UsageError
 from codegen.lowered import Lowered
 
 
@@ -61,7 +61,7 @@ class Target:
         known = {option.name: option for option in self.options}
         for name in given:
             if name not in known:
-                raise CodegenError(f"target {self.name} has no option {name}")
+                raise UsageError(f"target {self.name} has no option {name}")
         values: dict[str, Any] = {}
         for option in self.options:
             value = given.get(option.name)
@@ -69,7 +69,7 @@ class Target:
                 value = option.default
             elif option.choices and value not in option.choices:
                 choices = ", ".join(option.choices)
-                raise CodegenError(f"{option.flag} {value}: expected one of {choices}")
+                raise UsageError(f"{option.flag} {value}: expected one of {choices}")
             values[option.name] = value
         return values
 
