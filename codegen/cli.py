@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import numpy as np
 
 import codegen
+from codegen import conversion, report
 from codegen import package as packaging
-from codegen import report
-from codegen.check import read_banner, verdict
-from codegen.emit import Origin, identifier, write_atomic
+from codegen.check import check as check_file
+from codegen.check import read_banner
+from codegen.conversion import Request, read_model, split
+from codegen.emit import identifier
 from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
 from codegen.explain import explain as explain_text
-from codegen.generation import checked_name, render, target_for, target_named, words
-from codegen.lowered import Lowered
+from codegen.generation import target_for
 from codegen.lowering import lower
-from codegen.model import Model
 from codegen.running import CRunner, PythonRunner, Runner
+from codegen.sample_files import read_samples
 from codegen.targets import TARGETS
-from codegen.targets.base import Option, Target
+from codegen.targets.base import Option
 from codegen.targets.report import BOARDS
 from codegen.verify import Report, verify_against_keras
 from codegen.verify import samples as samples_for
 from codegen.verify import verify as verify_runner
+from codegen.writing import refuse_model_as_out, write
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
@@ -152,23 +151,18 @@ def convert(
     **options: Any,
 ) -> None:
     """Write MODEL as source code to OUT."""
-    read_options = _split(options)
+    reading, own = split(options)
     if out != "-" and package is None:
-        _refuse_model_as_out(out, model, read_options["config"])
+        refuse_model_as_out(out, model, reading["config"])
     with _progress(model) as advance:
-        made = _convert(model, out, target, name, read_options, options, advance, package)
+        request = Request(model, out, target, name, package, reading, own)
+        made = conversion.convert(request, advance)
         if made.files:
             size = packaging.write(out, model, made.files)
         elif out == "-":
             size = _print_whole(made.text)
         else:
-            try:
-                size = write_atomic(out, made.text)
-            except CodegenError:
-                raise
-            except (OSError, ValueError) as error:
-                reason = (error.strerror if isinstance(error, OSError) else None) or error
-                raise CodegenError(f"{out}: cannot be written: {reason}") from error
+            size = write(out, made.text)
         advance("done")
     click.echo(made.summary(size, board), err=True)
 
@@ -180,17 +174,18 @@ def convert(
 @reading_options
 def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> None:
     """Say what MODEL is, and whether and how it converts."""
-    read_model = _read(model, _split(options))
+    reading, _ = split(options)
+    found = read_model(model, reading)
     lowered, problems = None, tuple[Problem, ...]()
     try:
-        lowered = lower(read_model)
+        lowered = lower(found)
     except UnsupportedError as error:
         problems = error.problems
     if as_json:
-        click.echo(json.dumps(report.inspect_json(read_model, lowered, problems), indent=2))
+        click.echo(json.dumps(report.inspect_json(found, lowered, problems), indent=2))
         return
-    era = f", written by Keras {read_model.keras_version}" if read_model.keras_version else ""
-    click.echo(f"{report.printable(read_model.source)}: {read_model.format}{era}")
+    era = f", written by Keras {found.keras_version}" if found.keras_version else ""
+    click.echo(f"{report.printable(found.source)}: {found.format}{era}")
     if lowered is None:
         click.echo("cannot be converted exactly:")
         for problem in problems:
@@ -229,14 +224,14 @@ def verify(
     """Run OUT and compare it with the float64 interpreter of MODEL."""
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
-    read_options = _split(options)
-    lowered = lower(_read(model, read_options))
+    reading, _ = split(options)
+    lowered = lower(read_model(model, reading))
     path = Path(out)
     params = _banner_params(path)
     name = params["name"] or identifier(path.stem)
     double = (params.get("dtype") or lowered.model.dtype) == "float64"
     target = params["target"] or target_for(path.name)
-    samples = None if data is None else _samples(data, lowered)
+    samples = None if data is None else read_samples(data, lowered)
     with tempfile.TemporaryDirectory() as folder:
         runner: Runner
         if target == "c":
@@ -249,7 +244,7 @@ def verify(
         dtype = "float64" if double else "float32"
         if against == "keras":
             given = samples_for(lowered, steps) if samples is None else samples
-            config = read_options["config"]
+            config = reading["config"]
             found = verify_against_keras(model, config, lowered, runner, given, layers, dtype)
         else:
             found = verify_runner(lowered, runner, steps, samples, dtype)
@@ -273,7 +268,7 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> N
     for file in out:
         path = Path(file)
         try:
-            found = _check(path, model, custom)
+            found = check_file(path, _banner_params(path), model, custom)
         except CodegenError as error:
             found = str(error).removeprefix(f"{path}: ")
         except (OSError, MemoryError, RecursionError) as error:
@@ -290,115 +285,12 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> N
 @reading_options
 def explain(model: str, **options: Any) -> None:
     """Print MODEL as equations, with its own numbers of units."""
-    click.echo(report.printable(explain_text(lower(_read(model, _split(options))))), nl=False)
+    click.echo(
+        report.printable(explain_text(lower(read_model(model, split(options)[0])))), nl=False
+    )
 
 
 # ---- helpers -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A conversion: its text in pieces, which come once, and the files of a package by path."""
-
-    lowered: Lowered
-    target: Target
-    options: dict[str, Any]
-    out: str
-    text: Iterator[str]
-    files: dict[str, Iterable[str]]
-
-    def summary(self, size: int, board: str | None) -> str:
-        """What convert ends with."""
-        if self.target.name == "c":
-            options = self.target.complete(self.options)
-            parts = [report.footprint(self.lowered, options, board)]
-        else:
-            parts = [report.table(self.lowered)]
-            parts += [] if board is None else [report.footprint(self.lowered, {}, board)]
-        return "\n".join([*parts, report.summary(self.lowered, self.out, size)])
-
-
-def _split(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes the reading options out of `options`."""
-    names = ("config", "by_name", "keras_version", "custom", "allow_nonfinite", "max_bytes")
-    return {name: options.pop(name) for name in names}
-
-
-def _read(model: str, options: dict[str, Any]) -> Model:
-    given = {key: value for key, value in options.items() if value}
-    given.pop("config", None)
-    if given.get("custom"):
-        given["custom"] = dict(_function(text) for text in given["custom"])
-    return codegen.read(model, options["config"], **given)
-
-
-def _function(text: str) -> tuple[str, Callable[..., Any]]:
-    """The class name and the user's own function named on the command line."""
-    class_name, _, path = text.rpartition("=")
-    module, _, name = path.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CodegenError(f"--custom {text}: {error}; expected package.module:function") from error
-    finally:
-        sys.path.pop(0)
-    if not callable(function):
-        raise CodegenError(f"--custom {text}: is not a function")
-    return class_name or name, function
-
-
-def _convert(
-    model: str,
-    out: str,
-    target: str | None,
-    name: str | None,
-    read_options: dict[str, Any],
-    options: dict[str, Any],
-    advance: Callable[[str], None],
-    package: str | None = None,
-) -> _Made:
-    if package is not None:
-        if out == "-" or target not in (None, "c"):
-            raise click.UsageError("--package writes C into a folder")
-        out = str(Path(out).resolve())
-        target = "c"
-        options = {**options, "profile": options.get("profile") or "mcu"}
-    if target is None and out == "-":
-        raise click.UsageError("say --target, since standard output has no suffix")
-    chosen = target_named(target or target_for(Path(out).name))
-    known = {option.name for option in chosen.options}
-    foreign = [key for key, value in options.items() if value is not None and key not in known]
-    if foreign:
-        flag = foreign[0].replace("_", "-")
-        raise click.UsageError(f"--{flag} is no option of target {chosen.name}")
-    own = {key: value for key, value in options.items() if key in known}
-    advance("read")
-    read_model = _read(model, read_options)
-    advance("lower")
-    lowered = lower(read_model)
-    if name is None:
-        stem = Path(read_model.source if out == "-" else out).stem
-        stem = stem if package is None else Path(out).name
-        used = identifier(stem)
-    else:
-        used = checked_name(name)
-    base = Path(out).name
-    given = _reading_words(read_options)
-    if name is not None:
-        given = ("--name", name, *given)
-    if package is not None:
-        given = ("--package", package, *given)
-    # a package is C whatever its folder is called
-    typed = words(chosen, base if package is None else f"{used}.h", own)
-    origin = Origin(base, (*typed, *given))
-    advance("write")
-    text = render(lowered, chosen, used, own, origin)
-    files: dict[str, Iterable[str]] = {}
-    if package is not None:
-        files = packaging.files(lowered, used, own, text)
-        base = f"{base}/{packaging.header_path(used)}"
-    return _Made(lowered, chosen, own, base, text, files)
 
 
 def _print_whole(pieces: Iterable[str]) -> int:
@@ -414,129 +306,18 @@ def _print_whole(pieces: Iterable[str]) -> int:
     return size
 
 
-def _reading_words(options: dict[str, Any]) -> tuple[str, ...]:
-    """The reading options that are not defaults, as typed; files by their base name."""
-    found: list[str] = []
-    for key, value in options.items():
-        flag = "--" + key.replace("_", "-")
-        if key == "config" and value:
-            found += (flag, Path(value).name)
-        elif value is True:
-            found.append(flag)
-        elif isinstance(value, tuple):
-            for item in value:
-                found += (flag, item)
-        elif value:
-            found += (flag, str(value))
-    return tuple(found)
-
-
-def _refuse_model_as_out(out: str, model: str, config: str | None) -> None:
-    """OUT must be neither MODEL, nor its configuration, nor any other file that holds a model."""
-    try:
-        path = Path(out)
-        if not path.exists():
-            return
-        if any(o and Path(o).exists() and path.samefile(o) for o in (model, config)):
-            raise CodegenError(f"{out}: is the model itself; choose another OUT")
-        if path.is_dir():
-            raise CodegenError(f"{out}: is a directory; choose another OUT")
-        if not path.is_file():
-            raise CodegenError(f"{out}: is no regular file; use -o - for standard output")
-        inside = Path(model).is_dir() and path.resolve().parent == Path(model).resolve()
-        with path.open("rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise CodegenError(f"{out}: cannot be written: {error.strerror}") from error
-    except ValueError as error:
-        raise CodegenError(f"{out!r}: cannot be written: {error}") from error
-    if inside or start.startswith((b"\x89HDF", b"PK\x03\x04")):
-        raise CodegenError(f"{out}: holds a model; choose another OUT")
-
-
 def _banner_params(path: Path) -> dict[str, Any]:
-    """The parameters of the convert command in the banner."""
+    """The parameters of the convert command in the banner, without those that change no text."""
     arguments = list(read_banner(path).arguments)
     try:
-        return dict(convert.make_context("convert", arguments).params)
+        params = dict(convert.make_context("convert", arguments).params)
     except click.ClickException as error:
         message = error.format_message()
         raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
     except click.exceptions.Exit as error:  # --help has no place there
         raise CodegenError(f"{path}: its banner's command is no conversion") from error
-
-
-def _check(path: Path, model: str | None, custom: tuple[str, ...]) -> str:
-    banner = read_banner(path)
-    params = _banner_params(path)
-    foreign = [text for text in params["custom"] if text not in custom]
-    if foreign:
-        raise CodegenError(
-            f"{path}: made with --custom {foreign[0]}, which is your own code: it is run only if "
-            "you name it here too"
-        )
-    for key in ("model", "config"):
-        if params[key] and Path(params[key]).name != params[key]:
-            raise CodegenError(f"{path}: its banner names a file elsewhere: {params[key][:80]!r}")
-    source = params.pop("model") if model is None else model
-    params.pop("model", None)
-    base, package = params.pop("out"), params.pop("package")
-    if model is None:
-        # beside the file, or beside the folder of a package, which has it in src
-        home = path.parent if package is None else path.resolve().parents[2]
-        source = str(home / source)
-        if params["config"]:
-            params["config"] = str(home / params["config"])
-    elif params["config"]:
-        params["config"] = str(Path(model).parent / params["config"])
-    if not Path(source).exists():
-        raise CodegenError(f"{path}: its model {source} is not there; name it with --model")
-    target, name = params.pop("target"), params.pop("name")
-    read_options = _split(params)
-    try:
-        fresh = _convert(source, base, target, name, read_options, params, lambda _: None, package)
-    except click.ClickException as error:
-        message = error.format_message()
-        raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
-    digest = fresh.lowered.model.digest
-    return verdict(path, banner, fresh.text, codegen.__version__, digest)
-
-
-def _samples(data: str, lowered: Lowered) -> list[Any]:
-    """Inputs from a file, each checked against the model: a whole sequence, or a single row."""
-    found = _arrays(data, len(lowered.whole.inputs))
-    for number, (x, port) in enumerate(zip(found, lowered.whole.inputs, strict=True)):
-        where = f"{data}: input {number + 1} ({report.printable(port.name)})"
-        shape = tuple(n if isinstance(n, int) else None for n in port.shape)
-        if x.dtype.kind not in "iuf" or not np.isfinite(x).all():
-            raise CodegenError(f"{where}: holds values that are no finite numbers")
-        if len(shape) == 1 and x.ndim == 2 and 1 in x.shape:  # a .csv always has two axes
-            found[number] = x.reshape(-1)
-        size = found[number].shape
-        fits = len(size) == len(shape) and all(
-            n == m or (n is None and m > 0) for n, m in zip(shape, size, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join("any" if n is None else str(n) for n in shape)
-            raise CodegenError(f"{where}: found shape {x.shape}, expected ({wanted})")
-    return found
-
-
-def _arrays(data: str, inputs: int) -> list[Any]:
-    """The arrays of a .npz in their order, or the rows of a .csv as the only input."""
-    try:
-        if data.endswith(".csv"):
-            return [np.loadtxt(data, delimiter=",", ndmin=2)]
-        with Path(data).open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                raise CodegenError(f"{data}: one array alone; write them with numpy.savez")
-            found = [np.asarray(arrays[key]) for key in arrays.files]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise CodegenError(f"{data}: cannot be read: {error}") from error
-    if len(found) < inputs:
-        raise CodegenError(f"{data}: {len(found)} arrays found, expected {inputs}")
-    return found[:inputs]
+    del params["board"]
+    return params
 
 
 def _print_report(found: Report, out: str, as_json: bool) -> None:

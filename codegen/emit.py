@@ -1,14 +1,9 @@
-"""Text of generated files: templates, numbers, names, comments, the banner, and safe writing."""
+"""Text of generated files: templates, numbers, names, comments and the banner."""
 
 from __future__ import annotations
 
-import contextlib
-import filecmp
-import os
 import re
 import shlex
-import stat
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -328,49 +323,6 @@ def layer_table(lowered: Lowered) -> list[str]:
         )
         for row in table
     ]
-
-
-# ---- writing ------------------------------------------------------------------------------
-
-
-def write_atomic(path: str | os.PathLike[str], pieces: Iterable[str]) -> int:
-    """Make `path` hold the pieces, all of them or none; gives back the number of bytes.
-
-    Permissions of an existing file are kept, and all of it where it holds exactly that already; a
-    symbolic link keeps pointing at the new content.
-    """
-    target = Path(os.path.realpath(path))
-    mode: int | None = None
-    try:
-        status = target.stat()
-        mode = stat.S_IMODE(status.st_mode)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(f"{path}: not a regular file")
-    except FileNotFoundError:
-        pass
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        size = Path(name).stat().st_size
-        if mode is not None and filecmp.cmp(name, target, shallow=False):
-            Path(name).unlink()
-        else:
-            Path(name).chmod(_default_mode() if mode is None else mode)
-            Path(name).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
-    return size
-
-
-def _default_mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def joined(lines: Sequence[str], prefix: str) -> str:

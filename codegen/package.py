@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from codegen.emit import comment, write_atomic
+from codegen import writing
+from codegen.emit import comment
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.targets.base import dtype_of
@@ -84,10 +85,9 @@ def write(out: str, model: str, texts: Mapping[str, Iterable[str]]) -> int:
         target = Path(out) / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            sizes[path] = write_atomic(target, text)
-        except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or error
-            raise CodegenError(f"{target}: cannot be written: {reason}") from error
+        except OSError as error:
+            raise CodegenError(f"{target}: cannot be written: {error.strerror}") from error
+        sizes[path] = writing.write(str(target), text)
     return sizes[header]
 
 

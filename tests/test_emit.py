@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from codegen import emit
+from codegen.writing import write_atomic
 
 
 @pytest.mark.parametrize(
@@ -121,12 +122,12 @@ def test_names_are_unique_and_not_reserved() -> None:
 
 def test_write_atomic(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "out.h"
-    assert emit.write_atomic(path, ["one", "\n"]) == 4
+    assert write_atomic(path, ["one", "\n"]) == 4
     path.chmod(0o640)
     before = path.stat().st_ino
-    assert emit.write_atomic(path, ["o", "ne\n"]) == 4
+    assert write_atomic(path, ["o", "ne\n"]) == 4
     assert path.stat().st_ino == before
-    assert emit.write_atomic(path, ["ü\n"]) == 3
+    assert write_atomic(path, ["ü\n"]) == 3
     assert path.read_bytes() == "ü\n".encode()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert [p.name for p in tmp_path.iterdir()] == ["out.h"]
@@ -134,15 +135,15 @@ def test_write_atomic(tmp_path) -> None:  # type: ignore[no-untyped-def]
 
 def test_write_atomic_leaves_the_old_file_on_failure(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "out.h"
-    emit.write_atomic(path, ["one\n"])
+    write_atomic(path, ["one\n"])
 
     def broken(_: int) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="disk full"):
-        emit.write_atomic(path, ["two\n"])
+        write_atomic(path, ["two\n"])
     with pytest.raises(ZeroDivisionError):
-        emit.write_atomic(path, (str(1 // n) for n in (1, 0)))
+        write_atomic(path, (str(1 // n) for n in (1, 0)))
     assert path.read_text() == "one\n"
     assert [p.name for p in tmp_path.iterdir()] == ["out.h"]

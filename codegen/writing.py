@@ -1,0 +1,87 @@
+"""Writing a generated file whole or not at all, and never over a model."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from codegen.errors import CodegenError
+
+
+def refuse_model_as_out(out: str, model: str, config: str | None) -> None:
+    """OUT must be neither MODEL, nor its configuration, nor any other file that holds a model."""
+    try:
+        path = Path(out)
+        if not path.exists():
+            return
+        if any(o and Path(o).exists() and path.samefile(o) for o in (model, config)):
+            raise CodegenError(f"{out}: is the model itself; choose another OUT")
+        if path.is_dir():
+            raise CodegenError(f"{out}: is a directory; choose another OUT")
+        if not path.is_file():
+            raise CodegenError(f"{out}: is no regular file; use -o - for standard output")
+        inside = Path(model).is_dir() and path.resolve().parent == Path(model).resolve()
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise CodegenError(f"{out}: cannot be written: {error.strerror}") from error
+    except ValueError as error:
+        raise CodegenError(f"{out!r}: cannot be written: {error}") from error
+    if inside or start.startswith((b"\x89HDF", b"PK\x03\x04")):
+        raise CodegenError(f"{out}: holds a model; choose another OUT")
+
+
+def write(out: str, pieces: Iterable[str]) -> int:
+    """`write_atomic` for a file that the user named; CodegenError where it cannot be written."""
+    try:
+        return write_atomic(out, pieces)
+    except CodegenError:  # of the pieces; some are a ValueError too
+        raise
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CodegenError(f"{out}: cannot be written: {reason}") from error
+
+
+def write_atomic(path: str | os.PathLike[str], pieces: Iterable[str]) -> int:
+    """Make `path` hold the pieces, all of them or none; gives back the number of bytes.
+
+    Permissions of an existing file are kept, and all of it where it holds exactly that already; a
+    symbolic link keeps pointing at the new content.
+    """
+    target = Path(os.path.realpath(path))
+    mode: int | None = None
+    try:
+        status = target.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path}: not a regular file")
+    except FileNotFoundError:
+        pass
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        size = Path(name).stat().st_size
+        if mode is not None and filecmp.cmp(name, target, shallow=False):
+            Path(name).unlink()
+        else:
+            Path(name).chmod(_default_mode() if mode is None else mode)
+            Path(name).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+    return size
+
+
+def _default_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
