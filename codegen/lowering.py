@@ -21,7 +21,9 @@ from codegen.errors import (
     UnsupportedError,
 )
 from codegen.evaluate import Machine
-from codegen.layers.core import Embedding, Flatten, Permute, transpose
+from codegen.layers.axes import transpose
+from codegen.layers.core import Embedding
+from codegen.layers.reshaping import Flatten, Permute
 from codegen.lowered import LayerReport, Lowered
 from codegen.model import Input, Layer, Model, Ref, Unsupported
 from codegen.passes.fold import fold

@@ -19,6 +19,13 @@ from codegen.errors import CodegenError
 from codegen.generation import generate
 from codegen.layers import attention, convolution, core, dense, normalization, padding, pooling
 from codegen.layers import recurrent as rnn
+from codegen.layers.conv_lstm import ConvLSTMCell, ConvRecurrent
+from codegen.layers.locally_connected import LocallyConnected
+from codegen.layers.masking import Masking
+from codegen.layers.merging import Concatenate, Dot, Merge
+from codegen.layers.reshaping import Flatten, Permute, Reshape
+from codegen.layers.transposed_convolution import TransposedConvolution
+from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.targets import TARGETS
@@ -112,7 +119,7 @@ def _windows() -> Iterator[Example]:
                 )
                 yield Example(kind, f"padding={mode}", layer, shape)
         for mode, size in (("valid", 3), ("same", 3), ("valid, kernel no longer than stride", 2)):
-            layer = convolution.TransposedConvolution(
+            layer = TransposedConvolution(
                 **_named(f"Conv{name}Transpose"),
                 kernel=_zeros(*(size,) * rank, 3, 4),
                 bias=None,
@@ -160,7 +167,7 @@ def _windows() -> Iterator[Example]:
                 )
                 yield Example(f"UpSampling{name}", f"interpolation={option}", layer, shape)
         steps: Shape = (None, 6, 4) if rank == 1 else (None, 6, 5, 4)
-        cell = convolution.ConvLSTMCell(
+        cell = ConvLSTMCell(
             **_named(f"ConvLSTM{name}"),
             kernel=_zeros(*three, 4, 12),
             recurrent_kernel=_zeros(*three, 3, 12),
@@ -168,12 +175,10 @@ def _windows() -> Iterator[Example]:
             strides=ones,
             dilations=ones,
         )
-        layer = convolution.ConvRecurrent(
-            **_named(f"ConvLSTM{name}"), cell=cell, return_sequences=True
-        )
+        layer = ConvRecurrent(**_named(f"ConvLSTM{name}"), cell=cell, return_sequences=True)
         yield Example(f"ConvLSTM{name}", "", layer, steps)
         positions, columns = (6, 12) if rank == 1 else (24, 36)
-        layer = convolution.LocallyConnected(
+        layer = LocallyConnected(
             **_named(f"LocallyConnected{name}"),
             kernel=_zeros(positions, columns, 3),
             bias=None,
@@ -237,7 +242,7 @@ def _attentions() -> Iterator[Example]:
                 window=window,
             )
             yield Example(name, option, layer, inputs=2)
-    yield Example("Dot", "axes over time", core.Dot(**_named("Dot"), axes=(1, 1)), inputs=2)
+    yield Example("Dot", "axes over time", Dot(**_named("Dot"), axes=(1, 1)), inputs=2)
 
 
 def _recurrent() -> Iterator[Example]:
@@ -282,7 +287,7 @@ def _others() -> Iterator[Example]:
     yield Example(
         "Embedding", "", core.Embedding(**_named("Embedding"), table=_zeros(9, 3)), (None,)
     )
-    yield Example("Masking", "", core.Masking(**_named("Masking")))
+    yield Example("Masking", "", Masking(**_named("Masking")))
     inner = Graph(
         (
             Node(Input(name="x", class_name="InputLayer", shape=(4,))),
@@ -294,9 +299,7 @@ def _others() -> Iterator[Example]:
         (0,),
         (Ref(1),),
     )
-    yield Example(
-        "TimeDistributed", "", core.TimeDistributed(**_named("TimeDistributed"), graph=inner)
-    )
+    yield Example("TimeDistributed", "", TimeDistributed(**_named("TimeDistributed"), graph=inner))
     relu = Activation("relu")
     yield Example("Activation", "", core.ActivationLayer(**_named("Activation"), activation=relu))
     softmax = Activation("softmax")
@@ -307,17 +310,15 @@ def _others() -> Iterator[Example]:
         layer = core.PReLU(**_named("PReLU"), alpha=_zeros(length, 4))
         yield Example("PReLU", option, layer, SEQUENCE if length == 1 else WINDOW)
     for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"):
-        yield Example(name, "", core.Merge(**_named(name), mode=name.lower()), inputs=2)
+        yield Example(name, "", Merge(**_named(name), mode=name.lower()), inputs=2)
     for option, axis in (("axis=-1", -1), ("over time", 1)):
-        layer = core.Concatenate(**_named("Concatenate"), axis=axis)
+        layer = Concatenate(**_named("Concatenate"), axis=axis)
         yield Example("Concatenate", option, layer, inputs=2)
-    yield Example("Flatten", "", core.Flatten(**_named("Flatten")), WINDOW)
+    yield Example("Flatten", "", Flatten(**_named("Flatten")), WINDOW)
     for option, order in (("time stays first", (1, 3, 2)), ("moves time", (2, 1, 3))):
-        yield Example("Permute", option, core.Permute(**_named("Permute"), dims=order), IMAGES)
-    yield Example("Reshape", "of each step", core.Reshape(**_named("Reshape"), shape=(-1, 2, 2)))
-    yield Example(
-        "Reshape", "across steps", core.Reshape(**_named("Reshape"), shape=(4, 8)), WINDOW
-    )
+        yield Example("Permute", option, Permute(**_named("Permute"), dims=order), IMAGES)
+    yield Example("Reshape", "of each step", Reshape(**_named("Reshape"), shape=(-1, 2, 2)))
+    yield Example("Reshape", "across steps", Reshape(**_named("Reshape"), shape=(4, 8)), WINDOW)
     einsum = dense.EinsumDense(
         **_named("EinsumDense"), equation="abc,cd->abd", kernel=_zeros(4, 3), bias=None
     )

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from codegen.evaluate import Reference
-from codegen.layers.core import Dense, Merge, TimeDistributed
+from codegen.layers.core import Dense
+from codegen.layers.merging import Merge
 from codegen.layers.recurrent import GRUCell, Recurrent
+from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 

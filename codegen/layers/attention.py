@@ -12,7 +12,8 @@ import numpy as np
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.core import mask_of, transpose
+from codegen.layers.axes import transpose
+from codegen.layers.masking import mask_of
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Count, Expr, Index, Mat, Number, Select, Vec, call
 

@@ -11,6 +11,7 @@ from codegen import dims
 from codegen.activations import LINEAR, Activation
 from codegen.dims import Dim
 from codegen.errors import LayerError
+from codegen.layers.axes import broadcast
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Expr, Index, Local, call
 
@@ -202,8 +203,6 @@ class SReLU(Layer):
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Row by row, with weights broadcast over the axes that they share."""
-        from codegen.layers.core import broadcast
-
         x = inputs[0]
         if self.left.shape[0] != 1:
             b.needs_whole(x, "its weights differ from step to step")
@@ -229,8 +228,6 @@ class ParametricSoftplus(Layer):
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Row by row."""
-        from codegen.layers.core import broadcast
-
         x = inputs[0]
         if self.alpha.shape[0] != 1:
             b.needs_whole(x, "its weights differ from step to step")

@@ -10,7 +10,8 @@ import numpy as np
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.core import Rescaling, axis_of
+from codegen.layers.axes import axis_of
+from codegen.layers.core import Rescaling
 from codegen.model import Array, Layer
 from codegen.program import At, Count, Expr, Number, Vec, call
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.core import Permute, axis_of, broadcast, broadcast_shape, widen
+from codegen.layers.axes import axis_of, broadcast, broadcast_shape, widen
 from codegen.layers.padding import crop_rows
+from codegen.layers.reshaping import Permute
 from codegen.model import Array, Layer
 from codegen.program import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
 

@@ -15,8 +15,8 @@ import numpy as np
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.convolution import in_channels_last, pad_columns
 from codegen.layers.core import WithChannels
+from codegen.layers.windows import in_channels_last, pad_columns
 from codegen.program import At, Expr, Number, Vec
 
 if TYPE_CHECKING:

@@ -11,8 +11,10 @@ import numpy as np
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.convolution import SMALL, Geometry, in_channels_last
-from codegen.layers.core import WithChannels, mask_of
+from codegen.layers.convolution import SMALL
+from codegen.layers.core import WithChannels
+from codegen.layers.masking import mask_of
+from codegen.layers.windows import Geometry, in_channels_last
 from codegen.model import Layer
 from codegen.program import LOWEST, At, Count, Expr, Number, call
 

@@ -13,7 +13,7 @@ from codegen import dims
 from codegen.activations import Activation
 from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.core import mask_of
+from codegen.layers.masking import mask_of
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Expr, Local, Number, Select, Vec, call
 

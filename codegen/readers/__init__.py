@@ -7,7 +7,8 @@ era.py              which Keras wrote it, and what that changes
 keras_layers.py     the table of classes; configuration -> tree of items (kinds.py)
 weights.py          which array is which variable of which item
 core_layers.py ...  one file for each family: item and arrays -> canonical layer
-graph.py masks.py   calls, nested models and how far masks go -> one flat graph
+nodes.py flatten.py calls as every era writes them; nested models -> one flat list of calls
+masks.py graph.py   how far masks go; calls and built layers -> one graph
 ops.py tf_ops.py    operations that stand in graphs as nodes of their own
 """
 
@@ -27,7 +28,8 @@ from codegen.model import Array, Layer, Model
 from codegen.readers import archive, config, era, hdf5, sniff, weights
 from codegen.readers.contained import rehearse
 from codegen.readers.era import Era
-from codegen.readers.graph import Flattener, LayerBuilder, finish
+from codegen.readers.flatten import Flattener
+from codegen.readers.graph import LayerBuilder, finish
 from codegen.readers.hdf5 import Budget, Group
 from codegen.readers.keras_layers import ItemMaker
 from codegen.readers.kinds import Context, Item

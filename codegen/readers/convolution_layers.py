@@ -9,19 +9,14 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import LayerError
-from codegen.layers.convolution import (
-    ConvLSTMCell,
-    Convolution,
-    ConvRecurrent,
-    DepthwiseConvolution,
-    LocallyConnected,
-    TransposedConvolution,
-    local_windows,
-    reach,
-)
+from codegen.layers.conv_lstm import ConvLSTMCell, ConvRecurrent
+from codegen.layers.convolution import Convolution, DepthwiseConvolution
+from codegen.layers.locally_connected import LocallyConnected, local_windows
 from codegen.layers.padding import Cropping, Pairs, UpSampling, ZeroPadding
 from codegen.layers.pooling import AdaptivePooling, GlobalPooling, Pooling
 from codegen.layers.recurrent import Cell
+from codegen.layers.transposed_convolution import TransposedConvolution
+from codegen.layers.windows import reach
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.kinds import Bound, Context, Kind, Maker, Parts, Slot, variables, with_bias

@@ -11,22 +11,17 @@ from codegen.errors import LayerError
 from codegen.layers.core import (
     ActivationLayer,
     BatchNormalization,
-    Concatenate,
     Dense,
-    Dot,
     Embedding,
-    Flatten,
     Identity,
-    Masking,
-    Merge,
-    Permute,
     PReLU,
-    RepeatVector,
     Rescaling,
-    Reshape,
-    TimeDistributed,
 )
+from codegen.layers.masking import Masking
+from codegen.layers.merging import Concatenate, Dot, Merge
 from codegen.layers.normalization import AxisNormalization
+from codegen.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
+from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Array, Layer
 from codegen.readers import activations
 from codegen.readers.config import MAX_INTEGER, Config, show, whole

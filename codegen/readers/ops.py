@@ -11,16 +11,10 @@ import numpy as np
 
 from codegen.activations import Activation
 from codegen.errors import LayerError
-from codegen.layers.core import (
-    ActivationLayer,
-    Arithmetic,
-    Concatenate,
-    Dense,
-    Identity,
-    NotEqualMask,
-    Permute,
-    Reshape,
-)
+from codegen.layers.arithmetic import Arithmetic
+from codegen.layers.core import ActivationLayer, Dense, Identity
+from codegen.layers.masking import NotEqualMask
+from codegen.layers.merging import Concatenate
 from codegen.layers.operations import (
     ELLIPSIS,
     NEW_AXIS,
@@ -42,6 +36,7 @@ from codegen.layers.operations import (
     Take,
     Where,
 )
+from codegen.layers.reshaping import Permute, Reshape
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.kinds import Item

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codegen.layers.core import ActivationLayer, Dense, Identity, Merge
+from codegen.layers.core import ActivationLayer, Dense, Identity
+from codegen.layers.merging import Merge
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.model import Graph, Input, Layer
 

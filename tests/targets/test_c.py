@@ -19,7 +19,8 @@ from codegen.emit import Origin
 from codegen.errors import CodegenError
 from codegen.evaluate import MEANING, Reference
 from codegen.layers.convolution import Convolution
-from codegen.layers.core import ActivationLayer, Concatenate, Dense, Embedding
+from codegen.layers.core import ActivationLayer, Dense, Embedding
+from codegen.layers.merging import Concatenate
 from codegen.layers.recurrent import Bidirectional, GRUCell, LSTMCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower

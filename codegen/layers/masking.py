@@ -1,0 +1,83 @@
+"""Layers that make masks, and what every layer does with the masks it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from codegen import dims
+from codegen.errors import LayerError
+from codegen.model import Layer
+from codegen.program import At, Compare, Expr, Number, call
+
+if TYPE_CHECKING:
+    from codegen.builder import Builder, Tensor
+
+Tensors = tuple["Tensor", ...]
+
+
+def mask_of(x: Tensor, keywords: Mapping[str, Tensors], name: str = "mask") -> Tensor | None:
+    """The mask that a layer is given by name, else that of its input."""
+    given = keywords.get(name)
+    if given is None:
+        return x.mask
+    return given[0] if given else None
+
+
+def merged_mask(b: Builder, inputs: Tensors, how: str = "min") -> Tensor | None:
+    """All masks there are as one: by `min` a step counts if it does in all, by `max` in any."""
+    masks = [x.mask for x in inputs if x.mask is not None]
+    if not masks:
+        return None
+    first, *rest = masks
+    if not rest or all(mask is first for mask in rest):
+        return first
+    out = b.tensor("mask", first.shape)
+    with b.each(first.shape) as at:
+        value: Expr = At(first.row(*at))
+        for mask in rest:
+            value = call(how, value, mask.row(*at))
+        b.copy(out.row(*at), value)
+    return b.like(out, first, *rest)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Masking(Layer):
+    """Masks the steps whose features all equal mask_value, and makes them zero."""
+
+    mask_value: float = 0.0
+
+    @property
+    def describe(self) -> str:
+        """The value."""
+        return f"Masking({self.mask_value:g})"
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """The mask is whether any feature differs; the output is x * mask."""
+        x = inputs[0]
+        mask, out = b.tensor("mask", x.shape[:1]), b.tensor("output", x.shape)
+        if len(x.shape) != 2:
+            raise LayerError(f"its input has {len(x.shape)} axes, expected (time, features)")
+        with b.each(x.shape[:1], counter="t") as at:
+            counts, row = mask.row(*at), x.at(*at)
+            feature = dims.symbol("feature")
+            differs = Compare("!=", At(row.row(feature)), Number(float(self.mask_value)))
+            b.reduce(counts, "max", (("feature", x.shape[1]),), differs)
+            b.copy(out.row(*at), At(row.vec()) * At(counts.every(x.shape[1])))
+        return (b.like(out, x, mask=b.like(mask, x)),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NotEqualMask(Layer):
+    """1 where x differs from the value, else 0: the mask that Keras 3 writes out as an op."""
+
+    value: float = 0.0
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """Element by element."""
+        x = inputs[0]
+        out = b.tensor("output", x.shape)
+        with b.each(x.shape) as at:
+            b.copy(out.row(*at), Compare("!=", At(x.row(*at)), Number(self.value)))
+        return (b.like(out, x),)
