@@ -241,8 +241,9 @@ static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
-   (Clang with AVX is faster with four.) */
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
+   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT w,
                                        const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
 {
@@ -250,7 +251,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6], x7 = x[j + 7];
+        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
+        const float x7 = *(const volatile float *)(x + j + 7);
         const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
         const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
         const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
@@ -259,9 +261,10 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_
         const float *BIDIRECTIONAL_RESTRICT w6 = w5 + size;
         const float *BIDIRECTIONAL_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]) + x2 * BIDIRECTIONAL_READ(w2[c])
-                    + x3 * BIDIRECTIONAL_READ(w3[c]) + x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c])
-                    + x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c]);
+            y[c] += ((x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
+                     + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c])))
+                    + ((x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c]))
+                       + (x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c])));
         }
     }
 #endif
@@ -271,8 +274,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_
         const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
         const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]) + x2 * BIDIRECTIONAL_READ(w2[c])
-                    + x3 * BIDIRECTIONAL_READ(w3[c]);
+            y[c] += (x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
+                    + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c]));
         }
     }
     for (; j < n; ++j, w += size) {
@@ -311,9 +314,10 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_from(float *BIDIRECTI
         const float *BIDIRECTIONAL_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
             y[c] = BIDIRECTIONAL_READ(b[c])
-                   + (x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]) + x2 * BIDIRECTIONAL_READ(w2[c])
-                      + x3 * BIDIRECTIONAL_READ(w3[c]) + x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c])
-                      + x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c]));
+                   + (((x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
+                       + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c])))
+                      + ((x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c]))
+                         + (x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c]))));
         }
         j = 8;
     } else if (n >= 4) {
@@ -323,8 +327,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_from(float *BIDIRECTI
         const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
             y[c] = BIDIRECTIONAL_READ(b[c])
-                   + (x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]) + x2 * BIDIRECTIONAL_READ(w2[c])
-                      + x3 * BIDIRECTIONAL_READ(w3[c]));
+                   + ((x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
+                      + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c])));
         }
         j = 4;
     } else {

@@ -271,8 +271,9 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
 }
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
-   (Clang with AVX is faster with four.) */
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
+   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT w,
                                        const float *CAUSAL_CONV_RESTRICT x, int n, int size)
 {
@@ -280,7 +281,8 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6], x7 = x[j + 7];
+        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
+        const float x7 = *(const volatile float *)(x + j + 7);
         const float *CAUSAL_CONV_RESTRICT w1 = w + size;
         const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
         const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
@@ -289,9 +291,10 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
         const float *CAUSAL_CONV_RESTRICT w6 = w5 + size;
         const float *CAUSAL_CONV_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]) + x2 * CAUSAL_CONV_READ(w2[c])
-                    + x3 * CAUSAL_CONV_READ(w3[c]) + x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c])
-                    + x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c]);
+            y[c] += ((x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
+                     + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c])))
+                    + ((x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c]))
+                       + (x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c])));
         }
     }
 #endif
@@ -301,8 +304,8 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
         const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
         const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]) + x2 * CAUSAL_CONV_READ(w2[c])
-                    + x3 * CAUSAL_CONV_READ(w3[c]);
+            y[c] += (x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
+                    + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c]));
         }
     }
     for (; j < n; ++j, w += size) {
@@ -341,9 +344,10 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_from(float *CAUSAL_CONV_R
         const float *CAUSAL_CONV_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
             y[c] = CAUSAL_CONV_READ(b[c])
-                   + (x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]) + x2 * CAUSAL_CONV_READ(w2[c])
-                      + x3 * CAUSAL_CONV_READ(w3[c]) + x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c])
-                      + x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c]));
+                   + (((x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
+                       + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c])))
+                      + ((x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c]))
+                         + (x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c]))));
         }
         j = 8;
     } else if (n >= 4) {
@@ -353,8 +357,8 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_from(float *CAUSAL_CONV_R
         const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
             y[c] = CAUSAL_CONV_READ(b[c])
-                   + (x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]) + x2 * CAUSAL_CONV_READ(w2[c])
-                      + x3 * CAUSAL_CONV_READ(w3[c]));
+                   + ((x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
+                      + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c])));
         }
         j = 4;
     } else {

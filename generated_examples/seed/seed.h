@@ -8144,8 +8144,9 @@ static float seed_exp(float x)
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
-   (Clang with AVX is faster with four.) */
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
+   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SEED_RESTRICT w,
                                        const float *SEED_RESTRICT x, int n, int size)
 {
@@ -8153,7 +8154,8 @@ static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SE
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6], x7 = x[j + 7];
+        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
+        const float x7 = *(const volatile float *)(x + j + 7);
         const float *SEED_RESTRICT w1 = w + size;
         const float *SEED_RESTRICT w2 = w1 + size;
         const float *SEED_RESTRICT w3 = w2 + size;
@@ -8162,9 +8164,10 @@ static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SE
         const float *SEED_RESTRICT w6 = w5 + size;
         const float *SEED_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]) + x2 * SEED_READ(w2[c])
-                    + x3 * SEED_READ(w3[c]) + x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c])
-                    + x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c]);
+            y[c] += ((x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
+                     + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c])))
+                    + ((x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c]))
+                       + (x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c])));
         }
     }
 #endif
@@ -8174,8 +8177,8 @@ static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SE
         const float *SEED_RESTRICT w2 = w1 + size;
         const float *SEED_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]) + x2 * SEED_READ(w2[c])
-                    + x3 * SEED_READ(w3[c]);
+            y[c] += (x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
+                    + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c]));
         }
     }
     for (; j < n; ++j, w += size) {
@@ -8214,9 +8217,10 @@ static SEED_ALWAYS_INLINE void seed_axpy_from(float *SEED_RESTRICT y, const floa
         const float *SEED_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
             y[c] = SEED_READ(b[c])
-                   + (x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]) + x2 * SEED_READ(w2[c])
-                      + x3 * SEED_READ(w3[c]) + x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c])
-                      + x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c]));
+                   + (((x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
+                       + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c])))
+                      + ((x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c]))
+                         + (x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c]))));
         }
         j = 8;
     } else if (n >= 4) {
@@ -8226,8 +8230,8 @@ static SEED_ALWAYS_INLINE void seed_axpy_from(float *SEED_RESTRICT y, const floa
         const float *SEED_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
             y[c] = SEED_READ(b[c])
-                   + (x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]) + x2 * SEED_READ(w2[c])
-                      + x3 * SEED_READ(w3[c]));
+                   + ((x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
+                      + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c])));
         }
         j = 4;
     } else {

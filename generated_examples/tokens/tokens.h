@@ -269,8 +269,9 @@ static float tokens_exp(float x)
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
-   (Clang with AVX is faster with four.) */
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
+   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT w,
                                        const float *TOKENS_RESTRICT x, int n, int size)
 {
@@ -278,7 +279,8 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6], x7 = x[j + 7];
+        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
+        const float x7 = *(const volatile float *)(x + j + 7);
         const float *TOKENS_RESTRICT w1 = w + size;
         const float *TOKENS_RESTRICT w2 = w1 + size;
         const float *TOKENS_RESTRICT w3 = w2 + size;
@@ -287,9 +289,10 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
         const float *TOKENS_RESTRICT w6 = w5 + size;
         const float *TOKENS_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]) + x2 * TOKENS_READ(w2[c])
-                    + x3 * TOKENS_READ(w3[c]) + x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c])
-                    + x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c]);
+            y[c] += ((x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
+                     + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c])))
+                    + ((x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c]))
+                       + (x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c])));
         }
     }
 #endif
@@ -299,8 +302,8 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
         const float *TOKENS_RESTRICT w2 = w1 + size;
         const float *TOKENS_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]) + x2 * TOKENS_READ(w2[c])
-                    + x3 * TOKENS_READ(w3[c]);
+            y[c] += (x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
+                    + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c]));
         }
     }
     for (; j < n; ++j, w += size) {
@@ -339,9 +342,10 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy_from(float *TOKENS_RESTRICT y, cons
         const float *TOKENS_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
             y[c] = TOKENS_READ(b[c])
-                   + (x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]) + x2 * TOKENS_READ(w2[c])
-                      + x3 * TOKENS_READ(w3[c]) + x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c])
-                      + x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c]));
+                   + (((x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
+                       + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c])))
+                      + ((x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c]))
+                         + (x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c]))));
         }
         j = 8;
     } else if (n >= 4) {
@@ -351,8 +355,8 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy_from(float *TOKENS_RESTRICT y, cons
         const float *TOKENS_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
             y[c] = TOKENS_READ(b[c])
-                   + (x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]) + x2 * TOKENS_READ(w2[c])
-                      + x3 * TOKENS_READ(w3[c]));
+                   + ((x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
+                      + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c])));
         }
         j = 4;
     } else {

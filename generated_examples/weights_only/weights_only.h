@@ -207,8 +207,9 @@ static WEIGHTS_ONLY_INLINE void weights_only_tanh_each(float *v, int n)
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands.
-   (Clang with AVX is faster with four.) */
+   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
+   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT w,
                                        const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
 {
@@ -216,7 +217,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RES
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6], x7 = x[j + 7];
+        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
+        const float x7 = *(const volatile float *)(x + j + 7);
         const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
         const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
         const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
@@ -225,9 +227,10 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RES
         const float *WEIGHTS_ONLY_RESTRICT w6 = w5 + size;
         const float *WEIGHTS_ONLY_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]) + x2 * WEIGHTS_ONLY_READ(w2[c])
-                    + x3 * WEIGHTS_ONLY_READ(w3[c]) + x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c])
-                    + x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c]);
+            y[c] += ((x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
+                     + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c])))
+                    + ((x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c]))
+                       + (x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c])));
         }
     }
 #endif
@@ -237,8 +240,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RES
         const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
         const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
-            y[c] += x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]) + x2 * WEIGHTS_ONLY_READ(w2[c])
-                    + x3 * WEIGHTS_ONLY_READ(w3[c]);
+            y[c] += (x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
+                    + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c]));
         }
     }
     for (; j < n; ++j, w += size) {
@@ -277,9 +280,10 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_from(float *WEIGHTS_ONL
         const float *WEIGHTS_ONLY_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
             y[c] = WEIGHTS_ONLY_READ(b[c])
-                   + (x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]) + x2 * WEIGHTS_ONLY_READ(w2[c])
-                      + x3 * WEIGHTS_ONLY_READ(w3[c]) + x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c])
-                      + x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c]));
+                   + (((x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
+                       + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c])))
+                      + ((x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c]))
+                         + (x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c]))));
         }
         j = 8;
     } else if (n >= 4) {
@@ -289,8 +293,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_from(float *WEIGHTS_ONL
         const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
             y[c] = WEIGHTS_ONLY_READ(b[c])
-                   + (x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]) + x2 * WEIGHTS_ONLY_READ(w2[c])
-                      + x3 * WEIGHTS_ONLY_READ(w3[c]));
+                   + ((x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
+                      + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c])));
         }
         j = 4;
     } else {

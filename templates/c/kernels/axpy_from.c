@@ -26,9 +26,10 @@ static RNN_ALWAYS_INLINE void rnn_axpy_from(float *RNN_RESTRICT y, const float *
         const float *RNN_RESTRICT w7 = w6 + size;
         for (c = 0; c < size; ++c) {
             y[c] = RNN_READ(b[c])
-                   + (x0 * RNN_READ(w[c]) + x1 * RNN_READ(w1[c]) + x2 * RNN_READ(w2[c])
-                      + x3 * RNN_READ(w3[c]) + x4 * RNN_READ(w4[c]) + x5 * RNN_READ(w5[c])
-                      + x6 * RNN_READ(w6[c]) + x7 * RNN_READ(w7[c]));
+                   + (((x0 * RNN_READ(w[c]) + x1 * RNN_READ(w1[c]))
+                       + (x2 * RNN_READ(w2[c]) + x3 * RNN_READ(w3[c])))
+                      + ((x4 * RNN_READ(w4[c]) + x5 * RNN_READ(w5[c]))
+                         + (x6 * RNN_READ(w6[c]) + x7 * RNN_READ(w7[c]))));
         }
         j = 8;
     } else if (n >= 4) {
@@ -38,8 +39,8 @@ static RNN_ALWAYS_INLINE void rnn_axpy_from(float *RNN_RESTRICT y, const float *
         const float *RNN_RESTRICT w3 = w2 + size;
         for (c = 0; c < size; ++c) {
             y[c] = RNN_READ(b[c])
-                   + (x0 * RNN_READ(w[c]) + x1 * RNN_READ(w1[c]) + x2 * RNN_READ(w2[c])
-                      + x3 * RNN_READ(w3[c]));
+                   + ((x0 * RNN_READ(w[c]) + x1 * RNN_READ(w1[c]))
+                      + (x2 * RNN_READ(w2[c]) + x3 * RNN_READ(w3[c])));
         }
         j = 4;
     } else {
