@@ -5,9 +5,8 @@ With `--runtime micropython` the file is as small as it can be, for boards with 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,8 @@ from codegen.emit import (
 )
 from codegen.lowered import Lowered
 from codegen.model import Array
+from codegen.passes.derived import Derived
+from codegen.passes.gates import EXACT, fold_gates
 from codegen.program import (
     Loop,
     Port,
@@ -40,6 +41,7 @@ from codegen.program import (
 )
 from codegen.targets.base import SHARED, Option, Target, dtype_of
 from codegen.targets.python_ops import (
+    WIDEST,
     BlockView,
     File,
     Printer,
@@ -152,7 +154,8 @@ class _File:
         self.dtype = dtype_of(lowered, options)
         self.small = options["runtime"] == "micropython"
         self.has_test = not options["no_selftest"]
-        programs = [p for p in (lowered.step, lowered.whole) if p is not None]
+        self.derived = Derived()
+        programs = [self._folded(p) for p in (lowered.step, lowered.whole) if p is not None]
         self.first = programs[0]
         # With one row a step, predict is a loop around the step; else both have code of their own.
         self.loops = lowered.step is not None and lowered.hop == 1 and _is_one_length(lowered)
@@ -162,7 +165,7 @@ class _File:
         own = (*RUNTIME, *SMALL, *FUNCTIONS, *BUILT_IN, *LOCAL_WORDS, *METHODS)
         names = Names((*own, *_symbols(programs)))
         constants = Names(CONSTANT_WORDS)
-        self.file = File(names, constants, self.small)
+        self.file = File(names, constants, self.small, self.derived)
         for number, port in enumerate((*self.first.inputs, *self.first.outputs)):
             name = names(port.buffer.name)
             for program in programs:  # the same tensor in another program is another buffer
@@ -171,9 +174,15 @@ class _File:
         for state in self.states:
             names(state.buffer.name, id(state.buffer))
         self.printers = [
-            Printer(self.file, p, kept=p is lowered.step, notes=not self.small)
-            for p in self.printed
+            Printer(self.file, p, kept=k == 0 and lowered.step is not None, notes=not self.small)
+            for k, p in enumerate(self.printed)
         ]
+
+    def _folded(self, program: Program) -> Program:
+        """The program with sigmoid gates as tanh, which costs no call of a function of ours."""
+        ops = iter(fold_gates(program.ops, self.derived, EXACT))
+        blocks = [replace(b, ops=tuple(next(ops) for _ in b.ops)) for b in program.blocks]
+        return replace(program, blocks=tuple(blocks))
 
     def _port(self, port: Port) -> str:
         """The name of an input or output."""
@@ -219,7 +228,6 @@ class _File:
             runtime=runtime,
             functions=functions,
             tables=tables,
-            zeros=sorted(self.file.zeros.items()),
             kept=[(self.printers[0].name(b), b.size) for b in kept.values()],
             reset_all=reset_all,
             restart=restart,
@@ -249,6 +257,9 @@ class _File:
         return used - {"INF"}, infinity or uses_infinity(self.printed)
 
     def _runtime(self, part: str) -> str:
+        if part == "affine" and not self.small:
+            forms = [product_form(width) for width in sorted(self.file.widths)]
+            return "".join(render("python/affine.py.j2", forms=forms, widest=WIDEST))
         folder = "small" if self.small and part in SMALL else "runtime"
         return source(f"python/{folder}/{part}.py").rstrip() + "\n"
 
@@ -257,7 +268,12 @@ class _File:
         known = dict.fromkeys(self.lowered.whole.lengths, 1)
         scratch = [dims.value(b.size, known) for p in self.printed for b in temps(p)]
         state = sum(dims.fixed(s.buffer.size) for s in self.states)
-        weights = sum(math.prod(t.shape) for t in self.file.tables.values())
+        parts = [part for table in self.file.tables.values() for part in table.parts]
+        weights = sum(
+            dims.fixed(part.rows) * dims.fixed(part.columns)
+            for part in parts
+            if part.buffer is not self.file.zero
+        )
         return Sizes(weights * item, state * item, sum(scratch) * item)
 
     # ---- weights ----------------------------------------------------------------------------
@@ -266,7 +282,7 @@ class _File:
         as_bytes = self._as_bytes(table)
         # The numbers stand in one literal, as bytes or as a tuple.
         start, end = ("(", ")") if as_bytes else ("array(FLOAT, (", "))")
-        if table.parts[0].dtype.kind in "iu":
+        if table.is_whole:
             start, end = "(", ")"
         elif table.kind == "vector":
             start, end = ("vector(", ")") if as_bytes else ("vector((", "))")
@@ -282,16 +298,18 @@ class _File:
 
     def _rows(self, table: Table, write: Callable[[Array], list[str]]) -> Iterator[str]:
         """The lines of each row; a row never shares a line with the next."""
+        parts = [self.derived.matrix(part) for part in table.parts]
         for row in range(table.shape[0]):
-            whole = np.concatenate([part[row] for part in table.parts])
+            whole = np.concatenate([part[row] for part in parts])
             for values in blocks(whole):
                 yield "".join(f"    {line}\n" for line in write(values))
 
     def _as_bytes(self, table: Table) -> bool:
-        if table.parts[0].dtype.kind in "iu":
+        if table.is_whole:
             return False
-        finite = all(np.isfinite(part).all() for part in table.parts)
-        return self.options["weights"] == "bytes" or not finite
+        if self.options["weights"] == "bytes":
+            return True
+        return not all(np.isfinite(self.derived.matrix(part)).all() for part in table.parts)
 
     def _bytes(self, row: Array) -> list[str]:
         data = row.astype("<f8" if self.dtype == "float64" else "<f4").tobytes()
@@ -658,6 +676,22 @@ class _File:
             return repr(float(f"{number:.9g}"))
         inner = ", ".join(self._literal(v) for v in array)
         return f"({inner},)" if len(array) == 1 else f"({inner})"
+
+
+def product_form(width: int) -> dict[str, Any]:
+    """The texts of a sum of so many products."""
+    values, weights = ([f"{letter}{k}" for k in range(width)] for letter in "vw")
+    products = [f"+ {v} * {w}" for v, w in zip(values, weights, strict=True)]
+
+    def lines(texts: Sequence[str], count: int, separator: str) -> list[str]:
+        return [separator.join(texts[k : k + count]) for k in range(0, width, count)]
+
+    return {
+        "width": width,
+        "values": [f"{line}," for line in lines(values, 16, ", ")],
+        "weights": [f"{line}," for line in lines(weights, 16, ", ")],
+        "products": lines(products, 6, " "),
+    }
 
 
 def _holds(left: Dim, relation: str, right: Dim) -> bool:

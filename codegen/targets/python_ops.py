@@ -16,6 +16,7 @@ from codegen import dims
 from codegen.dims import Dim
 from codegen.emit import Names, comment
 from codegen.model import Array
+from codegen.passes.derived import Derived, column
 from codegen.program import (
     Affine,
     At,
@@ -43,7 +44,7 @@ from codegen.program import (
     State,
     Vec,
     When,
-    matrix_of,
+    const,
     reads,
     walk,
     walk_ops,
@@ -71,6 +72,8 @@ SPELLING = {
     "max": "max",
     "pow": "power",
 }
+WIDEST = 64  # columns in one expression of a product
+HALVED = "sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5"
 LINE = 88  # a longer call is broken after each argument, a longer comment where it fits
 
 # Precedence of what an expression prints as; an operand of a lower one gets parentheses.
@@ -183,12 +186,18 @@ class Table:
     name: str
     kind: str
     note: str
-    parts: tuple[Array, ...]  # side by side: the columns of its rows, one row for a vector
+    parts: tuple[Mat, ...]  # side by side: the columns of its rows, one row for a vector
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return len(self.parts[0]), sum(part.shape[1] for part in self.parts)
+        columns = sum(dims.fixed(part.columns) for part in self.parts)
+        return dims.fixed(self.parts[0].rows), columns
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its numbers are whole numbers."""
+        return self.parts[0].buffer.dtype == "int32"
 
 
 # ---- what all programs of a file share ------------------------------------------------------
@@ -201,12 +210,14 @@ class File:
     names: Names
     constants: Names
     small: bool = False  # for a board with a few kilobytes
+    derived: Derived = field(default_factory=Derived)  # weights that passes made of others
     tables: dict[object, Table] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
     runtime: set[str] = field(default_factory=set)
-    zeros: dict[int, str] = field(default_factory=dict)
     ports: dict[int, str] = field(default_factory=dict)  # names of inputs and outputs
     keep: list[object] = field(default_factory=list)  # ids are keys: their owners must live
+    widths: set[int] = field(default_factory=set)  # of the expressions that products need
+    zero: Buffer = field(default_factory=lambda: const("zero", np.zeros(1, np.float32)))
 
     def use(self, function: str) -> str:
         """The name of a function or runtime helper, which the file then has."""
@@ -222,54 +233,40 @@ class File:
         """The name of a constant as one flat list."""
         assert buffer.data is not None
         note = f"{comment(buffer.name)} {_shape(buffer.shape)}"
-        rows = (buffer.data[None],)
-        return self._table(("vector", id(buffer)), buffer.name, "vector", note, rows)
+        return self._table(("vector", id(buffer)), buffer.name, "vector", note, (_row(buffer),))
 
     def array(self, name: str, data: Array) -> str:
         """The name of a constant that belongs to no buffer."""
-        flat = np.asarray(data).reshape(1, -1)
-        return self._table(("array", name), name, "vector", comment(name), (flat,))
+        row = _row(const(name, data))
+        return self._table(("array", name), name, "vector", comment(name), (row,))
 
     def matrix(self, products: Sequence[tuple[Mat, Vec]], bias: Vec | None, out: str) -> str:
-        """The name of the constant matrices of a product, side by side in each row.
-
-        In a small file the bias is the first column.
-        """
+        """The name of the constant matrices of a product, side by side after the bias."""
         mats = [mat for mat, _ in products]
-        if self.small and bias is not None:
-            mats.insert(0, Mat(bias.buffer, bias.offset, bias.size, 1, bias.stride))
-        parts = [matrix_of(mat) for mat in mats]
-        if self.small and bias is None:
-            parts.insert(0, np.zeros((len(parts[0]), 1), parts[0].dtype))
-        rows, columns = len(parts[0]), sum(part.shape[1] for part in parts)
-        wheres = tuple((id(m.buffer), m.offset, m.row_stride, m.column_stride) for m in mats)
-        key = ("matrix", wheres, rows, columns)
-        self.keep.extend(m.buffer for m in mats)
-        mats = mats[self.small and bias is not None :]
+        rows = dims.fixed(mats[0].rows)
+        # Without a bias there are zeros in its place: one zero, again and again.
+        first = column(bias) if bias else Mat(self.zero, 0, rows, 1, 0)
+        parts = (first, *mats)
+        key = ("matrix", *((id(m.buffer), m.offset, m.row_stride, m.column_stride) for m in parts))
+        columns = [dims.fixed(m.columns) for m in mats]
+        self.keep.extend(m.buffer for m in parts)
         names = [comment(m.buffer.name) for m in mats]
-        if len(mats) == 1:
-            wanted, note = names[0], f"{names[0]} {rows, columns}"
-        else:
-            wanted = f"{_common(names) or out}_weights"
-            each = [f"{m.columns} of {name}" for m, name in zip(mats, names, strict=True)]
-            note = f"{rows} rows: {', '.join(each)}"
-        return self._table(key, wanted, "matrix", note, tuple(parts))
+        wanted = names[0] if len(mats) == 1 else f"{_common(names) or out}_weights"
+        each = [f"{n} of {name}" for n, name in zip(columns, names, strict=True)]
+        note = f"{rows} row{'s' * (rows > 1)}: {', '.join(['bias' if bias else '0', *each])}"
+        if any(self.derived.is_made(m.buffer) for m in mats):
+            note += "; sigmoid gates halved"
+        self.widths.update(group_sizes(sum(columns)))
+        return self._table((*key, rows, *columns), wanted, "matrix", note, parts)
 
     def lookup(self, table: Mat) -> str:
         """The name of a constant whose rows are looked up."""
-        rows = matrix_of(table)
-        key = ("table", id(table.buffer), table.offset, rows.shape)
-        note = f"{comment(table.buffer.name)} {rows.shape}"
-        return self._table(key, table.buffer.name, "table", note, (rows,))
+        shape = dims.fixed(table.rows), dims.fixed(table.columns)
+        key = ("table", id(table.buffer), table.offset, shape)
+        note = f"{comment(table.buffer.name)} {shape}"
+        return self._table(key, table.buffer.name, "table", note, (table,))
 
-    def no_bias(self, size: int) -> str:
-        """The name of a vector of zeros."""
-        self.help("zeros")
-        return self.zeros.setdefault(size, f"NO_BIAS_{size}")
-
-    def _table(
-        self, key: object, wanted: str, kind: str, note: str, parts: tuple[Array, ...]
-    ) -> str:
+    def _table(self, key: object, wanted: str, kind: str, note: str, parts: tuple[Mat, ...]) -> str:
         if key not in self.tables:
             name = self.constants(wanted.upper())
             self.tables[key] = Table(name, kind, note, parts)
@@ -277,14 +274,26 @@ class File:
         return self.tables[key].name
 
 
+def _row(buffer: Buffer) -> Mat:
+    """A constant as a matrix of one row."""
+    size = dims.fixed(buffer.size)
+    return Mat(buffer, 0, 1, size, size)
+
+
+def group_sizes(columns: int) -> list[int]:
+    """How many columns of a product each expression takes."""
+    full, rest = divmod(columns, WIDEST)
+    return [WIDEST] * full + [rest] * bool(rest)
+
+
 def _common(names: Sequence[str]) -> str:
     """What the names begin with, in whole words."""
     words = [name.split("_") for name in names]
     shared = []
-    for column in zip(*words, strict=False):
-        if len(set(column)) > 1:
+    for here in zip(*words, strict=False):
+        if len(set(here)) > 1:
             break
-        shared.append(column[0])
+        shared.append(here[0])
     return "_".join(shared)
 
 
@@ -537,29 +546,23 @@ class Printer:
 
     def _is_packed(self, op: Affine) -> bool:
         """Whether all that the product multiplies with is known when the file is made."""
-        bias = op.bias
-        known = bias is None or (bias.buffer.kind == "const" and isinstance(bias.offset, int))
-        return all(is_fixed(mat) for mat, _ in op.products) and (
-            not self.file.small or (known and bool(op.products))
-        )
+        known = op.bias is None or is_fixed(column(op.bias))
+        return known and bool(op.products) and all(is_fixed(mat) for mat, _ in op.products)
 
     def _affine(self, op: Affine) -> View:
         terms = [f"{self._short(m.buffer.vec())} @ {self._short(v)}" for m, v in op.products]
         terms += [] if op.bias is None else [self._short(op.bias)]
         note = self._note(f"{self._short(op.out)} = {' + '.join(terms)}")
+        if note and any(self.file.derived.is_made(m.buffer) for m, _ in op.products):
+            note += f"\n# {HALVED}"
         if not self._is_packed(op):
             return self._product(op, note)
-        size = dims.fixed(op.out.size)
-        bias = str(size)
-        if not self.file.small:
-            bias = self.part(op.bias) if op.bias else self.file.no_bias(size)
-        if not op.products:
-            return self.into(op, op.out, f"list({bias})", note)
-        weights = self.file.matrix(op.products, op.bias, op.out.buffer.name)
-        parts = [self.part(vec) for _, vec in op.products]
-        call = f"affine({', '.join([weights, bias, *parts])})"
+        arguments = [self.file.matrix(op.products, op.bias, op.out.buffer.name)]
+        arguments += [str(dims.fixed(op.out.size))] if self.file.small else []
+        arguments += [self.part(vec) for _, vec in op.products]
+        call = f"affine({', '.join(arguments)})"
         if len(call) + len(self.name(op.out.buffer)) > LINE:
-            broken = "".join(f"    {part},\n" for part in (weights, bias, *parts))
+            broken = "".join(f"    {argument},\n" for argument in arguments)
             call = f"affine(\n{broken})"
         return self.into(op, op.out, call, note)
 

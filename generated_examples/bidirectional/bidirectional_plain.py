@@ -60,8 +60,9 @@ else:
         buffer[at : at + len(values)] = values
 
 
-# ---- Products: affine(weights, bias, *parts) = weights @ (all parts in a row) + bias --------
-# Nearly all the time goes here, so each Python gets the form that is fastest on it.
+# ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
+# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
+# form that is fastest on it.
 
 try:
     from math import sumprod  # Python 3.12 and later
@@ -74,8 +75,7 @@ def split(data, rows):
     return [vector(data[size * r : size * r + size]) for r in range(rows)]
 
 
-def join(parts):
-    values = []
+def join(values, parts):
     for part in parts:
         values.extend(part)
     return values
@@ -86,27 +86,27 @@ if sumprod is not None:
     def matrix(rows, data):
         return split(data, rows)
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        return [b + sumprod(row, values) for b, row in zip(bias, weights)]
+    def affine(weights, *parts):
+        values = join([1.0], parts)
+        return [sumprod(row, values) for row in weights]
 
 elif SMALL:
     # A row is unpacked when it is needed, since all weights together may need half the memory.
     def matrix(rows, data):
-        return data
+        return rows, data
 
     # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, bias, *parts):
-        rows = len(bias)
+    def affine(weights, *parts):
+        rows, data = weights
         out = [0.0] * rows
-        size = len(weights) // rows
+        size = len(data) // rows
         half = rows // 2
         for r in range(rows - half):
             s = r + half
-            row = array(FLOAT, weights[size * r : size * r + size])
-            other = array(FLOAT, weights[size * s : size * s + size])
-            total, second = bias[r], bias[s]
-            k = 0
+            row = array(FLOAT, data[size * r : size * r + size])
+            other = array(FLOAT, data[size * s : size * s + size])
+            total, second = row[0], other[0]
+            k = 1
             for part in parts:
                 for value in part:
                     total = total + row[k] * value
@@ -116,43 +116,101 @@ elif SMALL:
         return out
 
 elif "built-in" in str([].append):
-    # CPython up to 3.11: eight columns at a time, which halves the cost of going through them.
-    def matrix(rows, data):
-        columns = [list(column) for column in zip(*split(data, rows))]
-        while len(columns) % 8:
-            columns.append([0.0] * rows)
-        return [columns[k : k + 8] for k in range(0, len(columns), 8)]
+    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
+    # 64 at a time, and its sum is one expression.
+    def add_3(totals, rows, values):
+        (
+            v0, v1, v2,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2
+            )
+        return out
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        values.extend([0.0] * (-len(values) % 8))
-        total = bias
+    def add_4(totals, rows, values):
+        (
+            v0, v1, v2, v3,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
+            )
+        return out
+
+    def add_7(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6
+            )
+        return out
+
+    ADD = {
+        3: add_3,
+        4: add_4,
+        7: add_7,
+    }
+
+    def matrix(rows, data):
+        table = split(data, rows)
+        groups = []
+        for at in range(1, len(table[0]), 64):
+            group = [row[at : at + 64] for row in table]
+            groups.append((ADD[len(group[0])], group))
+        return [row[0] for row in table], groups
+
+    def affine(weights, *parts):
+        totals, groups = weights
+        values = join([], parts)
         at = 0
-        for columns in weights:
-            a, b, c, d, e, f, g, h = values[at : at + 8]
-            total = [
-                s + a * p + b * q + c * r + d * t + e * u + f * v + g * w + h * x
-                for s, p, q, r, t, u, v, w, x in zip(total, *columns)
-            ]
-            at = at + 8
-        return total
+        for add, group in groups:
+            totals = add(totals, group, values[at : at + 64])
+            at = at + 64
+        return totals
 
 else:
-    # PyPy compiles plain loops.
+    # PyPy compiles plain loops. Four rows share one, their weights side by side.
     def matrix(rows, data):
-        return vector(data)
+        table = split(data, rows)
+        while len(table) % 4:
+            table.append([0.0] * len(table[0]))
+        weights = []
+        for r in range(0, rows, 4):
+            for column in zip(*table[r : r + 4]):
+                weights.extend(column)
+        return rows, weights
 
-    def affine(weights, bias, *parts):
-        out = list(bias)
+    def affine(weights, *parts):
+        rows, weights = weights
+        values = join([1.0], parts)
+        out = []
         k = 0
-        for r in range(len(out)):
-            total = out[r]
-            for part in parts:
-                for value in part:
-                    total = total + weights[k] * value
-                    k = k + 1
-            out[r] = total
-        return out
+        for r in range(0, rows, 4):
+            a = b = c = d = 0.0
+            for value in values:
+                a = a + weights[k] * value
+                b = b + weights[k + 1] * value
+                c = c + weights[k + 2] * value
+                d = d + weights[k + 3] * value
+                k = k + 4
+            out.extend((a, b, c, d))
+        return out[:rows]
 
 
 def shape_of(values):
@@ -238,88 +296,57 @@ except ImportError:
         return -y if x < 0.0 else y
 
 
-def sigmoid(x):
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
 # ---- Weights --------------------------------------------------------------------------------
 
-# bidirectional_forward_gates_bias (8,)
-BIDIRECTIONAL_FORWARD_GATES_BIAS = vector(
-    b"\xddM\x17\xbf\xb0\xc1\xf6<\xb2\x06\x89\xbe\xc7\xc2G?\x03\xdf\xf5\xbd\xf3\xa6\x16?}\x06\x95>\xb6m\x96>"
-)
-# 8 rows: 3 of bidirectional_forward_gates_kernel, 4 of bidirectional_forward_gates_recurrent_kernel
+# 8 rows: bias, 3 of bidirectional_forward_gates_kernel, 4 of bidirectional_forward_gates_recurrent_kernel; sigmoid gates halved
 BIDIRECTIONAL_FORWARD_GATES_WEIGHTS = matrix(8, (
-    b"6\xd8\xef>\xa8\xbb\xd0\xbd[c\xff\xbe\x07\x7f\x15>\xe8\x9f$\xbe\xb2\xf0#=\xf9\x1e\x12?"
-    b"\x11\x9b\x03\xbf\xcaW\x8e\xbe7\x96\xc5\xbd\x8a\xfab?m\x11\xa0\xbd\xd5%\xb8>\xc2\x08}>"
-    b")<0>\xac\xd4\xdc>\xdf\x9el\xbd\xaeX\x0b?T\x9a\x88>\xdb4\x90>\\\xc9<\xbe"
-    b"\xe3t\xb6\xbdA\x0f\xad?n\x7f\xd5\xbdk$M?7P,>\xa3w\xcc>&t\xe0\xbe"
-    b"\xed'S\xbe\xc3\xf6\xe0=\xff\xf1\x8b?\xaa\xaa\x03\xbf\xdd$\x90>\xa0\xbe9?\xddZ\x13>"
-    b"L\xda\x0b\xbf\x87\x82\xe5\xbe\xd1h\xbe>@~T\xbe\xe8ub\xbe\x7f\x953?9H\xe3>"
-    b"(\x1c\xea>\xdd\x90B?\x16xZ??\xa1\xd5\xbc-DM\xbetJB?\xbb\xf2\xbf="
-    b"\x16\xf2\xed\xbe\xe6\x15\x9f\xbf4\x86\x07?\x0b2\x96=\r\x9ey?s\x03\xbc>\x05\xcb\x9b>"
+    b"\xddM\x97\xbe6\xd8o>\xa8\xbbP\xbd[c\x7f\xbe\x07\x7f\x95=\xe8\x9f\xa4\xbd\xb2\xf0\xa3<\xf9\x1e\x92>"
+    b"\xb0\xc1v<\x11\x9b\x83\xbe\xcaW\x0e\xbe7\x96E\xbd\x8a\xfa\xe2>m\x11 \xbd\xd5%8>\xc2\x08\xfd="
+    b"\xb2\x06\t\xbe)<\xb0=\xac\xd4\\>\xdf\x9e\xec\xbc\xaeX\x8b>T\x9a\x08>\xdb4\x10>\\\xc9\xbc\xbd"
+    b"\xc7\xc2\xc7>\xe3t6\xbdA\x0f-?n\x7fU\xbdk$\xcd>7P\xac=\xa3wL>&t`\xbe"
+    b"\x03\xdfu\xbd\xed'\xd3\xbd\xc3\xf6`=\xff\xf1\x0b?\xaa\xaa\x83\xbe\xdd$\x10>\xa0\xbe\xb9>\xddZ\x93="
+    b"\xf3\xa6\x96>L\xda\x8b\xbe\x87\x82e\xbe\xd1h>>@~\xd4\xbd\xe8u\xe2\xbd\x7f\x95\xb3>9Hc>"
+    b"}\x06\x15>(\x1cj>\xdd\x90\xc2>\x16x\xda>?\xa1U\xbc-D\xcd\xbdtJ\xc2>\xbb\xf2?="
+    b"\xb6m\x16>\x16\xf2m\xbe\xe6\x15\x1f\xbf4\x86\x87>\x0b2\x16=\r\x9e\xf9>s\x03<>\x05\xcb\x1b>"
 ))
-# bidirectional_forward_candidate_bias (4,)
-BIDIRECTIONAL_FORWARD_CANDIDATE_BIAS = vector(
-    b"\xb9F\x8d>\x92Z\x03\xbf\x1bS\xf1>\xb9\x971\xbf"
-)
-# bidirectional_forward_candidate_kernel (4, 3)
+# 4 rows: bias, 3 of bidirectional_forward_candidate_kernel
 BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL = matrix(4, (
-    b"\xb8o\xb7<\xf1DG?\xe8\xe4\x81\xbe"
-    b"v\xb7\x12\xbf\xfa\xaeq\xbe\xaa7\xb4\xbd"
-    b",\x8c\xa0>\xef\xe5\x05\xbfRT\x17\xbf"
-    b"x\xa8e\xbdNA\xab\xbf\xad\xd2/?"
+    b"\xb9F\x8d>\xb8o\xb7<\xf1DG?\xe8\xe4\x81\xbe"
+    b"\x92Z\x03\xbfv\xb7\x12\xbf\xfa\xaeq\xbe\xaa7\xb4\xbd"
+    b"\x1bS\xf1>,\x8c\xa0>\xef\xe5\x05\xbfRT\x17\xbf"
+    b"\xb9\x971\xbfx\xa8e\xbdNA\xab\xbf\xad\xd2/?"
 ))
-# bidirectional_forward_candidate_recurrent_bias (4,)
-BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_BIAS = vector(
-    b"b\x1e\xa1>\xf1y\xba>(s$\xbd/\x04s\xbd"
-)
-# bidirectional_forward_candidate_recurrent_kernel (4, 4)
+# 4 rows: bias, 4 of bidirectional_forward_candidate_recurrent_kernel
 BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL = matrix(4, (
-    b"\xb3\xc4\x9d\xbd\xc2l\x13\xbf\x12\x18\x83\xbf\x95\xe6\x92>"
-    b"\xff&\xb2<\xdc\x0cl=\x85\xe2\xc1=\x80\xa0\x92\xbf"
-    b"\x8f=\x03?\x8b\xc3\xb6\xbe\x8c\xb1\x15?\x9a\x80L\xbe"
-    b"\xc7$\xd4\xbcO?<\xbe\x88\xf4O?\xb4\xd6\xd6>"
+    b"b\x1e\xa1>\xb3\xc4\x9d\xbd\xc2l\x13\xbf\x12\x18\x83\xbf\x95\xe6\x92>"
+    b"\xf1y\xba>\xff&\xb2<\xdc\x0cl=\x85\xe2\xc1=\x80\xa0\x92\xbf"
+    b"(s$\xbd\x8f=\x03?\x8b\xc3\xb6\xbe\x8c\xb1\x15?\x9a\x80L\xbe"
+    b"/\x04s\xbd\xc7$\xd4\xbcO?<\xbe\x88\xf4O?\xb4\xd6\xd6>"
 ))
-# bidirectional_backward_gates_bias (8,)
-BIDIRECTIONAL_BACKWARD_GATES_BIAS = vector(
-    b"FV\xb1\xbe\xcc\x82V>\xd4\xd0\xbc\xbd\x8d\x95\x91\xbe\x98r\xa9\xbd\x8e\x1d\xca\xbeV\xe4\xe8\xbdX\x91\xc7>"
-)
-# 8 rows: 3 of bidirectional_backward_gates_kernel, 4 of bidirectional_backward_gates_recurrent_kernel
+# 8 rows: bias, 3 of bidirectional_backward_gates_kernel, 4 of bidirectional_backward_gates_recurrent_kernel; sigmoid gates halved
 BIDIRECTIONAL_BACKWARD_GATES_WEIGHTS = matrix(8, (
-    b"2\x80<\xbe\xe8]\x10\xbd\xacD\x15?\x87\xbeh?\xf4\x83\xbd\xbd\x0b}.?\x02|g>"
-    b";\xb6+<\x8d)\x0c?\xa6\xf5\x84<O\xfbR\xbf+0H\xbf\xb6\xfa\x0b\xbf\xd1\xc7c?"
-    b"\xd4yW>\x00\xb8\xd7\xbd\xfcQ\xd0>1\xed\x0e>+\x0b(?\x84\xaa\xd5\xbe\xfd\xb4\x82\xbf"
-    b"\xd8\xda\x86=\xe8\x15;=7bf\xbf}'\x99\xbeX\xe4$\xbf\xe7\x1d]=iVD>"
-    b"\xcf\xcfY?\x8d|\x07?\xb3\x0cK\xbd\xe0\x95\xf0\xbe1\xa6f>\\7V\xbfm\x98\x85\xbe"
-    b"\x18\x15\x89\xbe8m\x04>\xab\xd27=6\x97\xa0\xbeT\x00\xc9\xbe\xb2\x9e\x0b=\x94\x1e\xad\xbe"
-    b"\x18\xcd\x87?-\x03\x08\xbf\xa8\xcd\x8c>\x91\x81\xa7\xbe\x8fmB?\x05-\xb8\xbes\x93\xf8\xbd"
-    b"\x12\x178=\xa7Q\xc3>\xfc\xbaE?%\x8a\x0e\xbf\x0cT\xe0\xbe\xdb\x81\x07\xbf\xf71\xd0>"
+    b"FV1\xbe2\x80\xbc\xbd\xe8]\x90\xbc\xacD\x95>\x87\xbe\xe8>\xf4\x83=\xbd\x0b}\xae>\x02|\xe7="
+    b"\xcc\x82\xd6=;\xb6\xab;\x8d)\x8c>\xa6\xf5\x04<O\xfb\xd2\xbe+0\xc8\xbe\xb6\xfa\x8b\xbe\xd1\xc7\xe3>"
+    b"\xd4\xd0<\xbd\xd4y\xd7=\x00\xb8W\xbd\xfcQP>1\xed\x8e=+\x0b\xa8>\x84\xaaU\xbe\xfd\xb4\x02\xbf"
+    b"\x8d\x95\x11\xbe\xd8\xda\x06=\xe8\x15\xbb<7b\xe6\xbe}'\x19\xbeX\xe4\xa4\xbe\xe7\x1d\xdd<iV\xc4="
+    b"\x98r)\xbd\xcf\xcf\xd9>\x8d|\x87>\xb3\x0c\xcb\xbc\xe0\x95p\xbe1\xa6\xe6=\\7\xd6\xbem\x98\x05\xbe"
+    b"\x8e\x1dJ\xbe\x18\x15\t\xbe8m\x84=\xab\xd2\xb7<6\x97 \xbeT\x00I\xbe\xb2\x9e\x8b<\x94\x1e-\xbe"
+    b"V\xe4h\xbd\x18\xcd\x07?-\x03\x88\xbe\xa8\xcd\x0c>\x91\x81'\xbe\x8fm\xc2>\x05-8\xbes\x93x\xbd"
+    b"X\x91G>\x12\x17\xb8<\xa7QC>\xfc\xba\xc5>%\x8a\x8e\xbe\x0cT`\xbe\xdb\x81\x87\xbe\xf71P>"
 ))
-# bidirectional_backward_candidate_bias (4,)
-BIDIRECTIONAL_BACKWARD_CANDIDATE_BIAS = vector(
-    b"\xda\x8d\">Z\xa6\x9a\xbe\x04\x82\xb0=\xd1\xefi\xbd"
-)
-# bidirectional_backward_candidate_kernel (4, 3)
+# 4 rows: bias, 3 of bidirectional_backward_candidate_kernel
 BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL = matrix(4, (
-    b"\x1cX\x14\xbf\xe7.\xbe\xbe\x8f\xc4g>"
-    b"CB\n\xbf\x8f\xe0\x1a\xbf\x1e\xa2\xe2\xbe"
-    b"\x84\x8b;>\xd4M\xcf\xbe\xa0\x1c\x91\xbe"
-    b"\x89S\xd6\xbe^B\x85>_0\x86>"
+    b"\xda\x8d\">\x1cX\x14\xbf\xe7.\xbe\xbe\x8f\xc4g>"
+    b"Z\xa6\x9a\xbeCB\n\xbf\x8f\xe0\x1a\xbf\x1e\xa2\xe2\xbe"
+    b"\x04\x82\xb0=\x84\x8b;>\xd4M\xcf\xbe\xa0\x1c\x91\xbe"
+    b"\xd1\xefi\xbd\x89S\xd6\xbe^B\x85>_0\x86>"
 ))
-# bidirectional_backward_candidate_recurrent_bias (4,)
-BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS = vector(
-    b"\t\x87\x90\xbd\x8bN\xb1\xbd\x8d\xff\xeb\xbd!\xd9\x12\xbf"
-)
-# bidirectional_backward_candidate_recurrent_kernel (4, 4)
+# 4 rows: bias, 4 of bidirectional_backward_candidate_recurrent_kernel
 BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE = matrix(4, (
-    b"\xbbJ9\xbe|\x99E\xbfvx\x00?\xc7r:\xbe"
-    b"\xd6\xd1\xdf\xbe[\xb0z?h\xd6\xce\xbe\xce\xaf\xb3>"
-    b"AL>?\xc8\x835\xbe2l\xf6>\xafQW\xbe"
-    b"5\xa9]\xbc,\xc4\x97\xbde\x17\x1f\xbfv6]="
+    b"\t\x87\x90\xbd\xbbJ9\xbe|\x99E\xbfvx\x00?\xc7r:\xbe"
+    b"\x8bN\xb1\xbd\xd6\xd1\xdf\xbe[\xb0z?h\xd6\xce\xbe\xce\xaf\xb3>"
+    b"\x8d\xff\xeb\xbdAL>?\xc8\x835\xbe2l\xf6>\xafQW\xbe"
+    b"!\xd9\x12\xbf5\xa9]\xbc,\xc4\x97\xbde\x17\x1f\xbfv6]="
 ))
 
 
@@ -348,56 +375,52 @@ class Model:
         for t in range(steps):
             # forward_gates = forward_gates_kernel @ x[...] + forward_gates_recurrent_kernel @
             # forward_h + forward_gates_bias
+            # sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
             bidirectional_forward_gates = affine(
                 BIDIRECTIONAL_FORWARD_GATES_WEIGHTS,
-                BIDIRECTIONAL_FORWARD_GATES_BIAS,
                 x[3 * t : 3 * t + 3],
                 bidirectional_forward_h,
             )
             # forward_candidate = forward_candidate_kernel @ x[...] + forward_candidate_bias
             bidirectional_forward_candidate = affine(
                 BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL,
-                BIDIRECTIONAL_FORWARD_CANDIDATE_BIAS,
                 x[3 * t : 3 * t + 3],
             )
             # forward_recurrent = forward_candidate_recurrent_kernel @ forward_h +
             # forward_candidate_recurrent_bias
             bidirectional_forward_recurrent = affine(
                 BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL,
-                BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_BIAS,
                 bidirectional_forward_h,
             )
             for k in range(4):
-                update = sigmoid(bidirectional_forward_gates[k])
-                reset = sigmoid(bidirectional_forward_gates[4 + k])
+                update = 0.5 * tanh(bidirectional_forward_gates[k]) + 0.5
+                reset = 0.5 * tanh(bidirectional_forward_gates[4 + k]) + 0.5
                 candidate = tanh(bidirectional_forward_candidate[k] + reset * bidirectional_forward_recurrent[k])
                 bidirectional_forward_h[k] = update * bidirectional_forward_h[k] + (1.0 - update) * candidate
             store(bidirectional_forward_output, 4 * t, bidirectional_forward_h)
         for t in range(steps):
             # backward_gates = backward_gates_kernel @ x[...] + backward_gates_recurrent_kernel @
             # backward_h + backward_gates_bias
+            # sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
             bidirectional_backward_gates = affine(
                 BIDIRECTIONAL_BACKWARD_GATES_WEIGHTS,
-                BIDIRECTIONAL_BACKWARD_GATES_BIAS,
                 x[3 * steps - 3 * t - 3 : 3 * steps - 3 * t],
                 bidirectional_backward_h,
             )
             # backward_candidate = backward_candidate_kernel @ x[...] + backward_candidate_bias
             bidirectional_backward_candidate = affine(
                 BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL,
-                BIDIRECTIONAL_BACKWARD_CANDIDATE_BIAS,
                 x[3 * steps - 3 * t - 3 : 3 * steps - 3 * t],
             )
             # backward_recurrent = backward_candidate_recurrent_kernel @ backward_h +
             # backward_candidate_recurrent_bias
             bidirectional_backward_recurrent = affine(
                 BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE,
-                BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS,
                 bidirectional_backward_h,
             )
             for k in range(4):
-                update = sigmoid(bidirectional_backward_gates[k])
-                reset = sigmoid(bidirectional_backward_gates[4 + k])
+                update = 0.5 * tanh(bidirectional_backward_gates[k]) + 0.5
+                reset = 0.5 * tanh(bidirectional_backward_gates[4 + k]) + 0.5
                 candidate = tanh(bidirectional_backward_candidate[k] + reset * bidirectional_backward_recurrent[k])
                 bidirectional_backward_h[k] = update * bidirectional_backward_h[k] + (1.0 - update) * candidate
             store(bidirectional_backward_output, 4 * steps - 4 * t - 4, bidirectional_backward_h)

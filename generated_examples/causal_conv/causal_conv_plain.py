@@ -63,8 +63,9 @@ else:
         buffer[at : at + len(values)] = values
 
 
-# ---- Products: affine(weights, bias, *parts) = weights @ (all parts in a row) + bias --------
-# Nearly all the time goes here, so each Python gets the form that is fastest on it.
+# ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
+# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
+# form that is fastest on it.
 
 try:
     from math import sumprod  # Python 3.12 and later
@@ -77,8 +78,7 @@ def split(data, rows):
     return [vector(data[size * r : size * r + size]) for r in range(rows)]
 
 
-def join(parts):
-    values = []
+def join(values, parts):
     for part in parts:
         values.extend(part)
     return values
@@ -89,27 +89,27 @@ if sumprod is not None:
     def matrix(rows, data):
         return split(data, rows)
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        return [b + sumprod(row, values) for b, row in zip(bias, weights)]
+    def affine(weights, *parts):
+        values = join([1.0], parts)
+        return [sumprod(row, values) for row in weights]
 
 elif SMALL:
     # A row is unpacked when it is needed, since all weights together may need half the memory.
     def matrix(rows, data):
-        return data
+        return rows, data
 
     # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, bias, *parts):
-        rows = len(bias)
+    def affine(weights, *parts):
+        rows, data = weights
         out = [0.0] * rows
-        size = len(weights) // rows
+        size = len(data) // rows
         half = rows // 2
         for r in range(rows - half):
             s = r + half
-            row = array(FLOAT, weights[size * r : size * r + size])
-            other = array(FLOAT, weights[size * s : size * s + size])
-            total, second = bias[r], bias[s]
-            k = 0
+            row = array(FLOAT, data[size * r : size * r + size])
+            other = array(FLOAT, data[size * s : size * s + size])
+            total, second = row[0], other[0]
+            k = 1
             for part in parts:
                 for value in part:
                     total = total + row[k] * value
@@ -119,43 +119,119 @@ elif SMALL:
         return out
 
 elif "built-in" in str([].append):
-    # CPython up to 3.11: eight columns at a time, which halves the cost of going through them.
-    def matrix(rows, data):
-        columns = [list(column) for column in zip(*split(data, rows))]
-        while len(columns) % 8:
-            columns.append([0.0] * rows)
-        return [columns[k : k + 8] for k in range(0, len(columns), 8)]
+    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
+    # 64 at a time, and its sum is one expression.
+    def add_4(totals, rows, values):
+        (
+            v0, v1, v2, v3,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
+            )
+        return out
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        values.extend([0.0] * (-len(values) % 8))
-        total = bias
+    def add_8(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6 + v7 * w7
+            )
+        return out
+
+    def add_9(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7, v8,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7, w8,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6 + v7 * w7 + v8 * w8
+            )
+        return out
+
+    def add_15(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6 + v7 * w7 + v8 * w8 + v9 * w9 + v10 * w10 + v11 * w11
+                + v12 * w12 + v13 * w13 + v14 * w14
+            )
+        return out
+
+    ADD = {
+        4: add_4,
+        8: add_8,
+        9: add_9,
+        15: add_15,
+    }
+
+    def matrix(rows, data):
+        table = split(data, rows)
+        groups = []
+        for at in range(1, len(table[0]), 64):
+            group = [row[at : at + 64] for row in table]
+            groups.append((ADD[len(group[0])], group))
+        return [row[0] for row in table], groups
+
+    def affine(weights, *parts):
+        totals, groups = weights
+        values = join([], parts)
         at = 0
-        for columns in weights:
-            a, b, c, d, e, f, g, h = values[at : at + 8]
-            total = [
-                s + a * p + b * q + c * r + d * t + e * u + f * v + g * w + h * x
-                for s, p, q, r, t, u, v, w, x in zip(total, *columns)
-            ]
-            at = at + 8
-        return total
+        for add, group in groups:
+            totals = add(totals, group, values[at : at + 64])
+            at = at + 64
+        return totals
 
 else:
-    # PyPy compiles plain loops.
+    # PyPy compiles plain loops. Four rows share one, their weights side by side.
     def matrix(rows, data):
-        return vector(data)
+        table = split(data, rows)
+        while len(table) % 4:
+            table.append([0.0] * len(table[0]))
+        weights = []
+        for r in range(0, rows, 4):
+            for column in zip(*table[r : r + 4]):
+                weights.extend(column)
+        return rows, weights
 
-    def affine(weights, bias, *parts):
-        out = list(bias)
+    def affine(weights, *parts):
+        rows, weights = weights
+        values = join([1.0], parts)
+        out = []
         k = 0
-        for r in range(len(out)):
-            total = out[r]
-            for part in parts:
-                for value in part:
-                    total = total + weights[k] * value
-                    k = k + 1
-            out[r] = total
-        return out
+        for r in range(0, rows, 4):
+            a = b = c = d = 0.0
+            for value in values:
+                a = a + weights[k] * value
+                b = b + weights[k + 1] * value
+                c = c + weights[k + 2] * value
+                d = d + weights[k + 3] * value
+                k = k + 4
+            out.extend((a, b, c, d))
+        return out[:rows]
 
 
 def ring(line, at, count):
@@ -247,91 +323,76 @@ except ImportError:
         return -y if x < 0.0 else y
 
 
-def sigmoid(x):
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
 # ---- Weights --------------------------------------------------------------------------------
 
-# conv1d_bias (4,)
-CONV1D_BIAS = vector(
-    b"\xd4\xe5\xfa=\x12\x9dh\xbd\xc3B\x88\xbe6\xfe\xca>"
-)
-# 4 rows: 3 of conv1d_kernel, 3 of conv1d_kernel, 3 of conv1d_kernel
+# 4 rows: bias, 3 of conv1d_kernel, 3 of conv1d_kernel, 3 of conv1d_kernel
 CONV1D_KERNEL_WEIGHTS = matrix(4, (
-    b"\x8aNk\xbe\xcb\xbdV>\x9a\x93\x9f>(H<\xbe\xbc$\x05\xbf\xd1\xcf\x11=`\x15\x0b<\xfe\xad\xa1\xbe"
-    b"\xe6\xce\x1e\xbf"
-    b"7\x99\x1f\xbf\x07\xdc\xfd=\xc6\xa6\x9e\xbc|\xb6\r?\xa1\xfe\x1c\xbe\x802d\xbe\xab\xd7\xcc>\xd5\xf1\x8b\xbd"
-    b"\xf6\x13\x9e>"
-    b"!MP>\xe9\xe2\xa5\xbd\x1f\xb0\xa3>F\xf4\xe4\xbd\x1f\xb5\xd1;\x90\x11\xf6\xbcM\\4\xbf\x1b\x90$\xbe"
-    b"o?$\xbe"
-    b"\x06HB\xbb\xce\xb3E\xbec\xbb\xde\xbe\x9a/\x9b\xbeb\xa2!?\xa5T\r?a\xd4w\xbedF\xdb>"
-    b",p\"\xbd"
+    b"\xd4\xe5\xfa=\x8aNk\xbe\xcb\xbdV>\x9a\x93\x9f>(H<\xbe\xbc$\x05\xbf\xd1\xcf\x11=`\x15\x0b<"
+    b"\xfe\xad\xa1\xbe\xe6\xce\x1e\xbf"
+    b"\x12\x9dh\xbd7\x99\x1f\xbf\x07\xdc\xfd=\xc6\xa6\x9e\xbc|\xb6\r?\xa1\xfe\x1c\xbe\x802d\xbe\xab\xd7\xcc>"
+    b"\xd5\xf1\x8b\xbd\xf6\x13\x9e>"
+    b"\xc3B\x88\xbe!MP>\xe9\xe2\xa5\xbd\x1f\xb0\xa3>F\xf4\xe4\xbd\x1f\xb5\xd1;\x90\x11\xf6\xbcM\\4\xbf"
+    b"\x1b\x90$\xbeo?$\xbe"
+    b"6\xfe\xca>\x06HB\xbb\xce\xb3E\xbec\xbb\xde\xbe\x9a/\x9b\xbeb\xa2!?\xa5T\r?a\xd4w\xbe"
+    b"dF\xdb>,p\"\xbd"
 ))
-# conv1d_1_bias (5,)
-CONV1D_1_BIAS = vector(
-    b"\x17\xaf\xcd\xbe\xa3\x9b%\xbe\xda!\xb9\xbe\xc9\x0e\xb1>V\\\xcb\xbe"
-)
-# 5 rows: 4 of conv1d_1_kernel, 4 of conv1d_1_kernel
+# 5 rows: bias, 4 of conv1d_1_kernel, 4 of conv1d_1_kernel
 CONV1D_1_KERNEL_WEIGHTS = matrix(5, (
-    b"\xdef^=\xa2#\x12>\xbd\xab\xc2=\xbb\xb6\x02=\xa2~\x1a\xbdz\x81\x8b=$\xffg?\xc6$u\xbe"
-    b"\x1fH\"?\x98\xf0^=\x84\x8cu\xbe \x0e\xab=\x9c\x9b\xc2:c\xd1\xef\xbe\x03+\x03>`?\xd1>"
-    b"d\xed\xc8\xbc<\xc6\xdc>\x19\x832>\xee\xfb\xa4=c\xc7*\xbe\xceA\xa9=l(]?Uc\x81\xbe"
-    b"\xfcs\xa6>L^\xcb=\x0bn\xa0\xbe\x19\xed9\xbe\xb5Q\x03?\xf5\xa8\xb7>\xd6\x84\xd0=\x8aW\x10\xbe"
-    b"c\xfc\n\xbe\xad\x86\x95\xbe\xeeK\x18\xbfB,\xc2<;\x1dR\xbd&\xf9\xc0=_`\x90\xbet\xbf\x92>"
+    b"\x17\xaf\xcd\xbe\xdef^=\xa2#\x12>\xbd\xab\xc2=\xbb\xb6\x02=\xa2~\x1a\xbdz\x81\x8b=$\xffg?"
+    b"\xc6$u\xbe"
+    b"\xa3\x9b%\xbe\x1fH\"?\x98\xf0^=\x84\x8cu\xbe \x0e\xab=\x9c\x9b\xc2:c\xd1\xef\xbe\x03+\x03>"
+    b"`?\xd1>"
+    b"\xda!\xb9\xbed\xed\xc8\xbc<\xc6\xdc>\x19\x832>\xee\xfb\xa4=c\xc7*\xbe\xceA\xa9=l(]?"
+    b"Uc\x81\xbe"
+    b"\xc9\x0e\xb1>\xfcs\xa6>L^\xcb=\x0bn\xa0\xbe\x19\xed9\xbe\xb5Q\x03?\xf5\xa8\xb7>\xd6\x84\xd0="
+    b"\x8aW\x10\xbe"
+    b"V\\\xcb\xbec\xfc\n\xbe\xad\x86\x95\xbe\xeeK\x18\xbfB,\xc2<;\x1dR\xbd&\xf9\xc0=_`\x90\xbe"
+    b"t\xbf\x92>"
 ))
-# 4 rows: 5 of conv1d_2_kernel, 5 of conv1d_2_kernel, 5 of conv1d_2_kernel
+# 4 rows: 0, 5 of conv1d_2_kernel, 5 of conv1d_2_kernel, 5 of conv1d_2_kernel
 CONV1D_2_KERNEL_WEIGHTS = matrix(4, (
-    b"\xde\xf5\xb7\xbe\xe6\xa8Z\xbeou=>\x1cV\xb0\xbd\x88'\xdd>\xae\x9e\x00\xbe\x0bS\x1f\xbfm\xe9\xff\xbd"
-    b"\x85b@>\xb4\nJ\xbe\x86\xd6\x95\xbdK\xe8\n\xbc\xd0\xe5\xe9\xbd3\xad&>\x8c\x9b\x04\xbe"
-    b"\xa6\xc6f<^U\x8b\xbd\x0eH\x8c\xbef\xa4\xd2=\xcb\xde;\xbe\x12\xaf\x17\xbe\xca\xfc\x1d\xbdS\xc3\xba\xbd"
-    b"\xf5\xad0=\x17\x89:\xbe\x195\x80>\x03\\\xba\xbe\xae\x83E?\xdf\xb9{\xbe\xf3\x16+="
-    b"\x1d\x9e\x1a\xbe\xe3\x96v\xbe\x90-\x19?\xd0t\xc1\xbc\x03\x96\xf7=\x9a\x85\xd1\xbeBPx>\x07=\xb4>"
-    b"F\xc1\x9e\xbe\x07Q\xb1\xbd%\x8d\x17?\xcc)\xba>\x1dU\xf3\xbcv\x94\x9f\xbe\xf38f\xbe"
-    b"\ri\xc0=\"W\xf7>\x12\n\xec>\xc3\xd2\xbd>\xeb\xe2j\xbd\xab_\xde\xbeo\x16\xb9\xbe\x9e\xb3\x18>"
-    b"K3\xf2=\xe2\xcd\xa9>\xf0\xff\x1e\xbe\x08Y\xcb\xbe`}\x0c>Kbq>\xc9\x1c\x15\xbe"
+    b"\x00\x00\x00\x00\xde\xf5\xb7\xbe\xe6\xa8Z\xbeou=>\x1cV\xb0\xbd\x88'\xdd>\xae\x9e\x00\xbe\x0bS\x1f\xbf"
+    b"m\xe9\xff\xbd\x85b@>\xb4\nJ\xbe\x86\xd6\x95\xbdK\xe8\n\xbc\xd0\xe5\xe9\xbd3\xad&>\x8c\x9b\x04\xbe"
+    b"\x00\x00\x00\x00\xa6\xc6f<^U\x8b\xbd\x0eH\x8c\xbef\xa4\xd2=\xcb\xde;\xbe\x12\xaf\x17\xbe\xca\xfc\x1d\xbd"
+    b"S\xc3\xba\xbd\xf5\xad0=\x17\x89:\xbe\x195\x80>\x03\\\xba\xbe\xae\x83E?\xdf\xb9{\xbe\xf3\x16+="
+    b"\x00\x00\x00\x00\x1d\x9e\x1a\xbe\xe3\x96v\xbe\x90-\x19?\xd0t\xc1\xbc\x03\x96\xf7=\x9a\x85\xd1\xbeBPx>"
+    b"\x07=\xb4>F\xc1\x9e\xbe\x07Q\xb1\xbd%\x8d\x17?\xcc)\xba>\x1dU\xf3\xbcv\x94\x9f\xbe\xf38f\xbe"
+    b"\x00\x00\x00\x00\ri\xc0=\"W\xf7>\x12\n\xec>\xc3\xd2\xbd>\xeb\xe2j\xbd\xab_\xde\xbeo\x16\xb9\xbe"
+    b"\x9e\xb3\x18>K3\xf2=\xe2\xcd\xa9>\xf0\xff\x1e\xbe\x08Y\xcb\xbe`}\x0c>Kbq>\xc9\x1c\x15\xbe"
 ))
-# gru_gates_bias (8,)
-GRU_GATES_BIAS = vector(
-    b"\xae\xfa\x00\xbd1g\x0e>j\x86\xc6\xbd+<\x1a\xbf\xc5\xd3\xc6\xbe\x88\xf8\xb4\xbe\x00\x96\xfe9\xb9\x85[\xbf"
-)
-# 8 rows: 4 of gru_gates_kernel, 4 of gru_gates_recurrent_kernel
+# 8 rows: bias, 4 of gru_gates_kernel, 4 of gru_gates_recurrent_kernel; sigmoid gates halved
 GRU_GATES_WEIGHTS = matrix(8, (
-    b"?\xfe\x8c>\xd1\xd9Q\xbe\xaa\xc8\xd7=\xb7d3?\xb6\xa6\xe7\xbe\"\x97\xb0\xbe\xf0\xd3,=\x90\x9b\x8b\xbf"
-    b"kvG\xbeg\xca\x83>uQx\xbeG\xcc\xe2?\"\x16P\xbf\x1fa\x03>\xb8\xc5\xb3>\xea\x14\n="
-    b"u\x8b@\xbe1`\xd8>+\x90\x1f>f\x1a.\xbf$V\xb1>\x10\xf8\x1a\xbf\x05\"\x80\xbex\tF\xbf"
-    b"\x0bL\x14\xbf\xe4\xc4\xf9>\xf4i2\xbf\xf0\xa9\x81\xbf\x95\xe8m>\xe4V\x07\xbf|\xd7\x80\xbe\n\xf3\x98\xbe"
-    b"\\c2>\x8dh\x04\xbfG\xa6@:\x12\xdb\x81\xbe\x87?\x93>\x9d\x96\xbe\xbe\xe4\x10\x98\xbe\x88\xc2\x02>"
-    b"_\x00\xe6\xbe\xe1~\x06\xbfU\xdd\xee\xbe\xcb\xd0\xac\xbe\xe3MY\xbdvr<\xbd\xec\x01\xe4\xbe\x8aq\n?"
-    b"\x92\xe4\x9c\xbe!\x1e@\xbe\xbfp\xaa\xbe\xf4\x18.?M:\x97?}\x01\x03?\xf859\xbd\xfej\xa2\xbe"
-    b"\x9d\xd0V\xbf\x03\xf2\x03\xbf]7\xe8>\x1721?9\xff\x9a\xbd\xf8\xb0\xd6>p\xa3\x9f>X\x7f\x9b\xbd"
+    b"\xae\xfa\x80\xbc?\xfe\x0c>\xd1\xd9\xd1\xbd\xaa\xc8W=\xb7d\xb3>\xb6\xa6g\xbe\"\x970\xbe\xf0\xd3\xac<"
+    b"\x90\x9b\x0b\xbf"
+    b"1g\x8e=kv\xc7\xbdg\xca\x03>uQ\xf8\xbdG\xccb?\"\x16\xd0\xbe\x1fa\x83=\xb8\xc53>"
+    b"\xea\x14\x8a<"
+    b"j\x86F\xbdu\x8b\xc0\xbd1`X>+\x90\x9f=f\x1a\xae\xbe$V1>\x10\xf8\x9a\xbe\x05\"\x00\xbe"
+    b"x\t\xc6\xbe"
+    b"+<\x9a\xbe\x0bL\x94\xbe\xe4\xc4y>\xf4i\xb2\xbe\xf0\xa9\x01\xbf\x95\xe8\xed=\xe4V\x87\xbe|\xd7\x00\xbe"
+    b"\n\xf3\x18\xbe"
+    b"\xc5\xd3F\xbe\\c\xb2=\x8dh\x84\xbeG\xa6\xc09\x12\xdb\x01\xbe\x87?\x13>\x9d\x96>\xbe\xe4\x10\x18\xbe"
+    b"\x88\xc2\x82="
+    b"\x88\xf84\xbe_\x00f\xbe\xe1~\x86\xbeU\xddn\xbe\xcb\xd0,\xbe\xe3M\xd9\xbcvr\xbc\xbc\xec\x01d\xbe"
+    b"\x8aq\x8a>"
+    b"\x00\x96~9\x92\xe4\x1c\xbe!\x1e\xc0\xbd\xbfp*\xbe\xf4\x18\xae>M:\x17?}\x01\x83>\xf85\xb9\xbc"
+    b"\xfej\"\xbe"
+    b"\xb9\x85\xdb\xbe\x9d\xd0\xd6\xbe\x03\xf2\x83\xbe]7h>\x172\xb1>9\xff\x1a\xbd\xf8\xb0V>p\xa3\x1f>"
+    b"X\x7f\x1b\xbd"
 ))
-# gru_candidate_bias (4,)
-GRU_CANDIDATE_BIAS = vector(
-    b"\xcaYL>\x12\xb7\xbc>\x9cV\x9c>7`\x14\xbe"
-)
-# gru_candidate_kernel (4, 4)
+# 4 rows: bias, 4 of gru_candidate_kernel
 GRU_CANDIDATE_KERNEL = matrix(4, (
-    b"\x96\x96/\xbfx\xf4=\xbd%\xf5\x94>K\xe2X>"
-    b"3\xd9%\xbbm\x0f\x16>(\x8e\xd5\xbe\xc8]s\xbe"
-    b"XI2?\xa8\x96C>)\xafu\xbd\x86`\x07\xbf"
-    b"\xf3A\x0e=T\x12\"?\x8eL\xa0>\xbb\xf0\xa5="
+    b"\xcaYL>\x96\x96/\xbfx\xf4=\xbd%\xf5\x94>K\xe2X>"
+    b"\x12\xb7\xbc>3\xd9%\xbbm\x0f\x16>(\x8e\xd5\xbe\xc8]s\xbe"
+    b"\x9cV\x9c>XI2?\xa8\x96C>)\xafu\xbd\x86`\x07\xbf"
+    b"7`\x14\xbe\xf3A\x0e=T\x12\"?\x8eL\xa0>\xbb\xf0\xa5="
 ))
-# gru_candidate_recurrent_bias (4,)
-GRU_CANDIDATE_RECURRENT_BIAS = vector(
-    b"\xdc8\xbc\xbe}@\xce>9\xad\x0e\xbf\xc0rN\xbf"
-)
-# gru_candidate_recurrent_kernel (4, 4)
+# 4 rows: bias, 4 of gru_candidate_recurrent_kernel
 GRU_CANDIDATE_RECURRENT_KERNEL = matrix(4, (
-    b"9\x96\x10>\x0e(\x9a\xbe\xfeB\xb3>;\xea\x1e?"
-    b"\xb2\x95\xdc>3\xb2.\xbe\x1c\xaa\xa2\xbdL\x97\x85="
-    b"\x15 \"\xbf\xf5\x86\x15?\x90VX?\xcax\x0e?"
-    b"\xd6-7\xbe\xdb\x8d\xfe\xbeR\x7f\x8b\xbe.t#?"
+    b"\xdc8\xbc\xbe9\x96\x10>\x0e(\x9a\xbe\xfeB\xb3>;\xea\x1e?"
+    b"}@\xce>\xb2\x95\xdc>3\xb2.\xbe\x1c\xaa\xa2\xbdL\x97\x85="
+    b"9\xad\x0e\xbf\x15 \"\xbf\xf5\x86\x15?\x90VX?\xcax\x0e?"
+    b"\xc0rN\xbf\xd6-7\xbe\xdb\x8d\xfe\xbeR\x7f\x8b\xbe.t#?"
 ))
-NO_BIAS_4 = zeros(4)
 
 
 class Model:
@@ -363,7 +424,6 @@ class Model:
         # output = kernel @ line[...] + kernel @ line[...] + kernel @ x + bias
         conv1d_output = affine(
             CONV1D_KERNEL_WEIGHTS,
-            CONV1D_BIAS,
             ring(conv1d_line, conv1d_line_oldest, 3),
             ring(conv1d_line, conv1d_line_oldest + 3, 3),
             x,
@@ -380,7 +440,6 @@ class Model:
         # output = kernel @ line[...] + kernel @ conv1d_output + bias
         conv1d_1_output = affine(
             CONV1D_1_KERNEL_WEIGHTS,
-            CONV1D_1_BIAS,
             ring(conv1d_1_line, conv1d_1_line_oldest, 4),
             conv1d_output,
         )
@@ -394,7 +453,6 @@ class Model:
         # output = kernel @ line[...] + kernel @ line[...] + kernel @ conv1d_1_output
         conv1d_2_output = affine(
             CONV1D_2_KERNEL_WEIGHTS,
-            NO_BIAS_4,
             ring(conv1d_2_line, conv1d_2_line_oldest, 5),
             ring(conv1d_2_line, conv1d_2_line_oldest + 20, 5),
             conv1d_1_output,
@@ -406,14 +464,15 @@ class Model:
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
         gru_h = self.gru_h
         # gates = gates_kernel @ conv1d_2_output + gates_recurrent_kernel @ h + gates_bias
-        gru_gates = affine(GRU_GATES_WEIGHTS, GRU_GATES_BIAS, conv1d_2_output, gru_h)
+        # sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
+        gru_gates = affine(GRU_GATES_WEIGHTS, conv1d_2_output, gru_h)
         # candidate = candidate_kernel @ conv1d_2_output + candidate_bias
-        gru_candidate = affine(GRU_CANDIDATE_KERNEL, GRU_CANDIDATE_BIAS, conv1d_2_output)
+        gru_candidate = affine(GRU_CANDIDATE_KERNEL, conv1d_2_output)
         # recurrent = candidate_recurrent_kernel @ h + candidate_recurrent_bias
-        gru_recurrent = affine(GRU_CANDIDATE_RECURRENT_KERNEL, GRU_CANDIDATE_RECURRENT_BIAS, gru_h)
+        gru_recurrent = affine(GRU_CANDIDATE_RECURRENT_KERNEL, gru_h)
         for k in range(4):
-            update = sigmoid(gru_gates[k])
-            reset = sigmoid(gru_gates[4 + k])
+            update = 0.5 * tanh(gru_gates[k]) + 0.5
+            reset = 0.5 * tanh(gru_gates[4 + k]) + 0.5
             candidate = tanh(gru_candidate[k] + reset * gru_recurrent[k])
             gru_h[k] = update * gru_h[k] + (1.0 - update) * candidate
 

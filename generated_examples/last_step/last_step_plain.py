@@ -62,8 +62,9 @@ else:
         buffer[at : at + len(values)] = values
 
 
-# ---- Products: affine(weights, bias, *parts) = weights @ (all parts in a row) + bias --------
-# Nearly all the time goes here, so each Python gets the form that is fastest on it.
+# ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
+# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
+# form that is fastest on it.
 
 try:
     from math import sumprod  # Python 3.12 and later
@@ -76,8 +77,7 @@ def split(data, rows):
     return [vector(data[size * r : size * r + size]) for r in range(rows)]
 
 
-def join(parts):
-    values = []
+def join(values, parts):
     for part in parts:
         values.extend(part)
     return values
@@ -88,27 +88,27 @@ if sumprod is not None:
     def matrix(rows, data):
         return split(data, rows)
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        return [b + sumprod(row, values) for b, row in zip(bias, weights)]
+    def affine(weights, *parts):
+        values = join([1.0], parts)
+        return [sumprod(row, values) for row in weights]
 
 elif SMALL:
     # A row is unpacked when it is needed, since all weights together may need half the memory.
     def matrix(rows, data):
-        return data
+        return rows, data
 
     # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, bias, *parts):
-        rows = len(bias)
+    def affine(weights, *parts):
+        rows, data = weights
         out = [0.0] * rows
-        size = len(weights) // rows
+        size = len(data) // rows
         half = rows // 2
         for r in range(rows - half):
             s = r + half
-            row = array(FLOAT, weights[size * r : size * r + size])
-            other = array(FLOAT, weights[size * s : size * s + size])
-            total, second = bias[r], bias[s]
-            k = 0
+            row = array(FLOAT, data[size * r : size * r + size])
+            other = array(FLOAT, data[size * s : size * s + size])
+            total, second = row[0], other[0]
+            k = 1
             for part in parts:
                 for value in part:
                     total = total + row[k] * value
@@ -118,43 +118,87 @@ elif SMALL:
         return out
 
 elif "built-in" in str([].append):
-    # CPython up to 3.11: eight columns at a time, which halves the cost of going through them.
-    def matrix(rows, data):
-        columns = [list(column) for column in zip(*split(data, rows))]
-        while len(columns) % 8:
-            columns.append([0.0] * rows)
-        return [columns[k : k + 8] for k in range(0, len(columns), 8)]
+    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
+    # 64 at a time, and its sum is one expression.
+    def add_7(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6
+            )
+        return out
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        values.extend([0.0] * (-len(values) % 8))
-        total = bias
+    def add_8(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6 + v7 * w7
+            )
+        return out
+
+    ADD = {
+        7: add_7,
+        8: add_8,
+    }
+
+    def matrix(rows, data):
+        table = split(data, rows)
+        groups = []
+        for at in range(1, len(table[0]), 64):
+            group = [row[at : at + 64] for row in table]
+            groups.append((ADD[len(group[0])], group))
+        return [row[0] for row in table], groups
+
+    def affine(weights, *parts):
+        totals, groups = weights
+        values = join([], parts)
         at = 0
-        for columns in weights:
-            a, b, c, d, e, f, g, h = values[at : at + 8]
-            total = [
-                s + a * p + b * q + c * r + d * t + e * u + f * v + g * w + h * x
-                for s, p, q, r, t, u, v, w, x in zip(total, *columns)
-            ]
-            at = at + 8
-        return total
+        for add, group in groups:
+            totals = add(totals, group, values[at : at + 64])
+            at = at + 64
+        return totals
 
 else:
-    # PyPy compiles plain loops.
+    # PyPy compiles plain loops. Four rows share one, their weights side by side.
     def matrix(rows, data):
-        return vector(data)
+        table = split(data, rows)
+        while len(table) % 4:
+            table.append([0.0] * len(table[0]))
+        weights = []
+        for r in range(0, rows, 4):
+            for column in zip(*table[r : r + 4]):
+                weights.extend(column)
+        return rows, weights
 
-    def affine(weights, bias, *parts):
-        out = list(bias)
+    def affine(weights, *parts):
+        rows, weights = weights
+        values = join([1.0], parts)
+        out = []
         k = 0
-        for r in range(len(out)):
-            total = out[r]
-            for part in parts:
-                for value in part:
-                    total = total + weights[k] * value
-                    k = k + 1
-            out[r] = total
-        return out
+        for r in range(0, rows, 4):
+            a = b = c = d = 0.0
+            for value in values:
+                a = a + weights[k] * value
+                b = b + weights[k + 1] * value
+                c = c + weights[k + 2] * value
+                d = d + weights[k + 3] * value
+                k = k + 4
+            out.extend((a, b, c, d))
+        return out[:rows]
 
 
 def shape_of(values):
@@ -238,66 +282,69 @@ def hard_sigmoid(x):
 
 # ---- Weights --------------------------------------------------------------------------------
 
-# gru_1_gates_bias (8,)
-GRU_1_GATES_BIAS = vector(
-    b"&\x8e1\xbe\x8am\xa4>)u\x81>VF\x88>\xd4\xe0\x9e\xbe\x99\x18\xaf\xbeA\xfa\xd4>\x02\xb3O\xbd"
-)
-# 8 rows: 3 of gru_1_gates_kernel, 4 of gru_1_gates_recurrent_kernel
+# 8 rows: bias, 3 of gru_1_gates_kernel, 4 of gru_1_gates_recurrent_kernel
 GRU_1_GATES_WEIGHTS = matrix(8, (
-    b"\xe5\x9f\x9b?\xcc\x84\xbf>\xae\xc16?j\xc2k=\x98F\xc2\xbd<U\xb8\xbf\x8a\xac\xfa="
-    b"\xd7\xe5\x0c=\xc1\x9b\x99>\xa7\x87r?4\xb3&>\nqq?\xe4x\xe5\xbf\x84\xcb$?"
-    b"\xa4+\"\xbe\x86\x1b\x0c>\x08w_\xbfR\x8b\x8f\xbdL\x1e\xc3=\x11`\x8e\xbe\x85~y?"
-    b"2\xca\xe8\xbe\xaf\x95\xef>X\xfdv\xbe\xc4\xf7\r?2\xc5\xff\xbe\n\xbb\x0f\xbf\x18\xc3l>"
-    b"\x15\t\xab\xbe\xe3\\\x9f>O<\xa4=z\xa42\xbf\xa5\x9a@\xbe\x17\xbe\xe9>\x1f\x86<?"
-    b"&\x86\xbc\xbe\x9d\x06B?x\x00\xb5>\xdb\xfeT?\x1ei~\xbfD\xc0\x01>\xa7F\xa3\xbe"
-    b"'\x93Q?$\x97\xb2;\xd7\x98I\xbf}6\xbf>\x88\xa9H;\xc3\xde\xc9\xbe\x1a\x02\xb0<"
-    b"\xb8\xb3o>\xdc\x93)>\xb6]\x1c\xbeQ\xf84?\xff\x01\xb6\xbe$\xc8\x86?\x86{b>"
+    b"&\x8e1\xbe\xe5\x9f\x9b?\xcc\x84\xbf>\xae\xc16?j\xc2k=\x98F\xc2\xbd<U\xb8\xbf\x8a\xac\xfa="
+    b"\x8am\xa4>\xd7\xe5\x0c=\xc1\x9b\x99>\xa7\x87r?4\xb3&>\nqq?\xe4x\xe5\xbf\x84\xcb$?"
+    b")u\x81>\xa4+\"\xbe\x86\x1b\x0c>\x08w_\xbfR\x8b\x8f\xbdL\x1e\xc3=\x11`\x8e\xbe\x85~y?"
+    b"VF\x88>2\xca\xe8\xbe\xaf\x95\xef>X\xfdv\xbe\xc4\xf7\r?2\xc5\xff\xbe\n\xbb\x0f\xbf\x18\xc3l>"
+    b"\xd4\xe0\x9e\xbe\x15\t\xab\xbe\xe3\\\x9f>O<\xa4=z\xa42\xbf\xa5\x9a@\xbe\x17\xbe\xe9>\x1f\x86<?"
+    b"\x99\x18\xaf\xbe&\x86\xbc\xbe\x9d\x06B?x\x00\xb5>\xdb\xfeT?\x1ei~\xbfD\xc0\x01>\xa7F\xa3\xbe"
+    b"A\xfa\xd4>'\x93Q?$\x97\xb2;\xd7\x98I\xbf}6\xbf>\x88\xa9H;\xc3\xde\xc9\xbe\x1a\x02\xb0<"
+    b"\x02\xb3O\xbd\xb8\xb3o>\xdc\x93)>\xb6]\x1c\xbeQ\xf84?\xff\x01\xb6\xbe$\xc8\x86?\x86{b>"
 ))
-# gru_1_candidate_bias (4,)
-GRU_1_CANDIDATE_BIAS = vector(
-    b"\xf4\x84\x06?\xbbe\x93\xbe&dp>\xc21h>"
-)
-# 4 rows: 3 of gru_1_candidate_kernel, 4 of gru_1_candidate_recurrent_kernel
+# 4 rows: bias, 3 of gru_1_candidate_kernel, 4 of gru_1_candidate_recurrent_kernel
 GRU_1_CANDIDATE_WEIGHTS = matrix(4, (
-    b"\x84O\x88?i\xb8\x95\xbf\xa5x\xec>\xcf\x97\xa8?\xf4m\x08>P\xb9\xf7\xbdG\xe9!?"
-    b"N\xd9\x16?.\x0b\xd8>\x15\x9b\xd4\xbeQCP?\xc7\xf8O\xbf\xc0\xd4\x1d?\x02\x0e\x10?"
-    b"oKD\xbdb\xb6\xc2>O\xe1\x91\xbe\xa0x\xf3\xbe\x0f\xc5\xdf=m\xbc\xd6>C4\xe7>"
-    b"\xc2\xbe\x15\xbf\xaa\x0e\x15\xbezH\x8e\xbf\xbf\xf8\xf2\xbe2\x03\x14\xbf\x01\xc3\x19?\xbd\xaf\xcd\xbe"
+    b"\xf4\x84\x06?\x84O\x88?i\xb8\x95\xbf\xa5x\xec>\xcf\x97\xa8?\xf4m\x08>P\xb9\xf7\xbdG\xe9!?"
+    b"\xbbe\x93\xbeN\xd9\x16?.\x0b\xd8>\x15\x9b\xd4\xbeQCP?\xc7\xf8O\xbf\xc0\xd4\x1d?\x02\x0e\x10?"
+    b"&dp>oKD\xbdb\xb6\xc2>O\xe1\x91\xbe\xa0x\xf3\xbe\x0f\xc5\xdf=m\xbc\xd6>C4\xe7>"
+    b"\xc21h>\xc2\xbe\x15\xbf\xaa\x0e\x15\xbezH\x8e\xbf\xbf\xf8\xf2\xbe2\x03\x14\xbf\x01\xc3\x19?\xbd\xaf\xcd\xbe"
 ))
-# lstm_1_bias (16,)
-LSTM_1_BIAS = vector(
-    b"\xb0N\x84\xbd\x91\x0c\x82\xbe\xce_\xc4\xbd6\x84\n\xbe\x1e\xe8;>\x10\x12\x95>I\xbe\xae\xbe\x16\x11\x86\xbe"
-    b"\x1a\x8b8\xbc\xf5F\xc3\xbb.,\xee\xbe\xeb\xf3@\xbe\xfe\x89@<\xee\x8c\x06?G\x19r>t\x89\xfc>"
-)
-# 16 rows: 4 of lstm_1_kernel, 4 of lstm_1_recurrent_kernel
+# 16 rows: bias, 4 of lstm_1_kernel, 4 of lstm_1_recurrent_kernel
 LSTM_1_WEIGHTS = matrix(16, (
-    b"\x9aMG\xbe\xd8\xe4\x12\xbe`\xbd(\xbf\xe1\x8e\x7f>\x93'\x85\xbf\x9b\xa8\xcd>9q\x0e>\x1eC\x8d?"
-    b"\xedu\x9e>!@\xa4\xbdZ\xa70\xbfN\x1e\xeb>\x7f\x08a>D\x8d\xf4=\x02\x19\x0f\xbf\xd5#a\xbf"
-    b"\x99O\xc7>\x9aF\x04\xbf\x02\xab\xba\xbe}d+?N\xdf\x18\xbf<\xee\x0e?}\xe3A\xbf\xbeAg\xbe"
-    b"\x92\x9d\xea>\x9a\xc7\x07\xbf%\x86\xf5<Z\xd9\xb3=\tU\x1a\xbd\xe4#{\xbcvG~\xbe\xc2\x86\x0b\xbd"
-    b"\x0f]V\xbf\xd1\x9d\x80\xbf\x9d\x1d\xa0=oH\x10\xbd\x1c\x8f{>\x16\xfd\x00\xbf\xac\xfc\x02?d#P?"
-    b"*\x05\x0b\xbfn\xf4\x86\xbe\xc2\xa14?\x17FQ\xbfD\xd4\xe5>\xe4\xb6\xdd\xbe\x10\xfd\x0b?2W\xd4>"
-    b"'\xea\xe0\xbeRQA\xbe\xba\xbc\n?\x15(\x19>\x90\xe4\xb5\xbfH\x0bV>`W\x8c\xbdD\xff<="
-    b"\xf9\xb8\x8a>T\xe6\xe9\xbd\xa5[\x10>\xfe|\xa1\xbe\x90\xc4V\xbf\x83\xc95\xbe\xbf\xa4\xe6\xbe\"YG\xbf"
-    b"\x91\x843?\xbaa\xab\xbc\xfa\x91\x89\xbe\x9a\xc2\x82=^\xef\xb2?\x9c\xaf\xb7>Z1\xe5>\xfaJ\xad="
-    b"\xe5\xb7\x9f?%\xbf\x1e\xbf\xa73\xaf>\xb7\xec\xdb\xbd\xef\x00\x1b?\x82\xa3\xc5<L^\x1c>\xa8\xd9\xac\xbe"
-    b"#\x13\x9e\xbe\x8c\xf3\x1e\xbf\xbdL\n\xbf\xa8\x17b\xbe`\x13~>\xe8\x9aQ\xbe\xe9xf?o\xbeZ>"
-    b"\x01~\x06\xbfc\x92\xe6\xbe\x943\xfd\xbe\x15\xc0\x94\xbe\xf2N\xe0=>\r\xdd\xbe\x07>,=J-b\xbc"
-    b"j\x0c\x12\xbf8\x8b\xdd\xbe\xc5\xcek>`\xe2#?s\xe5\xaa\xbf`\xf8\xc1=\xa9\xe4\xc0\xbe\x1c\x9a\xef\xbe"
-    b"E*=?\xa5\xc1\xa2>`\xdc\x12?HR\x1e\xbe\xef\x15\x95\xbd\xe2wE\xbf\xa7^]\xbfa\xf2\xf3\xbe"
-    b"p\xceR?G\xec!\xbf\x8e\xa0+\xbfGH`\xbe\x95\xe3'\xbeZ\x80\x87\xbeJ9\xeb\xbd\x8b7\n?"
-    b"\xfa\r\xf3>\xc2lx\xbeY\xfd\x13=9\xc8\x9e>\xbcw\x17?0\x88\xd4\xbe\xd2]\x9d=\"\x0f\xae\xbd"
+    b"\xb0N\x84\xbd\x9aMG\xbe\xd8\xe4\x12\xbe`\xbd(\xbf\xe1\x8e\x7f>\x93'\x85\xbf\x9b\xa8\xcd>9q\x0e>"
+    b"\x1eC\x8d?"
+    b"\x91\x0c\x82\xbe\xedu\x9e>!@\xa4\xbdZ\xa70\xbfN\x1e\xeb>\x7f\x08a>D\x8d\xf4=\x02\x19\x0f\xbf"
+    b"\xd5#a\xbf"
+    b"\xce_\xc4\xbd\x99O\xc7>\x9aF\x04\xbf\x02\xab\xba\xbe}d+?N\xdf\x18\xbf<\xee\x0e?}\xe3A\xbf"
+    b"\xbeAg\xbe"
+    b"6\x84\n\xbe\x92\x9d\xea>\x9a\xc7\x07\xbf%\x86\xf5<Z\xd9\xb3=\tU\x1a\xbd\xe4#{\xbcvG~\xbe"
+    b"\xc2\x86\x0b\xbd"
+    b"\x1e\xe8;>\x0f]V\xbf\xd1\x9d\x80\xbf\x9d\x1d\xa0=oH\x10\xbd\x1c\x8f{>\x16\xfd\x00\xbf\xac\xfc\x02?"
+    b"d#P?"
+    b"\x10\x12\x95>*\x05\x0b\xbfn\xf4\x86\xbe\xc2\xa14?\x17FQ\xbfD\xd4\xe5>\xe4\xb6\xdd\xbe\x10\xfd\x0b?"
+    b"2W\xd4>"
+    b"I\xbe\xae\xbe'\xea\xe0\xbeRQA\xbe\xba\xbc\n?\x15(\x19>\x90\xe4\xb5\xbfH\x0bV>`W\x8c\xbd"
+    b"D\xff<="
+    b"\x16\x11\x86\xbe\xf9\xb8\x8a>T\xe6\xe9\xbd\xa5[\x10>\xfe|\xa1\xbe\x90\xc4V\xbf\x83\xc95\xbe\xbf\xa4\xe6\xbe"
+    b"\"YG\xbf"
+    b"\x1a\x8b8\xbc\x91\x843?\xbaa\xab\xbc\xfa\x91\x89\xbe\x9a\xc2\x82=^\xef\xb2?\x9c\xaf\xb7>Z1\xe5>"
+    b"\xfaJ\xad="
+    b"\xf5F\xc3\xbb\xe5\xb7\x9f?%\xbf\x1e\xbf\xa73\xaf>\xb7\xec\xdb\xbd\xef\x00\x1b?\x82\xa3\xc5<L^\x1c>"
+    b"\xa8\xd9\xac\xbe"
+    b".,\xee\xbe#\x13\x9e\xbe\x8c\xf3\x1e\xbf\xbdL\n\xbf\xa8\x17b\xbe`\x13~>\xe8\x9aQ\xbe\xe9xf?"
+    b"o\xbeZ>"
+    b"\xeb\xf3@\xbe\x01~\x06\xbfc\x92\xe6\xbe\x943\xfd\xbe\x15\xc0\x94\xbe\xf2N\xe0=>\r\xdd\xbe\x07>,="
+    b"J-b\xbc"
+    b"\xfe\x89@<j\x0c\x12\xbf8\x8b\xdd\xbe\xc5\xcek>`\xe2#?s\xe5\xaa\xbf`\xf8\xc1=\xa9\xe4\xc0\xbe"
+    b"\x1c\x9a\xef\xbe"
+    b"\xee\x8c\x06?E*=?\xa5\xc1\xa2>`\xdc\x12?HR\x1e\xbe\xef\x15\x95\xbd\xe2wE\xbf\xa7^]\xbf"
+    b"a\xf2\xf3\xbe"
+    b"G\x19r>p\xceR?G\xec!\xbf\x8e\xa0+\xbfGH`\xbe\x95\xe3'\xbeZ\x80\x87\xbeJ9\xeb\xbd"
+    b"\x8b7\n?"
+    b"t\x89\xfc>\xfa\r\xf3>\xc2lx\xbeY\xfd\x13=9\xc8\x9e>\xbcw\x17?0\x88\xd4\xbe\xd2]\x9d="
+    b"\"\x0f\xae\xbd"
 ))
-# simple_rnn_1_bias (4,)
-SIMPLE_RNN_1_BIAS = vector(
-    b"\xd1\xf5o\xbe\x96:\xaa>j\x9e,>a2\xb0>"
-)
-# 4 rows: 4 of simple_rnn_1_kernel, 4 of simple_rnn_1_recurrent_kernel
+# 4 rows: bias, 4 of simple_rnn_1_kernel, 4 of simple_rnn_1_recurrent_kernel
 SIMPLE_RNN_1_WEIGHTS = matrix(4, (
-    b"\x0f\x81\x92>\xb4v\xa3>\x87\xbfF\xbf\x92\x8b$>L\xb8w?\xdd\xe1\x85?\x8a\xa3\x9a\xbeC\x01?\xbf"
-    b"}V\xf2\xbe\xb0\x08@\xbf_\xd6\x1c?i\xd4[\xbf-\x95\x86>N\xf9\xc6>\x17 \xf5\xbb5\xcc\xd6\xbc"
-    b"%gf\xbf\x9aH\x19?Q+\x84?\xc4\xe3\xa4\xbeo\x8e\x8a\xbf:z;=\x99\xa3\xcd\xbb\xd2P\x82>"
-    b"\xd0\x81\x81\xbc*\x8b)>\x81H\xd3\xbeWx\xf2=\x0e^\xf8\xbe\xb8\xd7\xa8>\xb4\x92;>\x8e\xfd\xaf\xbc"
+    b"\xd1\xf5o\xbe\x0f\x81\x92>\xb4v\xa3>\x87\xbfF\xbf\x92\x8b$>L\xb8w?\xdd\xe1\x85?\x8a\xa3\x9a\xbe"
+    b"C\x01?\xbf"
+    b"\x96:\xaa>}V\xf2\xbe\xb0\x08@\xbf_\xd6\x1c?i\xd4[\xbf-\x95\x86>N\xf9\xc6>\x17 \xf5\xbb"
+    b"5\xcc\xd6\xbc"
+    b"j\x9e,>%gf\xbf\x9aH\x19?Q+\x84?\xc4\xe3\xa4\xbeo\x8e\x8a\xbf:z;=\x99\xa3\xcd\xbb"
+    b"\xd2P\x82>"
+    b"a2\xb0>\xd0\x81\x81\xbc*\x8b)>\x81H\xd3\xbeWx\xf2=\x0e^\xf8\xbe\xb8\xd7\xa8>\xb4\x92;>"
+    b"\x8e\xfd\xaf\xbc"
 ))
 
 
@@ -326,12 +373,12 @@ class Model:
         gru_1_h = self.gru_1_h
         gru_1_reset_h = self.gru_1_reset_h
         # gates = gates_kernel @ x + gates_recurrent_kernel @ h + gates_bias
-        gru_1_gates = affine(GRU_1_GATES_WEIGHTS, GRU_1_GATES_BIAS, x, gru_1_h)
+        gru_1_gates = affine(GRU_1_GATES_WEIGHTS, x, gru_1_h)
         for k in range(4):
             reset = hard_sigmoid(gru_1_gates[4 + k])
             gru_1_reset_h[k] = reset * gru_1_h[k]
         # candidate = candidate_kernel @ x + candidate_recurrent_kernel @ reset_h + candidate_bias
-        gru_1_candidate = affine(GRU_1_CANDIDATE_WEIGHTS, GRU_1_CANDIDATE_BIAS, x, gru_1_reset_h)
+        gru_1_candidate = affine(GRU_1_CANDIDATE_WEIGHTS, x, gru_1_reset_h)
         for k in range(4):
             update = hard_sigmoid(gru_1_gates[k])
             candidate = tanh(gru_1_candidate[k])
@@ -341,7 +388,7 @@ class Model:
         lstm_1_h = self.lstm_1_h
         lstm_1_c = self.lstm_1_c
         # gates = kernel @ gru_1_h + recurrent_kernel @ h + bias
-        lstm_1_gates = affine(LSTM_1_WEIGHTS, LSTM_1_BIAS, gru_1_h, lstm_1_h)
+        lstm_1_gates = affine(LSTM_1_WEIGHTS, gru_1_h, lstm_1_h)
         for k in range(4):
             input_gate = hard_sigmoid(lstm_1_gates[k])
             forget_gate = hard_sigmoid(lstm_1_gates[4 + k])
@@ -354,7 +401,7 @@ class Model:
         # simple_rnn_1: SimpleRNN(4), last step only
         simple_rnn_1_h = self.simple_rnn_1_h
         # a = kernel @ lstm_1_h + recurrent_kernel @ h + bias
-        simple_rnn_1_a = affine(SIMPLE_RNN_1_WEIGHTS, SIMPLE_RNN_1_BIAS, lstm_1_h, simple_rnn_1_h)
+        simple_rnn_1_a = affine(SIMPLE_RNN_1_WEIGHTS, lstm_1_h, simple_rnn_1_h)
         for k in range(4):
             simple_rnn_1_h[k] = tanh(simple_rnn_1_a[k])
 

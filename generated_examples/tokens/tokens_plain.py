@@ -62,8 +62,9 @@ else:
         buffer[at : at + len(values)] = values
 
 
-# ---- Products: affine(weights, bias, *parts) = weights @ (all parts in a row) + bias --------
-# Nearly all the time goes here, so each Python gets the form that is fastest on it.
+# ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
+# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
+# form that is fastest on it.
 
 try:
     from math import sumprod  # Python 3.12 and later
@@ -76,8 +77,7 @@ def split(data, rows):
     return [vector(data[size * r : size * r + size]) for r in range(rows)]
 
 
-def join(parts):
-    values = []
+def join(values, parts):
     for part in parts:
         values.extend(part)
     return values
@@ -88,27 +88,27 @@ if sumprod is not None:
     def matrix(rows, data):
         return split(data, rows)
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        return [b + sumprod(row, values) for b, row in zip(bias, weights)]
+    def affine(weights, *parts):
+        values = join([1.0], parts)
+        return [sumprod(row, values) for row in weights]
 
 elif SMALL:
     # A row is unpacked when it is needed, since all weights together may need half the memory.
     def matrix(rows, data):
-        return data
+        return rows, data
 
     # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, bias, *parts):
-        rows = len(bias)
+    def affine(weights, *parts):
+        rows, data = weights
         out = [0.0] * rows
-        size = len(weights) // rows
+        size = len(data) // rows
         half = rows // 2
         for r in range(rows - half):
             s = r + half
-            row = array(FLOAT, weights[size * r : size * r + size])
-            other = array(FLOAT, weights[size * s : size * s + size])
-            total, second = bias[r], bias[s]
-            k = 0
+            row = array(FLOAT, data[size * r : size * r + size])
+            other = array(FLOAT, data[size * s : size * s + size])
+            total, second = row[0], other[0]
+            k = 1
             for part in parts:
                 for value in part:
                     total = total + row[k] * value
@@ -118,43 +118,101 @@ elif SMALL:
         return out
 
 elif "built-in" in str([].append):
-    # CPython up to 3.11: eight columns at a time, which halves the cost of going through them.
-    def matrix(rows, data):
-        columns = [list(column) for column in zip(*split(data, rows))]
-        while len(columns) % 8:
-            columns.append([0.0] * rows)
-        return [columns[k : k + 8] for k in range(0, len(columns), 8)]
+    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
+    # 64 at a time, and its sum is one expression.
+    def add_4(totals, rows, values):
+        (
+            v0, v1, v2, v3,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
+            )
+        return out
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        values.extend([0.0] * (-len(values) % 8))
-        total = bias
+    def add_5(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4
+            )
+        return out
+
+    def add_9(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7, v8,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7, w8,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6 + v7 * w7 + v8 * w8
+            )
+        return out
+
+    ADD = {
+        4: add_4,
+        5: add_5,
+        9: add_9,
+    }
+
+    def matrix(rows, data):
+        table = split(data, rows)
+        groups = []
+        for at in range(1, len(table[0]), 64):
+            group = [row[at : at + 64] for row in table]
+            groups.append((ADD[len(group[0])], group))
+        return [row[0] for row in table], groups
+
+    def affine(weights, *parts):
+        totals, groups = weights
+        values = join([], parts)
         at = 0
-        for columns in weights:
-            a, b, c, d, e, f, g, h = values[at : at + 8]
-            total = [
-                s + a * p + b * q + c * r + d * t + e * u + f * v + g * w + h * x
-                for s, p, q, r, t, u, v, w, x in zip(total, *columns)
-            ]
-            at = at + 8
-        return total
+        for add, group in groups:
+            totals = add(totals, group, values[at : at + 64])
+            at = at + 64
+        return totals
 
 else:
-    # PyPy compiles plain loops.
+    # PyPy compiles plain loops. Four rows share one, their weights side by side.
     def matrix(rows, data):
-        return vector(data)
+        table = split(data, rows)
+        while len(table) % 4:
+            table.append([0.0] * len(table[0]))
+        weights = []
+        for r in range(0, rows, 4):
+            for column in zip(*table[r : r + 4]):
+                weights.extend(column)
+        return rows, weights
 
-    def affine(weights, bias, *parts):
-        out = list(bias)
+    def affine(weights, *parts):
+        rows, weights = weights
+        values = join([1.0], parts)
+        out = []
         k = 0
-        for r in range(len(out)):
-            total = out[r]
-            for part in parts:
-                for value in part:
-                    total = total + weights[k] * value
-                    k = k + 1
-            out[r] = total
-        return out
+        for r in range(0, rows, 4):
+            a = b = c = d = 0.0
+            for value in values:
+                a = a + weights[k] * value
+                b = b + weights[k + 1] * value
+                c = c + weights[k + 2] * value
+                d = d + weights[k + 3] * value
+                k = k + 4
+            out.extend((a, b, c, d))
+        return out[:rows]
 
 
 def lookup(table, rows, index):
@@ -252,13 +310,6 @@ except ImportError:
         return -y if x < 0.0 else y
 
 
-def sigmoid(x):
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
 def softmax(x):
     top = max(x)
     e = [math.exp(v - top) for v in x]
@@ -282,74 +333,56 @@ EMBEDDING_TABLE = (
     b"HK\x0f\xbf\xa1\x96\x1d\xbf\xc9\xa9\x95>\xda\xc6\x91\xbf"
     b"\xc6\xef\x9b=\x0f\ra\xbf\xe7rb\xbf\x97`\xf2?"
 )
-# gru_gates_bias (10,)
-GRU_GATES_BIAS = vector(
-    b"\x86 \xcd\xbd\x1cb\x03=_|\xd7\xbe\xc2\xef\x08\xbe\xe0\xc3\xd8\xbb\x9c7\x84\xbd\xbe\xf4\xae\xbe*\x93\xb4>"
-    b"@\x17\xca<\x1d\xc0,>"
-)
-# 10 rows: 4 of gru_gates_kernel, 5 of gru_gates_recurrent_kernel
+# 10 rows: bias, 4 of gru_gates_kernel, 5 of gru_gates_recurrent_kernel; sigmoid gates halved
 GRU_GATES_WEIGHTS = matrix(10, (
-    b"\xfd\xb0\x15?\x05\x94\x9c\xbe\t\x18\x8a?\xca|\x92>\xe2\x8c\xa0=\x1b\xac\xfc\xbe\xc02B\xbe\xa3\\\xe6>"
-    b"\xbd\x04\x8a>"
-    b"{\x1aK?,*\xb9<\x01b\xcc\xbe\x1d\xad\xf8\xbe\xc4\x83\x17\xbf\x92&g?BM\x81>l<3>"
-    b"L\xa4\x04>"
-    b"\xb6J7>\xc9G\">\x1c`\x15?3\xe7s\xbf\xccv\xc4\xbe|(\xc8>\xf6\xaf\xd6>\x9c\x8aT>"
-    b"S[\x0f?"
-    b"u\xf5\xd6><\x11C>\xc9,\xd8\xbd\xd1\x87$?\t\xc4\xe6\xbe4j\xf2>\x18@+=:\x1c\xc0>"
-    b"Z;m>"
-    b"\xbb\x92\xc9>O\x8fK\xbf 6\x9b\xbdU<\xbb=]\xec2?\x04\xbe\xc3\xbd\x08\x8a\x9a>p\tr?"
-    b"\"%=?"
-    b"N\xc5\x91>\xde\x15\x9a=I\x19\xb1>\x91o\xde>\xa7\xe8w=!\xb6\t\xbe\xba\xbbM>\xc5\xe1\xad>"
-    b"-`\x03\xbf"
-    b"\xe1\xeb2\xbeI\xa8\x85>N\xeam=\xe8A\xe9\xbe\xed\x81\x91\xbd*\x00m<\x8e!C?\xfa:B>"
-    b"\xb1\xb3C?"
-    b"\x14b\x19?\xcf\xbc#?+\x87#\xbfXp\x14>\xfcZX>\xf8\xa8\x12\xbf\xfc\x0e8?\t\xfb\xac\xbe"
-    b"\xdf\x18E\xbe"
-    b"~RL?\x1czd=\xabI\x1b?\xcc\xc7\x93>\xf0\x9ag\xbe\x1c\xe0\x04\xbe\xc5\x8dR\xbe\xa5\xad\x0f?"
-    b"'\xce\xb6\xbf"
-    b"\x95\xfan>Y\x9d!?\xe3\xae\xc2\xbd.\xb2s?\xb0E\xd6=\xea\xa9i\xbeX[\xc2\xbd\\\x9e\x95;"
-    b"1\xf9r\xbf"
+    b"\x86 M\xbd\xfd\xb0\x95>\x05\x94\x1c\xbe\t\x18\n?\xca|\x12>\xe2\x8c =\x1b\xac|\xbe\xc02\xc2\xbd"
+    b"\xa3\\f>\xbd\x04\n>"
+    b"\x1cb\x83<{\x1a\xcb>,*9<\x01bL\xbe\x1d\xadx\xbe\xc4\x83\x97\xbe\x92&\xe7>BM\x01>"
+    b"l<\xb3=L\xa4\x84="
+    b"_|W\xbe\xb6J\xb7=\xc9G\xa2=\x1c`\x95>3\xe7\xf3\xbe\xccvD\xbe|(H>\xf6\xafV>"
+    b"\x9c\x8a\xd4=S[\x8f>"
+    b"\xc2\xef\x88\xbdu\xf5V><\x11\xc3=\xc9,X\xbd\xd1\x87\xa4>\t\xc4f\xbe4jr>\x18@\xab<"
+    b":\x1c@>Z;\xed="
+    b"\xe0\xc3X\xbb\xbb\x92I>O\x8f\xcb\xbe 6\x1b\xbdU<;=]\xec\xb2>\x04\xbeC\xbd\x08\x8a\x1a>"
+    b"p\t\xf2>\"%\xbd>"
+    b"\x9c7\x04\xbdN\xc5\x11>\xde\x15\x1a=I\x191>\x91o^>\xa7\xe8\xf7<!\xb6\x89\xbd\xba\xbb\xcd="
+    b"\xc5\xe1->-`\x83\xbe"
+    b"\xbe\xf4.\xbe\xe1\xeb\xb2\xbdI\xa8\x05>N\xea\xed<\xe8Ai\xbe\xed\x81\x11\xbd*\x00\xed;\x8e!\xc3>"
+    b"\xfa:\xc2=\xb1\xb3\xc3>"
+    b"*\x934>\x14b\x99>\xcf\xbc\xa3>+\x87\xa3\xbeXp\x94=\xfcZ\xd8=\xf8\xa8\x92\xbe\xfc\x0e\xb8>"
+    b"\t\xfb,\xbe\xdf\x18\xc5\xbd"
+    b"@\x17J<~R\xcc>\x1cz\xe4<\xabI\x9b>\xcc\xc7\x13>\xf0\x9a\xe7\xbd\x1c\xe0\x84\xbd\xc5\x8d\xd2\xbd"
+    b"\xa5\xad\x8f>'\xce6\xbf"
+    b"\x1d\xc0\xac=\x95\xfa\xee=Y\x9d\xa1>\xe3\xaeB\xbd.\xb2\xf3>\xb0EV=\xea\xa9\xe9\xbdX[B\xbd"
+    b"\\\x9e\x15;1\xf9\xf2\xbe"
 ))
-# gru_candidate_bias (5,)
-GRU_CANDIDATE_BIAS = vector(
-    b"*\x0e]\xbe\xb8z)\xbex\x07\x06\xbe\x9a\xbb\x8a>h\xcfe?"
-)
-# gru_candidate_kernel (5, 4)
+# 5 rows: bias, 4 of gru_candidate_kernel
 GRU_CANDIDATE_KERNEL = matrix(5, (
-    b"\nB~>&\xc5.\xbe4\xcf\xc8\xbe\xdfE\x7f\xbf"
-    b"F0\x0e\xbf\xe4gZ\xbf\xd4g\x7f=v\xd0t\xbc"
-    b"g\"5\xbf\xc0\x1d\x8b?\xd0\x8al\xbe\x81X\xe3\xbe"
-    b"\x95\x05;??H\x91\xbdQ\xafV\xbf\x12\xb6\x94>"
-    b"\xb5X\xc9>)\x1d/>\xe7\r\x00?\xc0$\x16?"
+    b"*\x0e]\xbe\nB~>&\xc5.\xbe4\xcf\xc8\xbe\xdfE\x7f\xbf"
+    b"\xb8z)\xbeF0\x0e\xbf\xe4gZ\xbf\xd4g\x7f=v\xd0t\xbc"
+    b"x\x07\x06\xbeg\"5\xbf\xc0\x1d\x8b?\xd0\x8al\xbe\x81X\xe3\xbe"
+    b"\x9a\xbb\x8a>\x95\x05;??H\x91\xbdQ\xafV\xbf\x12\xb6\x94>"
+    b"h\xcfe?\xb5X\xc9>)\x1d/>\xe7\r\x00?\xc0$\x16?"
 ))
-# gru_candidate_recurrent_bias (5,)
-GRU_CANDIDATE_RECURRENT_BIAS = vector(
-    b":g\x9e\xbe\x94>\xe5=> \xae>\xaa\xfaA\xbf\x03\xf4\"?"
-)
-# gru_candidate_recurrent_kernel (5, 5)
+# 5 rows: bias, 5 of gru_candidate_recurrent_kernel
 GRU_CANDIDATE_RECURRENT_KERNEL = matrix(5, (
-    b"&\x02\x10=\xb4\x11\xfb>o\xd5J?\xca\xd7\xfd\xbd\xa6\x8e\xcc\xbe"
-    b"\x89\x03\xc3<\x9d\x9a\x00>\xe0t\xea\xbc\xb3\x8b\xb7>\xbe\xcc\xd2\xbe"
-    b".\xb4\xaa>\xb4\x8d\xc0\xbe$W\xb8=\x99qQ?\x10\x05\x03\xbe"
-    b"\xfc\x8d\xe4>u\x02\xaf=\x7f\xf1\x9e\xbepD\xee\xbe\xc2\xa6\x0b\xbf"
-    b"\x90\x88?\xbfC\t\r\xbfz!\x93\xbeW\x1e\xf9\xbe\xc4\xb9A\xbd"
+    b":g\x9e\xbe&\x02\x10=\xb4\x11\xfb>o\xd5J?\xca\xd7\xfd\xbd\xa6\x8e\xcc\xbe"
+    b"\x94>\xe5=\x89\x03\xc3<\x9d\x9a\x00>\xe0t\xea\xbc\xb3\x8b\xb7>\xbe\xcc\xd2\xbe"
+    b"> \xae>.\xb4\xaa>\xb4\x8d\xc0\xbe$W\xb8=\x99qQ?\x10\x05\x03\xbe"
+    b"\xaa\xfaA\xbf\xfc\x8d\xe4>u\x02\xaf=\x7f\xf1\x9e\xbepD\xee\xbe\xc2\xa6\x0b\xbf"
+    b"\x03\xf4\"?\x90\x88?\xbfC\t\r\xbfz!\x93\xbeW\x1e\xf9\xbe\xc4\xb9A\xbd"
 ))
-# dense_bias (9,)
-DENSE_BIAS = vector(
-    b"\xb8\x19\x81>\xa9d|=\x9bq\x89>\x7fx\xba>\x1a\x87\xa1\xbe\xa2\x1c\xa9<\xff\x7f|\xbe\xb9+i>"
-    b"\xab\x8f\x8a\xbc"
-)
-# dense_kernel (9, 5)
+# 9 rows: bias, 5 of dense_kernel
 DENSE_KERNEL = matrix(9, (
-    b"\xdd\x06\x97>\xf9\x1d\x93\xbe\xa1\xa6\xb3\xbehD|\xbf\xbf\x11\xb8\xbe"
-    b"\xa3-D=\xcc\xf7\xb3\xbe{\xff\x83>\xfd\x98\xb0>B\xac\xd4\xbe"
-    b"\x07\xc6\xbe\xbd\xd7\xa8\x0c\xbf\x1b\x9b\xba?\xe5\xc8:\xbe\x130\x93>"
-    b"\x9a\"\x11?\xb2\xe1!\xbf\xea\xe3\x05\xbc\xdb\xb8\xe5\xbeYe\xfe\xbd"
-    b"\xce\xcc\n\xbf<\xb6E\xbd\xdc;\xd0=XG\x02?\xb24s?"
-    b";\x0f!\xbf\xbe6B?o\xa5\x9d\xbe<\t\x85\xbdl)n\xbf"
-    b"\xaa\x84P\xbek}\x10?\xcb\x9f\xe1\xberm\xd3<\x97\x8c\x8a\xbe"
-    b"\xfe/\x02>\xb4W\xb9=\x7f\"\xe0>4\x9f\x08?\xf8\xfb\x91\xbe"
-    b"\xd6n&\xbf\x0b\xca\xa8=S<S>\xfe\xbe\x14\xbe\xe5WG\xbe"
+    b"\xb8\x19\x81>\xdd\x06\x97>\xf9\x1d\x93\xbe\xa1\xa6\xb3\xbehD|\xbf\xbf\x11\xb8\xbe"
+    b"\xa9d|=\xa3-D=\xcc\xf7\xb3\xbe{\xff\x83>\xfd\x98\xb0>B\xac\xd4\xbe"
+    b"\x9bq\x89>\x07\xc6\xbe\xbd\xd7\xa8\x0c\xbf\x1b\x9b\xba?\xe5\xc8:\xbe\x130\x93>"
+    b"\x7fx\xba>\x9a\"\x11?\xb2\xe1!\xbf\xea\xe3\x05\xbc\xdb\xb8\xe5\xbeYe\xfe\xbd"
+    b"\x1a\x87\xa1\xbe\xce\xcc\n\xbf<\xb6E\xbd\xdc;\xd0=XG\x02?\xb24s?"
+    b"\xa2\x1c\xa9<;\x0f!\xbf\xbe6B?o\xa5\x9d\xbe<\t\x85\xbdl)n\xbf"
+    b"\xff\x7f|\xbe\xaa\x84P\xbek}\x10?\xcb\x9f\xe1\xberm\xd3<\x97\x8c\x8a\xbe"
+    b"\xb9+i>\xfe/\x02>\xb4W\xb9=\x7f\"\xe0>4\x9f\x08?\xf8\xfb\x91\xbe"
+    b"\xab\x8f\x8a\xbc\xd6n&\xbf\x0b\xca\xa8=S<S>\xfe\xbe\x14\xbe\xe5WG\xbe"
 ))
 
 
@@ -376,20 +409,21 @@ class Model:
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
         gru_h = self.gru_h
         # gates = gates_kernel @ embedding_output + gates_recurrent_kernel @ h + gates_bias
-        gru_gates = affine(GRU_GATES_WEIGHTS, GRU_GATES_BIAS, embedding_output, gru_h)
+        # sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
+        gru_gates = affine(GRU_GATES_WEIGHTS, embedding_output, gru_h)
         # candidate = candidate_kernel @ embedding_output + candidate_bias
-        gru_candidate = affine(GRU_CANDIDATE_KERNEL, GRU_CANDIDATE_BIAS, embedding_output)
+        gru_candidate = affine(GRU_CANDIDATE_KERNEL, embedding_output)
         # recurrent = candidate_recurrent_kernel @ h + candidate_recurrent_bias
-        gru_recurrent = affine(GRU_CANDIDATE_RECURRENT_KERNEL, GRU_CANDIDATE_RECURRENT_BIAS, gru_h)
+        gru_recurrent = affine(GRU_CANDIDATE_RECURRENT_KERNEL, gru_h)
         for k in range(5):
-            update = sigmoid(gru_gates[k])
-            reset = sigmoid(gru_gates[5 + k])
+            update = 0.5 * tanh(gru_gates[k]) + 0.5
+            reset = 0.5 * tanh(gru_gates[5 + k]) + 0.5
             candidate = tanh(gru_candidate[k] + reset * gru_recurrent[k])
             gru_h[k] = update * gru_h[k] + (1.0 - update) * candidate
 
         # dense: Dense(9, softmax)
         # y = kernel @ gru_h + bias
-        y = affine(DENSE_KERNEL, DENSE_BIAS, gru_h)
+        y = affine(DENSE_KERNEL, gru_h)
         y = softmax(y)
         return y
 

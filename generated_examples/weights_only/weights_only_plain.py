@@ -61,8 +61,9 @@ else:
         buffer[at : at + len(values)] = values
 
 
-# ---- Products: affine(weights, bias, *parts) = weights @ (all parts in a row) + bias --------
-# Nearly all the time goes here, so each Python gets the form that is fastest on it.
+# ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
+# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
+# form that is fastest on it.
 
 try:
     from math import sumprod  # Python 3.12 and later
@@ -75,8 +76,7 @@ def split(data, rows):
     return [vector(data[size * r : size * r + size]) for r in range(rows)]
 
 
-def join(parts):
-    values = []
+def join(values, parts):
     for part in parts:
         values.extend(part)
     return values
@@ -87,27 +87,27 @@ if sumprod is not None:
     def matrix(rows, data):
         return split(data, rows)
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        return [b + sumprod(row, values) for b, row in zip(bias, weights)]
+    def affine(weights, *parts):
+        values = join([1.0], parts)
+        return [sumprod(row, values) for row in weights]
 
 elif SMALL:
     # A row is unpacked when it is needed, since all weights together may need half the memory.
     def matrix(rows, data):
-        return data
+        return rows, data
 
     # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, bias, *parts):
-        rows = len(bias)
+    def affine(weights, *parts):
+        rows, data = weights
         out = [0.0] * rows
-        size = len(weights) // rows
+        size = len(data) // rows
         half = rows // 2
         for r in range(rows - half):
             s = r + half
-            row = array(FLOAT, weights[size * r : size * r + size])
-            other = array(FLOAT, weights[size * s : size * s + size])
-            total, second = bias[r], bias[s]
-            k = 0
+            row = array(FLOAT, data[size * r : size * r + size])
+            other = array(FLOAT, data[size * s : size * s + size])
+            total, second = row[0], other[0]
+            k = 1
             for part in parts:
                 for value in part:
                     total = total + row[k] * value
@@ -117,43 +117,86 @@ elif SMALL:
         return out
 
 elif "built-in" in str([].append):
-    # CPython up to 3.11: eight columns at a time, which halves the cost of going through them.
-    def matrix(rows, data):
-        columns = [list(column) for column in zip(*split(data, rows))]
-        while len(columns) % 8:
-            columns.append([0.0] * rows)
-        return [columns[k : k + 8] for k in range(0, len(columns), 8)]
+    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
+    # 64 at a time, and its sum is one expression.
+    def add_5(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4
+            )
+        return out
 
-    def affine(weights, bias, *parts):
-        values = join(parts)
-        values.extend([0.0] * (-len(values) % 8))
-        total = bias
+    def add_8(totals, rows, values):
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7,
+        ) = values
+        out = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7,
+        ) in zip(totals, rows):
+            out.append(
+                total
+                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
+                + v6 * w6 + v7 * w7
+            )
+        return out
+
+    ADD = {
+        5: add_5,
+        8: add_8,
+    }
+
+    def matrix(rows, data):
+        table = split(data, rows)
+        groups = []
+        for at in range(1, len(table[0]), 64):
+            group = [row[at : at + 64] for row in table]
+            groups.append((ADD[len(group[0])], group))
+        return [row[0] for row in table], groups
+
+    def affine(weights, *parts):
+        totals, groups = weights
+        values = join([], parts)
         at = 0
-        for columns in weights:
-            a, b, c, d, e, f, g, h = values[at : at + 8]
-            total = [
-                s + a * p + b * q + c * r + d * t + e * u + f * v + g * w + h * x
-                for s, p, q, r, t, u, v, w, x in zip(total, *columns)
-            ]
-            at = at + 8
-        return total
+        for add, group in groups:
+            totals = add(totals, group, values[at : at + 64])
+            at = at + 64
+        return totals
 
 else:
-    # PyPy compiles plain loops.
+    # PyPy compiles plain loops. Four rows share one, their weights side by side.
     def matrix(rows, data):
-        return vector(data)
+        table = split(data, rows)
+        while len(table) % 4:
+            table.append([0.0] * len(table[0]))
+        weights = []
+        for r in range(0, rows, 4):
+            for column in zip(*table[r : r + 4]):
+                weights.extend(column)
+        return rows, weights
 
-    def affine(weights, bias, *parts):
-        out = list(bias)
+    def affine(weights, *parts):
+        rows, weights = weights
+        values = join([1.0], parts)
+        out = []
         k = 0
-        for r in range(len(out)):
-            total = out[r]
-            for part in parts:
-                for value in part:
-                    total = total + weights[k] * value
-                    k = k + 1
-            out[r] = total
-        return out
+        for r in range(0, rows, 4):
+            a = b = c = d = 0.0
+            for value in values:
+                a = a + weights[k] * value
+                b = b + weights[k + 1] * value
+                c = c + weights[k + 2] * value
+                d = d + weights[k + 3] * value
+                k = k + 4
+            out.extend((a, b, c, d))
+        return out[:rows]
 
 
 def shape_of(values):
@@ -237,43 +280,53 @@ def hard_sigmoid(x):
 
 # ---- Weights --------------------------------------------------------------------------------
 
-# lstm_1_bias (20,)
-LSTM_1_BIAS = vector(
-    b"$c\x8e>\x847\x1e=)\x80\x01\xbe\x10\xd8\x11\xbe\x98\x1d\xeb=\xb3\x9a\x1a>\x96\xfa\xc9>/Z\x1f?"
-    b"\xe1(\xff\xbe\xfeL\xa7>\xb5\xd2\xc7=\xf8\xdd\xef\xbc\"\xbe\x7f\xbeJ\x84\xa1>s\xae\xc7\xbc\x8fg\xaf>"
-    b"\x87\xf3\x92\xbe\x88\xb9\x8a=\x96\xfcE>\xd5\x05\xc2\xbc"
-)
-# 20 rows: 3 of lstm_1_kernel, 5 of lstm_1_recurrent_kernel
+# 20 rows: bias, 3 of lstm_1_kernel, 5 of lstm_1_recurrent_kernel
 LSTM_1_WEIGHTS = matrix(20, (
-    b"\\\xb1]\xbe>\x07\xaa>(\x87(\xbe\x83\xf9\x9c\xbetz\xb9\xbe\x0b\x03\xab\xbbk\xd7\xaa>\x13C\t\xbe"
-    b"\xdc\xbb\x82\xbf\x8b$\xef\xbe\xea\x8d0\xbf\xaa\x9b\xd8>\xcb\xb2\xcd\xbe\xb0\x98\xb6?R\xc1\xe8\xbd\xa2\xe7\x83="
-    b"TbW>R\x82\x1d\xbf\xabA\x13\xbf\xab\xfe\x8f>(\xb9\xef=\x19\xdf\x8f?3\x1fx\xbe\xee7\x04?"
-    b"\xb5\xeb\xd1\xbe\xf7\x8d\x17<f\xbf\x98>R\x85\n\xbfN\x8d\xaf>\xd5`\x99>\xb2H\xa5\xbe\x9e8\xdc\xbe"
-    b"v\xd8\xd8\xbelaX\xbeu\xc7j=\xc8<\xdb\xbc\x8c\x07\xf1>\x96OX\xbe\xab>\xdd;\xa2\x96\x8b\xbe"
-    b"+~\xa1\xbeu\x107?\x80\xaa*\xbf\x14>\xa7>\x97\xa0\xcf?\x0f4\x91>\xfd\x03\xd8\xbe\x87\xb0c\xbe"
-    b"\xe6\xe9\xb1>\x0b\xa6J=x,P>\x99\x08'>\x12\x9f\xb7\xbe\x11E\x1c\xbe\x91V\x02>\xe1\x12\xf6\xbe"
-    b"SZf\xbf\xe2{\x9d\xbf/\x90\x8c\xbfsZA\xbe\xcbS\xb5\xbe<)\x8f>{\x02\x12?&\x1c.>"
-    b":\x0f\x0c\xbe\xdf\xd8\xdc\xbeF\x9d=?\xd8Jd\xbf\xa0\x8cV\xbd\x1f\xe2\x97>\x19b\xa3\xbc|\x11\xf3\xbe"
-    b",y\xb0\xbf\x04\x99\x9f>03\x82\xbe\x0b\x1c\xdb\xbe\xc5\xda/?\x9e\xa5\x1e\xbe\x9e\xc9F>I\xfd\xfe="
-    b"\xea\x95\xaa>;\xc3\x9c?\x8aN,>:\x92G=\xfb\xa5\xa2\xbe\xfa\xc2\x00>\xb8\x86-\xbe\xf5F\xa5\xbe"
-    b"\x8c/\x8c\xbf\xe1C\x89>\x17\xea\x04?\x8c@\x12?\x8d R\xbf\xea\xb9Q?\n\xc9\x9a=r}\r\xbe"
-    b"W\x02\xf8<\x88\xffQ?f\xbeL?\xfa\xd8P>EU\xa1\xbe\xe3[v\xba\n\x9d\xe1>\xea9\x07\xbf"
-    b"\xd8\xd0\x08@\x08c\x13\xbeD\xc3&?\xe1\x17\xf0<Ks \xbe\xb9\x9f\xee\xbd3\x85\x8f?\x0e\xa1b\xbe"
-    b"\xcc`\xa3\xbc\x03\x05\xd0\xben\x19<>!o\x01?\xdc\x9b\x93\xbe\xfe4/?P\x97\x93>\xcd\xbd\x1b>"
-    b"*\xf3\x8b?jO\x8c>[5\\\xbe3\xd7\x92\xbeiP\x94\xbd\xa8}\xd9\xbe\x1e\x0br\xbe\x1bQ\x91>"
-    b"\xd5\xcc\x17\xbe\xf6\xdd5?\xbay~\xbd\xe0\xb0<>\x95Km?\"\x15\xfd>\xe3\x1e\x1e\xbfc\xe9\x94?"
-    b"\x04\xbe\x98\xbe5%\x17>u\x90q>\xad\n\xa5\xbe\xbcU\xea\xbd\xdc\x11\x0e\xbf\xe6\x00(\xbe\x9c\x88*?"
-    b"\xd6dw>2n\x82?\xf6\xa6\x1a\xbf\x12[\xb6\xbe6\x17%\xbf\xcb\x12\\\xbf\xc3\xb5-\xbd\xc1\xbd\x1b\xbe"
-    b"#\xc3\xa6\xbe/n\x81?\xe3\x07m?\n\x03\x84\xbdQ\xa5\x8c>\xd6\xb6\xd7\xbe\x8e\xb2x\xbez\x1ac>"
+    b"$c\x8e>\\\xb1]\xbe>\x07\xaa>(\x87(\xbe\x83\xf9\x9c\xbetz\xb9\xbe\x0b\x03\xab\xbbk\xd7\xaa>"
+    b"\x13C\t\xbe"
+    b"\x847\x1e=\xdc\xbb\x82\xbf\x8b$\xef\xbe\xea\x8d0\xbf\xaa\x9b\xd8>\xcb\xb2\xcd\xbe\xb0\x98\xb6?R\xc1\xe8\xbd"
+    b"\xa2\xe7\x83="
+    b")\x80\x01\xbeTbW>R\x82\x1d\xbf\xabA\x13\xbf\xab\xfe\x8f>(\xb9\xef=\x19\xdf\x8f?3\x1fx\xbe"
+    b"\xee7\x04?"
+    b"\x10\xd8\x11\xbe\xb5\xeb\xd1\xbe\xf7\x8d\x17<f\xbf\x98>R\x85\n\xbfN\x8d\xaf>\xd5`\x99>\xb2H\xa5\xbe"
+    b"\x9e8\xdc\xbe"
+    b"\x98\x1d\xeb=v\xd8\xd8\xbelaX\xbeu\xc7j=\xc8<\xdb\xbc\x8c\x07\xf1>\x96OX\xbe\xab>\xdd;"
+    b"\xa2\x96\x8b\xbe"
+    b"\xb3\x9a\x1a>+~\xa1\xbeu\x107?\x80\xaa*\xbf\x14>\xa7>\x97\xa0\xcf?\x0f4\x91>\xfd\x03\xd8\xbe"
+    b"\x87\xb0c\xbe"
+    b"\x96\xfa\xc9>\xe6\xe9\xb1>\x0b\xa6J=x,P>\x99\x08'>\x12\x9f\xb7\xbe\x11E\x1c\xbe\x91V\x02>"
+    b"\xe1\x12\xf6\xbe"
+    b"/Z\x1f?SZf\xbf\xe2{\x9d\xbf/\x90\x8c\xbfsZA\xbe\xcbS\xb5\xbe<)\x8f>{\x02\x12?"
+    b"&\x1c.>"
+    b"\xe1(\xff\xbe:\x0f\x0c\xbe\xdf\xd8\xdc\xbeF\x9d=?\xd8Jd\xbf\xa0\x8cV\xbd\x1f\xe2\x97>\x19b\xa3\xbc"
+    b"|\x11\xf3\xbe"
+    b"\xfeL\xa7>,y\xb0\xbf\x04\x99\x9f>03\x82\xbe\x0b\x1c\xdb\xbe\xc5\xda/?\x9e\xa5\x1e\xbe\x9e\xc9F>"
+    b"I\xfd\xfe="
+    b"\xb5\xd2\xc7=\xea\x95\xaa>;\xc3\x9c?\x8aN,>:\x92G=\xfb\xa5\xa2\xbe\xfa\xc2\x00>\xb8\x86-\xbe"
+    b"\xf5F\xa5\xbe"
+    b"\xf8\xdd\xef\xbc\x8c/\x8c\xbf\xe1C\x89>\x17\xea\x04?\x8c@\x12?\x8d R\xbf\xea\xb9Q?\n\xc9\x9a="
+    b"r}\r\xbe"
+    b"\"\xbe\x7f\xbeW\x02\xf8<\x88\xffQ?f\xbeL?\xfa\xd8P>EU\xa1\xbe\xe3[v\xba\n\x9d\xe1>"
+    b"\xea9\x07\xbf"
+    b"J\x84\xa1>\xd8\xd0\x08@\x08c\x13\xbeD\xc3&?\xe1\x17\xf0<Ks \xbe\xb9\x9f\xee\xbd3\x85\x8f?"
+    b"\x0e\xa1b\xbe"
+    b"s\xae\xc7\xbc\xcc`\xa3\xbc\x03\x05\xd0\xben\x19<>!o\x01?\xdc\x9b\x93\xbe\xfe4/?P\x97\x93>"
+    b"\xcd\xbd\x1b>"
+    b"\x8fg\xaf>*\xf3\x8b?jO\x8c>[5\\\xbe3\xd7\x92\xbeiP\x94\xbd\xa8}\xd9\xbe\x1e\x0br\xbe"
+    b"\x1bQ\x91>"
+    b"\x87\xf3\x92\xbe\xd5\xcc\x17\xbe\xf6\xdd5?\xbay~\xbd\xe0\xb0<>\x95Km?\"\x15\xfd>\xe3\x1e\x1e\xbf"
+    b"c\xe9\x94?"
+    b"\x88\xb9\x8a=\x04\xbe\x98\xbe5%\x17>u\x90q>\xad\n\xa5\xbe\xbcU\xea\xbd\xdc\x11\x0e\xbf\xe6\x00(\xbe"
+    b"\x9c\x88*?"
+    b"\x96\xfcE>\xd6dw>2n\x82?\xf6\xa6\x1a\xbf\x12[\xb6\xbe6\x17%\xbf\xcb\x12\\\xbf\xc3\xb5-\xbd"
+    b"\xc1\xbd\x1b\xbe"
+    b"\xd5\x05\xc2\xbc#\xc3\xa6\xbe/n\x81?\xe3\x07m?\n\x03\x84\xbdQ\xa5\x8c>\xd6\xb6\xd7\xbe\x8e\xb2x\xbe"
+    b"z\x1ac>"
 ))
-# dense_1_bias (2,)
-DENSE_1_BIAS = vector(
-    b"\xf8\x8e\x1f\xbe:\xaf\xc5\xbe"
-)
-# dense_1_kernel (2, 5)
+# 2 rows: bias, 5 of dense_1_kernel
 DENSE_1_KERNEL = matrix(2, (
-    b"\x85\x04:\xbf\x01\xdah?\xaa>\x01\xbfJJ\xa9>\x84\xf9o\xbe"
-    b"\x9b\x03\xa3>\xa0*^\xbep\xeay>\x8aC~?\x92\x1e\xef>"
+    b"\xf8\x8e\x1f\xbe\x85\x04:\xbf\x01\xdah?\xaa>\x01\xbfJJ\xa9>\x84\xf9o\xbe"
+    b":\xaf\xc5\xbe\x9b\x03\xa3>\xa0*^\xbep\xeay>\x8aC~?\x92\x1e\xef>"
 ))
 
 
@@ -299,7 +352,7 @@ class Model:
         lstm_1_h = self.lstm_1_h
         lstm_1_c = self.lstm_1_c
         # gates = kernel @ x + recurrent_kernel @ h + bias
-        lstm_1_gates = affine(LSTM_1_WEIGHTS, LSTM_1_BIAS, x, lstm_1_h)
+        lstm_1_gates = affine(LSTM_1_WEIGHTS, x, lstm_1_h)
         for k in range(5):
             input_gate = hard_sigmoid(lstm_1_gates[k])
             forget_gate = hard_sigmoid(lstm_1_gates[5 + k])
@@ -311,7 +364,7 @@ class Model:
 
         # dense_1: Dense(2)
         # y = kernel @ lstm_1_h + bias
-        y = affine(DENSE_1_KERNEL, DENSE_1_BIAS, lstm_1_h)
+        y = affine(DENSE_1_KERNEL, lstm_1_h)
         return y
 
     def predict(self, x):

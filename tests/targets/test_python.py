@@ -462,6 +462,16 @@ def test_affine_of_every_kind() -> None:
     check(program_of(ops, x, y), random(3).normal(size=12))
 
 
+@pytest.mark.parametrize("columns", [1, 63, 64, 65, 130])
+@pytest.mark.parametrize("rows", [1, 4, 7])
+def test_affine_of_every_width(rows: int, columns: int) -> None:
+    x, y = vector("x", columns, "input"), vector("y", rows, "output")
+    w = const("layer_kernel", weight(rows, columns))
+    bias = const("layer_bias", weight(rows))
+    product = Affine(y.vec(), bias.vec(), ((Mat(w, 0, rows, columns, columns), x.vec()),))
+    check(program_of((product,), x, y), random(3).normal(size=columns))
+
+
 def test_elementwise_reads_before_it_stores() -> None:
     x, y = vector("x", 3, "input"), vector("y", 6, "output")
     z = vector("layer_z", 3)
@@ -605,8 +615,14 @@ def test_random_expressions(roots: list[Expr]) -> None:
 # ---- what Python it asks for ------------------------------------------------------------------
 
 
+def wide() -> Lowered:
+    """No function but products: of 70 and 5 columns, 5 and 3 rows."""
+    return sequential("wide", (None, 70), dense(70, 5), replace(dense(5, 3), name="last"))
+
+
 def complete_models() -> list[Lowered]:
     found = [gru8(), words(), sequential("last", (None, 4), gru(4, 5, "hard_sigmoid", after=True))]
+    found.append(wide())
     wanted = ("activations", "conv_causal", "bidirectional", "masking", "batch_norm")
     for word in wanted:
         for case in CASES:
@@ -692,6 +708,22 @@ def test_runs_in_every_python(name: str, tmp_path: Path) -> None:
     result = interpreters.run(interpreters.found()[name], tmp_path / "main.py")
     assert result.status == 0, result.text
     assert result.out.endswith("done\n")
+
+
+def test_every_python_without_sumprod_gives_the_same_bits(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(text_of(wide()))
+    script = "import model\nfor n in range(9):\n"
+    script += "    print(model.Model().step([1.0 / (n + k + 1) - 0.1 for k in range(70)]))\n"
+    (tmp_path / "main.py").write_text(script)
+    found = {}
+    for name, interpreter in interpreters.found().items():
+        old = name.startswith("cpython") and interpreters.version_of(interpreter) < (3, 12)
+        if old or name == "pypy":
+            result = interpreters.run(interpreter, tmp_path / "main.py")
+            assert result.status == 0, result.text
+            found[name] = result.out
+    assert len(found) >= 2
+    assert len(set(found.values())) == 1, found
 
 
 def test_self_test_tells_by_its_status(tmp_path: Path) -> None:
