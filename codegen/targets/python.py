@@ -49,6 +49,7 @@ from codegen.targets.python_ops import (
     states_of,
     uses_infinity,
 )
+from codegen.targets.python_selftest import selftest_parts, small_selftest
 
 # What each part of the file refers to besides itself.
 NEEDS = {
@@ -201,7 +202,11 @@ class _File:
         get_state, set_state = self._get_state(), self._set_state()
         test: Any = None
         if self.has_test:
-            test = self._small_selftest() if self.small else self._selftest()
+            test = (
+                small_selftest(self.lowered, self.file.help)
+                if self.small
+                else selftest_parts(self.lowered)
+            )
         tables = [self._table(table) for table in self.file.tables.values()]
         used, infinity = self._used()
         order = SMALL_RUNTIME if self.small else RUNTIME
@@ -584,99 +589,6 @@ class _File:
             return value
         return f"{self.file.help('nest')}({value}, {_tuple(shape)})"
 
-    # ---- self-test ----------------------------------------------------------------------------
-
-    def _selftest(self) -> dict[str, Any]:
-        test = selftest.record(self.lowered)
-        ports = self.first.inputs
-        if test.by_step:
-            assert self.lowered.step is not None
-            calls = [
-                tuple(x[t] if p.time else x for x, p in zip(test.inputs, ports, strict=True))
-                for t in range(test.steps)
-            ]
-            due = test.steps - self.lowered.warmup
-            results = [tuple(y[t] for y in test.outputs) for t in range(due)]
-        else:
-            calls, results = [test.inputs], [test.outputs]
-        lines = ["INPUTS = ("]
-        for call in calls:
-            lines += _indented(f"{', '.join(self._literal(x) for x in call)},", "(", "),")
-        lines += [")", "EXPECTED = ("]
-        for result in results:
-            values = ", ".join(self._literal(y) for y in result)
-            lines += (
-                _indented(values, "", ",") if len(result) == 1 else _indented(values, "(", "),")
-            )
-        lines.append(")")
-        if test.states:
-            lines.append("STATES = (")
-            for state in test.states:
-                lines += _indented(self._literal(state), "", ",")
-            lines.append(")")
-        method = "step" if test.by_step else "predict"
-        code = ["for run in range(2):  # the second time from a used state", "    model.reset()"]
-        if test.by_step and self.lowered.warmup:
-            code += [f"    for x in INPUTS[:{self.lowered.warmup}]:"]
-            code += ["        if model.step(*x) is not None:", "            return False"]
-        rest = "INPUTS"
-        if test.by_step and self.lowered.warmup:
-            rest = f"INPUTS[{self.lowered.warmup}:]"
-        code += [f"    found = [model.{method}(*x) for x in {rest}]"]
-        states = ""
-        if test.states:  # the steps seen, which come last with a warm-up, are not recorded
-            shown = f"[:{len(test.states)}]" if self.lowered.warmup else ""
-            states = f" and close(model.get_state(){shown}, STATES)"
-        code += [f"return close(found, EXPECTED){states}"]
-        return {"data": "\n".join(lines), "lines": code}
-
-    def _small_selftest(self) -> str:
-        """One run, judged by its last output, which depends on all that came before."""
-        test = selftest.record(self.lowered)
-        last = self.lowered.step is not None
-        method = "step" if test.by_step else "predict"
-        calls = [test.inputs]
-        if test.by_step:
-            ports = self.first.inputs
-            calls = [
-                tuple(x[t] if p.time else x for x, p in zip(test.inputs, ports, strict=True))
-                for t in range(test.steps)
-            ]
-        single = len(calls[0]) == 1
-        rows = [", ".join(self._literal(x) for x in call) for call in calls]
-        expected = test.outputs[0][-1] if last else test.outputs[0]
-        found = "y" if len(test.outputs) == 1 else "y[0]"
-        shape = np.shape(expected)
-        lines = ['if __name__ == "__main__":', "    model = Model()", "    for run in range(2):"]
-        lines += ["        model.reset()  # of a used state, the second time", "        for x in ("]
-        lines += [f"            {row}," if single else f"            ({row})," for row in rows]
-        lines += ["        ):", f"            y = model.{method}({'x' if single else '*x'})"]
-        if len(shape) != 1:
-            self.file.help("read")
-            found = f'read({found}, {shape}, "y")'
-        flat = self._literal(np.ravel(expected))
-        lines += [f"    for a, b in zip({found}, {flat}):"]
-        wrong = f"not abs(a - b) <= {selftest.TOLERANCE} * (1.0 + abs(b))"
-        if not test.is_finite:  # NaN was recorded where there is no finite number
-            wrong = f"abs(a) < {selftest.LARGEST:g} if b != b else {wrong}"
-        lines += [f"        if {wrong}:"]
-        lines += ["            raise SystemExit(1)", '    print("self-test passed")']
-        return "\n".join(lines)
-
-    def _literal(self, values: Array) -> str:
-        """Nested tuples (never lists, which MicroPython is slow to compile)."""
-        array = np.asarray(values)
-        if array.ndim == 0:
-            if array.dtype.kind in "iu":
-                return str(int(array))
-            number = float(array)
-            if not np.isfinite(number):
-                return f'float("{number}")'
-            # Recorded numbers need no more digits than the tolerance asks for.
-            return repr(float(f"{number:.9g}"))
-        inner = ", ".join(self._literal(v) for v in array)
-        return f"({inner},)" if len(array) == 1 else f"({inner})"
-
 
 def product_form(width: int) -> dict[str, Any]:
     """The texts of a sum of so many products."""
@@ -745,25 +657,6 @@ def _signature(program: Program) -> str:
         ", ".join(f"{p.buffer.name} {_tuple(p.shape)}" for p in ports)
         for ports in (program.inputs, program.outputs)
     )
-
-
-def _indented(text: str, opening: str, closing: str) -> list[str]:
-    """A line of the self-test's data, broken at commas where it is long."""
-    line = f"    {opening}{text}{closing}"
-    if len(line) <= 100:
-        return [line]
-    lines, current = [f"    {opening}".rstrip()] if opening else [], "       "
-    for word in text.split(", "):
-        if len(current) + len(word) + 2 > 98:
-            lines.append(current)
-            current = "       "
-        current += f" {word},"
-    current = current.removesuffix(",")
-    return [
-        *lines,
-        current + ("" if opening else closing),
-        *([f"    {closing}"] if opening else []),
-    ]
 
 
 SHORT_ESCAPES = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x22: '\\"', 0x5C: "\\\\"}

@@ -142,8 +142,8 @@ def text_of(lowered: Lowered, **options: Any) -> str:
     return "".join(TARGET.render(lowered, "model", TARGET.complete(options), origin))
 
 
-def load(text: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "generated"}
+def load(text: str, name: str = "generated") -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": name}
     exec(compile(text, "generated.py", "exec"), names)  # noqa: S102 (to run what was generated is the test)
     return names
 
@@ -180,7 +180,8 @@ def test_recorded_model_agrees_with_the_interpreter(case: fixtures.Case, runtime
     lowered = lowered_case(case)
     if lowered is None:
         return
-    names = load(text_of(lowered, runtime=runtime))
+    # The self-test of a small file runs with it, where it is the program, and exits where it fails.
+    names = load(text_of(lowered, runtime=runtime), "generated" if runtime == "any" else "__main__")
     model, reference = names["Model"](), Reference(lowered)
     if runtime == "any":
         assert names["selftest"]()
@@ -733,6 +734,15 @@ def test_self_test_tells_by_its_status(tmp_path: Path) -> None:
         head, tail = text.split("EXPECTED = (")
         path.write_text(head + "EXPECTED = (" + tail.replace("    (0.", "    (1.", bool(change)))
         assert subprocess.run([sys.executable, path], check=False).returncode == status
+
+
+@pytest.mark.parametrize("wrong", ["0.561575", "0.382243", "-0.210774"])
+def test_small_self_test_judges_every_output_and_the_states(wrong: str) -> None:
+    text = text_of(gru8(), runtime="micropython")
+    load(text, "__main__")
+    assert text.count(wrong) == 1
+    with pytest.raises(SystemExit, match="1"):
+        load(text.replace(wrong, str(float(wrong) + 1e-3)), "__main__")
 
 
 # ---- small machines ---------------------------------------------------------------------------
