@@ -137,6 +137,14 @@ def test_bytes_of_code_and_tables(case: str, tmp_path: Path) -> None:
         assert (found.data, found.bss) == (0, 0)  # no weight in RAM
 
 
+def test_the_layout_for_a_host_stays_small_too(tmp_path: Path) -> None:
+    """One copy of each kernel where there are no vectors to win with more."""
+    header = render(lowered_of("seed"), profile="host")
+    for optimise, limit in (("-O2", 2920), ("-Os", 2452)):
+        found = measure("m4f", header, "net", tmp_path, optimise=optimise)
+        assert found.text <= 1.01 * limit
+
+
 # ---- what it needs ---------------------------------------------------------------------------
 
 

@@ -56,7 +56,15 @@ PREDICT_FRAME = 24
 STEP_FRAME = 36  # saved registers
 STEP_FRAME_LONG = 76  # with what is spilled once a step has several layers
 LAYERS_OF_SHORT_STEP = 2
-KERNEL_FRAMES: Mapping[str, int] = {"affine": 56, "dot": 48, "gather": 24, "push": 20, "shift": 20}
+KERNEL_FRAMES: Mapping[str, int] = {
+    "affine": 56,
+    "axpy": 88,
+    "axpy_from": 48,
+    "dot": 48,
+    "gather": 24,
+    "push": 20,
+    "shift": 20,
+}
 LEAF_FRAME = 32  # of any other function
 
 # Code in bytes: what a header needs anyway, each kernel, each layer's statements.

@@ -84,12 +84,17 @@ int bidirectional_selftest(void);
 #define BIDIRECTIONAL_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants. */
+/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+   copy of each is enough. */
 #ifndef BIDIRECTIONAL_ALWAYS_INLINE
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__))                                                      \
+    && (defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__)                           \
+        || defined(__riscv_vector) || defined(__wasm_simd128__))
 #define BIDIRECTIONAL_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
+#elif defined(_MSC_VER)
 #define BIDIRECTIONAL_ALWAYS_INLINE inline
+#else
+#define BIDIRECTIONAL_ALWAYS_INLINE
 #endif
 #endif
 

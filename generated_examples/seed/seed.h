@@ -92,12 +92,17 @@ int seed_selftest(void);
 #define SEED_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants. */
+/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+   copy of each is enough. */
 #ifndef SEED_ALWAYS_INLINE
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__))                                                      \
+    && (defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__)                           \
+        || defined(__riscv_vector) || defined(__wasm_simd128__))
 #define SEED_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
+#elif defined(_MSC_VER)
 #define SEED_ALWAYS_INLINE inline
+#else
+#define SEED_ALWAYS_INLINE
 #endif
 #endif
 

@@ -87,12 +87,17 @@ int weights_only_selftest(void);
 #define WEIGHTS_ONLY_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants. */
+/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+   copy of each is enough. */
 #ifndef WEIGHTS_ONLY_ALWAYS_INLINE
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__))                                                      \
+    && (defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__)                           \
+        || defined(__riscv_vector) || defined(__wasm_simd128__))
 #define WEIGHTS_ONLY_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
+#elif defined(_MSC_VER)
 #define WEIGHTS_ONLY_ALWAYS_INLINE inline
+#else
+#define WEIGHTS_ONLY_ALWAYS_INLINE
 #endif
 #endif
 
