@@ -86,7 +86,9 @@ class Masks:
             self._operation(call, out)
         elif call.given is None:
             self._pass_on(call, how, passed, out)
-        stops = self._era.is_keras3 and self._masks.get(out) is None
+        # TensorFlow's functions know no masks, as Keras 3's operations do not.
+        knows_none = self._era.is_keras3 or call.item.is_operation
+        stops = knows_none and self._masks.get(out) is None
         if "mask" in call.keywords and not stops and passed != mask:
             self._check_merged(passed)
         return replace(call, keywords=keywords, stops_mask=stops)
