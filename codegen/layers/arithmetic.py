@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.errors import LayerError
+from codegen.layers.axes import broadcast, broadcast_shape
 from codegen.layers.merging import Merge, combine
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Expr, Number, Select, call, expr
@@ -45,6 +46,8 @@ FORMULAS: dict[str, Callable[[Expr], Expr]] = {
     "log2": lambda x: call("log", x) / math.log(2.0),
     "log10": lambda x: call("log", x) / math.log(10.0),
     "log1p": lambda x: call("log1p", x),
+    "sinh": lambda x: (call("expm1", x) - call("expm1", -x)) * 0.5,
+    "cosh": lambda x: (call("exp", x) + call("exp", -x)) * 0.5,
     "erf": lambda x: call("erf", x),
     "floor": lambda x: call("floor", x),
     "ceil": lambda x: -call("floor", -x),
@@ -81,7 +84,7 @@ class Arithmetic(Layer):
             )
         x = inputs[0]
         if np.ndim(self.constant) > 1:
-            raise LayerError("an operation with a constant of several axes is not supported")
+            return self._with_array(b, x, self.constant)
         size = x.shape[-1] if x.shape else 1
         out = b.tensor("output", x.shape)
         with b.each(x.shape[:-1]) as at:
@@ -95,6 +98,24 @@ class Arithmetic(Layer):
             left, right = (fixed, v) if self.position == 0 else (v, fixed)
             b.copy(out.row(*at), combine(self.operator, left, right))
         return (b.like(out, x, mask=x.mask),)
+
+    def _with_array(self, b: Builder, x: Tensor, constant: Array) -> Tensors:
+        """The same with a constant of several axes, aligned at the last one."""
+        if np.ndim(constant) > len(x.shape):  # it has a batch axis
+            if np.shape(constant)[0] != 1:
+                raise LayerError(f"its constant of shape {np.shape(constant)} differs by sample")
+            constant = constant[0]
+        shape = (1,) * (len(x.shape) - np.ndim(constant)) + np.shape(constant)
+        if shape[0] != 1:
+            b.needs_whole(x, "its constant differs from step to step")
+        fixed = b.const("constant", np.reshape(constant, shape))
+        common = broadcast_shape(b, [x, fixed])
+        out = b.tensor("output", common)
+        with b.each(common[:-1]) as at:
+            v, c = At(broadcast(x, common, at)), At(broadcast(fixed, common, at))
+            left, right = (c, v) if self.position == 0 else (v, c)
+            b.copy(out.row(*at), combine(self.operator, left, right))
+        return (b.like(out, x, mask=x.mask if common[:1] == x.shape[:1] else None),)
 
     def _function(self, b: Builder, x: Tensor) -> Tensors:
         formula = FORMULAS.get(self.operator)

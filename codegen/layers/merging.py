@@ -100,6 +100,8 @@ def combine(mode: str, left: Expr, right: Expr) -> Expr:
         return call("floor", left / right)
     if mode == "modulo":
         return left - call("floor", left / right) * right
+    if mode == "squared_difference":
+        return (left - right) * (left - right)
     if mode == "logaddexp":
         larger, difference = call("max", left, right), call("abs", left - right)
         return larger + call("log1p", call("exp", -difference))

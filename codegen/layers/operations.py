@@ -6,6 +6,7 @@ Truth values are 1 and 0. Axes count the batch axis as 0, or from the end, as in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from codegen import dims
 from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.axes import axis_of, broadcast, broadcast_shape, widen
+from codegen.layers.axes import axis_of, broadcast, broadcast_shape, transpose, widen
 from codegen.layers.padding import crop_rows
 from codegen.layers.reshaping import Permute
 from codegen.model import Array, Layer
@@ -30,7 +31,7 @@ _SUMS = {"any": "max", "all": "min", "mean": "sum", "count_nonzero": "sum"}
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reduction(Layer):
-    """Sum, mean, max, min, any, all or the count of what is not 0, along axes."""
+    """Sum, product, mean, max, min, any, all or the count of what is not 0, along axes."""
 
     kind: str
     axes: tuple[int, ...]
@@ -44,6 +45,8 @@ class Reduction(Layer):
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """One reduction along the last axis where it stays; over a stream a running one."""
         x = inputs[0]
+        if self.kind == "prod":
+            return (self._product(b, x),)
         axes = sorted(axis_of(axis, x) for axis in self.axes)
         kept = [axis for axis in range(len(x.shape)) if axis not in axes]
         inner = kept[-1:] == [len(x.shape) - 1]
@@ -76,6 +79,27 @@ class Reduction(Layer):
             out = out.reshape([x.shape[axis] for axis in kept])
         y = b.like(out, x)
         return (replace(y, time=x.time and not over_time, last=x.last or over_time),)
+
+    def _product(self, b: Builder, x: Tensor) -> Tensor:
+        """One factor after the other, for each element of the result."""
+        axes = sorted(axis_of(axis, x) for axis in self.axes)
+        if 0 in axes:
+            b.needs_whole(x, "it needs the whole sequence at once")
+        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+        out = b.tensor("output", [1 if axis in axes else n for axis, n in enumerate(x.shape)])
+        b.copy(out.vec(), Number(1.0))
+        with b.each([x.shape[axis] for axis in kept]) as at, ExitStack() as stack:
+            factors = [
+                stack.enter_context(b.loop(x.shape[axis], carried=True, counter="factor"))
+                for axis in axes
+            ]
+            place = dict(zip([*kept, *axes], [*at, *factors], strict=True))
+            source = x.row(*(place[axis] for axis in range(len(x.shape))))
+            target = out.row(*(0 if axis in axes else place[axis] for axis in range(len(x.shape))))
+            b.copy(target, At(target) * At(source))
+        if not self.keepdims:
+            out = out.reshape([x.shape[axis] for axis in kept])
+        return replace(b.like(out, x), time=x.time and 0 not in axes)
 
     def _finish(
         self, b: Builder, out: Tensor, total: Tensor, x: Tensor, axes: list[int], over_time: bool
@@ -225,7 +249,7 @@ def _last_rows(b: Builder, x: Tensor, count: int, left_out: int) -> Tensor | Non
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Statistic(Layer):
-    """Variance, deviation or log-sum-exp along axes."""
+    """Variance, deviation, log-sum-exp or Euclidean norm along axes."""
 
     kind: str
     axes: tuple[int, ...]
@@ -255,6 +279,10 @@ class Statistic(Layer):
         self, b: Builder, y: Vec, counters: Sequence[tuple[str, Dim]], value: Expr, count: Dim
     ) -> None:
         """One element of the result."""
+        if self.kind == "norm":
+            b.reduce(y, "sum", counters, value * value)
+            b.copy(y, call("sqrt", At(y)))
+            return
         middle = b.temp("middle", 1)
         if self.kind == "logsumexp":
             b.reduce(middle, "max", counters, value)
@@ -396,10 +424,14 @@ class Matmul(Layer):
     """The product of two matrices, or of a matrix and a vector along its last axis."""
 
     transposed: bool = False  # the second is transposed first
+    first_transposed: bool = False
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """One row of the result at a time."""
         left, right = inputs
+        if self.first_transposed and len(left.shape) == 2:
+            b.needs_whole(left, "it multiplies whole sequences")
+            left = transpose(b, left, (1, 0))
         if len(right.shape) != 2 or len(left.shape) not in (1, 2):
             raise LayerError(f"a product of tensors with {left.shape} and {right.shape}")
         for x in inputs:
@@ -412,7 +444,8 @@ class Matmul(Layer):
         out = b.tensor("output", (*left.shape[:-1], columns))
         with b.each(left.shape[:-1]) as at:
             b.affine(out.row(*at), None, (matrix, left.row(*at)))
-        return (b.like(out, *inputs),)
+        y = b.like(out, *inputs)
+        return (replace(y, time=y.time and not self.first_transposed),)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -14,7 +14,7 @@ from codegen.layers.masking import NotEqualMask
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Graph, Input, Layer, Node, Ref, Unsupported
-from codegen.readers import ops, tf_ops
+from codegen.readers import ops, tf_nodes, tf_ops
 from codegen.readers.attention_layers import called
 from codegen.readers.config import Config
 from codegen.readers.era import Era
@@ -79,7 +79,8 @@ class LayerBuilder:
             raise LayerError("it is an operation on no tensor")
         for key in call.keywords:
             raise LayerError(f"it is called with a tensor as {key}=..., which is not supported")
-        build = tf_ops.build if call.item.class_name in tf_ops.CLASSES else ops.build
+        builders = {**dict.fromkeys(tf_ops.CLASSES, tf_ops.build), tf_nodes.CLASS: tf_nodes.build}
+        build = builders.get(call.item.class_name, ops.build)
         return build(call.item, call.arguments, call.settings)
 
     def unsupported(self, item: Item, message: str) -> Unsupported:

@@ -20,6 +20,7 @@ from codegen.readers import (
     core_layers,
     normalization_layers,
     recurrent_layers,
+    tf_nodes,
     tf_ops,
 )
 from codegen.readers.config import Config, clean, show, snake_case
@@ -128,8 +129,8 @@ class ItemMaker:
             return Item(
                 name, path, canonical, settings, None, (), parts, trainable, None, entry, named
             )
-        if canonical in tf_ops.CLASSES:
-            tf_ops.check(settings)
+        if canonical in (*tf_ops.CLASSES, tf_nodes.CLASS):
+            (tf_nodes if canonical == tf_nodes.CLASS else tf_ops).check(settings)
             return Item(name, path, canonical, settings, None, entry=entry, is_operation=True)
         kind = TABLE.get(canonical)
         if kind is None:
@@ -213,8 +214,6 @@ def is_operation(entry: Any, era: Era) -> bool:
 
 
 def _unknown(class_name: str) -> str:
-    if class_name == "TensorFlowOpLayer":  # TensorFlow 1.15 to 2.3
-        return "TensorFlow operations used as layers are not supported; use Keras layers instead"
     return (
         "layers of this class are not supported; if it is your own, say what it computes with "
         "--custom"

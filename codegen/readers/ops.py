@@ -12,9 +12,11 @@ import numpy as np
 from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.layers.arithmetic import Arithmetic
+from codegen.layers.array_operations import Argmax, Cumsum, OneHot, Roll, Tile
 from codegen.layers.core import ActivationLayer, Dense, Identity
 from codegen.layers.masking import NotEqualMask
-from codegen.layers.merging import Concatenate
+from codegen.layers.merging import Concatenate, Merge
+from codegen.layers.normalization import AxisNormalization
 from codegen.layers.operations import (
     ELLIPSIS,
     NEW_AXIS,
@@ -36,7 +38,7 @@ from codegen.layers.operations import (
     Take,
     Where,
 )
-from codegen.layers.reshaping import Permute, Reshape
+from codegen.layers.reshaping import Flatten, Permute, Reshape
 from codegen.model import Array, Layer
 from codegen.readers.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.kinds import Item
@@ -66,6 +68,7 @@ _BINARY = {
     "Logaddexp": "logaddexp",
     "Maximum": "maximum",
     "Minimum": "minimum",
+    "SquaredDifference": "squared_difference",  # of TensorFlow
     "LogicalOr": "maximum",  # of truth values, which are 1 and 0
     "LogicalAnd": "minimum",
 }
@@ -82,6 +85,8 @@ _UNARY = {
     "Log2": "log2",
     "Log10": "log10",
     "Log1p": "log1p",
+    "Sinh": "sinh",
+    "Cosh": "cosh",
     "Erf": "erf",
     "Floor": "floor",
     "Ceil": "ceil",
@@ -94,6 +99,7 @@ _REDUCTIONS = {
     "Any": "any",
     "All": "all",
     "Sum": "sum",
+    "Prod": "prod",
     "Mean": "mean",
     "Max": "max",
     "Amax": "max",
@@ -194,6 +200,8 @@ def _binary(use: Use) -> Layer | None:
     if use.tensors == 2:
         return Arithmetic(operator=operator, **use.both)
     position = 1 if arguments[0] is TENSOR else 0
+    if (operator, arguments[position]) in (("minimum", math.inf), ("maximum", -math.inf)):
+        return Identity(**use.both)  # the open end of a range
     constant = _constant(arguments[position])
     return Arithmetic(operator=operator, constant=constant, position=position, **use.both)
 
@@ -274,9 +282,11 @@ def _where(use: Use) -> Layer | None:
 def _matmul(use: Use) -> Layer | None:
     if len(use.arguments) != 2 or use.arguments[0] is not TENSOR:
         return None
-    transposed = use.setting("transpose_b", False) is True  # of TensorFlow
-    if use.tensors == 2:
-        return Matmul(transposed=transposed, **use.both)
+    first, transposed = (use.setting(key, False) is True for key in ("transpose_a", "transpose_b"))
+    if use.tensors == 2:  # only TensorFlow transposes
+        return Matmul(transposed=transposed, first_transposed=first, **use.both)
+    if first:
+        return None
     kernel = _constant(use.arguments[1])
     if kernel.ndim != 2:
         raise LayerError(f"a product with a constant of shape {kernel.shape}")
@@ -303,6 +313,73 @@ def _reduction(use: Use) -> Layer:
     if use.name in _STATISTICS:
         return Statistic(kind=_STATISTICS[use.name], axes=axes, keepdims=keep, **use.both)
     return Reduction(kind=_REDUCTIONS[use.name], axes=axes, keepdims=keep, **use.both)
+
+
+def _norm(use: Use) -> Layer:
+    order, axis = use.setting("ord"), use.setting("axis")
+    given = axis if isinstance(axis, list) else [axis]
+    if order not in (None, "euclidean", "fro", 2) or (order == 2 and len(given) != 1):
+        raise LayerError(f"a norm of order {show(order)} along axis {show(axis)}")
+    axes = tuple(whole(v, "axis", -16, 16) for v in given)
+    keep = use.setting("keepdims", False) is True
+    return Statistic(kind="norm", axes=axes, keepdims=keep, **use.both)
+
+
+def _normalize(use: Use) -> Layer:
+    """X / max(norm, epsilon); with TensorFlow the square of the norm has the bound."""
+    if use.setting("order", 2) != 2:
+        raise LayerError(f"it normalises by order {show(use.setting('order'))}")
+    axis = use.setting("axis", -1)
+    axes = tuple(whole(v, "axis", -16, 16) for v in (axis if isinstance(axis, list) else [axis]))
+    given = use.setting("epsilon")
+    usual = 1e-7 if use.name == "Normalize" else 1e-12
+    epsilon = usual if given is None else Config({"epsilon": given}).number("epsilon")
+    if use.name == "Normalize":
+        epsilon = epsilon * epsilon
+    return AxisNormalization(kind="unit", axes=axes, epsilon=epsilon, **use.both)
+
+
+def _tensordot(use: Use) -> Layer | None:
+    if use.setting("axes") != 1 or use.tensors != 1:
+        raise LayerError("a product of tensors over other axes than the last and the first")
+    return _matmul(use)
+
+
+def _tile(use: Use) -> Layer:
+    given = use.setting("repeats")
+    if not isinstance(given, list):
+        raise LayerError(f"repeats is {show(given)}, expected a list")
+    repeats = [whole(v, "repeats", 1, MAX_INTEGER) for v in given]
+    if repeats[:1] != [1]:
+        raise LayerError("it repeats the batch axis")
+    return Tile(repeats=tuple(repeats[1:]), **use.both)
+
+
+def _roll(use: Use) -> Layer:
+    shift = whole(use.setting("shift"), "shift", -MAX_INTEGER, MAX_INTEGER)
+    return Roll(axis=use.axis(), shift=shift, **use.both)
+
+
+def _cumsum(use: Use) -> Layer:
+    exclusive, reverse = (use.setting(key, False) is True for key in ("exclusive", "reverse"))
+    axis = use.axis(default=0)
+    return Cumsum(axis=axis, exclusive=exclusive, reverse=reverse, **use.both)
+
+
+def _argmax(use: Use) -> Layer:
+    keep = use.setting("keepdims", False) is True
+    return Argmax(axis=use.axis(), keepdims=keep, **use.both)
+
+
+def _one_hot(use: Use) -> Layer:
+    if use.axis(default=-1) != -1:
+        raise LayerError("it puts its codes along another axis than the last")
+    classes = whole(use.setting("num_classes"), "num_classes", 1, MAX_INTEGER)
+    on, off = (
+        usual if use.setting(key) is None else float(_constant(use.setting(key)))
+        for key, usual in (("on_value", 1.0), ("off_value", 0.0))
+    )
+    return OneHot(classes=classes, on=on, off=off, **use.both)
 
 
 def _new_shape(use: Use) -> Layer:
@@ -413,6 +490,17 @@ MAKERS: dict[str, Maker] = {
     "Repeat": _alone(_repeat),
     "Split": _alone(_split),
     "Unstack": _alone(_split),
+    "AddN": _plain(lambda use: Merge(mode="add", **use.both)),
+    "Argmax": _alone(_argmax),
+    "Cumsum": _alone(_cumsum),
+    "Flatten": _alone(lambda use: Flatten(**use.both)),
+    "L2Normalize": _alone(_normalize),
+    "Normalize": _alone(_normalize),
+    "Norm": _alone(_norm),
+    "OneHot": _alone(_one_hot),
+    "Roll": _alone(_roll),
+    "Tensordot": _tensordot,
+    "Tile": _alone(_tile),
     "Einsum": _plain(
         lambda use: Einsum(equation=str(use.setting("subscripts")).replace(" ", ""), **use.both)
     ),

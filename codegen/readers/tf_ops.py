@@ -34,6 +34,8 @@ _FUNCTIONS = {
     "math.pow": "Power",
     "math.maximum": "Maximum",
     "math.minimum": "Minimum",
+    "math.squared_difference": "SquaredDifference",
+    "math.add_n": "AddN",
     "math.negative": "Negative",
     "math.abs": "Absolute",
     "math.square": "Square",
@@ -44,10 +46,13 @@ _FUNCTIONS = {
     "math.expm1": "Expm1",
     "math.log": "Log",
     "math.log1p": "Log1p",
+    "math.sinh": "Sinh",
+    "math.cosh": "Cosh",
     "math.erf": "Erf",
     "math.sign": "Sign",
     "math.floor": "Floor",
     "math.ceil": "Ceil",
+    "math.round": "Round",
     "math.equal": "Equal",
     "math.not_equal": "NotEqual",
     "__operators__.eq": "Equal",
@@ -80,11 +85,17 @@ _FUNCTIONS = {
     "nn.log_softmax": "LogSoftmax",
     "math.reduce_sum": "Sum",
     "math.reduce_mean": "Mean",
+    "math.reduce_prod": "Prod",
     "math.reduce_max": "Max",
     "math.reduce_min": "Min",
     "math.reduce_std": "Std",
     "math.reduce_variance": "Var",
     "math.reduce_logsumexp": "Logsumexp",
+    "math.reduce_euclidean_norm": "Norm",
+    "compat.v1.norm": "Norm",
+    "math.l2_normalize": "L2Normalize",
+    "math.argmax": "Argmax",
+    "math.cumsum": "Cumsum",
     "math.reduce_any": "Any",
     "math.reduce_all": "All",
     "concat": "Concatenate",
@@ -99,9 +110,14 @@ _FUNCTIONS = {
     "compat.v1.squeeze": "Squeeze",
     "reverse": "Flip",
     "repeat": "Repeat",
+    "tile": "Tile",
+    "roll": "Roll",
+    "one_hot": "OneHot",
     "compat.v1.pad": "Pad",
     "compat.v1.gather": "Take",
     "linalg.matmul": "Matmul",
+    "tensordot": "Tensordot",
+    "keras.backend.batch_flatten": "Flatten",
     "clip_by_value": "Clip",
     "where": "Where",
     "cast": "Cast",
@@ -117,7 +133,22 @@ _AXES = {"axis": "axis", "keepdims": "keepdims"}
 _SETTINGS = {
     **dict.fromkeys(("Softmax", "LogSoftmax", "Concatenate", "Stack", "Unstack"), _AXIS),
     **dict.fromkeys(("ExpandDims", "Squeeze", "Flip", "Take"), _AXIS),
-    **dict.fromkeys(("Sum", "Mean", "Max", "Min", "Std", "Var", "Logsumexp", "Any", "All"), _AXES),
+    **dict.fromkeys(("Sum", "Mean", "Max", "Min", "Prod", "Std", "Var", "Logsumexp"), _AXES),
+    **dict.fromkeys(("Any", "All"), _AXES),
+    "Norm": {"ord": "ord", **_AXES},
+    "L2Normalize": {"axis": "axis", "epsilon": "epsilon"},
+    "Argmax": _AXIS,
+    "Cumsum": {"axis": "axis", "exclusive": "exclusive", "reverse": "reverse"},
+    "Tile": {"multiples": "repeats"},
+    "Roll": {"shift": "shift", "axis": "axis"},
+    "OneHot": {
+        "depth": "num_classes",
+        "axis": "axis",
+        "on_value": "on_value",
+        "off_value": "off_value",
+        "dtype": "dtype",
+    },
+    "Tensordot": {"axes": "axes"},
     "LeakyRelu": {"alpha": "negative_slope"},
     "Gelu": {"approximate": "approximate"},
     "Split": {"axis": "axis", "num_or_size_splits": "indices_or_sections"},
@@ -125,14 +156,13 @@ _SETTINGS = {
     "Transpose": {"perm": "axes"},
     "Repeat": {"axis": "axis", "repeats": "repeats"},
     "Pad": {"paddings": "pad_width", "mode": "mode", "constant_values": "constant_values"},
-    "Matmul": {"transpose_b": "transpose_b"},
+    "Matmul": {"transpose_a": "transpose_a", "transpose_b": "transpose_b"},
     "Clip": {"clip_value_min": "x_min", "clip_value_max": "x_max"},
     "Cast": {"dtype": "dtype"},
     "GetItem": {"slice_spec": "slice_spec"},
 }
 # What changes nothing as long as it is this.
 _WITHOUT_EFFECT = {
-    "transpose_a": False,
     "adjoint_a": False,
     "adjoint_b": False,
     "a_is_sparse": False,
@@ -140,6 +170,7 @@ _WITHOUT_EFFECT = {
     "conjugate": False,
     "batch_dims": 0,
     "beta": 1.0,
+    "output_type": "int64",
 }
 
 
@@ -170,12 +201,19 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
         given.setdefault("approximate", False)  # Keras 3 approximates unless told not to
     elif name == "Pad":
         given["mode"] = str(given.get("mode", "constant")).lower()
-    elif name == "Split" and isinstance(given.get("indices_or_sections"), list):
+    return as_operation(item, name, arguments, given)
+
+
+def as_operation(item: Item, name: str, arguments: Sequence[Any], given: dict[str, Any]) -> Layer:
+    """The layer of an operation of Keras 3, whose settings are given as TensorFlow has them."""
+    if name == "Split" and isinstance(given.get("indices_or_sections"), list):
         sizes = [whole(n, "size", 0, MAX_INTEGER) for n in given["indices_or_sections"]]
         given["indices_or_sections"] = list(accumulate(sizes))[:-1]
     axis = given.get("axis")
     if isinstance(axis, list) and len(axis) == 1:
         given["axis"] = axis[0]
+    elif axis == []:
+        del given["axis"]
     operation = replace(item, class_name=name, config=Config(given))
     return replace(ops.build(operation, arguments, Config({})), class_name=item.class_name)
 

@@ -13,6 +13,8 @@ from keras import ops
 
 from tests.layers.oracle import compare
 
+TABLE = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
+
 # name: a function of two tensors of 4 steps with 6 features
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "last step": lambda x, z: x[:, -1],
@@ -52,6 +54,20 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "shrink": lambda x, z: ops.hard_shrink(x, 0.2) + ops.soft_shrink(z, 0.1),
     "differences": lambda x, z: ops.logaddexp(x, z) - ops.maximum(x, 0.3),
     "modulo": lambda x, z: x // 0.7 + z % 0.7,
+    "tile": lambda x, z: ops.tile(x, [1, 2, 1]) + ops.tile(z[:, :2], (1, 4, 1)),
+    "tile features": lambda x, z: ops.tile(x, [1, 1, 2]) * ops.tile(z[..., :3], (1, 4)),
+    "roll": lambda x, z: ops.roll(x, 3, axis=1) + ops.roll(z, -2, axis=-1),
+    "running sum": lambda x, z: ops.cumsum(x, axis=1) + ops.cumsum(z, axis=-1),
+    "largest": lambda x, z: ops.cast(ops.argmax(x, axis=-1), "float32") + z[..., 0],
+    "largest step": lambda x, z: ops.cast(ops.argmax(x, axis=1, keepdims=True), "float32") + z,
+    "one hot": lambda x, z: ops.one_hot(ops.cast(ops.clip(3 * x, 0, 3), "int32"), 4),
+    "product": lambda x, z: ops.prod(x, axis=-1) + ops.prod(z, axis=-1),
+    "product of all": lambda x, z: ops.prod(x, axis=(1, 2), keepdims=True) + z,
+    "norm": lambda x, z: ops.norm(x, axis=(1,)) + ops.norm(z, ord=2, axis=(-2,)),
+    "normalize": lambda x, z: ops.normalize(x, axis=-1) + ops.normalize(z, axis=1),
+    "hyperbolic": lambda x, z: ops.sinh(x) - ops.cosh(z),
+    "table": lambda x, z: x * TABLE - ops.divide(TABLE[None], 1.5 + ops.abs(z)),
+    "column": lambda x, z: ops.subtract(TABLE[:, :1], x) + z[:, :1] * TABLE[:1],
     "repeat vector": lambda x, z: kl.RepeatVector(3)(kl.Flatten()(x)),
     "einsum bias": lambda x, z: kl.EinsumDense("abc,cd->abd", (4, 3), bias_axes="bd")(x),
     "einsum softmax": lambda x, z: kl.EinsumDense("abc,cd->abd", (None, 3), activation="softmax")(
@@ -83,6 +99,26 @@ def test_operations(name: str) -> None:
 def test_slices_of_sequences_of_any_length(pick: Callable[[Any], Any]) -> None:
     x = keras.Input((None, 6))
     compare(keras.Model(x, pick(kl.Dense(2)(x))), (3, 4, 7))
+
+
+@pytest.mark.parametrize(
+    "sum_up",
+    [
+        lambda x: ops.cumsum(x, axis=1),
+        lambda x: ops.cumsum(kl.Dense(2)(ops.cumsum(x, axis=1)), axis=-1),
+        lambda x: kl.GRU(2)(ops.cumsum(kl.ZeroPadding1D((2, 0))(x) + 1.0, axis=1)),
+    ],
+)
+def test_a_running_sum_streams(sum_up: Callable[[Any], Any]) -> None:
+    x = keras.Input((None, 3))
+    assert compare(keras.Model(x, sum_up(x)), (1, 5)).step is not None
+
+
+def test_a_table_over_time_needs_the_whole_sequence() -> None:
+    x = keras.Input((4, 6))
+    low = compare(keras.Model(x, kl.Dense(2)(x) + TABLE[:, :2]))
+    assert low.step is None
+    assert "its constant differs from step to step" in str(low.reason)
 
 
 @pytest.mark.parametrize(

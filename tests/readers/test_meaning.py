@@ -1038,7 +1038,7 @@ def test_an_activation_with_weights_of_its_own(tmp_path: Path) -> None:
         ("math.reduce_sum", {"axis": ["g", 0, 0]}, "called with a tensor as axis"),
         ("__operators__.getitem", {"slice_spec": [0]}, "single rows of the batch"),
         ("math.add", {"y": [["g", 0, 0], 1.0]}, "called with a tensor as y"),
-        ("linalg.matmul", {"b": [[1.0]], "transpose_a": True}, "called with transpose_a=true"),
+        ("linalg.matmul", {"b": [[1.0]], "transpose_a": True}, "not supported"),
         ("nn.silu", {"beta": 2.0}, "called with beta=2.0"),
         ("where", {"x": ["g", 0, 0], "y": None}, "expected a number"),
         ("split", {"num_or_size_splits": [2, -1], "axis": -1}, "size is -1"),
@@ -1054,6 +1054,43 @@ def test_tensorflow_operations_that_are_not_read(
     weights = [("g", gru_weights(3, 2))]
     model = read_h5(tmp_path, functional(layers, ["x"], ["op"]), weights, "2.4.0")
     assert message in problems(model)[0]
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "message"),
+    [
+        ({"op": "Igamma"}, {}, 'the TensorFlow operation "Igamma" is not supported'),
+        (None, {}, "TensorFlow operation"),
+        ({"op": ["Mul"]}, {}, "TensorFlow operation"),
+        ({"op": "Mul", "input": ["g", "y"]}, {}, "2 inputs that are no constants, called on 1"),
+        ({"op": "Mul", "input": ["g", "y"]}, {"1": 2.0, "7": 3.0}, "called on 1"),
+        ({"op": "Mul", "input": 3}, {"1": 2.0}, "its inputs are 3"),
+        ({"op": "Mul", "input": ["g", "y"]}, {"1": "2"}, "expected a number"),
+        ({"op": "Neg", "input": ["g"], "attr": {"seed": {"i": "4"}}}, {}, '"seed" is 4'),
+        ({"op": "Unpack", "input": ["g"], "attr": {"axis": {"i": "x"}}}, {}, "axis"),
+        ({"op": "Unpack", "input": ["g"], "attr": {"axis": {"i": "9" * 30}}}, {}, "axis"),
+        ({"op": "Squeeze", "input": ["g"], "attr": {"squeeze_dims": {"list": {"f": []}}}}, {}, "f"),
+        ({"op": "Einsum", "input": ["g"], "attr": {"equation": {"s": "%"}}}, {}, "equation"),
+        ({"op": "Neg", "input": ["g"], "attr": [1]}, {}, "attr"),
+        ({"op": "Mean", "input": ["g", "a"]}, {"1": 0}, "axis 0"),
+        ({"op": "StridedSlice", "input": list("gabc")}, {"1": [0], "2": 3, "3": [1]}, "bounds"),
+    ],
+)
+def test_tensorflow_nodes_that_are_not_read(
+    tmp_path: Path, node: Any, constants: Json, message: str
+) -> None:
+    """Those that Keras 3 has as operations are; see the fixtures tf_nodes."""
+    operation = layer("TensorFlowOpLayer", "op", node_def=node, constants=constants)
+    operation["inbound_nodes"] = [[["g", 0, 0, {}]]]
+    layers = [given("x", None, 3), called(gru("g", 2), ["x"]), operation]
+    weights = [("g", gru_weights(3, 2))]
+    model = read_h5(tmp_path, functional(layers, ["x"], ["op"]), weights, "2.3.0-tf")
+    found = problems(model)
+    if not found:  # what only lowering can tell
+        with pytest.raises(UnsupportedError, match=message):
+            lower(model)
+        return
+    assert message in found[0]
 
 
 def test_quantised_layers(tmp_path: Path) -> None:
