@@ -76,7 +76,11 @@ def _plain(results: dict[str, Any]) -> list[str]:
         if row["workload"] not in keys:
             keys.append(row["workload"])
     head = ["Python", *(word for key in keys for word in (f"{key}, us", "ns a multiply-add"))]
-    return ["Plain Python target, standard library only:", "", *table(head, list(rows.values()))]
+    title = "Plain Python target, standard library only:"
+    m = results.get("plain_machine")
+    if m:  # measured apart from the others
+        title += f" {m['date']}; {m['cpu']}, {m['cores']} cores, load average {m['load_average']}."
+    return [title, "", *table(head, list(rows.values()))]
 
 
 def markdown(results: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Time generated Python beside what users could pick instead.
 
 python -m benchmarks.run_python [--rounds N] [--only W1 ...] [--quick]
+python -m benchmarks.run_python --plain     # that table alone, beside what is kept of the others
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.timing import Entry, interleave, pin
 RESULTS = Path(__file__).parent / "results"
 PROBE = Path(__file__).parent / "python" / "probe.py"
 BATCH, BATCH_STEPS = 256, 64
-PLAIN = ("W1", "W2b")  # networks for the table of plain Python
+PLAIN = ("W1", "W2a", "W2b")  # networks for the table of plain Python
 VERSIONS = [f"python3.{minor}" for minor in range(6, 16)] + ["pypy3"]
 
 
@@ -226,8 +227,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="default: 100")
     parser.add_argument("--only", nargs="*", choices=list(BY_KEY), default=list(BY_KEY))
     parser.add_argument("--quick", action="store_true", help="few rounds; results are not kept")
+    parser.add_argument("--plain", action="store_true", help="the table of plain Python alone")
     options = parser.parse_args()
     pin()
+    if options.plain:
+        again_plain()
+        return
     rounds = 5 if options.quick else options.rounds
     cases = prepare.models(tuple(n for n in NETWORKS if n.key in options.only))
     described = machine.describe()
@@ -252,10 +257,25 @@ def main() -> None:
     }
     described["load_average_at_end"] = machine.load()
     if not options.quick:
-        RESULTS.mkdir(exist_ok=True)
-        text = json.dumps(results, indent=1) + "\n"
-        (RESULTS / "python.json").write_text(text, encoding="utf-8")
+        keep(results)
     print(report_python.markdown(results))
+
+
+def again_plain() -> None:
+    """Measure plain Python alone; the results then name its machine beside that of the others."""
+    results = json.loads((RESULTS / "python.json").read_text(encoding="utf-8"))
+    cases = prepare.models(tuple(n for n in NETWORKS if n.key in PLAIN))
+    results["plain"] = plain_python(cases, 5, 0.5)
+    results["plain_machine"] = machine.describe()
+    keep(results)
+    print(report_python.markdown(results))
+
+
+def keep(results: dict[str, Any]) -> None:
+    """Write the results for the report."""
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(results, indent=1) + "\n"
+    (RESULTS / "python.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
