@@ -60,7 +60,8 @@ from codegen.program import (
     const,
     walk,
 )
-from codegen.targets.python import TARGET, escaped
+from codegen.targets.python import TARGET
+from codegen.targets.python_weights import escaped
 from tests.support import fixtures, interpreters
 
 RUNTIMES = ("any", "micropython")
