@@ -11,6 +11,7 @@ from codegen import dims
 from codegen.activations import LINEAR, Activation
 from codegen.dims import Dim
 from codegen.errors import LayerError
+from codegen.layers.arithmetic import FORMULAS
 from codegen.layers.axes import broadcast
 from codegen.model import Array, Layer
 from codegen.program import At, Compare, Expr, Index, Local, call
@@ -246,6 +247,7 @@ class Discretization(Layer):
     boundaries: Array
     mode: str = "int"  # int, one_hot, multi_hot, count
     keeps_axes: bool | None = False  # as Keras 3 did before 3.4; None: the file does not tell
+    truncates: bool = False  # x to a whole number first
 
     @property
     def describe(self) -> str:
@@ -262,7 +264,8 @@ class Discretization(Layer):
             row = x.row(*at)
             bound = At(table.row(k).every(row.size))
             counters = [("boundary", len(self.boundaries))]
-            b.reduce(bins.row(*at), "sum", counters, Compare(">=", At(row), bound))
+            value = FORMULAS["trunc"](At(row)) if self.truncates else At(row)
+            b.reduce(bins.row(*at), "sum", counters, Compare(">=", value, bound))
         y = b.like(bins, x)
         counts = self.mode in ("multi_hot", "count") and len(x.shape) > 1
         if counts and self.keeps_axes is not False:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,14 @@ def _discretization(b: Bound) -> Layer:
     finite = [v for v in value if v != np.inf]  # TensorFlow 2.4 ends the list with infinity
     boundaries = _array(finite, "bin_boundaries")
     mode, keeps = _mode(b, "int"), b.era.codes_keep_axes
-    return b.layer(Discretization, boundaries=boundaries, mode=mode, keeps_axes=keeps)
+    # Keras 3 makes inputs what its layers compute in; until 3.10 that was int64 here.
+    policy = b.config.get("dtype")
+    inner = policy.get("config") if isinstance(policy, Mapping) else None
+    policy = inner.get("name") if isinstance(inner, Mapping) else policy
+    truncates = b.era.is_keras3 and isinstance(policy, str) and "int" in policy
+    return b.layer(
+        Discretization, boundaries=boundaries, mode=mode, keeps_axes=keeps, truncates=truncates
+    )
 
 
 def _category_encoding(b: Bound) -> Layer:
