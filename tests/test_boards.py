@@ -72,8 +72,8 @@ def on_host(case: str, folder: Path) -> Array:
 def cases(board: str) -> tuple[str, ...]:
     """What the board has room for."""
     if board == "uno":
-        return ("lstm8", "gru12")
-    return ("lstm20", "gru12") if board == "microbit" else ("lstm20", "windows", "seed")
+        return ("lstm20", "gru12")
+    return ("lstm20", "windows", "seed")
 
 
 RUNS = [(board, case) for board in RUNNABLE for case in cases(board)]
