@@ -191,3 +191,13 @@ def test_weights_stay_in_the_flash_of_an_avr(tmp_path: Path) -> None:
     found = measure("uno", header_of("lstm8"), "net", tmp_path, optimise="-Os")
     assert (found.data, found.bss) == (0, 0)
     assert 4 * parameters("lstm8") <= found.rodata <= 1.02 * 4 * parameters("lstm8")
+
+
+def test_avr_reads_doubles_of_four_bytes_alone(tmp_path: Path) -> None:
+    text = render(lowered_of("lstm8"), profile="mcu", dtype="float64")
+    found = measure("uno", text, "net", tmp_path, optimise="-Os")
+    assert (found.data, found.bss) == (0, 0)
+    assert found.rodata == 4 * parameters("lstm8")
+    wide = text.replace("__SIZEOF_DOUBLE__", "8")
+    with pytest.raises(CompileError, match=r"#error .weights of eight bytes"):
+        measure("uno", wide, "net", tmp_path)
