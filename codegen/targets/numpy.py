@@ -1,8 +1,12 @@
-"""The numpy target: a module with one class, whole-array operations throughout."""
+"""The numpy target: a module with one class, whole-array operations throughout.
+
+This file knows the page and the methods step and predict. `numpy_plan` makes instructions of ops,
+with `numpy_elementwise` and `numpy_windows`; `numpy_text` writes them with `numpy_views`.
+`numpy_weights`, `numpy_states` and `numpy_selftest` write the rest of the file.
+"""
 
 from __future__ import annotations
 
-import base64
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +20,6 @@ from codegen.dims import Dim
 from codegen.emit import Names, Origin, Sizes
 from codegen.explain import equations
 from codegen.lowered import Lowered
-from codegen.model import Array
 from codegen.passes.fission import fission
 from codegen.passes.gates import fold_gates
 from codegen.passes.stages import Stages
@@ -29,7 +32,6 @@ from codegen.program import (
     Elementwise,
     Expr,
     Loop,
-    Mat,
     Number,
     Op,
     Port,
@@ -41,10 +43,11 @@ from codegen.program import (
     walk,
     walk_ops,
 )
-from codegen.selftest import LARGEST, TOLERANCE, SelfTest, record
 from codegen.targets.base import DTYPE, Option, Target, dtype_of
-from codegen.targets.numpy_instructions import Dot, Instruction, Packed, Ufunc
+from codegen.targets.numpy_instructions import Dot, Instruction, Ufunc
 from codegen.targets.numpy_plan import Planner, buffers_of, expand, names_of
+from codegen.targets.numpy_selftest import selftest_lines
+from codegen.targets.numpy_states import States
 from codegen.targets.numpy_text import (
     WIDTH,
     Module,
@@ -55,7 +58,8 @@ from codegen.targets.numpy_text import (
     lines_of,
     wrapped,
 )
-from codegen.targets.numpy_views import Base, shape_text, view
+from codegen.targets.numpy_views import Base, shape_text
+from codegen.targets.numpy_weights import Weights
 
 WEIGHTS = Option(
     "weights",
@@ -87,7 +91,6 @@ ATTRIBUTES = [
     "set_state",
 ]
 MOST_EQUATIONS = 24
-BASE64_LINE = 72  # bytes
 RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 
 
@@ -110,6 +113,7 @@ class _File:
         self.origin = origin
         self.module = Module(dtype, Names(reserved=MODULE_NAMES))
         self.program = lowered.step or lowered.whole
+        self.states = States(lowered, self.program, self.module)
         self.symbols = sorted({s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)})
         self.inputs = _argument_names(lowered.whole)
         self.attributes = Names(reserved=ATTRIBUTES)
@@ -121,7 +125,6 @@ class _File:
         self.homes: dict[int, tuple[Buffer, int]] = {}
         self.hints: dict[Vec, str] = {}
         self.output_name = ""  # of the output in the last block of step, if that ends with it
-        self._initials: dict[int, Buffer] = {}
 
     def text(self) -> Iterator[str]:
         """The whole file in pieces."""
@@ -129,19 +132,20 @@ class _File:
         predict = self._predict()
         module = self.module
         float_name = module.use(module.dtype)
-        selftest = self._selftest(record(self.lowered))
-        packed = [self._composed(b, n) for b, n in module.composed.values()]
-        packed += [self._packed(p, n) for p, n in module.packed.items()]
-        constants = [self._constant(b, n) for b, n in module.arrays.values()]
+        written = Weights(module, self.weights)
+        selftest = selftest_lines(self.lowered, self.inputs, written)
+        packed = [written.composed(b, n) for b, n in module.composed.values()]
+        packed += [written.packed(p, n) for p, n in module.packed.items()]
+        constants = [written.constant(b, n) for b, n in module.arrays.values()]
         numbers = [
             f"{n} = np.array({module.literal(v)}, {float_name})" for v, n in module.numbers.items()
         ]
         width = 8 if module.dtype == "float64" else 4
-        states = sum(dims.fixed(s.buffer.size) for s in self.program.states)
+        kept = sum(dims.fixed(s.buffer.size) for s in self.program.states)
         weights = sum(dims.fixed(b.size) for b, _ in module.arrays.values())
         scratch = [dims.product(b.shape) for b in self.scratch]
         sizes = Sizes(
-            width * weights, width * states, sum(width * n for n in scratch if isinstance(n, int))
+            width * weights, width * kept, sum(width * n for n in scratch if isinstance(n, int))
         )
         return emit.render(
             "numpy/model.py.j2",
@@ -157,10 +161,10 @@ class _File:
             init=folded(self.setup, 8),
             step=step and {**step, "lines": folded(step["lines"], 8)},
             predict={**predict, "lines": folded(predict["lines"], 8)},
-            reset=self._reset(),
-            states=self._state_names(),
-            get_state=self._get_state(),
-            set_state=self._set_state(),
+            reset=self.states.reset(),
+            states=self.states.names(),
+            get_state=self.states.get_state(),
+            set_state=self.states.set_state(),
             warmup=self.lowered.warmup,
             selftest=selftest,
         )
@@ -391,7 +395,7 @@ class _File:
             head += wrapped("(", state_names, ") = self.states")
         fresh = [(n, s) for n, s in zip(state_names, states, strict=True) if not s.carried]
         for name, state in fresh:
-            head.append(f"{name}[...] = {self._initial(state)}")
+            head.append(f"{name}[...] = {self.states.initial(state)}")
         body: list[str] = []
         planned = self._plan(program, step=False)
         scope.hints, scope.homes = self.hints, self.homes
@@ -447,82 +451,6 @@ class _File:
     def _dtype(self, buffer: Buffer) -> str:
         return self.module.use("int32" if buffer.dtype == "int32" else self.module.dtype)
 
-    def _initial(self, state: State) -> str:
-        if state.initial is None:
-            return "0"
-        buffer = self._initial_buffer(state)
-        return self.module.constant(buffer).name
-
-    def _initial_buffer(self, state: State) -> Buffer:
-        if id(state.buffer) not in self._initials:
-            assert state.initial is not None
-            data = np.asarray(state.initial)
-            self._initials[id(state.buffer)] = Buffer(
-                f"{state.buffer.name}_initial",
-                int(data.size),
-                "const",
-                "float32",
-                data.reshape(-1),
-                (),
-                state.shape,
-            )
-        return self._initials[id(state.buffer)]
-
-    def _reset(self) -> list[str]:
-        lines = []
-        given = [s for s in self.program.states if s.initial is not None]
-        if len(given) < len(self.program.states):
-            lines += ["for array in self.states:", "    array[...] = 0"]
-        for number, state in enumerate(self.program.states):
-            if state.initial is not None:
-                lines.append(f"self.states[{number}][...] = {self._initial(state)}")
-        if self.lowered.warmup:
-            lines.append("self.seen = 0")
-        return lines or ["pass"]
-
-    def _shown(self) -> str:
-        hidden = [s.hidden for s in self.program.states]
-        if not any(hidden):
-            return "self.states"
-        shown = [f"self.states[{n}]" for n, h in enumerate(hidden) if not h]
-        return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
-
-    def _state_names(self) -> str:
-        shown = [f"{s.layer} {s.role}" for s in self.program.states if not s.hidden]
-        if self.lowered.warmup:
-            shown.append("steps seen")
-        text = ", ".join(shown) if shown else "there are none"
-        return emit.comment(text, 70)
-
-    def _get_state(self) -> list[str]:
-        if self.lowered.warmup:
-            seen = f"np.array([self.seen], {self.module.dtype})"
-            return [f"return [array.copy() for array in {self._shown()}] + [{seen}]"]
-        return [f"return [array.copy() for array in {self._shown()}]"]
-
-    def _set_state(self) -> list[str]:
-        shown = self._shown()
-        lines = [f"own = {shown}"]
-        count = sum(not s.hidden for s in self.program.states) + bool(self.lowered.warmup)
-        dtype = self.module.dtype
-        shapes = "[array.shape for array in own]"
-        if self.lowered.warmup:
-            shapes += " + [(1,)]"
-        lines += [
-            f"shapes = {shapes}",
-            "if len(states) != len(shapes):",
-            f'    raise ValueError("expected {count} states, found %d" % len(states))',
-            "states = [",
-            f'    accept(values, "state %d" % n, {dtype}, shape)',
-            "    for n, (values, shape) in enumerate(zip(states, shapes))",
-            "]",
-            "for array, values in zip(own, states):",
-            "    array[...] = values",
-        ]
-        if self.lowered.warmup:
-            lines.append("self.seen = int(states[-1][0])")
-        return lines
-
     # ---- module level ---------------------------------------------------------------------
 
     def _imports(self) -> list[str]:
@@ -545,138 +473,6 @@ class _File:
             parts.append(emit.source(f"numpy/erf_{self.module.dtype}.py"))
         return "\n\n\n".join(part.strip("\n") for part in parts)
 
-    def _constant(self, buffer: Buffer, name: str) -> dict[str, Any]:
-        assert buffer.data is not None
-        shape = tuple(dims.fixed(n) for n in buffer.shape or (buffer.size,))
-        return {
-            "name": name,
-            "comment": emit.comment(f"{buffer.name}: {_plain(shape)}"),
-            "pieces": self._array(np.reshape(buffer.data, shape), buffer.dtype),
-        }
-
-    def _array(self, values: Array, dtype: str = "float32") -> Iterator[str]:
-        """Text that makes the array, in pieces."""
-        shape = _plain(values.shape)
-        real = dtype != "int32"
-        own = self.module.dtype if real else "int32"
-        tail = "" if real else ", np.int32"
-        lines = _base64(values, own) if self.weights == "base64" else _decimals(values, own)
-        if values.size <= emit.PER_LINE and self.weights == "text":
-            row = "".join(lines)
-            if len(row) <= WIDTH // 2:
-                yield f'array({shape}, "{row.strip()}"{tail})'
-                return
-            lines = iter([row])
-        yield f'array({shape}, """\n'
-        yield from lines
-        yield f'"""{tail})'
-
-    def _packed(self, packed: Packed, name: str) -> dict[str, Any]:
-        """The statements that make a packed matrix."""
-        pieces = packed.pieces
-        comments = []
-        if packed.notes:
-            notes = emit.comment(f"Rows: {', '.join(packed.notes)}.", 10**4)
-            comments += textwrap.wrap(notes, WIDTH - 2)
-        texts = [self._piece(p.mat, p.factor, p.shift, ".T") for p in pieces]
-        lines = [f"{name} = {self.module.use('aligned')}({packed.rows}, {packed.columns})"]
-        first = pieces[0].mat
-        if len(pieces) == 1 and (packed.rows, packed.columns) == (first.columns, first.rows):
-            return {"comments": comments, "lines": [*lines, f"{name}[...] = {texts[0]}"]}
-        for piece, text in zip(pieces, texts, strict=True):
-            rows, columns = dims.fixed(piece.mat.columns), dims.fixed(piece.mat.rows)
-            row = str(piece.row) if rows == 1 and packed.ones == piece.row else None
-            where = f"{row or _range(piece.row, rows)}, {_range(piece.column, columns)}"
-            flat = self._piece(piece.mat, piece.factor, piece.shift, "", flat=True) if row else text
-            lines.append(f"{name}[{where}] = {flat}")
-        return {"comments": comments, "lines": lines}
-
-    def _composed(self, buffer: Buffer, name: str) -> dict[str, Any]:
-        """The statements that make a constant of others, row by row."""
-        rows = dims.fixed(buffer.shape[0])
-        columns = dims.fixed(buffer.shape[1])
-        shape = f"({rows}, {columns})" if columns > 1 else str(rows)
-        lines = [f"{name} = np.zeros({shape}, {self.module.dtype})"]
-        row = 0
-        for part in self.module.derived.parts(Mat(buffer, 0, rows, columns, columns)):
-            if part.mat is not None:
-                text = self._piece(part.mat, part.factor, part.shift, "", flat=columns == 1)
-                lines.append(f"{name}[{_range(row, part.rows)}] = {text}")
-            row += part.rows
-        return {"comments": [], "lines": lines}
-
-    def _piece(self, mat: Mat, factor: float, shift: float, suffix: str, flat: bool = False) -> str:
-        base = self.module.constant(mat.buffer)
-        spans: list[tuple[Dim, Dim]] = [(mat.rows, mat.row_stride)]
-        if not flat:
-            spans.append((mat.columns, mat.column_stride))
-        text = view(base, mat.offset, spans)
-        if "grid(" in text:
-            self.module.use("grid")
-        text = f"{text}{suffix}"
-        if factor != 1.0:
-            text = f"{self.module.literal(factor)} * {text}"
-        if shift != 0.0:
-            text = f"{text} + {self.module.literal(shift)}"
-        return text
-
-    def _selftest(self, test: SelfTest) -> list[str]:
-        lines = []
-        program = self.lowered.step if test.by_step else self.lowered.whole
-        assert program is not None
-        for name, values, port in zip(self.inputs, test.inputs, program.inputs, strict=True):
-            lines += f"{name} = {''.join(self._array(values, port.buffer.dtype))}".split("\n")
-        expected = [f"expected_{n}" for n in range(len(test.outputs))]
-        for name, values in zip(expected, test.outputs, strict=True):
-            lines += f"{name} = {''.join(self._array(values))}".split("\n")
-        if test.states:
-            flat = np.concatenate([np.ravel(state) for state in test.states])
-            lines += f"expected_states = {''.join(self._array(flat))}".split("\n")
-        lines += [
-            "model = Model()",
-            "for _ in range(2):  # the second time from a used state",
-            "    model.reset()",
-        ]
-        single = len(expected) == 1
-        if test.by_step:
-            rows = [
-                f"{name}[t]" if port.time else name
-                for name, port in zip(self.inputs, program.inputs, strict=True)
-            ]
-            lines += [
-                f"    found = [model.step({', '.join(rows)}) for t in range({test.steps})]",
-                "found = [y for y in found if y is not None]",
-            ]
-            if not single:
-                lines.append("found = [np.stack(rows) for rows in zip(*found)]")
-        else:
-            lines.append(f"    found = model.predict({', '.join(self.inputs)})")
-        pairs = f"[(found, {expected[0]})]" if single else f"zip(found, ({', '.join(expected)}))"
-        if test.states:  # the steps seen, which come last with a warm-up, are not recorded
-            shown = f"[:{len(test.states)}]" if self.lowered.warmup else ""
-            lines += [
-                f"pairs = {pairs if single else f'list({pairs})'}",
-                f"states = np.concatenate([np.ravel(state) for state in model.get_state(){shown}])",
-                "pairs.append((states, expected_states))",
-            ]
-            pairs = "pairs"
-        lines += [
-            "worst = 0.0",
-            f"for left, right in {pairs}:",
-            "    left = np.asarray(left).reshape(right.shape)",
-            "    error = np.abs(left - right) / (1 + np.abs(right))",
-        ]
-        if not test.is_finite:
-            lines += [
-                "    # NaN was recorded where there is no finite number, or a very large one.",
-                f"    error = np.where(np.isnan(right), np.abs(left) < {LARGEST:g}, error)",
-            ]
-        lines += [
-            "    worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)",
-            f"return worst / {TOLERANCE:g}",
-        ]
-        return lines
-
 
 def _equations(block: Block) -> list[str]:
     """The equations of a block as comments, without its name in front of every vector."""
@@ -697,26 +493,6 @@ def _returned(results: Sequence[str]) -> list[str]:
     if len(results) == 1:
         return [f"return {results[0]}"]
     return wrapped("return (", results, ")")
-
-
-def _decimals(values: Array, dtype: str) -> Iterator[str]:
-    """Lines of eight numbers, many in a piece."""
-    for part in emit.blocks(values):
-        texts = emit.block_texts(part, dtype, special=lambda value, *_: str(float(value)))
-        lines = (texts[k : k + emit.PER_LINE] for k in range(0, len(texts), emit.PER_LINE))
-        yield "".join(" ".join(line) + "\n" for line in lines)
-
-
-def _base64(values: Array, dtype: str) -> Iterator[str]:
-    """Lines of base64, many in a piece."""
-    kind = np.dtype(dtype).newbyteorder("<")
-    for part in emit.blocks(values, BASE64_LINE * 1024):
-        with np.errstate(over="ignore"):
-            data = part.astype(kind).tobytes()
-        yield "".join(
-            base64.b64encode(data[k : k + BASE64_LINE]).decode() + "\n"
-            for k in range(0, len(data), BASE64_LINE)
-        )
 
 
 def _symbols(program: Program) -> set[str]:
@@ -756,14 +532,6 @@ def _is_risky(program: Program) -> bool:
 
 def _shape(shape: Sequence[Dim]) -> str:
     return shape_text(shape) if shape else "lead"
-
-
-def _plain(shape: Sequence[int]) -> str:
-    return f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(str(n) for n in shape)})"
-
-
-def _range(start: int, count: int) -> str:
-    return f"{start}:{start + count}"
 
 
 TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render)
