@@ -44,6 +44,9 @@ SPELLING = {
     "max": "max",
     "pow": "power",
 }
+# What is built in keeps its first argument where one is NaN: enough where the second is a number.
+KEEPS_NAN = {"max": "larger", "min": "smaller"}
+
 # Precedence of what an expression prints as; an operand of a lower one gets parentheses.
 CONDITIONAL, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(6)
 OPERATOR = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT}
@@ -166,6 +169,8 @@ class Expressions:
             return text, own
         assert isinstance(node, Call), node
         name = SPELLING[node.function]
+        if name in KEEPS_NAN and not isinstance(node.arguments[1], Number):
+            name = KEEPS_NAN[name]
         if name not in ("abs", "min", "max"):
             self.file.use(name)
         return f"{name}({', '.join(show(a) for a in node.arguments)})", ATOM

@@ -33,7 +33,7 @@ from codegen.program import (
     walk_ops,
     writes,
 )
-from codegen.targets.python_expressions import CONDITIONAL, PRODUCT, Expressions
+from codegen.targets.python_expressions import CONDITIONAL, KEEPS_NAN, PRODUCT, Expressions
 from codegen.targets.python_file import File
 from codegen.targets.python_views import (
     Append,
@@ -211,7 +211,7 @@ class Printer(Expressions):
             start, update = "0.0", f"{total} + {value}"
         else:
             start = "-INF" if op.kind == "max" else "INF"
-            update = f"{op.kind}({total}, {value})"
+            update = f"{self.file.use(KEEPS_NAN[op.kind])}({total}, {value})"
             self.file.help("constants")
         return Fold(
             index,

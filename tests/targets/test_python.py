@@ -383,7 +383,8 @@ def test_function_takes_every_number(function: str) -> None:
     x, y = vector("x", 2 * n, "input"), vector("y", n, "output")
     arguments = (At(Vec(x, 0, n)), At(Vec(x, n, n)))[: FUNCTIONS[function]]
     op = Elementwise(n, (), ((y.vec(), Call(function, arguments)),))
-    second = SPECIAL[5:] + SPECIAL[:5] if function == "pow" else [0.25] * n
+    two = FUNCTIONS[function] == 2
+    second = SPECIAL[5:] + SPECIAL[:5] if two else [0.25] * n
     values = SPECIAL + second
     if function in ("sigmoid", "tanh"):  # the interpreter's own form has less digits there
         values = [-700.0 if v == -1000.0 else v for v in values]
@@ -498,7 +499,10 @@ def test_reduce_over_counters() -> None:
         Reduce(y.vec()[4:5], "min", (("k", 12),), At(Vec(x, k, 1))),
         Reduce(y.vec()[5:], "sum", (("k", 3),), Compare("==", At(Vec(x, k, 2)), Index())),
     )
-    check(program_of(ops, x, y), [0, 1, 2, 3, 1, 0, 7, -3, 0.5, 2, 2, 1])
+    numbers = [0.0, 1.0, 2.0, 3.0, 1.0, 0.0, 7.0, -3.0, 0.5, 2.0, 2.0, 1.0]
+    check(program_of(ops, x, y), numbers)
+    for at in (0, 1, 3, 11):  # first, in the middle, last: the largest number is then NaN
+        check(program_of(ops, x, y), [math.nan if n == at else v for n, v in enumerate(numbers)])
 
 
 def test_gather_and_its_refusal() -> None:
