@@ -171,12 +171,12 @@ elif "built-in" in str([].append):
     }
 
     def matrix(rows, data):
-        table = split(data, rows)
+        columns = list(zip(*split(data, rows)))
         groups = []
-        for at in range(1, len(table[0]), 64):
-            group = [row[at : at + 64] for row in table]
-            groups.append((ADD[len(group[0])], group))
-        return [row[0] for row in table], groups
+        for at in range(1, len(columns), 64):
+            group = columns[at : at + 64]
+            groups.append((ADD[len(group)], list(zip(*group))))
+        return columns[0], groups
 
     def affine(weights, *parts):
         totals, groups = weights
