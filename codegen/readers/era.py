@@ -120,7 +120,8 @@ class Era:
             return "both"
         if self.version >= (2, 1, 4):
             return "own" if wrapper == "Bidirectional" else "both"
-        ignored = ("Bidirectional",) if self.is_keras1 else ("Bidirectional", "TimeDistributed")
+        both_ignore = self.version >= (2, 0, 3)
+        ignored = ("Bidirectional", "TimeDistributed") if both_ignore else ("Bidirectional",)
         return "inner" if wrapper in ignored else "both"
 
     def mask_rule(self, unroll: bool, zero_output: bool) -> str:

@@ -66,6 +66,21 @@ def test_a_frozen_inner_layer_stands_last(tmp_path: Path) -> None:
         same(named(model, f"inner/d{n}").kernel, array(3, 3, seed=n))
 
 
+@pytest.mark.parametrize(("version", "order"), [("2.0.2", (2, 1)), ("2.0.3", (1, 2))])
+def test_a_frozen_time_distributed(tmp_path: Path, version: str, order: tuple[int, ...]) -> None:
+    """From Keras 2.0.3 on its own flag moves nothing, only that of the layer in it."""
+    inner = sequential(
+        layer("TimeDistributed", "t1", trainable=False, layer=dense("d1", 3)),
+        layer("TimeDistributed", "t2", layer=dense("d2", 3)),
+        name="inner",
+        shape=(4, 3),
+    )
+    stored = [(f"d{n}/{w}", a) for n in order for w, a in dense_weights(3, 3, seed=n)]
+    model = read_h5(tmp_path, sequential(inner), [("inner", stored)], version)
+    for wrapper, n in zip((one for one in model.layers if one.inner), (1, 2), strict=True):
+        same(wrapper.inner[-1].kernel, array(3, 3, seed=n))
+
+
 def test_a_nested_model_is_stored_trainable_first(tmp_path: Path) -> None:
     """[Dense, BatchNormalization, Dense]: the statistics come after the last Dense."""
     inner = sequential(dense("d1", 2), layer("BatchNormalization", "bn"), dense("d2", 2), name="in")
