@@ -144,6 +144,11 @@ class Masks:
             value = call.arguments[1]
             if isinstance(value, (int, float)):
                 self._values[out] = self._symbol("different", inputs[0], _spelled(value))
+        elif name == "LogicalOr" and len(inputs) == 2:  # as merge layers compute it
+            found = tuple(self._values[ref] for ref in inputs if ref in self._values)
+            if len(found) == 2:
+                same = found[0] == found[1]
+                self._values[out] = found[0] if same else self._symbol("merge", found)
         elif name == "Any" and len(inputs) == 1 and inputs[0] in self._values:
             kind, *rest = self._origins[self._values[inputs[0]]]
             if kind == "different" and call.item.config.get("axis", -1) in (-1, [-1]):
