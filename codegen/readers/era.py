@@ -17,12 +17,15 @@ class Era:
     """The writer. `version` is Keras' own, or TensorFlow's for tf.keras and tf_keras.
 
     `version` is empty where the file does not tell; then a question whose answer depends on it
-    raises a LayerError that offers `--keras-version`.
+    raises a LayerError that offers `--keras-version`. Of Keras 3 the configuration tells at least
+    which side of some releases it is on: from `since` on, and before `before`.
     """
 
     family: str
     version: tuple[int, ...]
     text: str = ""  # as in the file
+    since: tuple[int, ...] = ()
+    before: tuple[int, ...] = ()
     theano: bool = False  # computed with Theano: kernels of convolutions are stored flipped
 
     @property
@@ -89,15 +92,22 @@ class Era:
     @property
     def zeroes_masked_rows(self) -> bool | None:
         """Whether a Softmax layer gives zeros where everything is masked, else equal parts."""
+        return self._reaches((3, 10))
+
+    def _reaches(self, version: tuple[int, int]) -> bool | None:
+        """Whether this is Keras 3 from `version` on; None where the file does not tell."""
         if self.family == KERAS3 and not self.version[1:]:
-            return None
-        return self.family == KERAS3 and self.version >= (3, 10)
+            if self.since >= version:
+                return True
+            return False if self.before and self.before <= version else None
+        return self.family == KERAS3 and self.version >= version
 
     def _since(self, version: tuple[int, int], what: str) -> bool:
-        """Whether this is Keras 3 from `version` on; refused where the file does not tell."""
-        if self.family == KERAS3 and not self.version[1:]:
+        """The same; refused where the file does not tell."""
+        found = self._reaches(version)
+        if found is None:
             raise self._ambiguous(what)
-        return self.family == KERAS3 and self.version >= version
+        return found
 
     @property
     def heads_are_masked(self) -> bool:
@@ -161,16 +171,17 @@ class Era:
     @property
     def codes_keep_axes(self) -> bool | None:
         """Whether an axis of length 1 at the end stays before the one-hot code of its numbers."""
-        if self.family == KERAS3 and not self.version[1:]:
-            return None
-        return self.family == KERAS3 and self.version < (3, 4)
+        newer = self._reaches((3, 4))
+        return None if newer is None else self.family == KERAS3 and not newer
 
     @property
     def tells_calls(self) -> bool:
         """Whether a layer's argument names the call it comes from; 3.2 always names the first."""
-        if self.family == KERAS3 and not self.version[1:]:
+        if self.family != KERAS3 or self._reaches((3, 3)):
+            return True
+        if not self.version[1:]:
             raise self._ambiguous("which call of a shared layer another one takes")
-        return self.family != KERAS3 or self.version[:2] != (3, 2)
+        return self.version[:2] != (3, 2)
 
     @property
     def bilinear_from_corner(self) -> bool:
@@ -225,13 +236,37 @@ def detect(config: dict[str, Any], stored: str, weights_stored: str = "") -> Era
     if isinstance(config.get("keras_version"), str):
         return from_text(config["keras_version"])
     if "module" in config or "registered_name" in config:
-        return Era(KERAS3, (3,), "")
+        since, before = _sides(config)
+        return Era(KERAS3, (3,), "", since=since, before=before)
     if _has_key(config, ("output_dim", "inner_activation", "nb_filter")) or (
         # The bare list of Keras 1, which Keras 2.0 wrote too, but never without a version.
         isinstance(config.get("config"), list) and not weights_stored
     ):
         return Era(KERAS, (1,), "")
     return from_text(weights_stored) if weights_stored else Era(KERAS, (), "")
+
+
+def _sides(config: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """From which release of Keras 3 on and before which one a configuration was written.
+
+    Up to 3.3 the dtype of a layer is a text, from 3.4 on an object; from 3.9 on an InputLayer says
+    whether it is ragged. Some layers, and all inputs, have a text to this day.
+    """
+    plain = ("Dense", "Embedding", "GRU", "LSTM", "SimpleRNN", "Conv1D")
+    since: tuple[int, ...] = ()
+    before: tuple[int, ...] = ()
+    for value in _objects(config):
+        own, class_name = value.get("config"), value.get("class_name")
+        if not isinstance(own, dict):
+            continue
+        policy = own.get("dtype")
+        if class_name == "InputLayer" and "ragged" in own:
+            since = (3, 9)
+        elif isinstance(policy, dict) and policy.get("class_name") == "DTypePolicy":
+            since = since or (3, 4)
+        elif isinstance(policy, str) and class_name in plain:
+            before = (3, 4)
+    return (since, ()) if since else ((), before)
 
 
 def _has_key(config: dict[str, Any], wanted: tuple[str, ...]) -> bool:

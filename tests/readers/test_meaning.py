@@ -12,11 +12,12 @@ import pytest
 
 import codegen
 from codegen.activations import Activation
-from codegen.errors import ReadError, UnsupportedError
+from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.lowering import lower
 from codegen.model import Array, Input, Model, Unsupported
+from codegen.readers.era import detect
 from tests.readers.files import (
     Json,
     array,
@@ -857,6 +858,36 @@ def test_codes_keep_an_axis_of_length_1_before_keras_3_4(tmp_path: Path, class_n
     assert shape("3.4.0") == shape("2.11.0") == (3,)
     with pytest.raises(UnsupportedError, match="--keras-version"):
         shape("3")
+
+
+POLICY = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "reached"),
+    [
+        (dense("d", 2, dtype=POLICY), [(3, 4)]),
+        (layer("InputLayer", "x", dtype="float32", ragged=False), [(3, 4), (3, 9)]),
+        (dense("d", 2, dtype="float32"), []),
+    ],
+)
+def test_a_configuration_of_keras_3_tells_its_side_of_some_releases(
+    entry: Json, reached: list[tuple[int, int]]
+) -> None:
+    """The text of to_json() has no version, but what is in it has changed."""
+    found = detect(own(sequential(entry)), "")
+    assert found.merges_any_mask == ((3, 4) in reached)
+    assert found.codes_keep_axes == ((3, 4) not in reached)
+    if reached:
+        assert found.tells_calls
+    else:
+        with pytest.raises(LayerError, match="--keras-version"):
+            _ = found.tells_calls
+    if reached == [(3, 4)]:
+        with pytest.raises(LayerError, match="--keras-version"):
+            _ = found.ignores_query_mask
+    else:
+        assert found.ignores_query_mask == ((3, 9) in reached)
 
 
 @pytest.mark.parametrize("mode", ["multi_hot", "count"])
