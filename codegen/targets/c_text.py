@@ -98,9 +98,10 @@ def indent(text: str, by: str = "    ") -> str:
 
 
 def wrapped(text: str) -> str:
-    """Statements too long for a line, continued on the next."""
+    """Statements too long for a line, continued on the next; `float *x` stays in one piece."""
+    glued = text.replace("const ", "const\0").replace(" *", "\0*").replace("\0* ", " * ")
     lines = []
-    for line in text.split("\n"):
+    for line in glued.split("\n"):
         if len(line) <= WIDTH - 8:
             lines.append(line)
             continue
@@ -113,7 +114,7 @@ def wrapped(text: str) -> str:
             break_long_words=False,
             break_on_hyphens=False,
         )
-    return "\n".join(lines)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def body_of(lines: Sequence[str]) -> str:

@@ -357,8 +357,8 @@ void bidirectional_reset(bidirectional_state *s)
     }
 }
 
-int bidirectional_predict(bidirectional_state *s, int steps, const float
-    *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+int bidirectional_predict(bidirectional_state *s, int steps,
+    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
 {
     if (steps < 1 || steps > BIDIRECTIONAL_MAX_STEPS) {
         return -1;

@@ -405,8 +405,8 @@ void causal_conv_reset(causal_conv_state *s)
     }
 }
 
-int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x, float
-    *CAUSAL_CONV_RESTRICT y)
+int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
+    float *CAUSAL_CONV_RESTRICT y)
 {
     /* conv1d: Conv1D(4, kernel 3, causal, relu) */
     {

@@ -381,8 +381,8 @@ void last_step_reset(last_step_state *s)
     }
 }
 
-int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x, float
-    *LAST_STEP_RESTRICT y)
+int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x,
+    float *LAST_STEP_RESTRICT y)
 {
     /* gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid) */
     {

@@ -354,8 +354,8 @@ void weights_only_reset(weights_only_state *s)
     }
 }
 
-int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT x, float
-    *WEIGHTS_ONLY_RESTRICT y)
+int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT x,
+    float *WEIGHTS_ONLY_RESTRICT y)
 {
     /* lstm_1: LSTM(5, recurrent_activation=hard_sigmoid) */
     {

@@ -27,6 +27,7 @@ from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program import FUNCTIONS
 from codegen.targets.c import TARGET
+from codegen.targets.c_text import wrapped
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 
 TOLERANCE = 2e-6
@@ -467,3 +468,11 @@ def test_no_pass_of_a_product_needs_more_registers_than_there_are(tmp_path: Path
         text = assembly(model(dense(64, 64), shape=(None, 64)), tmp_path, "gcc", "-O3")
         passes = re.split(r"\n\.L\d+:", text)
         assert max(part.count("mulps") for part in passes) == 8
+
+
+@pytest.mark.parametrize("name", range(60, 90))
+def test_a_long_line_breaks_at_no_pointer(name: int) -> None:
+    text = f"int f{'x' * name}(const float *RESTRICT x, float *const y, int a);\nz = b * c;"
+    lines = wrapped(text).split("\n")
+    assert " ".join(line.strip() for line in lines) == " ".join(text.split())
+    assert [line for line in lines if line.endswith((" float", " const", "(const"))] == []
