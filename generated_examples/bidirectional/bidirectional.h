@@ -87,12 +87,14 @@ int bidirectional_selftest(void);
 /* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
    copy of each is enough. */
 #ifndef BIDIRECTIONAL_ALWAYS_INLINE
-#if (defined(__GNUC__) || defined(__clang__))                                                      \
-    && (defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__)                           \
-        || defined(__riscv_vector) || defined(__wasm_simd128__))
-#define BIDIRECTIONAL_ALWAYS_INLINE inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #define BIDIRECTIONAL_ALWAYS_INLINE inline
+#elif !defined(__GNUC__) && !defined(__clang__)
+#define BIDIRECTIONAL_ALWAYS_INLINE
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define BIDIRECTIONAL_ALWAYS_INLINE inline __attribute__((always_inline))
+#elif defined(__riscv_vector)
+#define BIDIRECTIONAL_ALWAYS_INLINE inline __attribute__((always_inline))
 #else
 #define BIDIRECTIONAL_ALWAYS_INLINE
 #endif

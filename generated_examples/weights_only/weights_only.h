@@ -90,12 +90,14 @@ int weights_only_selftest(void);
 /* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
    copy of each is enough. */
 #ifndef WEIGHTS_ONLY_ALWAYS_INLINE
-#if (defined(__GNUC__) || defined(__clang__))                                                      \
-    && (defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__)                           \
-        || defined(__riscv_vector) || defined(__wasm_simd128__))
-#define WEIGHTS_ONLY_ALWAYS_INLINE inline __attribute__((always_inline))
-#elif defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #define WEIGHTS_ONLY_ALWAYS_INLINE inline
+#elif !defined(__GNUC__) && !defined(__clang__)
+#define WEIGHTS_ONLY_ALWAYS_INLINE
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define WEIGHTS_ONLY_ALWAYS_INLINE inline __attribute__((always_inline))
+#elif defined(__riscv_vector)
+#define WEIGHTS_ONLY_ALWAYS_INLINE inline __attribute__((always_inline))
 #else
 #define WEIGHTS_ONLY_ALWAYS_INLINE
 #endif
