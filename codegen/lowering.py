@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from codegen import dims
-from codegen.builder import Builder, Shared, Tensor
+from codegen.builder import Builder, Shared
 from codegen.dims import Dim
 from codegen.errors import (
     LayerError,
@@ -39,6 +39,7 @@ from codegen.program import (
     rows_seen,
     walk_ops,
 )
+from codegen.tensor import Tensor
 
 LARGEST_HOP = 1 << 16
 MOVED = "it swaps the time axis with another"

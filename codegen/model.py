@@ -16,7 +16,8 @@ import numpy.typing as npt
 from codegen.errors import Problem
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,8 @@ from codegen.model import Layer
 from codegen.program import At, Compare, Count, Expr, Index, Number, Select
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

@@ -10,7 +10,8 @@ from codegen.errors import LayerError, NotStreamable
 from codegen.program import Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 
 def axis_of(axis: int | tuple[int, ...], x: Tensor) -> int:

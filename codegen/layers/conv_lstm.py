@@ -22,7 +22,8 @@ from codegen.model import Array
 from codegen.program import At, Local
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

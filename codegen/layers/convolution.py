@@ -29,7 +29,8 @@ from codegen.model import Array
 from codegen.program import At, Expr, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor, Window
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor, Window
 
 Tensors = tuple["Tensor", ...]
 

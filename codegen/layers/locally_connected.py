@@ -25,7 +25,8 @@ from codegen.model import Array, Layer
 from codegen.program import Mat, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

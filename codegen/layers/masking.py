@@ -12,7 +12,8 @@ from codegen.model import Layer
 from codegen.program import At, Compare, Expr, Number, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

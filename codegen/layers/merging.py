@@ -14,7 +14,8 @@ from codegen.model import Layer
 from codegen.program import At, Binary, Expr, Number, Select, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

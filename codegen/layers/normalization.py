@@ -16,7 +16,8 @@ from codegen.model import Array, Layer
 from codegen.program import At, Count, Expr, Number, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

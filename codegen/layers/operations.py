@@ -21,7 +21,8 @@ from codegen.model import Array, Layer
 from codegen.program import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

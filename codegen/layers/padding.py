@@ -20,7 +20,8 @@ from codegen.layers.windows import in_channels_last, pad_columns
 from codegen.program import At, Expr, Number, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 Pairs = tuple[tuple[int, int], ...]

@@ -19,7 +19,8 @@ from codegen.model import Layer
 from codegen.program import LOWEST, At, Count, Expr, Number, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

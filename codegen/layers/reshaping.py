@@ -17,7 +17,8 @@ from codegen.layers.core import (
 from codegen.model import Layer
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

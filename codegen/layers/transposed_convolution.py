@@ -25,7 +25,8 @@ from codegen.model import Array
 from codegen.program import Number, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

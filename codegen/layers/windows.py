@@ -24,7 +24,8 @@ from codegen.layers.axes import transpose
 from codegen.program import At, Mat, Number, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor, Window
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor, Window
 
 
 def reach(size: int, dilation: int) -> int:

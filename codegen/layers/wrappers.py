@@ -9,7 +9,8 @@ from codegen.errors import LayerError
 from codegen.model import Graph, Layer, Unsupported
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder, Tensor
+    from codegen.builder import Builder
+    from codegen.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 
