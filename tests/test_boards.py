@@ -173,8 +173,9 @@ def needed(header: str, board: str, folder: Path) -> set[str]:
         [f"{prefix}nm", "-u", str(target)], check=True, capture_output=True, text=True
     ).stdout
     names = {line.split()[-1] for line in listing.splitlines()}
-    # __aeabi_fmul, __mulsf3 and their kin: arithmetic of cores without an FPU
-    return {name for name in names if not name.startswith("__")}
+    # __aeabi_fmul, __mulsf3 and their kin: arithmetic of cores without an FPU. __cpu_model: what
+    # the start-up code found the processor to be, a variable that is reached through a table.
+    return {name for name in names if not name.startswith(("__", "_GLOBAL_OFFSET_TABLE_"))}
 
 
 # ---- AVR -------------------------------------------------------------------------------------

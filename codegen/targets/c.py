@@ -83,9 +83,9 @@ def _text(header: Header) -> Iterator[str]:
         restrict=f"{header.upper}_RESTRICT" in joined
         or (step or predict)["definition"].find("RESTRICT") >= 0,
         inline=f"{header.upper}_INLINE" in joined,
-        always_inline=f"{header.upper}_ALWAYS_INLINE" in joined,
+        always_inline=header.profile == "host" or f"{header.upper}_ALWAYS_INLINE" in joined,
         compact=f"{header.upper}_COMPACT" in joined,
-        wide=header.profile == "host",
+        host=header.profile == "host",
         too_large_for_avr=c_arrays.too_large(weights),
         weights=weights,
         functions=functions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from codegen import dims
 from codegen.targets.c_header import Header
@@ -13,7 +14,6 @@ from codegen.targets.c_text import body_of, indent, wrapped
 
 def step(header: Header, body: str) -> dict[str, str]:
     """Declaration, definition, body and comment of `step`; `body` holds the blocks."""
-    start = f"int {header.prefix}_step({header.prefix}_state *s, "
     warmup = header.lowered.warmup
     lines = indent(body).splitlines()
     unused = _unused(header, body)
@@ -37,8 +37,7 @@ def step(header: Header, body: str) -> dict[str, str]:
     )
     returns = "1" if not warmup else f"1, or 0 for the first {warmup} steps, which give nothing"
     return {
-        "declaration": wrapped(start + ", ".join(_pointers(header, False, True)) + ")"),
-        "definition": wrapped(start + ", ".join(_pointers(header, True, True)) + ")"),
+        **_signatures(header, "step", [], restrict=True),
         "body": "\n".join(lines) + "\n",
         "takes": takes,
         "returns": returns,
@@ -48,11 +47,6 @@ def step(header: Header, body: str) -> dict[str, str]:
 def predict(header: Header, body: str) -> dict[str, str]:
     """Declaration, definition, body and comment of `predict`."""
     streams = header.lowered.step is not None
-    lengths = [f"int {name}" for name in header.lengths]
-    start = f"int {header.prefix}_predict("
-    own = f"{header.prefix}_state *s"
-    declared = [own, *lengths, *_pointers(header, False, False)]
-    defined = [own, *lengths, *_pointers(header, not streams, False)]
     lines = _refusals(header)
     if streams:
         lines += [*rest_check(header), *restart_call(header), *_stream(header)]
@@ -68,14 +62,36 @@ def predict(header: Header, body: str) -> dict[str, str]:
     else:
         what += "; gives back 0"
     return {
+        **_signatures(header, "predict", header.lengths, restrict=not streams),
         "comment": f"{what}.",
-        "declaration": wrapped(start + ", ".join(declared) + ")"),
-        "definition": wrapped(start + ", ".join(defined) + ")"),
         "body": body_of(lines),
     }
 
 
-def _pointers(header: Header, restrict: bool, step: bool) -> list[str]:
+def _signatures(
+    header: Header, name: str, lengths: Sequence[str], *, restrict: bool
+) -> dict[str, str]:
+    """Declaration and definition of a function of the model, and the call of its copies.
+
+    The copies are its body and what AVX2 makes of that; both take the function's own arguments.
+    """
+    first = [f"{header.prefix}_state *s", *(f"int {length}" for length in lengths)]
+    plain = ", ".join([*first, *_pointers(header, restrict=False)])
+    marked = ", ".join([*first, *_pointers(header, restrict=restrict)])
+    stem = f"{header.prefix}_{name}"
+    ports = (*header.program.inputs, *header.program.outputs)
+    arguments = ["s", *lengths, *(header.parameters[id(port.buffer)] for port in ports)]
+    return {
+        "name": stem,
+        "declaration": wrapped(f"int {stem}({plain})"),
+        "definition": wrapped(f"int {stem}({marked})"),
+        "body_head": wrapped(f"static {header.upper}_ALWAYS_INLINE int {stem}_body({marked})"),
+        "avx2_head": wrapped(f"static int {stem}_avx2({marked})"),
+        "arguments": ", ".join(arguments),
+    }
+
+
+def _pointers(header: Header, *, restrict: bool) -> list[str]:
     mark = f"{header.upper}_RESTRICT " if restrict else ""
     result = []
     for port in header.program.inputs:

@@ -99,7 +99,8 @@ def indent(text: str, by: str = "    ") -> str:
 
 def wrapped(text: str) -> str:
     """Statements too long for a line, continued on the next; `float *x` stays in one piece."""
-    glued = text.replace("const ", "const\0").replace(" *", "\0*").replace("\0* ", " * ")
+    glued = text.replace("const ", "const\0").replace("RESTRICT ", "RESTRICT\0")
+    glued = glued.replace(" *", "\0*").replace("\0* ", " * ")
     lines = []
     for line in glued.split("\n"):
         if len(line) <= WIDTH - 8:

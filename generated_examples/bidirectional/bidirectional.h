@@ -100,6 +100,17 @@ int bidirectional_selftest(void);
 #endif
 #endif
 
+/* Whether the model is compiled a second time, for the processors that have AVX2. */
+#ifndef BIDIRECTIONAL_AVX2
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define BIDIRECTIONAL_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define BIDIRECTIONAL_AVX2 1
+#else
+#define BIDIRECTIONAL_AVX2 0
+#endif
+#endif
+
 /* Where weights live (BIDIRECTIONAL_WEIGHTS follows the name of each array) and how one is read. */
 #if defined(__AVR__) && !defined(BIDIRECTIONAL_READ)
 #include <avr/pgmspace.h>
@@ -107,7 +118,11 @@ int bidirectional_selftest(void);
 #define BIDIRECTIONAL_READ(weight) pgm_read_float(&(weight))
 #endif
 #ifndef BIDIRECTIONAL_WEIGHTS
+#if defined(__GNUC__) && defined(__SSE2__)
+#define BIDIRECTIONAL_WEIGHTS __attribute__((aligned(64))) /* a cache line */
+#else
 #define BIDIRECTIONAL_WEIGHTS
+#endif
 #endif
 #ifndef BIDIRECTIONAL_READ
 #define BIDIRECTIONAL_READ(weight) (weight)
@@ -359,8 +374,10 @@ void bidirectional_reset(bidirectional_state *s)
     }
 }
 
-int bidirectional_predict(bidirectional_state *s, int steps,
-    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+/* What bidirectional_predict does. Where BIDIRECTIONAL_AVX2 is 1, it is compiled twice, and the copy that the processor
+   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_state *s,
+    int steps, const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
 {
     if (steps < 1 || steps > BIDIRECTIONAL_MAX_STEPS) {
         return -1;
@@ -449,6 +466,26 @@ int bidirectional_predict(bidirectional_state *s, int steps,
         }
     }
     return 0;
+}
+
+#if BIDIRECTIONAL_AVX2
+__attribute__((flatten, target("avx2")))
+static int bidirectional_predict_avx2(bidirectional_state *s, int steps,
+    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+{
+    return bidirectional_predict_body(s, steps, x, y);
+}
+#endif
+
+int bidirectional_predict(bidirectional_state *s, int steps,
+    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+{
+#if BIDIRECTIONAL_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        return bidirectional_predict_avx2(s, steps, x, y);
+    }
+#endif
+    return bidirectional_predict_body(s, steps, x, y);
 }
 
 void bidirectional_get_state(const bidirectional_state *s, float *values)

@@ -107,6 +107,17 @@ int causal_conv_selftest(void);
 #endif
 #endif
 
+/* Whether the model is compiled a second time, for the processors that have AVX2. */
+#ifndef CAUSAL_CONV_AVX2
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define CAUSAL_CONV_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define CAUSAL_CONV_AVX2 1
+#else
+#define CAUSAL_CONV_AVX2 0
+#endif
+#endif
+
 /* Where weights live (CAUSAL_CONV_WEIGHTS follows the name of each array) and how one is read. */
 #if defined(__AVR__) && !defined(CAUSAL_CONV_READ)
 #include <avr/pgmspace.h>
@@ -114,7 +125,11 @@ int causal_conv_selftest(void);
 #define CAUSAL_CONV_READ(weight) pgm_read_float(&(weight))
 #endif
 #ifndef CAUSAL_CONV_WEIGHTS
+#if defined(__GNUC__) && defined(__SSE2__)
+#define CAUSAL_CONV_WEIGHTS __attribute__((aligned(64))) /* a cache line */
+#else
 #define CAUSAL_CONV_WEIGHTS
+#endif
 #endif
 #ifndef CAUSAL_CONV_READ
 #define CAUSAL_CONV_READ(weight) (weight)
@@ -407,8 +422,10 @@ void causal_conv_reset(causal_conv_state *s)
     }
 }
 
-int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
-    float *CAUSAL_CONV_RESTRICT y)
+/* What causal_conv_step does. Where CAUSAL_CONV_AVX2 is 1, it is compiled twice, and the copy that the processor
+   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
+    const float *CAUSAL_CONV_RESTRICT x, float *CAUSAL_CONV_RESTRICT y)
 {
     /* conv1d: Conv1D(4, kernel 3, causal, relu) */
     {
@@ -479,6 +496,26 @@ int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
         }
     }
     return 1;
+}
+
+#if CAUSAL_CONV_AVX2
+__attribute__((flatten, target("avx2")))
+static int causal_conv_step_avx2(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
+    float *CAUSAL_CONV_RESTRICT y)
+{
+    return causal_conv_step_body(s, x, y);
+}
+#endif
+
+int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
+    float *CAUSAL_CONV_RESTRICT y)
+{
+#if CAUSAL_CONV_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        return causal_conv_step_avx2(s, x, y);
+    }
+#endif
+    return causal_conv_step_body(s, x, y);
 }
 
 int causal_conv_predict(causal_conv_state *s, int steps, const float *x, float *y)

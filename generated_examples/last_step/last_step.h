@@ -105,6 +105,17 @@ int last_step_selftest(void);
 #endif
 #endif
 
+/* Whether the model is compiled a second time, for the processors that have AVX2. */
+#ifndef LAST_STEP_AVX2
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define LAST_STEP_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define LAST_STEP_AVX2 1
+#else
+#define LAST_STEP_AVX2 0
+#endif
+#endif
+
 /* Where weights live (LAST_STEP_WEIGHTS follows the name of each array) and how one is read. */
 #if defined(__AVR__) && !defined(LAST_STEP_READ)
 #include <avr/pgmspace.h>
@@ -112,7 +123,11 @@ int last_step_selftest(void);
 #define LAST_STEP_READ(weight) pgm_read_float(&(weight))
 #endif
 #ifndef LAST_STEP_WEIGHTS
+#if defined(__GNUC__) && defined(__SSE2__)
+#define LAST_STEP_WEIGHTS __attribute__((aligned(64))) /* a cache line */
+#else
 #define LAST_STEP_WEIGHTS
+#endif
 #endif
 #ifndef LAST_STEP_READ
 #define LAST_STEP_READ(weight) (weight)
@@ -383,8 +398,10 @@ void last_step_reset(last_step_state *s)
     }
 }
 
-int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x,
-    float *LAST_STEP_RESTRICT y)
+/* What last_step_step does. Where LAST_STEP_AVX2 is 1, it is compiled twice, and the copy that the processor
+   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
+    const float *LAST_STEP_RESTRICT x, float *LAST_STEP_RESTRICT y)
 {
     /* gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid) */
     {
@@ -456,6 +473,26 @@ int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x,
         }
     }
     return 1;
+}
+
+#if LAST_STEP_AVX2
+__attribute__((flatten, target("avx2")))
+static int last_step_step_avx2(last_step_state *s, const float *LAST_STEP_RESTRICT x,
+    float *LAST_STEP_RESTRICT y)
+{
+    return last_step_step_body(s, x, y);
+}
+#endif
+
+int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x,
+    float *LAST_STEP_RESTRICT y)
+{
+#if LAST_STEP_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        return last_step_step_avx2(s, x, y);
+    }
+#endif
+    return last_step_step_body(s, x, y);
 }
 
 int last_step_predict(last_step_state *s, int steps, const float *x, float *y)

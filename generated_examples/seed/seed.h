@@ -108,6 +108,17 @@ int seed_selftest(void);
 #endif
 #endif
 
+/* Whether the model is compiled a second time, for the processors that have AVX2. */
+#ifndef SEED_AVX2
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define SEED_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define SEED_AVX2 1
+#else
+#define SEED_AVX2 0
+#endif
+#endif
+
 /* Where weights live (SEED_WEIGHTS follows the name of each array) and how one is read. */
 #if defined(__AVR__) && !defined(SEED_READ)
 #include <avr/pgmspace.h>
@@ -115,7 +126,11 @@ int seed_selftest(void);
 #define SEED_READ(weight) pgm_read_float(&(weight))
 #endif
 #ifndef SEED_WEIGHTS
+#if defined(__GNUC__) && defined(__SSE2__)
+#define SEED_WEIGHTS __attribute__((aligned(64))) /* a cache line */
+#else
 #define SEED_WEIGHTS
+#endif
 #endif
 #ifndef SEED_READ
 #define SEED_READ(weight) (weight)
@@ -8314,7 +8329,10 @@ void seed_reset(seed_state *s)
     }
 }
 
-int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT y)
+/* What seed_step does. Where SEED_AVX2 is 1, it is compiled twice, and the copy that the processor
+   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RESTRICT x,
+    float *SEED_RESTRICT y)
 {
     /* input_node_name: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful */
     {
@@ -8404,6 +8422,25 @@ int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT 
         seed_softmax(y, y, 2);
     }
     return 1;
+}
+
+#if SEED_AVX2
+__attribute__((flatten, target("avx2")))
+static int seed_step_avx2(seed_state *s, const float *SEED_RESTRICT x,
+    float *SEED_RESTRICT y)
+{
+    return seed_step_body(s, x, y);
+}
+#endif
+
+int seed_step(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT y)
+{
+#if SEED_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        return seed_step_avx2(s, x, y);
+    }
+#endif
+    return seed_step_body(s, x, y);
 }
 
 int seed_predict(seed_state *s, int steps, const float *x, float *y)

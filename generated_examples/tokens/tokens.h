@@ -105,6 +105,17 @@ int tokens_selftest(void);
 #endif
 #endif
 
+/* Whether the model is compiled a second time, for the processors that have AVX2. */
+#ifndef TOKENS_AVX2
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define TOKENS_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define TOKENS_AVX2 1
+#else
+#define TOKENS_AVX2 0
+#endif
+#endif
+
 /* Where weights live (TOKENS_WEIGHTS follows the name of each array) and how one is read. */
 #if defined(__AVR__) && !defined(TOKENS_READ)
 #include <avr/pgmspace.h>
@@ -112,7 +123,11 @@ int tokens_selftest(void);
 #define TOKENS_READ(weight) pgm_read_float(&(weight))
 #endif
 #ifndef TOKENS_WEIGHTS
+#if defined(__GNUC__) && defined(__SSE2__)
+#define TOKENS_WEIGHTS __attribute__((aligned(64))) /* a cache line */
+#else
 #define TOKENS_WEIGHTS
+#endif
 #endif
 #ifndef TOKENS_READ
 #define TOKENS_READ(weight) (weight)
@@ -413,7 +428,10 @@ void tokens_reset(tokens_state *s)
     }
 }
 
-int tokens_step(tokens_state *s, const int32_t *TOKENS_RESTRICT x, float *TOKENS_RESTRICT y)
+/* What tokens_step does. Where TOKENS_AVX2 is 1, it is compiled twice, and the copy that the processor
+   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s,
+    const int32_t *TOKENS_RESTRICT x, float *TOKENS_RESTRICT y)
 {
     /* embedding: Embedding(9, 4) */
     {
@@ -453,6 +471,25 @@ int tokens_step(tokens_state *s, const int32_t *TOKENS_RESTRICT x, float *TOKENS
         tokens_softmax(y, y, 9);
     }
     return 1;
+}
+
+#if TOKENS_AVX2
+__attribute__((flatten, target("avx2")))
+static int tokens_step_avx2(tokens_state *s, const int32_t *TOKENS_RESTRICT x,
+    float *TOKENS_RESTRICT y)
+{
+    return tokens_step_body(s, x, y);
+}
+#endif
+
+int tokens_step(tokens_state *s, const int32_t *TOKENS_RESTRICT x, float *TOKENS_RESTRICT y)
+{
+#if TOKENS_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        return tokens_step_avx2(s, x, y);
+    }
+#endif
+    return tokens_step_body(s, x, y);
 }
 
 int tokens_predict(tokens_state *s, int steps, const int32_t *x, float *y)

@@ -103,6 +103,17 @@ int weights_only_selftest(void);
 #endif
 #endif
 
+/* Whether the model is compiled a second time, for the processors that have AVX2. */
+#ifndef WEIGHTS_ONLY_AVX2
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define WEIGHTS_ONLY_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define WEIGHTS_ONLY_AVX2 1
+#else
+#define WEIGHTS_ONLY_AVX2 0
+#endif
+#endif
+
 /* Where weights live (WEIGHTS_ONLY_WEIGHTS follows the name of each array) and how one is read. */
 #if defined(__AVR__) && !defined(WEIGHTS_ONLY_READ)
 #include <avr/pgmspace.h>
@@ -110,7 +121,11 @@ int weights_only_selftest(void);
 #define WEIGHTS_ONLY_READ(weight) pgm_read_float(&(weight))
 #endif
 #ifndef WEIGHTS_ONLY_WEIGHTS
+#if defined(__GNUC__) && defined(__SSE2__)
+#define WEIGHTS_ONLY_WEIGHTS __attribute__((aligned(64))) /* a cache line */
+#else
 #define WEIGHTS_ONLY_WEIGHTS
+#endif
 #endif
 #ifndef WEIGHTS_ONLY_READ
 #define WEIGHTS_ONLY_READ(weight) (weight)
@@ -356,8 +371,10 @@ void weights_only_reset(weights_only_state *s)
     }
 }
 
-int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT x,
-    float *WEIGHTS_ONLY_RESTRICT y)
+/* What weights_only_step does. Where WEIGHTS_ONLY_AVX2 is 1, it is compiled twice, and the copy that the processor
+   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state *s,
+    const float *WEIGHTS_ONLY_RESTRICT x, float *WEIGHTS_ONLY_RESTRICT y)
 {
     /* lstm_1: LSTM(5, recurrent_activation=hard_sigmoid) */
     {
@@ -392,6 +409,26 @@ int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT 
             weights_only_dot(weights_only_dense_1_kernel + 5, s->lstm_1_h, 5);
     }
     return 1;
+}
+
+#if WEIGHTS_ONLY_AVX2
+__attribute__((flatten, target("avx2")))
+static int weights_only_step_avx2(weights_only_state *s,
+    const float *WEIGHTS_ONLY_RESTRICT x, float *WEIGHTS_ONLY_RESTRICT y)
+{
+    return weights_only_step_body(s, x, y);
+}
+#endif
+
+int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT x,
+    float *WEIGHTS_ONLY_RESTRICT y)
+{
+#if WEIGHTS_ONLY_AVX2
+    if (__builtin_cpu_supports("avx2")) {
+        return weights_only_step_avx2(s, x, y);
+    }
+#endif
+    return weights_only_step_body(s, x, y);
 }
 
 int weights_only_predict(weights_only_state *s, int steps, const float *x, float *y)

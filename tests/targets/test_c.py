@@ -465,7 +465,8 @@ def test_a_product_starts_from_its_bias() -> None:
 def test_no_pass_of_a_product_needs_more_registers_than_there_are(tmp_path: Path) -> None:
     """GCC joins two passes over eight rows at -O3 where it can: 16 factors for 16 registers."""
     if ON_X86:
-        text = assembly(model(dense(64, 64), shape=(None, 64)), tmp_path, "gcc", "-O3")
+        lowered = model(dense(64, 64), shape=(None, 64))
+        text = assembly(lowered, tmp_path, "gcc", "-O3", "-DNET_AVX2=0")
         passes = re.split(r"\n\.L\d+:", text)
         assert max(part.count("mulps") for part in passes) == 8
 
@@ -476,3 +477,30 @@ def test_a_long_line_breaks_at_no_pointer(name: int) -> None:
     lines = wrapped(text).split("\n")
     assert " ".join(line.strip() for line in lines) == " ".join(text.split())
     assert [line for line in lines if line.endswith((" float", " const", "(const"))] == []
+
+
+@pytest.mark.parametrize("by", ["gcc", "clang", "g++"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_copy_for_avx2_gives_the_same_numbers(case: str, by: str, tmp_path: Path) -> None:
+    """To the bit: more columns at once, but the same sums in the same order."""
+    lowered = CASES[case]()
+    x = inputs(lowered, 9)
+    found = []
+    for copy in ("NET_AVX2=1", "NET_AVX2=0") if ON_X86 else ():
+        with CModel(render(lowered), "net", tmp_path, compiler=by, defines=[copy]) as c:
+            found.append([y.tobytes() for y in c.predict(*x)])
+    assert not found or found[0] == found[1]
+
+
+def test_the_copy_for_avx2_leaves_no_register_half_full(tmp_path: Path) -> None:
+    """Everything is inlined: GCC forgets `vzeroupper` after a call to a function of this file.
+
+    All the SSE code that follows would then be some five times slower.
+    """
+    if ON_X86:
+        lowered = model(gru(4, 16), dense(16, 2, "softmax"), shape=(None, 4))
+        text = assembly(lowered, tmp_path, "gcc", "-O2")
+        copy = text.split("net_step_avx2:")[1].split(".cfi_endproc")[0]
+        assert "%ymm" in copy
+        assert "vzeroupper" in copy
+        assert "call" not in copy
