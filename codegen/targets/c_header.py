@@ -174,9 +174,10 @@ def _rings(program: Program) -> dict[int, tuple[int, int]]:
 def _own_words() -> list[str]:
     kernels = """state reset restart step step_body step_avx2 predict predict_body predict_avx2
     avx2 get_state set_state selftest test_close test_states implementation implemented restrict
-    inline always_inline read weights hop warmup max_steps axpy axpy_from dot affine softmax
-    log_softmax softmax_strided log_softmax_strided gather shift push ring floor_div min_length
-    max_length wide tanh_each sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min max
-    sqrt abs floor round state_size input_size output_size h_included"""
+    inline always_inline read weights hop warmup max_steps axpy axpy_from axpy_block axpy_pair
+    axpy_blocks block pair least unroll roll dot affine softmax log_softmax softmax_strided
+    log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
+    sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor round
+    state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
     return [*kernels.split(), *HOOKS, *numbered]

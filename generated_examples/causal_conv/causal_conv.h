@@ -292,14 +292,142 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
     return a < b ? b : a;
 }
 
+/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
+   fewer than CAUSAL_CONV_LEAST are not worth it. Rows are then read one after the other, which is what
+   memory is fastest at, and y is written once. */
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 8
+#if defined(__AVX512F__)
+#define CAUSAL_CONV_BLOCK (1536 / (int)sizeof(float))
+#define CAUSAL_CONV_PAIR (512 / (int)sizeof(float))
+#elif defined(__AVX__) || CAUSAL_CONV_AVX2
+#define CAUSAL_CONV_BLOCK (384 / (int)sizeof(float))
+#endif
+#define CAUSAL_CONV_LEAST (192 / (int)sizeof(float))
+#endif
+
+#ifdef CAUSAL_CONV_BLOCK
+/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
+#if defined(__clang__)
+#define CAUSAL_CONV_UNROLL
+#define CAUSAL_CONV_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define CAUSAL_CONV_UNROLL _Pragma("GCC unroll 32")
+#define CAUSAL_CONV_ROLL
+#endif
+
+/* y = b + x W, or y += x W where b is null, for up to CAUSAL_CONV_BLOCK columns. The x are volatile since
+   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_block(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
+                                             const float *CAUSAL_CONV_RESTRICT w,
+                                             const float *CAUSAL_CONV_RESTRICT x, int n, int size,
+                                             int width)
+{
+    float sum[CAUSAL_CONV_BLOCK];
+    const float x0 = x[0];
+    int j, c;
+    CAUSAL_CONV_UNROLL
+    for (c = 0; c < width; ++c) {
+        sum[c] = x0 * CAUSAL_CONV_READ(w[c]);
+    }
+    CAUSAL_CONV_ROLL
+    for (j = 1; j < n; ++j) {
+        const float x1 = *(const volatile float *)(x + j);
+        w += size;
+        CAUSAL_CONV_UNROLL
+        for (c = 0; c < width; ++c) {
+            sum[c] += x1 * CAUSAL_CONV_READ(w[c]);
+        }
+    }
+    CAUSAL_CONV_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? CAUSAL_CONV_READ(b[c]) : y[c]) + sum[c];
+    }
+}
+
+#ifdef CAUSAL_CONV_PAIR
+/* The same for up to CAUSAL_CONV_PAIR columns, two rows at a time: sums wait less for each other. */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_pair(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
+                                            const float *CAUSAL_CONV_RESTRICT w,
+                                            const float *CAUSAL_CONV_RESTRICT x, int n, int size,
+                                            int width)
+{
+    float even[CAUSAL_CONV_PAIR], odd[CAUSAL_CONV_PAIR];
+    const float x0 = x[0], x1 = x[1];
+    int j, c;
+    CAUSAL_CONV_UNROLL
+    for (c = 0; c < width; ++c) {
+        even[c] = x0 * CAUSAL_CONV_READ(w[c]);
+    }
+    CAUSAL_CONV_UNROLL
+    for (c = 0; c < width; ++c) {
+        odd[c] = x1 * CAUSAL_CONV_READ(w[size + c]);
+    }
+    CAUSAL_CONV_ROLL
+    for (j = 2; j + 2 <= n; j += 2) {
+        const float x2 = *(const volatile float *)(x + j);
+        const float x3 = *(const volatile float *)(x + j + 1);
+        w += 2 * size;
+        CAUSAL_CONV_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * CAUSAL_CONV_READ(w[c]);
+        }
+        CAUSAL_CONV_UNROLL
+        for (c = 0; c < width; ++c) {
+            odd[c] += x3 * CAUSAL_CONV_READ(w[size + c]);
+        }
+    }
+    if (j < n) {
+        const float x2 = *(const volatile float *)(x + j);
+        w += 2 * size;
+        CAUSAL_CONV_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * CAUSAL_CONV_READ(w[c]);
+        }
+    }
+    CAUSAL_CONV_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? CAUSAL_CONV_READ(b[c]) : y[c]) + (even[c] + odd[c]);
+    }
+}
+#endif
+
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_blocks(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
+                                              const float *CAUSAL_CONV_RESTRICT w,
+                                              const float *CAUSAL_CONV_RESTRICT x, int n, int size)
+{
+#ifdef CAUSAL_CONV_PAIR
+    if (size <= CAUSAL_CONV_PAIR) {
+        causal_conv_axpy_pair(y, b, w, x, n, size, size);
+        return;
+    }
+#endif
+    if (size <= CAUSAL_CONV_BLOCK) {
+        causal_conv_axpy_block(y, b, w, x, n, size, size);
+    } else {
+        const int half = (size / 2 + 15) / 16 * 16;
+        causal_conv_axpy_block(y, b, w, x, n, size, half);
+        causal_conv_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
+    }
+}
+#endif
+
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
+   Blocks are for rows that are not much longer than they, and for sums that are not so long that
+   rounding would show. */
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT w,
                                        const float *CAUSAL_CONV_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef CAUSAL_CONV_BLOCK
+    if (n >= 8 && n <= 512 && size >= CAUSAL_CONV_LEAST && size <= 2 * CAUSAL_CONV_BLOCK) {
+        causal_conv_axpy_blocks(y, (const float *)0, w, x, n, size);
+        return;
+    }
+#endif
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
@@ -345,6 +473,12 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_from(float *CAUSAL_CONV_R
                                             const float *CAUSAL_CONV_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef CAUSAL_CONV_BLOCK
+    if (n >= 8 && n <= 512 && size >= CAUSAL_CONV_LEAST && size <= 2 * CAUSAL_CONV_BLOCK) {
+        causal_conv_axpy_blocks(y, b, w, x, n, size);
+        return;
+    }
+#endif
 #if defined(__clang__) && defined(__AVX__)
     const int copy = n >= 4;
 #else

@@ -267,14 +267,142 @@ static LAST_STEP_INLINE void last_step_tanh_each(float *v, int n)
 }
 #endif
 
+/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
+   fewer than LAST_STEP_LEAST are not worth it. Rows are then read one after the other, which is what
+   memory is fastest at, and y is written once. */
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 8
+#if defined(__AVX512F__)
+#define LAST_STEP_BLOCK (1536 / (int)sizeof(float))
+#define LAST_STEP_PAIR (512 / (int)sizeof(float))
+#elif defined(__AVX__) || LAST_STEP_AVX2
+#define LAST_STEP_BLOCK (384 / (int)sizeof(float))
+#endif
+#define LAST_STEP_LEAST (192 / (int)sizeof(float))
+#endif
+
+#ifdef LAST_STEP_BLOCK
+/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
+#if defined(__clang__)
+#define LAST_STEP_UNROLL
+#define LAST_STEP_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define LAST_STEP_UNROLL _Pragma("GCC unroll 32")
+#define LAST_STEP_ROLL
+#endif
+
+/* y = b + x W, or y += x W where b is null, for up to LAST_STEP_BLOCK columns. The x are volatile since
+   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
+static LAST_STEP_ALWAYS_INLINE void last_step_axpy_block(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
+                                             const float *LAST_STEP_RESTRICT w,
+                                             const float *LAST_STEP_RESTRICT x, int n, int size,
+                                             int width)
+{
+    float sum[LAST_STEP_BLOCK];
+    const float x0 = x[0];
+    int j, c;
+    LAST_STEP_UNROLL
+    for (c = 0; c < width; ++c) {
+        sum[c] = x0 * LAST_STEP_READ(w[c]);
+    }
+    LAST_STEP_ROLL
+    for (j = 1; j < n; ++j) {
+        const float x1 = *(const volatile float *)(x + j);
+        w += size;
+        LAST_STEP_UNROLL
+        for (c = 0; c < width; ++c) {
+            sum[c] += x1 * LAST_STEP_READ(w[c]);
+        }
+    }
+    LAST_STEP_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? LAST_STEP_READ(b[c]) : y[c]) + sum[c];
+    }
+}
+
+#ifdef LAST_STEP_PAIR
+/* The same for up to LAST_STEP_PAIR columns, two rows at a time: sums wait less for each other. */
+static LAST_STEP_ALWAYS_INLINE void last_step_axpy_pair(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
+                                            const float *LAST_STEP_RESTRICT w,
+                                            const float *LAST_STEP_RESTRICT x, int n, int size,
+                                            int width)
+{
+    float even[LAST_STEP_PAIR], odd[LAST_STEP_PAIR];
+    const float x0 = x[0], x1 = x[1];
+    int j, c;
+    LAST_STEP_UNROLL
+    for (c = 0; c < width; ++c) {
+        even[c] = x0 * LAST_STEP_READ(w[c]);
+    }
+    LAST_STEP_UNROLL
+    for (c = 0; c < width; ++c) {
+        odd[c] = x1 * LAST_STEP_READ(w[size + c]);
+    }
+    LAST_STEP_ROLL
+    for (j = 2; j + 2 <= n; j += 2) {
+        const float x2 = *(const volatile float *)(x + j);
+        const float x3 = *(const volatile float *)(x + j + 1);
+        w += 2 * size;
+        LAST_STEP_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * LAST_STEP_READ(w[c]);
+        }
+        LAST_STEP_UNROLL
+        for (c = 0; c < width; ++c) {
+            odd[c] += x3 * LAST_STEP_READ(w[size + c]);
+        }
+    }
+    if (j < n) {
+        const float x2 = *(const volatile float *)(x + j);
+        w += 2 * size;
+        LAST_STEP_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * LAST_STEP_READ(w[c]);
+        }
+    }
+    LAST_STEP_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? LAST_STEP_READ(b[c]) : y[c]) + (even[c] + odd[c]);
+    }
+}
+#endif
+
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
+static LAST_STEP_ALWAYS_INLINE void last_step_axpy_blocks(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
+                                              const float *LAST_STEP_RESTRICT w,
+                                              const float *LAST_STEP_RESTRICT x, int n, int size)
+{
+#ifdef LAST_STEP_PAIR
+    if (size <= LAST_STEP_PAIR) {
+        last_step_axpy_pair(y, b, w, x, n, size, size);
+        return;
+    }
+#endif
+    if (size <= LAST_STEP_BLOCK) {
+        last_step_axpy_block(y, b, w, x, n, size, size);
+    } else {
+        const int half = (size / 2 + 15) / 16 * 16;
+        last_step_axpy_block(y, b, w, x, n, size, half);
+        last_step_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
+    }
+}
+#endif
+
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
+   Blocks are for rows that are not much longer than they, and for sums that are not so long that
+   rounding would show. */
 static LAST_STEP_ALWAYS_INLINE void last_step_axpy(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT w,
                                        const float *LAST_STEP_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef LAST_STEP_BLOCK
+    if (n >= 8 && n <= 512 && size >= LAST_STEP_LEAST && size <= 2 * LAST_STEP_BLOCK) {
+        last_step_axpy_blocks(y, (const float *)0, w, x, n, size);
+        return;
+    }
+#endif
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
@@ -320,6 +448,12 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy_from(float *LAST_STEP_RESTRIC
                                             const float *LAST_STEP_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef LAST_STEP_BLOCK
+    if (n >= 8 && n <= 512 && size >= LAST_STEP_LEAST && size <= 2 * LAST_STEP_BLOCK) {
+        last_step_axpy_blocks(y, b, w, x, n, size);
+        return;
+    }
+#endif
 #if defined(__clang__) && defined(__AVX__)
     const int copy = n >= 4;
 #else

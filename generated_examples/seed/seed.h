@@ -8165,14 +8165,142 @@ static float seed_exp(float x)
 #define SEED_EXP(x) seed_exp(x)
 #endif
 
+/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
+   fewer than SEED_LEAST are not worth it. Rows are then read one after the other, which is what
+   memory is fastest at, and y is written once. */
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 8
+#if defined(__AVX512F__)
+#define SEED_BLOCK (1536 / (int)sizeof(float))
+#define SEED_PAIR (512 / (int)sizeof(float))
+#elif defined(__AVX__) || SEED_AVX2
+#define SEED_BLOCK (384 / (int)sizeof(float))
+#endif
+#define SEED_LEAST (192 / (int)sizeof(float))
+#endif
+
+#ifdef SEED_BLOCK
+/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
+#if defined(__clang__)
+#define SEED_UNROLL
+#define SEED_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define SEED_UNROLL _Pragma("GCC unroll 32")
+#define SEED_ROLL
+#endif
+
+/* y = b + x W, or y += x W where b is null, for up to SEED_BLOCK columns. The x are volatile since
+   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
+static SEED_ALWAYS_INLINE void seed_axpy_block(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
+                                             const float *SEED_RESTRICT w,
+                                             const float *SEED_RESTRICT x, int n, int size,
+                                             int width)
+{
+    float sum[SEED_BLOCK];
+    const float x0 = x[0];
+    int j, c;
+    SEED_UNROLL
+    for (c = 0; c < width; ++c) {
+        sum[c] = x0 * SEED_READ(w[c]);
+    }
+    SEED_ROLL
+    for (j = 1; j < n; ++j) {
+        const float x1 = *(const volatile float *)(x + j);
+        w += size;
+        SEED_UNROLL
+        for (c = 0; c < width; ++c) {
+            sum[c] += x1 * SEED_READ(w[c]);
+        }
+    }
+    SEED_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? SEED_READ(b[c]) : y[c]) + sum[c];
+    }
+}
+
+#ifdef SEED_PAIR
+/* The same for up to SEED_PAIR columns, two rows at a time: sums wait less for each other. */
+static SEED_ALWAYS_INLINE void seed_axpy_pair(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
+                                            const float *SEED_RESTRICT w,
+                                            const float *SEED_RESTRICT x, int n, int size,
+                                            int width)
+{
+    float even[SEED_PAIR], odd[SEED_PAIR];
+    const float x0 = x[0], x1 = x[1];
+    int j, c;
+    SEED_UNROLL
+    for (c = 0; c < width; ++c) {
+        even[c] = x0 * SEED_READ(w[c]);
+    }
+    SEED_UNROLL
+    for (c = 0; c < width; ++c) {
+        odd[c] = x1 * SEED_READ(w[size + c]);
+    }
+    SEED_ROLL
+    for (j = 2; j + 2 <= n; j += 2) {
+        const float x2 = *(const volatile float *)(x + j);
+        const float x3 = *(const volatile float *)(x + j + 1);
+        w += 2 * size;
+        SEED_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * SEED_READ(w[c]);
+        }
+        SEED_UNROLL
+        for (c = 0; c < width; ++c) {
+            odd[c] += x3 * SEED_READ(w[size + c]);
+        }
+    }
+    if (j < n) {
+        const float x2 = *(const volatile float *)(x + j);
+        w += 2 * size;
+        SEED_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * SEED_READ(w[c]);
+        }
+    }
+    SEED_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? SEED_READ(b[c]) : y[c]) + (even[c] + odd[c]);
+    }
+}
+#endif
+
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
+static SEED_ALWAYS_INLINE void seed_axpy_blocks(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
+                                              const float *SEED_RESTRICT w,
+                                              const float *SEED_RESTRICT x, int n, int size)
+{
+#ifdef SEED_PAIR
+    if (size <= SEED_PAIR) {
+        seed_axpy_pair(y, b, w, x, n, size, size);
+        return;
+    }
+#endif
+    if (size <= SEED_BLOCK) {
+        seed_axpy_block(y, b, w, x, n, size, size);
+    } else {
+        const int half = (size / 2 + 15) / 16 * 16;
+        seed_axpy_block(y, b, w, x, n, size, half);
+        seed_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
+    }
+}
+#endif
+
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
+   Blocks are for rows that are not much longer than they, and for sums that are not so long that
+   rounding would show. */
 static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SEED_RESTRICT w,
                                        const float *SEED_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef SEED_BLOCK
+    if (n >= 8 && n <= 512 && size >= SEED_LEAST && size <= 2 * SEED_BLOCK) {
+        seed_axpy_blocks(y, (const float *)0, w, x, n, size);
+        return;
+    }
+#endif
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
@@ -8218,6 +8346,12 @@ static SEED_ALWAYS_INLINE void seed_axpy_from(float *SEED_RESTRICT y, const floa
                                             const float *SEED_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef SEED_BLOCK
+    if (n >= 8 && n <= 512 && size >= SEED_LEAST && size <= 2 * SEED_BLOCK) {
+        seed_axpy_blocks(y, b, w, x, n, size);
+        return;
+    }
+#endif
 #if defined(__clang__) && defined(__AVX__)
     const int copy = n >= 4;
 #else

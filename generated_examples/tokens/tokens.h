@@ -290,14 +290,142 @@ static float tokens_exp(float x)
 #define TOKENS_EXP(x) tokens_exp(x)
 #endif
 
+/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
+   fewer than TOKENS_LEAST are not worth it. Rows are then read one after the other, which is what
+   memory is fastest at, and y is written once. */
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 8
+#if defined(__AVX512F__)
+#define TOKENS_BLOCK (1536 / (int)sizeof(float))
+#define TOKENS_PAIR (512 / (int)sizeof(float))
+#elif defined(__AVX__) || TOKENS_AVX2
+#define TOKENS_BLOCK (384 / (int)sizeof(float))
+#endif
+#define TOKENS_LEAST (192 / (int)sizeof(float))
+#endif
+
+#ifdef TOKENS_BLOCK
+/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
+#if defined(__clang__)
+#define TOKENS_UNROLL
+#define TOKENS_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define TOKENS_UNROLL _Pragma("GCC unroll 32")
+#define TOKENS_ROLL
+#endif
+
+/* y = b + x W, or y += x W where b is null, for up to TOKENS_BLOCK columns. The x are volatile since
+   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
+static TOKENS_ALWAYS_INLINE void tokens_axpy_block(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
+                                             const float *TOKENS_RESTRICT w,
+                                             const float *TOKENS_RESTRICT x, int n, int size,
+                                             int width)
+{
+    float sum[TOKENS_BLOCK];
+    const float x0 = x[0];
+    int j, c;
+    TOKENS_UNROLL
+    for (c = 0; c < width; ++c) {
+        sum[c] = x0 * TOKENS_READ(w[c]);
+    }
+    TOKENS_ROLL
+    for (j = 1; j < n; ++j) {
+        const float x1 = *(const volatile float *)(x + j);
+        w += size;
+        TOKENS_UNROLL
+        for (c = 0; c < width; ++c) {
+            sum[c] += x1 * TOKENS_READ(w[c]);
+        }
+    }
+    TOKENS_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? TOKENS_READ(b[c]) : y[c]) + sum[c];
+    }
+}
+
+#ifdef TOKENS_PAIR
+/* The same for up to TOKENS_PAIR columns, two rows at a time: sums wait less for each other. */
+static TOKENS_ALWAYS_INLINE void tokens_axpy_pair(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
+                                            const float *TOKENS_RESTRICT w,
+                                            const float *TOKENS_RESTRICT x, int n, int size,
+                                            int width)
+{
+    float even[TOKENS_PAIR], odd[TOKENS_PAIR];
+    const float x0 = x[0], x1 = x[1];
+    int j, c;
+    TOKENS_UNROLL
+    for (c = 0; c < width; ++c) {
+        even[c] = x0 * TOKENS_READ(w[c]);
+    }
+    TOKENS_UNROLL
+    for (c = 0; c < width; ++c) {
+        odd[c] = x1 * TOKENS_READ(w[size + c]);
+    }
+    TOKENS_ROLL
+    for (j = 2; j + 2 <= n; j += 2) {
+        const float x2 = *(const volatile float *)(x + j);
+        const float x3 = *(const volatile float *)(x + j + 1);
+        w += 2 * size;
+        TOKENS_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * TOKENS_READ(w[c]);
+        }
+        TOKENS_UNROLL
+        for (c = 0; c < width; ++c) {
+            odd[c] += x3 * TOKENS_READ(w[size + c]);
+        }
+    }
+    if (j < n) {
+        const float x2 = *(const volatile float *)(x + j);
+        w += 2 * size;
+        TOKENS_UNROLL
+        for (c = 0; c < width; ++c) {
+            even[c] += x2 * TOKENS_READ(w[c]);
+        }
+    }
+    TOKENS_UNROLL
+    for (c = 0; c < width; ++c) {
+        y[c] = (b ? TOKENS_READ(b[c]) : y[c]) + (even[c] + odd[c]);
+    }
+}
+#endif
+
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
+static TOKENS_ALWAYS_INLINE void tokens_axpy_blocks(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
+                                              const float *TOKENS_RESTRICT w,
+                                              const float *TOKENS_RESTRICT x, int n, int size)
+{
+#ifdef TOKENS_PAIR
+    if (size <= TOKENS_PAIR) {
+        tokens_axpy_pair(y, b, w, x, n, size, size);
+        return;
+    }
+#endif
+    if (size <= TOKENS_BLOCK) {
+        tokens_axpy_block(y, b, w, x, n, size, size);
+    } else {
+        const int half = (size / 2 + 15) / 16 * 16;
+        tokens_axpy_block(y, b, w, x, n, size, half);
+        tokens_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
+    }
+}
+#endif
+
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
+   Blocks are for rows that are not much longer than they, and for sums that are not so long that
+   rounding would show. */
 static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT w,
                                        const float *TOKENS_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef TOKENS_BLOCK
+    if (n >= 8 && n <= 512 && size >= TOKENS_LEAST && size <= 2 * TOKENS_BLOCK) {
+        tokens_axpy_blocks(y, (const float *)0, w, x, n, size);
+        return;
+    }
+#endif
 #if !(defined(__clang__) && defined(__AVX__))
     for (; j + 8 <= n; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
@@ -343,6 +471,12 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy_from(float *TOKENS_RESTRICT y, cons
                                             const float *TOKENS_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef TOKENS_BLOCK
+    if (n >= 8 && n <= 512 && size >= TOKENS_LEAST && size <= 2 * TOKENS_BLOCK) {
+        tokens_axpy_blocks(y, b, w, x, n, size);
+        return;
+    }
+#endif
 #if defined(__clang__) && defined(__AVX__)
     const int copy = n >= 4;
 #else

@@ -439,15 +439,6 @@ def test_gates_share_one_tanh() -> None:
     assert "net_tanh_each(gru_gates, 16);" in render(model(gru(3, 8), shape=(None, 3)))
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_whole_vector_registers_are_used(compiler: str, tmp_path: Path) -> None:
-    """Both compilers prefer half of a register on processors with AVX-512."""
-    if ON_X86:
-        lowered = model(gru(4, 16), shape=(None, 4))
-        text = assembly(lowered, tmp_path, compiler, "-O3", "-march=skylake-avx512", *WARNINGS)
-        assert "%zmm" in text
-
-
 def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
     """Where int is as long as a pointer, GCC warns of a loop over a rest that it finds empty."""
     lowered = model(dense(24, 1), shape=(None, 24))
@@ -462,45 +453,9 @@ def test_a_product_starts_from_its_bias() -> None:
     assert "= NET_READ(net_dense_bias" not in text
 
 
-def test_no_pass_of_a_product_needs_more_registers_than_there_are(tmp_path: Path) -> None:
-    """GCC joins two passes over eight rows at -O3 where it can: 16 factors for 16 registers."""
-    if ON_X86:
-        lowered = model(dense(64, 64), shape=(None, 64))
-        text = assembly(lowered, tmp_path, "gcc", "-O3", "-DNET_AVX2=0")
-        passes = re.split(r"\n\.L\d+:", text)
-        assert max(part.count("mulps") for part in passes) == 8
-
-
 @pytest.mark.parametrize("name", range(60, 90))
 def test_a_long_line_breaks_at_no_pointer(name: int) -> None:
     text = f"int f{'x' * name}(const float *RESTRICT x, float *const y, int a);\nz = b * c;"
     lines = wrapped(text).split("\n")
     assert " ".join(line.strip() for line in lines) == " ".join(text.split())
     assert [line for line in lines if line.endswith((" float", " const", "(const"))] == []
-
-
-@pytest.mark.parametrize("by", ["gcc", "clang", "g++"])
-@pytest.mark.parametrize("case", CASES)
-def test_the_copy_for_avx2_gives_the_same_numbers(case: str, by: str, tmp_path: Path) -> None:
-    """To the bit: more columns at once, but the same sums in the same order."""
-    lowered = CASES[case]()
-    x = inputs(lowered, 9)
-    found = []
-    for copy in ("NET_AVX2=1", "NET_AVX2=0") if ON_X86 else ():
-        with CModel(render(lowered), "net", tmp_path, compiler=by, defines=[copy]) as c:
-            found.append([y.tobytes() for y in c.predict(*x)])
-    assert not found or found[0] == found[1]
-
-
-def test_the_copy_for_avx2_leaves_no_register_half_full(tmp_path: Path) -> None:
-    """Everything is inlined: GCC forgets `vzeroupper` after a call to a function of this file.
-
-    All the SSE code that follows would then be some five times slower.
-    """
-    if ON_X86:
-        lowered = model(gru(4, 16), dense(16, 2, "softmax"), shape=(None, 4))
-        text = assembly(lowered, tmp_path, "gcc", "-O2")
-        copy = text.split("net_step_avx2:")[1].split(".cfi_endproc")[0]
-        assert "%ymm" in copy
-        assert "vzeroupper" in copy
-        assert "call" not in copy

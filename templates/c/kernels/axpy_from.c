@@ -5,6 +5,12 @@ static RNN_ALWAYS_INLINE void rnn_axpy_from(float *RNN_RESTRICT y, const float *
                                             const float *RNN_RESTRICT x, int n, int size)
 {
     int j = 0, c;
+#ifdef RNN_BLOCK
+    if (n >= 8 && n <= 512 && size >= RNN_LEAST && size <= 2 * RNN_BLOCK) {
+        rnn_axpy_blocks(y, b, w, x, n, size);
+        return;
+    }
+#endif
 #if defined(__clang__) && defined(__AVX__)
     const int copy = n >= 4;
 #else
