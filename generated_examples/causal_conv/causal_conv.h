@@ -294,8 +294,9 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
 
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than CAUSAL_CONV_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. */
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 8
+   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define CAUSAL_CONV_BLOCK (1536 / (int)sizeof(float))
 #define CAUSAL_CONV_PAIR (512 / (int)sizeof(float))

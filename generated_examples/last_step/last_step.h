@@ -269,8 +269,9 @@ static LAST_STEP_INLINE void last_step_tanh_each(float *v, int n)
 
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than LAST_STEP_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. */
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 8
+   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define LAST_STEP_BLOCK (1536 / (int)sizeof(float))
 #define LAST_STEP_PAIR (512 / (int)sizeof(float))
