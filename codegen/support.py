@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +24,12 @@ from codegen.layers.conv_lstm import ConvLSTMCell, ConvRecurrent
 from codegen.layers.locally_connected import LocallyConnected
 from codegen.layers.masking import Masking
 from codegen.layers.merging import Concatenate, Dot, Merge
-from codegen.layers.reshaping import Flatten, Permute, Reshape
+from codegen.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from codegen.layers.transposed_convolution import TransposedConvolution
 from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.refusals import REFUSALS
 from codegen.targets import TARGETS
 
 Shape = tuple[int | None, ...]
@@ -271,6 +273,26 @@ def _recurrent() -> Iterator[Example]:
     backward = rnn.Recurrent(
         **_named("GRU"), cell=cells["GRU"], return_sequences=True, go_backwards=True
     )
+    for name, cell in (
+        ("RNN, of one of these cells", cells["GRU"]),
+        (
+            "RNN, of StackedRNNCells",
+            rnn.StackedCells(
+                **_named("StackedRNNCells"),
+                cells=(
+                    cells["LSTM"],
+                    rnn.GRUCell(
+                        **_named("GRUCell"),
+                        kernel=_zeros(3, 9),
+                        recurrent_kernel=_zeros(3, 9),
+                        bias=None,
+                    ),
+                ),
+            ),
+        ),
+    ):
+        layer = rnn.Recurrent(**_named("RNN"), cell=cell, return_sequences=True)
+        yield Example(name, "", layer)
     both = rnn.Bidirectional(
         **_named("Bidirectional"),
         forward=forward,
@@ -306,6 +328,8 @@ def _others() -> Iterator[Example]:
     for option, axis in (("axis=-1", -1), ("over time", 1)):
         layer: Layer = core.ActivationLayer(**_named("Softmax"), activation=softmax, axis=axis)
         yield Example("Softmax", option, layer)
+    for name in ("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU"):
+        yield Example(name, "", core.ActivationLayer(**_named(name), activation=relu))
     for option, length in (("shared over time", 1), ("not shared over time", 8)):
         layer = core.PReLU(**_named("PReLU"), alpha=_zeros(length, 4))
         yield Example("PReLU", option, layer, SEQUENCE if length == 1 else WINDOW)
@@ -315,6 +339,8 @@ def _others() -> Iterator[Example]:
         layer = Concatenate(**_named("Concatenate"), axis=axis)
         yield Example("Concatenate", option, layer, inputs=2)
     yield Example("Flatten", "", Flatten(**_named("Flatten")), WINDOW)
+    repeated = RepeatVector(**_named("RepeatVector"), count=3)
+    yield Example("RepeatVector", "", repeated, (4,))
     for option, order in (("time stays first", (1, 3, 2)), ("moves time", (2, 1, 3))):
         yield Example("Permute", option, Permute(**_named("Permute"), dims=order), IMAGES)
     yield Example("Reshape", "of each step", Reshape(**_named("Reshape"), shape=(-1, 2, 2)))
@@ -406,6 +432,17 @@ MISSING = {
 }
 
 
+# Layers that are another by another name, or nothing once a model is trained.
+SAME = (
+    "CuDNNGRU and CuDNNLSTM are GRU and LSTM; GRUCell, LSTMCell, SimpleRNNCell, ConvLSTM1DCell and "
+    "ConvLSTM2DCell are those layers in RNN. Of Keras 1, AtrousConvolution1D and "
+    "AtrousConvolution2D are Conv1D and Conv2D, TimeDistributedDense is Dense, Merge is Add and its "
+    "kin, SReLU and ParametricSoftplus are activations. SpectralNormalization is the layer inside. "
+    "Dropout, AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, "
+    "SpatialDropout3D, Identity and ActivityRegularization do nothing here."
+)
+
+
 def markdown() -> str:
     """docs/layers.md."""
     lines = [
@@ -427,7 +464,12 @@ def markdown() -> str:
         lines.append(
             f"| {row.class_name} | {row.option} | {found.step} | {found.predict} | {made} |"
         )
-    lines += ["", "Dropout, noise and other layers that only train do nothing here.", ""]
+    lines += ["", *textwrap.wrap(SAME, 98), ""]
+    lines += ["## What is refused", ""]
+    lines += ["Before anything is written, for every target, `step` and `predict` alike.", ""]
+    lines += ["| Where | What | Written by | What would work |", "| --- | --- | --- | --- |"]
+    lines += [f"| {r.where} | {r.what} | {r.eras} | {r.instead} |" for r in REFUSALS]
+    lines += [""]
     lines += ["## What Keras has and this has not", "", "| Layer | Why |", "| --- | --- |"]
     lines += [f"| {names} | {why} |" for names, why in MISSING.items()]
     return "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 from keras import layers
@@ -25,6 +26,13 @@ def test_every_target_makes_every_example() -> None:
         found = answer(example)
         assert found.predict == "yes", (example.class_name, example.option, found.predict)
         assert found.targets == tuple(TARGETS), (example.class_name, example.option)
+
+
+def test_every_layer_that_is_read_is_named() -> None:
+    """In the table or below it; AttentionProjection is a part of MultiHeadAttention."""
+    words = set(re.findall(r"\w+", PAGE.read_text(encoding="utf-8").split("## What")[0]))
+    same = {"AttentionProjection", "GroupedQueryAttention"} | {"CuDNNGRUCell", "CuDNNLSTMCell"}
+    assert set(TABLE) - same <= words
 
 
 def test_every_keras_layer_is_there_or_has_a_reason() -> None:

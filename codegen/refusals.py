@@ -1,0 +1,201 @@
+"""What is refused though a Keras computes it: the second table of docs/layers.md.
+
+Each row has a part of the message that names it, by which the tests find that it is really refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One row: where it stands in a model, what is refused, in files of which Keras, what to do."""
+
+    where: str
+    what: str
+    eras: str
+    instead: str
+    says: str  # a part of the message, as a regular expression
+
+
+ALL = "all"
+
+REFUSALS: tuple[Refusal, ...] = (
+    Refusal(
+        "any layer",
+        "weights quantised to int8, int4 or float8",
+        "Keras 3",
+        "save before quantize()",
+        "it is quantised",
+    ),
+    Refusal(
+        "Dense, EinsumDense, Embedding",
+        "un-merged LoRA weights, in HDF5",
+        "Keras 3",
+        "save as .keras, which holds the merged kernel",
+        "its LoRA weights are stored apart",
+    ),
+    Refusal(
+        "any layer",
+        "weights that are NaN or infinite",
+        ALL,
+        "--allow-nonfinite",
+        "values that are not finite",
+    ),
+    Refusal(
+        "any layer",
+        "a class that is not of Keras",
+        ALL,
+        "--custom CLASS=package.module:function",
+        "a class of its author's own|layers of this class are not supported",
+    ),
+    Refusal(
+        "any activation",
+        "a function that is not of Keras, and sparsemax, which Keras itself computes wrongly",
+        ALL,
+        "--custom NAME=package.module:function",
+        "is no activation of Keras|sparsemax",
+    ),
+    Refusal(
+        "any activation",
+        "a PReLU, or a Softmax along another axis than the last, in place of a name",
+        ALL,
+        "the layer after one with activation='linear'",
+        "is a layer of class|is a Softmax along axis",
+    ),
+    Refusal(
+        "GRU, LSTM, SimpleRNN, RNN, ConvLSTM, Bidirectional",
+        "stateful=True, and called more than once or inside TimeDistributed",
+        ALL,
+        "two layers with the same weights",
+        "a stateful layer that is called more than once|stateful=True inside TimeDistributed",
+    ),
+    Refusal(
+        "RNN",
+        "`constants` for a cell",
+        ALL,
+        "a cell that gets them with its inputs (RepeatVector, Concatenate)",
+        "constants",
+    ),
+    Refusal(
+        "Bidirectional",
+        "time_major=True with return_sequences=True",
+        "TF 1.15 to 2.2",
+        "save with time_major=False: these turned the batch in place of time",
+        "with time_major=True TensorFlow before 2.3",
+    ),
+    Refusal(
+        "ConvLSTM1D, ConvLSTM2D",
+        "an initial state with data_format='channels_first'",
+        ALL,
+        "data_format='channels_last'",
+        "an initial state with data_format='channels_first'",
+    ),
+    Refusal(
+        "Masking",
+        "inputs that are not (time, features)",
+        ALL,
+        "a Reshape before it",
+        r"expected \(time, features\)",
+    ),
+    Refusal(
+        "Embedding",
+        "mask_zero=True on indices of more than one axis",
+        ALL,
+        "mask_zero=False; or TimeDistributed, where the era drops its mask",
+        "mask_zero on an input of more than one axis",
+    ),
+    Refusal(
+        "GRU and other layers that use masks",
+        "a mask of more than one axis, as TimeDistributed(Embedding(mask_zero=True)) makes it",
+        "Keras 2.2 to TF 2.15",
+        "mask_zero=False there",
+        "a mask of more than one axis",
+    ),
+    Refusal(
+        "any layer",
+        "a `mask` of its own besides the one of its input, passed on",
+        "Keras 3.0 to 3.10",
+        "save with a later one",
+        "it is given another mask than its input has",
+    ),
+    Refusal(
+        "SpectralNormalization",
+        "around an Embedding, or with a mask",
+        "TF 2.13 on",
+        "the layer inside, with the weights of the last step",
+        "an Embedding inside it is not supported|a mask reaches it",
+    ),
+    Refusal(
+        "BatchNormalization",
+        "mode=2, which normalises by the batch at hand",
+        "Keras 1",
+        "mode=0 or 1",
+        "mode 2 normalises by the batch at hand",
+    ),
+    Refusal(
+        "Merge",
+        "a mode that is a function",
+        "Keras 1",
+        "a mode by its name; --custom Merge=... knows what yours computes",
+        "merge mode .* is not supported|Python code",
+    ),
+    Refusal(
+        "Conv, pooling, padding layers",
+        "a file that tells nowhere whether channels come first",
+        "Keras 1.0, 1.1",
+        "write dim_ordering into its configuration and give that with --config",
+        "does not tell where its channels are",
+    ),
+    Refusal(
+        "Conv1D, Conv2D and pooling",
+        "padding='same' with an even window or strides, on Theano",
+        "Keras 1 and 2",
+        "padding='valid' after a padding layer",
+        "Theano pads windows",
+    ),
+    Refusal(
+        "UpSampling2D",
+        "interpolation='bicubic', 'lanczos3' or 'lanczos5'; 'bilinear' on Theano",
+        "TF 2.1 on; Keras 2.2 and 2.3",
+        "'nearest' or 'bilinear'",
+        "interpolation .* is not supported",
+    ),
+    Refusal(
+        "LocallyConnected1D, LocallyConnected2D",
+        "an input of free length",
+        "to TF 2.15",
+        "an Input of fixed length, as Keras asks for, too",
+        "the length of its input is free",
+    ),
+    Refusal(
+        "Attention, AdditiveAttention",
+        "inputs of other than two axes after the batch axis",
+        ALL,
+        "MultiHeadAttention; or Reshape before and after",
+        "must have a time axis and features",
+    ),
+    Refusal(
+        "MultiHeadAttention",
+        "masks, scores, windows or causal masks over several attention_axes",
+        "TF 2.4 on",
+        "attention over one axis",
+        "not supported for inputs with more axes|a causal mask or a window is not supported",
+    ),
+    Refusal(
+        "operations in a functional model",
+        "sin, cos, sort, top_k and what else is no arithmetic, comparison, reduction or change of "
+        "shape",
+        "TF 1.15 on, Keras 3",
+        "a layer in its place, or one of your own with --custom",
+        "this operation is not supported",
+    ),
+    Refusal(
+        "a model file",
+        "a SavedModel directory, YAML, a checkpoint, a pickle",
+        ALL,
+        "model.save('m.keras') or model.save('m.h5') in the Keras that loads it",
+        "SavedModel|YAML|pickle",
+    ),
+)
