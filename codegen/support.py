@@ -434,12 +434,12 @@ MISSING = {
 
 # Layers that are another by another name, or nothing once a model is trained.
 SAME = (
-    "CuDNNGRU and CuDNNLSTM are GRU and LSTM; GRUCell, LSTMCell, SimpleRNNCell, ConvLSTM1DCell and "
-    "ConvLSTM2DCell are those layers in RNN. Of Keras 1, AtrousConvolution1D and "
+    "CuDNNGRU and CuDNNLSTM are GRU and LSTM; GRUCell, LSTMCell, SimpleRNNCell, ConvLSTM1DCell "
+    "and ConvLSTM2DCell are those layers in RNN. Of Keras 1, AtrousConvolution1D and "
     "AtrousConvolution2D are Conv1D and Conv2D, TimeDistributedDense is Dense, Merge is Add and "
     "its kin, SReLU and ParametricSoftplus are activations. SpectralNormalization is the layer "
-    "inside. Dropout, AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, "
-    "SpatialDropout3D, Identity and ActivityRegularization do nothing here."
+    "inside. Dropout, AlphaDropout, GaussianDropout, GaussianNoise, SpatialDropout1D, "
+    "SpatialDropout2D, SpatialDropout3D, Identity and ActivityRegularization do nothing here."
 )
 
 
