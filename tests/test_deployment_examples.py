@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,7 +78,9 @@ class Client:
 def worker(folder: Path) -> Iterator[Client]:
     """A worker process on the loopback interface, in the folder of the generated file."""
     command = [sys.executable, str(SERVER), "0"]
-    environment = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    # With what NumPy's products go by, so that they give the same bits here and there.
+    blas = {key: value for key, value in os.environ.items() if key.startswith(("OMP_", "OPENBLAS"))}
+    environment = {**blas, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
