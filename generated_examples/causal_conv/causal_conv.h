@@ -430,7 +430,7 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
     }
 #endif
 #if !(defined(__clang__) && defined(__AVX__))
-    for (; j + 8 <= n; j += 8, w += 8 * size) {
+    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
         const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
         const float x7 = *(const volatile float *)(x + j + 7);
@@ -448,8 +448,9 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
                        + (x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c])));
         }
     }
+    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
 #endif
-    for (; j + 4 <= n; j += 4, w += 4 * size) {
+    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
         const float *CAUSAL_CONV_RESTRICT w1 = w + size;
         const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
@@ -459,7 +460,7 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRI
                     + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c]));
         }
     }
-    for (; j < n; ++j, w += size) {
+    for (j = n / 4 * 4; j < n; ++j, w += size) {
         const float x0 = x[j];
         for (c = 0; c < size; ++c) {
             y[c] += x0 * CAUSAL_CONV_READ(w[c]);

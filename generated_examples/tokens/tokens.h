@@ -428,7 +428,7 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
     }
 #endif
 #if !(defined(__clang__) && defined(__AVX__))
-    for (; j + 8 <= n; j += 8, w += 8 * size) {
+    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
         const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
         const float x7 = *(const volatile float *)(x + j + 7);
@@ -446,8 +446,9 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
                        + (x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c])));
         }
     }
+    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
 #endif
-    for (; j + 4 <= n; j += 4, w += 4 * size) {
+    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
         const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
         const float *TOKENS_RESTRICT w1 = w + size;
         const float *TOKENS_RESTRICT w2 = w1 + size;
@@ -457,7 +458,7 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const flo
                     + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c]));
         }
     }
-    for (; j < n; ++j, w += size) {
+    for (j = n / 4 * 4; j < n; ++j, w += size) {
         const float x0 = x[j];
         for (c = 0; c < size; ++c) {
             y[c] += x0 * TOKENS_READ(w[c]);

@@ -444,6 +444,10 @@ def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
     lowered = model(dense(24, 1), shape=(None, 24))
     flags = ("-O2", "-mthumb", "-mcpu=cortex-m4", *WARNINGS)
     assert assembly(lowered, tmp_path, "arm-none-eabi-gcc", *flags)
+    for rows in (36, 60, 516):  # a pass of four after those of eight
+        lowered = model(dense(rows, 250), shape=(None, rows))
+        for level in ("-O2", "-O3"):
+            assert assembly(lowered, tmp_path, "gcc", level, *WARNINGS)
 
 
 def test_a_product_starts_from_its_bias() -> None:
