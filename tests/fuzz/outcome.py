@@ -149,5 +149,5 @@ def packed(members: Sequence[tuple[str, bytes]]) -> bytes:
         warnings.simplefilter("ignore")
         with zipfile.ZipFile(buffer, "w") as archive:
             for name, content in members:
-                archive.writestr(name, content)
+                archive.writestr(zipfile.ZipInfo(name), content)  # of no date
     return buffer.getvalue()

@@ -321,7 +321,7 @@ def zipped(*members: tuple[str, bytes], kind: int = zipfile.ZIP_STORED) -> Make:
             warnings.simplefilter("ignore", UserWarning)
             with zipfile.ZipFile(path, "w", kind) as archive:
                 for name, data in members or good_members():
-                    archive.writestr(name, data)
+                    archive.writestr(zipfile.ZipInfo(name), data, kind)  # of no date
         return path
 
     return make
