@@ -184,6 +184,13 @@ REFUSALS: tuple[Refusal, ...] = (
         "not supported for inputs with more axes|a causal mask or a window is not supported",
     ),
     Refusal(
+        "MultiHeadAttention",
+        "an output_shape of several axes",
+        "TF 2.4 on",
+        "one number, and a Reshape after it",
+        r"its weight 'kernel' has shape .* expected \(any, any, any\)",
+    ),
+    Refusal(
         "operations in a functional model",
         "sin, cos, sort, top_k and what else is no arithmetic, comparison, reduction or change of "
         "shape",

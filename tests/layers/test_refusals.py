@@ -115,6 +115,11 @@ def two_axes() -> Any:
     return keras.Model(x, L.Attention()([x, x]))
 
 
+def wide_attention() -> Any:
+    x = keras.Input((6, 8))
+    return keras.Model(x, L.MultiHeadAttention(2, 4, output_shape=(3, 2))(x, x))
+
+
 def attention(**settings: Any) -> Any:
     x = keras.Input((6, 5, 4))
     layer = L.MultiHeadAttention(2, 3, attention_axes=(1, 2))
@@ -252,6 +257,7 @@ CASES: dict[str, list[Make]] = {
     ],
     "inputs of other": [live(two_axes)],
     "over several attention_axes": [live(lambda: attention(use_causal_mask=True))],
+    "an output_shape of several axes": [live(wide_attention)],
     "sin, cos": [operation("sin"), operation("sort"), operation("top_k", 2)],
     "a SavedModel": [],
 }
