@@ -68,7 +68,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "GRU, LSTM, SimpleRNN, RNN, ConvLSTM, Bidirectional",
         "stateful=True, and called more than once or inside TimeDistributed",
         ALL,
-        "two layers with the same weights",
+        "stateful=False, or one call",
         "a stateful layer that is called more than once|stateful=True inside TimeDistributed",
     ),
     Refusal(
@@ -103,7 +103,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "Embedding",
         "mask_zero=True on indices of more than one axis",
         ALL,
-        "mask_zero=False; or TimeDistributed, where the era drops its mask",
+        "mask_zero=False",
         "mask_zero on an input of more than one axis",
     ),
     Refusal(
@@ -173,7 +173,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "Attention, AdditiveAttention",
         "inputs of other than two axes after the batch axis",
         ALL,
-        "MultiHeadAttention; or Reshape before and after",
+        "a Reshape to (time, features) before it",
         "must have a time axis and features",
     ),
     Refusal(

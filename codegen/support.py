@@ -29,6 +29,8 @@ from codegen.layers.transposed_convolution import TransposedConvolution
 from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.readers import activations
+from codegen.readers.config import Config
 from codegen.refusals import REFUSALS
 from codegen.targets import TARGETS
 
@@ -329,7 +331,8 @@ def _others() -> Iterator[Example]:
         layer: Layer = core.ActivationLayer(**_named("Softmax"), activation=softmax, axis=axis)
         yield Example("Softmax", option, layer)
     for name in ("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU"):
-        yield Example(name, "", core.ActivationLayer(**_named(name), activation=relu))
+        own = activations.LAYERS[name](Config({}))
+        yield Example(name, "", core.ActivationLayer(**_named(name), activation=own))
     for option, length in (("shared over time", 1), ("not shared over time", 8)):
         layer = core.PReLU(**_named("PReLU"), alpha=_zeros(length, 4))
         yield Example("PReLU", option, layer, SEQUENCE if length == 1 else WINDOW)

@@ -102,9 +102,7 @@ int bidirectional_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef BIDIRECTIONAL_AVX2
-#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
-#define BIDIRECTIONAL_AVX2 0
-#elif defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
 #define BIDIRECTIONAL_AVX2 1
 #else
 #define BIDIRECTIONAL_AVX2 0
@@ -265,18 +263,19 @@ static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than BIDIRECTIONAL_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define BIDIRECTIONAL_BLOCK (1536 / (int)sizeof(float))
 #define BIDIRECTIONAL_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || BIDIRECTIONAL_AVX2
 #define BIDIRECTIONAL_BLOCK (384 / (int)sizeof(float))
 #endif
-#define BIDIRECTIONAL_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef BIDIRECTIONAL_BLOCK
+#define BIDIRECTIONAL_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define BIDIRECTIONAL_UNROLL
@@ -362,15 +361,19 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_pair(float *BIDIRECTI
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_blocks(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
-                                              const float *BIDIRECTIONAL_RESTRICT w,
-                                              const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_axpy_blocks(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
+                                             const float *BIDIRECTIONAL_RESTRICT w,
+                                             const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < BIDIRECTIONAL_LEAST || size > 2 * BIDIRECTIONAL_BLOCK) {
+        return 0;
+    }
 #ifdef BIDIRECTIONAL_PAIR
     if (size <= BIDIRECTIONAL_PAIR) {
         bidirectional_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= BIDIRECTIONAL_BLOCK) {
@@ -380,22 +383,20 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_blocks(float *BIDIREC
         bidirectional_axpy_block(y, b, w, x, n, size, half);
         bidirectional_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT w,
                                        const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef BIDIRECTIONAL_BLOCK
-    if (n >= 8 && n <= 512 && size >= BIDIRECTIONAL_LEAST && size <= 2 * BIDIRECTIONAL_BLOCK) {
-        bidirectional_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (bidirectional_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif
@@ -446,8 +447,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_from(float *BIDIRECTI
 {
     int j = 0, c;
 #ifdef BIDIRECTIONAL_BLOCK
-    if (n >= 8 && n <= 512 && size >= BIDIRECTIONAL_LEAST && size <= 2 * BIDIRECTIONAL_BLOCK) {
-        bidirectional_axpy_blocks(y, b, w, x, n, size);
+    if (bidirectional_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif

@@ -109,9 +109,7 @@ int causal_conv_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef CAUSAL_CONV_AVX2
-#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
-#define CAUSAL_CONV_AVX2 0
-#elif defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
 #define CAUSAL_CONV_AVX2 1
 #else
 #define CAUSAL_CONV_AVX2 0
@@ -295,18 +293,19 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than CAUSAL_CONV_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define CAUSAL_CONV_BLOCK (1536 / (int)sizeof(float))
 #define CAUSAL_CONV_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || CAUSAL_CONV_AVX2
 #define CAUSAL_CONV_BLOCK (384 / (int)sizeof(float))
 #endif
-#define CAUSAL_CONV_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef CAUSAL_CONV_BLOCK
+#define CAUSAL_CONV_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define CAUSAL_CONV_UNROLL
@@ -392,15 +391,19 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_pair(float *CAUSAL_CONV_R
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_blocks(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
-                                              const float *CAUSAL_CONV_RESTRICT w,
-                                              const float *CAUSAL_CONV_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_axpy_blocks(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
+                                             const float *CAUSAL_CONV_RESTRICT w,
+                                             const float *CAUSAL_CONV_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < CAUSAL_CONV_LEAST || size > 2 * CAUSAL_CONV_BLOCK) {
+        return 0;
+    }
 #ifdef CAUSAL_CONV_PAIR
     if (size <= CAUSAL_CONV_PAIR) {
         causal_conv_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= CAUSAL_CONV_BLOCK) {
@@ -410,22 +413,20 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_blocks(float *CAUSAL_CONV
         causal_conv_axpy_block(y, b, w, x, n, size, half);
         causal_conv_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT w,
                                        const float *CAUSAL_CONV_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef CAUSAL_CONV_BLOCK
-    if (n >= 8 && n <= 512 && size >= CAUSAL_CONV_LEAST && size <= 2 * CAUSAL_CONV_BLOCK) {
-        causal_conv_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (causal_conv_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif
@@ -476,8 +477,7 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_from(float *CAUSAL_CONV_R
 {
     int j = 0, c;
 #ifdef CAUSAL_CONV_BLOCK
-    if (n >= 8 && n <= 512 && size >= CAUSAL_CONV_LEAST && size <= 2 * CAUSAL_CONV_BLOCK) {
-        causal_conv_axpy_blocks(y, b, w, x, n, size);
+    if (causal_conv_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif

@@ -107,9 +107,7 @@ int last_step_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef LAST_STEP_AVX2
-#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
-#define LAST_STEP_AVX2 0
-#elif defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
 #define LAST_STEP_AVX2 1
 #else
 #define LAST_STEP_AVX2 0
@@ -270,18 +268,19 @@ static LAST_STEP_INLINE void last_step_tanh_each(float *v, int n)
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than LAST_STEP_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define LAST_STEP_BLOCK (1536 / (int)sizeof(float))
 #define LAST_STEP_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || LAST_STEP_AVX2
 #define LAST_STEP_BLOCK (384 / (int)sizeof(float))
 #endif
-#define LAST_STEP_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef LAST_STEP_BLOCK
+#define LAST_STEP_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define LAST_STEP_UNROLL
@@ -367,15 +366,19 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy_pair(float *LAST_STEP_RESTRIC
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static LAST_STEP_ALWAYS_INLINE void last_step_axpy_blocks(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
-                                              const float *LAST_STEP_RESTRICT w,
-                                              const float *LAST_STEP_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static LAST_STEP_ALWAYS_INLINE int last_step_axpy_blocks(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
+                                             const float *LAST_STEP_RESTRICT w,
+                                             const float *LAST_STEP_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < LAST_STEP_LEAST || size > 2 * LAST_STEP_BLOCK) {
+        return 0;
+    }
 #ifdef LAST_STEP_PAIR
     if (size <= LAST_STEP_PAIR) {
         last_step_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= LAST_STEP_BLOCK) {
@@ -385,22 +388,20 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy_blocks(float *LAST_STEP_RESTR
         last_step_axpy_block(y, b, w, x, n, size, half);
         last_step_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static LAST_STEP_ALWAYS_INLINE void last_step_axpy(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT w,
                                        const float *LAST_STEP_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef LAST_STEP_BLOCK
-    if (n >= 8 && n <= 512 && size >= LAST_STEP_LEAST && size <= 2 * LAST_STEP_BLOCK) {
-        last_step_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (last_step_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif
@@ -451,8 +452,7 @@ static LAST_STEP_ALWAYS_INLINE void last_step_axpy_from(float *LAST_STEP_RESTRIC
 {
     int j = 0, c;
 #ifdef LAST_STEP_BLOCK
-    if (n >= 8 && n <= 512 && size >= LAST_STEP_LEAST && size <= 2 * LAST_STEP_BLOCK) {
-        last_step_axpy_blocks(y, b, w, x, n, size);
+    if (last_step_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif

@@ -110,9 +110,7 @@ int seed_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef SEED_AVX2
-#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
-#define SEED_AVX2 0
-#elif defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
 #define SEED_AVX2 1
 #else
 #define SEED_AVX2 0
@@ -8168,18 +8166,19 @@ static float seed_exp(float x)
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than SEED_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define SEED_BLOCK (1536 / (int)sizeof(float))
 #define SEED_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || SEED_AVX2
 #define SEED_BLOCK (384 / (int)sizeof(float))
 #endif
-#define SEED_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef SEED_BLOCK
+#define SEED_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define SEED_UNROLL
@@ -8265,15 +8264,19 @@ static SEED_ALWAYS_INLINE void seed_axpy_pair(float *SEED_RESTRICT y, const floa
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static SEED_ALWAYS_INLINE void seed_axpy_blocks(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
-                                              const float *SEED_RESTRICT w,
-                                              const float *SEED_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static SEED_ALWAYS_INLINE int seed_axpy_blocks(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
+                                             const float *SEED_RESTRICT w,
+                                             const float *SEED_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < SEED_LEAST || size > 2 * SEED_BLOCK) {
+        return 0;
+    }
 #ifdef SEED_PAIR
     if (size <= SEED_PAIR) {
         seed_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= SEED_BLOCK) {
@@ -8283,22 +8286,20 @@ static SEED_ALWAYS_INLINE void seed_axpy_blocks(float *SEED_RESTRICT y, const fl
         seed_axpy_block(y, b, w, x, n, size, half);
         seed_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SEED_RESTRICT w,
                                        const float *SEED_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef SEED_BLOCK
-    if (n >= 8 && n <= 512 && size >= SEED_LEAST && size <= 2 * SEED_BLOCK) {
-        seed_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (seed_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif
@@ -8349,8 +8350,7 @@ static SEED_ALWAYS_INLINE void seed_axpy_from(float *SEED_RESTRICT y, const floa
 {
     int j = 0, c;
 #ifdef SEED_BLOCK
-    if (n >= 8 && n <= 512 && size >= SEED_LEAST && size <= 2 * SEED_BLOCK) {
-        seed_axpy_blocks(y, b, w, x, n, size);
+    if (seed_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif

@@ -107,9 +107,7 @@ int tokens_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef TOKENS_AVX2
-#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
-#define TOKENS_AVX2 0
-#elif defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
 #define TOKENS_AVX2 1
 #else
 #define TOKENS_AVX2 0
@@ -293,18 +291,19 @@ static float tokens_exp(float x)
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than TOKENS_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define TOKENS_BLOCK (1536 / (int)sizeof(float))
 #define TOKENS_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || TOKENS_AVX2
 #define TOKENS_BLOCK (384 / (int)sizeof(float))
 #endif
-#define TOKENS_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef TOKENS_BLOCK
+#define TOKENS_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define TOKENS_UNROLL
@@ -390,15 +389,19 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy_pair(float *TOKENS_RESTRICT y, cons
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static TOKENS_ALWAYS_INLINE void tokens_axpy_blocks(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
-                                              const float *TOKENS_RESTRICT w,
-                                              const float *TOKENS_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static TOKENS_ALWAYS_INLINE int tokens_axpy_blocks(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
+                                             const float *TOKENS_RESTRICT w,
+                                             const float *TOKENS_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < TOKENS_LEAST || size > 2 * TOKENS_BLOCK) {
+        return 0;
+    }
 #ifdef TOKENS_PAIR
     if (size <= TOKENS_PAIR) {
         tokens_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= TOKENS_BLOCK) {
@@ -408,22 +411,20 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy_blocks(float *TOKENS_RESTRICT y, co
         tokens_axpy_block(y, b, w, x, n, size, half);
         tokens_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT w,
                                        const float *TOKENS_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef TOKENS_BLOCK
-    if (n >= 8 && n <= 512 && size >= TOKENS_LEAST && size <= 2 * TOKENS_BLOCK) {
-        tokens_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (tokens_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif
@@ -474,8 +475,7 @@ static TOKENS_ALWAYS_INLINE void tokens_axpy_from(float *TOKENS_RESTRICT y, cons
 {
     int j = 0, c;
 #ifdef TOKENS_BLOCK
-    if (n >= 8 && n <= 512 && size >= TOKENS_LEAST && size <= 2 * TOKENS_BLOCK) {
-        tokens_axpy_blocks(y, b, w, x, n, size);
+    if (tokens_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif

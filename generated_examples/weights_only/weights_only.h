@@ -105,9 +105,7 @@ int weights_only_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef WEIGHTS_ONLY_AVX2
-#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
-#define WEIGHTS_ONLY_AVX2 0
-#elif defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
 #define WEIGHTS_ONLY_AVX2 1
 #else
 #define WEIGHTS_ONLY_AVX2 0
@@ -231,18 +229,19 @@ static WEIGHTS_ONLY_INLINE void weights_only_tanh_each(float *v, int n)
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than WEIGHTS_ONLY_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define WEIGHTS_ONLY_BLOCK (1536 / (int)sizeof(float))
 #define WEIGHTS_ONLY_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || WEIGHTS_ONLY_AVX2
 #define WEIGHTS_ONLY_BLOCK (384 / (int)sizeof(float))
 #endif
-#define WEIGHTS_ONLY_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef WEIGHTS_ONLY_BLOCK
+#define WEIGHTS_ONLY_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define WEIGHTS_ONLY_UNROLL
@@ -328,15 +327,19 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_pair(float *WEIGHTS_ONL
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_blocks(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
-                                              const float *WEIGHTS_ONLY_RESTRICT w,
-                                              const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_axpy_blocks(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
+                                             const float *WEIGHTS_ONLY_RESTRICT w,
+                                             const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < WEIGHTS_ONLY_LEAST || size > 2 * WEIGHTS_ONLY_BLOCK) {
+        return 0;
+    }
 #ifdef WEIGHTS_ONLY_PAIR
     if (size <= WEIGHTS_ONLY_PAIR) {
         weights_only_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= WEIGHTS_ONLY_BLOCK) {
@@ -346,22 +349,20 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_blocks(float *WEIGHTS_O
         weights_only_axpy_block(y, b, w, x, n, size, half);
         weights_only_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT w,
                                        const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef WEIGHTS_ONLY_BLOCK
-    if (n >= 8 && n <= 512 && size >= WEIGHTS_ONLY_LEAST && size <= 2 * WEIGHTS_ONLY_BLOCK) {
-        weights_only_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (weights_only_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif
@@ -412,8 +413,7 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_from(float *WEIGHTS_ONL
 {
     int j = 0, c;
 #ifdef WEIGHTS_ONLY_BLOCK
-    if (n >= 8 && n <= 512 && size >= WEIGHTS_ONLY_LEAST && size <= 2 * WEIGHTS_ONLY_BLOCK) {
-        weights_only_axpy_blocks(y, b, w, x, n, size);
+    if (weights_only_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif

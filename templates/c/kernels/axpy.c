@@ -1,18 +1,19 @@
 /* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
    fewer than RNN_LEAST are not worth it. Rows are then read one after the other, which is what
    memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
-#elif defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
 #if defined(__AVX512F__)
 #define RNN_BLOCK (1536 / (int)sizeof(float))
 #define RNN_PAIR (512 / (int)sizeof(float))
 #elif defined(__AVX__) || RNN_AVX2
 #define RNN_BLOCK (384 / (int)sizeof(float))
 #endif
-#define RNN_LEAST (192 / (int)sizeof(float))
+#endif
 #endif
 
 #ifdef RNN_BLOCK
+#define RNN_LEAST (192 / (int)sizeof(float))
 /* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
 #if defined(__clang__)
 #define RNN_UNROLL
@@ -98,15 +99,19 @@ static RNN_ALWAYS_INLINE void rnn_axpy_pair(float *RNN_RESTRICT y, const float *
 }
 #endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. */
-static RNN_ALWAYS_INLINE void rnn_axpy_blocks(float *RNN_RESTRICT y, const float *RNN_RESTRICT b,
-                                              const float *RNN_RESTRICT w,
-                                              const float *RNN_RESTRICT x, int n, int size)
+/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
+   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
+static RNN_ALWAYS_INLINE int rnn_axpy_blocks(float *RNN_RESTRICT y, const float *RNN_RESTRICT b,
+                                             const float *RNN_RESTRICT w,
+                                             const float *RNN_RESTRICT x, int n, int size)
 {
+    if (n < 8 || n > 512 || size < RNN_LEAST || size > 2 * RNN_BLOCK) {
+        return 0;
+    }
 #ifdef RNN_PAIR
     if (size <= RNN_PAIR) {
         rnn_axpy_pair(y, b, w, x, n, size, size);
-        return;
+        return 1;
     }
 #endif
     if (size <= RNN_BLOCK) {
@@ -116,22 +121,20 @@ static RNN_ALWAYS_INLINE void rnn_axpy_blocks(float *RNN_RESTRICT y, const float
         rnn_axpy_block(y, b, w, x, n, size, half);
         rnn_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
     }
+    return 1;
 }
 #endif
 
 /* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
    is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
    are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.)
-   Blocks are for rows that are not much longer than they, and for sums that are not so long that
-   rounding would show. */
+   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
 static RNN_ALWAYS_INLINE void rnn_axpy(float *RNN_RESTRICT y, const float *RNN_RESTRICT w,
                                        const float *RNN_RESTRICT x, int n, int size)
 {
     int j = 0, c;
 #ifdef RNN_BLOCK
-    if (n >= 8 && n <= 512 && size >= RNN_LEAST && size <= 2 * RNN_BLOCK) {
-        rnn_axpy_blocks(y, (const float *)0, w, x, n, size);
+    if (rnn_axpy_blocks(y, (const float *)0, w, x, n, size)) {
         return;
     }
 #endif

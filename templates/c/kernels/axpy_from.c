@@ -6,8 +6,7 @@ static RNN_ALWAYS_INLINE void rnn_axpy_from(float *RNN_RESTRICT y, const float *
 {
     int j = 0, c;
 #ifdef RNN_BLOCK
-    if (n >= 8 && n <= 512 && size >= RNN_LEAST && size <= 2 * RNN_BLOCK) {
-        rnn_axpy_blocks(y, b, w, x, n, size);
+    if (rnn_axpy_blocks(y, b, w, x, n, size)) {
         return;
     }
 #endif
