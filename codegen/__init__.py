@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codegen.errors import CodegenError, ReadError, UnsupportedError
+from codegen.version import __version__
 
 if TYPE_CHECKING:
     from codegen.model import Model
 
-__version__ = "0.1.0"
 __all__ = ["CodegenError", "ReadError", "UnsupportedError", "__version__", "generate", "read"]
 
 

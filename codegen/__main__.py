@@ -1,5 +1,5 @@
 """`python -m codegen`."""
 
-from codegen.cli import main
+from codegen.commands.cli import main
 
 main(prog_name="rnn-codegen")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from codegen.program import Compare, Expr, Number, Select, call
+from codegen.program.ops import Compare, Expr, Number, Select, call
 
 SELU_SCALE = 1.05070098735548049342
 SELU_ALPHA = 1.67326324235437728482

@@ -6,13 +6,14 @@ import keyword
 from collections.abc import Iterator
 from typing import Any
 
-from codegen.emit import Origin, identifier
 from codegen.errors import UsageError
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
 from codegen.targets import TARGETS
 from codegen.targets.base import Target
+from codegen.text.banner import Origin
+from codegen.text.names import identifier
 
 
 def target_named(name: str) -> Target:

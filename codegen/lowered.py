@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codegen.model import Model
-from codegen.program import Program
+from codegen.program.ops import Program
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from codegen import dims
-from codegen.builder import Builder, Shared
-from codegen.dims import Dim
-from codegen.errors import (
-    LayerError,
-    NeedsHop,
-    NotStreamable,
-    Problem,
-    TooLate,
-    UnsupportedError,
-)
-from codegen.evaluate import Machine
-from codegen.layers.axes import transpose
+from codegen.errors import LayerError, NeedsHop, NotStreamable, Problem, TooLate, UnsupportedError
+from codegen.fold_norm import fold
 from codegen.layers.core import Embedding
 from codegen.layers.reshaping import Flatten, Permute
+from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
 from codegen.model import Input, Layer, Model, Ref, Unsupported
-from codegen.passes.fold import fold
-from codegen.program import (
+from codegen.program import dims
+from codegen.program.builder import Builder, Shared
+from codegen.program.dims import Dim
+from codegen.program.evaluate import Machine
+from codegen.program.ops import (
     Block,
     Buffer,
     Port,
@@ -39,7 +32,7 @@ from codegen.program import (
     rows_seen,
     walk_ops,
 )
-from codegen.tensor import Tensor
+from codegen.program.tensor import Tensor
 
 LARGEST_HOP = 1 << 16
 MOVED = "it swaps the time axis with another"

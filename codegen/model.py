@@ -16,8 +16,8 @@ import numpy.typing as npt
 from codegen.errors import Problem
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Array = npt.NDArray[Any]
 

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 import codegen
 from codegen.activations import Activation
-from codegen.emit import Origin
 from codegen.layers.core import Dense
 from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
 from codegen.targets.python import TARGET
+from codegen.text.banner import Origin
 
 BIN = Path(sys.executable).parent
 SEED = Path(__file__).parents[1] / "generated_examples" / "seed" / "seed.h5"

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.evaluate import Reference
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array
+from codegen.program.evaluate import Reference
 from tests.support.compilers import CModel, CompileError
 from tests.support.emulators import BOARDS, RUNNABLE, measure, run_model
 from tests.targets.test_c import conv, dense, gru, inputs, lstm, model, render

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.evaluate import Reference
 from codegen.lowered import Lowered
 from codegen.lowering import lower
+from codegen.program.evaluate import Reference
 from tests.support.compilers import CModel
 from tests.support.fixtures import cases
 from tests.support.targets import worst

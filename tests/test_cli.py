@@ -20,12 +20,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 import codegen
-from codegen.cli import main
+from codegen.commands.cli import main
+from codegen.commands.verify import verify as verify_runner
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
-from codegen.verify import verify as verify_runner
 from tests.readers.hostile import Sequential, dense, gru
 from tests.support.fixtures import FIXTURES
 from tests.support.targets import started

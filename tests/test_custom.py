@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
-from codegen.cli import main
+from codegen.commands.cli import main
+from codegen.commands.running import CRunner, PythonRunner
 from codegen.errors import CodegenError, UnsupportedError
-from codegen.evaluate import Reference
 from codegen.lowering import lower
-from codegen.running import CRunner, PythonRunner
+from codegen.program.evaluate import Reference
 from tests.readers.hostile import Sequential, dense, gru
 from tests.support.targets import TARGETS, started, worst
 

@@ -9,8 +9,8 @@ import struct
 import numpy as np
 import pytest
 
-from codegen import emit
-from codegen.writing import write_atomic
+from codegen.text import names, numbers
+from codegen.text.writing import write_atomic
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from codegen.writing import write_atomic
     ],
 )
 def test_number_is_short(value: float, text: str) -> None:
-    assert emit.number(value) == text
+    assert numbers.number(value) == text
 
 
 def test_number_reads_back_exactly() -> None:
@@ -36,31 +36,31 @@ def test_number_reads_back_exactly() -> None:
     values = bits.view(np.float32)
     values = values[np.isfinite(values)]
     for value in values:
-        text = emit.number(float(value))
+        text = numbers.number(float(value))
         assert np.float32(text) == value
         assert struct.unpack("f", struct.pack("f", float(text)))[0] == value
         assert "." in text or "e" in text  # never an integer, which C would give another type
     wide = np.random.default_rng(8).standard_normal(2000) * 1e-9
-    assert all(float(emit.number(v, "float64")) == v for v in wide)
+    assert all(float(numbers.number(v, "float64")) == v for v in wide)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_not_finite_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="number"):
-        emit.number(value)
+        numbers.number(value)
     with pytest.raises(ValueError, match="too large"):
-        list(emit.rows(np.array([1e300])))
+        list(numbers.rows(np.array([1e300])))
 
 
 def test_rows_have_eight_a_line() -> None:
-    text = "".join(emit.rows(np.arange(10, dtype=np.int64)))
+    text = "".join(numbers.rows(np.arange(10, dtype=np.int64)))
     assert text == "    0, 1, 2, 3, 4, 5, 6, 7,\n    8, 9\n"
-    assert list(emit.rows(np.array([0.5, 1.0]), suffix="f")) == ["    0.5f, 1.0f", "\n"]
+    assert list(numbers.rows(np.array([0.5, 1.0]), suffix="f")) == ["    0.5f, 1.0f", "\n"]
 
 
 def test_rows_of_many_blocks() -> None:
-    values = np.arange(11 * (emit.BLOCK // 4)).reshape(-1, 11).T
-    text = "".join(emit.rows(values))
+    values = np.arange(11 * (numbers.BLOCK // 4)).reshape(-1, 11).T
+    text = "".join(numbers.rows(values))
     assert [int(word) for word in text.replace(",", " ").split()] == np.ravel(values).tolist()
     assert all(line.count(",") == 8 for line in text.split("\n")[:-2])
 
@@ -83,14 +83,14 @@ def test_rows_of_many_blocks() -> None:
     ],
 )
 def test_comment_is_inert(text: str) -> None:
-    line = emit.comment(f"x {text} y")
+    line = names.comment(f"x {text} y")
     for harmful in ("*/", "/*", "\n", "\\", "??", '"""', "'''", "\u202e", "\u2066", "\x00", "\x1b"):
         assert harmful not in line
     line.encode("utf-8")
 
 
 def test_comment_is_short() -> None:
-    assert len(emit.comment("x" * 10000)) == emit.LONGEST_COMMENT
+    assert len(names.comment("x" * 10000)) == names.LONGEST_COMMENT
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_comment_is_short() -> None:
     ],
 )
 def test_identifier(text: str, name: str) -> None:
-    assert emit.identifier(text) == name
+    assert names.identifier(text) == name
 
 
 def test_names_are_unique_and_not_reserved() -> None:
-    names = emit.Names(["step"])
+    handed = names.Names(["step"])
     given = [
-        names(text) for text in ("for", "class", "None", "step", "a/b", "a_b", "A_B", "x" * 10000)
+        handed(text) for text in ("for", "class", "None", "step", "a/b", "a_b", "A_B", "x" * 10000)
     ]
     assert given[:7] == ["for_2", "class_2", "None_2", "step_2", "a_b", "a_b_2", "A_B_3"]
-    assert len(given[7]) <= emit.LONGEST_NAME
-    first = names("buffer", key=1)
-    assert names("buffer", key=1) == first != names("buffer", key=2)
+    assert len(given[7]) <= names.LONGEST_NAME
+    first = handed("buffer", key=1)
+    assert handed("buffer", key=1) == first != handed("buffer", key=2)
 
 
 def test_write_atomic(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -16,11 +16,11 @@ import pytest
 
 import codegen
 from codegen.errors import UnsupportedError
-from codegen.evaluate import Reference
 from codegen.layers.core import Rescaling
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Layer
+from codegen.program.evaluate import Reference
 from tests.support.fixtures import Call, Case, cases
 from tests.support.targets import (
     TARGETS,

@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
-from codegen.cli import main
+from codegen.commands.cli import main
 from tests.support.compilers import WARNINGS, compile_c
 from tests.support.fixtures import FIXTURES
 from tests.support.interpreters import Interpreter, found, run

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.evaluate import Reference
 from codegen.layers.core import Dense
 from codegen.layers.merging import Merge
 from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.evaluate import Reference
 
 
 def dense(name: str, rng: np.random.Generator, inputs: int, units: int) -> Dense:

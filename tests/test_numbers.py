@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codegen.emit import FEW, number, rows, texts
+from codegen.text.numbers import FEW, number, rows, texts
 
 BITS = st.integers(0, 2**32 - 1)
 

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 import codegen
 from codegen.errors import UnsupportedError
-from codegen.evaluate import Reference
 from codegen.lowered import Lowered
 from codegen.lowering import lower
+from codegen.program.evaluate import Reference
 from tests.support.targets import (
     TARGETS,
     TOLERANCE,

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import codegen
-from codegen.cli import main
-from codegen.evaluate import Reference
+from codegen.commands.cli import main
+from codegen.commands.package import files
 from codegen.lowering import lower
-from codegen.package import files
+from codegen.program.evaluate import Reference
 from tests.support.compilers import WARNINGS
 from tests.support.emulators import BOARDS, run_model
 from tests.targets.test_c import (

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.errors import LayerError
-from codegen.layers.axes import broadcast, broadcast_shape
 from codegen.layers.merging import Merge, combine
+from codegen.layers.shared.axes import broadcast, broadcast_shape
 from codegen.model import Array, Layer
-from codegen.program import At, Compare, Expr, Number, Select, call, expr
+from codegen.program.ops import At, Compare, Expr, Number, Select, call, expr
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

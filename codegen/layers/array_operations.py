@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.axes import axis_of
+from codegen.layers.shared.axes import axis_of
 from codegen.model import Layer
-from codegen.program import At, Compare, Count, Expr, Index, Number, Select
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Compare, Count, Expr, Index, Number, Select
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

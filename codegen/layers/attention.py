@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.axes import transpose
 from codegen.layers.masking import mask_of
+from codegen.layers.shared.axes import transpose
 from codegen.model import Array, Layer
-from codegen.program import At, Compare, Count, Expr, Index, Mat, Number, Select, Vec, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Compare, Count, Expr, Index, Mat, Number, Select, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

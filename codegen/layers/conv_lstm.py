@@ -5,25 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen import dims
 from codegen.activations import Activation
-from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.axes import transpose
 from codegen.layers.convolution import convolve
 from codegen.layers.recurrent import SIGMOID, TANH, Cell, Recurrent, gates_note
-from codegen.layers.windows import (
-    Geometry,
-    padding_of,
-    part_of,
-    reach,
-)
+from codegen.layers.shared.axes import transpose
+from codegen.layers.shared.windows import Geometry, padding_of, part_of, reach
 from codegen.model import Array
-from codegen.program import At, Local
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Local
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

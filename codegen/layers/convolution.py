@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
 from codegen.activations import LINEAR, Activation
-from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.core import WithChannels
-from codegen.layers.windows import (
+from codegen.layers.shared.windows import (
     Geometry,
     activated,
     activation_note,
@@ -26,11 +24,13 @@ from codegen.layers.windows import (
     width,
 )
 from codegen.model import Array
-from codegen.program import At, Expr, Vec
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Expr, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor, Window
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor, Window
 
 Tensors = tuple["Tensor", ...]
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
-from codegen.layers.axes import axis_of, broadcast
+from codegen.layers.shared.axes import axis_of, broadcast
 from codegen.model import Array, Layer
-from codegen.program import At, Compare, Number, Select
+from codegen.program.ops import At, Compare, Number, Select
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

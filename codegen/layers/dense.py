@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
 from codegen.activations import LINEAR, Activation
-from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.arithmetic import FORMULAS
-from codegen.layers.axes import broadcast
+from codegen.layers.shared.axes import broadcast
 from codegen.model import Array, Layer
-from codegen.program import At, Compare, Expr, Index, Local, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Compare, Expr, Index, Local, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

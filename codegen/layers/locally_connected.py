@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
 from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
-from codegen.layers.windows import (
+from codegen.layers.shared.windows import (
     Geometry,
     activated,
     activation_note,
@@ -22,11 +21,12 @@ from codegen.layers.windows import (
     width,
 )
 from codegen.model import Array, Layer
-from codegen.program import Mat, Vec
+from codegen.program import dims
+from codegen.program.ops import Mat, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codegen import dims
 from codegen.errors import LayerError
 from codegen.model import Layer
-from codegen.program import At, Compare, Expr, Number, call
+from codegen.program import dims
+from codegen.program.ops import At, Compare, Expr, Number, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

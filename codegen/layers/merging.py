@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.axes import axis_of, broadcast, broadcast_shape, widen
 from codegen.layers.masking import merged_mask
+from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, widen
 from codegen.model import Layer
-from codegen.program import At, Binary, Expr, Number, Select, Vec, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Binary, Expr, Number, Select, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.axes import axis_of
 from codegen.layers.core import Rescaling
+from codegen.layers.shared.axes import axis_of
 from codegen.model import Array, Layer
-from codegen.program import At, Count, Expr, Number, Vec, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Count, Expr, Number, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

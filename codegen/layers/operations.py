@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.axes import axis_of, broadcast, broadcast_shape, transpose, widen
 from codegen.layers.padding import crop_rows
 from codegen.layers.reshaping import Permute
+from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, transpose, widen
 from codegen.model import Array, Layer
-from codegen.program import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

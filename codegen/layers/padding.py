@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.core import WithChannels
-from codegen.layers.windows import in_channels_last, pad_columns
-from codegen.program import At, Expr, Number, Vec
+from codegen.layers.shared.windows import in_channels_last, pad_columns
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Expr, Number, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 Pairs = tuple[tuple[int, int], ...]

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError
 from codegen.layers.convolution import SMALL
 from codegen.layers.core import WithChannels
 from codegen.layers.masking import mask_of
-from codegen.layers.windows import Geometry, in_channels_last
+from codegen.layers.shared.windows import Geometry, in_channels_last
 from codegen.model import Layer
-from codegen.program import LOWEST, At, Count, Expr, Number, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import LOWEST, At, Count, Expr, Number, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

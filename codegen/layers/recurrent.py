@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen import dims
 from codegen.activations import Activation
-from codegen.dims import Dim
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.masking import mask_of
 from codegen.model import Array, Layer
-from codegen.program import At, Compare, Expr, Local, Number, Select, Vec, call
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import At, Compare, Expr, Local, Number, Select, Vec, call
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 TANH = Activation("tanh")
 SIGMOID = Activation("sigmoid")

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen import dims
-from codegen.dims import Dim
 from codegen.errors import LayerError
-from codegen.layers.axes import transpose
-from codegen.layers.core import (
-    Identity,
-)
+from codegen.layers.core import Identity
+from codegen.layers.shared.axes import transpose
 from codegen.model import Layer
+from codegen.program import dims
+from codegen.program.dims import Dim
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

@@ -10,7 +10,7 @@ import numpy as np
 from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.core import WithChannels
-from codegen.layers.windows import (
+from codegen.layers.shared.windows import (
     Geometry,
     activated,
     activation_note,
@@ -22,11 +22,11 @@ from codegen.layers.windows import (
     width,
 )
 from codegen.model import Array
-from codegen.program import Number, Vec
+from codegen.program.ops import Number, Vec
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

@@ -9,8 +9,8 @@ from codegen.errors import LayerError
 from codegen.model import Graph, Layer, Unsupported
 
 if TYPE_CHECKING:
-    from codegen.builder import Builder
-    from codegen.tensor import Tensor
+    from codegen.program.builder import Builder
+    from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
 

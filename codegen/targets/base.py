@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from codegen.emit import Origin
 from codegen.errors import UsageError
 from codegen.lowered import Lowered
+from codegen.text.banner import Origin
 
 
 @dataclass(frozen=True)

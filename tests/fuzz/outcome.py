@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import codegen
 from codegen.errors import CodegenError
-from codegen.readers import contained
+from codegen.readers.files import contained
 from codegen.targets import TARGETS
 from tests.readers import hostile
 from tests.support.fixtures import FIXTURES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from codegen.evaluate import Reference
+from codegen.program.evaluate import Reference
 from tests.layers.oracle import Array, close, lowered, randomised
 
 STEPS, FEATURES = 5, 3

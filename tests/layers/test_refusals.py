@@ -19,7 +19,7 @@ import codegen
 from codegen.errors import CodegenError
 from codegen.lowering import lower
 from codegen.model import Model
-from codegen.refusals import REFUSALS, Refusal
+from docs.make.refusals import REFUSALS, Refusal
 from tests.readers.files import (
     array,
     called,

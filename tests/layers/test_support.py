@@ -8,16 +8,16 @@ from pathlib import Path
 
 from keras import layers
 
-from codegen.readers.keras_layers import TABLE
-from codegen.support import MISSING, answer, examples, markdown
+from codegen.readers.keras.table import TABLE
 from codegen.targets import TARGETS
+from docs.make.support import MISSING, answer, examples, markdown
 
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 
 
 def test_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == markdown(), (
-        "python -m codegen.support > docs/layers.md"
+        "python -m docs.make.support > docs/layers.md"
     )
 
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codegen.emit import Origin
-from codegen.evaluate import Reference
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.evaluate import Reference
 from codegen.targets import TARGETS
+from codegen.text.banner import Origin
 from tests.support.compilers import compile_c
 from tests.support.targets import TOLERANCE, rendered, started, worst
 

@@ -13,7 +13,7 @@ from codegen.activations import Activation
 from codegen.layers.core import Dense
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
-from codegen.selftest import record
+from codegen.recorded import record
 from tests.support.fixtures import FIXTURES
 from tests.support.targets import TARGETS, loaded, module, rendered, selftest
 

@@ -17,7 +17,7 @@ from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.lowering import lower
 from codegen.model import Array, Input, Model, Unsupported
-from codegen.readers.era import detect
+from codegen.readers.keras.era import detect
 from tests.readers.files import (
     Json,
     array,

@@ -21,14 +21,16 @@ import pytest
 import codegen
 from codegen import readers
 from codegen.errors import CodegenError, UnsupportedError
-from codegen.evaluate import Reference
 from codegen.layers.core import Identity
 from codegen.lowering import lower
-from codegen.readers import recurrent_layers, sniff, weights
-from codegen.readers.era import Era
-from codegen.readers.hdf5 import Group
-from codegen.readers.kinds import Item, Slot
-from codegen.readers.weights import PathFile
+from codegen.program.evaluate import Reference
+from codegen.readers import sniff
+from codegen.readers.files.hdf5 import Group
+from codegen.readers.keras import weights
+from codegen.readers.keras.era import Era
+from codegen.readers.keras.items import Item, Slot
+from codegen.readers.keras.layers import recurrent as recurrent_layers
+from codegen.readers.keras.weights import PathFile
 from tests.readers.hostile import Sequential, dense, good_members, gru, zipped
 from tests.support.fixtures import FIXTURES, Case, cases
 from tests.support.targets import worst

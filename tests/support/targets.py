@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codegen.emit import Origin
+from codegen.commands.running import CRunner, Outputs, PythonRunner, Runner
 from codegen.lowered import Lowered
-from codegen.running import CRunner, Outputs, PythonRunner, Runner
 from codegen.targets import TARGETS as FOUND
 from codegen.targets.base import dtype_of
+from codegen.text.banner import Origin
 from tests.support.compilers import WARNINGS
 
 Array = npt.NDArray[Any]

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codegen import emit
+import codegen
 from codegen.activations import ELEMENTWISE, Activation
-from codegen.emit import Origin
 from codegen.errors import CodegenError
-from codegen.evaluate import MEANING, Reference
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import ActivationLayer, Dense, Embedding
 from codegen.layers.merging import Concatenate
@@ -25,9 +23,11 @@ from codegen.layers.recurrent import Bidirectional, GRUCell, LSTMCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
-from codegen.program import FUNCTIONS
+from codegen.program.evaluate import MEANING, Reference
+from codegen.program.ops import FUNCTIONS
 from codegen.targets.c import TARGET
-from codegen.targets.c_text import wrapped
+from codegen.targets.c.text import wrapped
+from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 
 TOLERANCE = 2e-6
@@ -381,7 +381,7 @@ def test_nothing_changes_but_the_state() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(emit.__file__).parents[1] / "templates/c").rglob("*.c"))
+    "path", sorted((Path(codegen.__file__).parents[1] / "templates/c").rglob("*.c"))
 )
 def test_kernels_are_plain_c(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

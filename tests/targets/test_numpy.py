@@ -20,11 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import codegen
-from codegen import dims
 from codegen.activations import ELEMENTWISE, Activation
-from codegen.emit import Origin
 from codegen.errors import UnsupportedError
-from codegen.evaluate import Reference
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import (
@@ -38,10 +35,12 @@ from codegen.layers.recurrent import (
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
-from codegen.passes.derived import Derived
-from codegen.passes.fission import fission
-from codegen.passes.gates import fold_gates
-from codegen.program import (
+from codegen.passes.fold_gates import fold_gates
+from codegen.passes.split_loops import fission
+from codegen.program import dims
+from codegen.program.derived import Derived
+from codegen.program.evaluate import Reference
+from codegen.program.ops import (
     Affine,
     At,
     Block,
@@ -71,7 +70,8 @@ from codegen.program import (
     walk_ops,
 )
 from codegen.targets.numpy import TARGET
-from codegen.targets.numpy_views import Base, view
+from codegen.targets.numpy.views import Base, view
+from codegen.text.banner import Origin
 from tests.support.fixtures import Case, cases
 
 RNG = np.random.default_rng(7)
@@ -613,7 +613,7 @@ def test_passes_keep_the_meaning() -> None:
 
 
 def _calls(op: Op) -> list[Any]:
-    from codegen.program import Call, walk
+    from codegen.program.ops import Call, walk
 
     if not isinstance(op, Elementwise):
         return []

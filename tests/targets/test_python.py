@@ -18,17 +18,16 @@ import pytest
 from hypothesis import given, settings
 
 import codegen
-from codegen import dims
 from codegen.activations import ELEMENTWISE, Activation
-from codegen.emit import Origin
 from codegen.errors import CodegenError
-from codegen.evaluate import MEANING, Reference
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
-from codegen.program import (
+from codegen.program import dims
+from codegen.program.evaluate import MEANING, Reference
+from codegen.program.ops import (
     FUNCTIONS,
     Affine,
     At,
@@ -61,7 +60,8 @@ from codegen.program import (
     walk,
 )
 from codegen.targets.python import TARGET
-from codegen.targets.python_weights import escaped
+from codegen.targets.python.weights import escaped
+from codegen.text.banner import Origin
 from tests.support import fixtures, interpreters
 
 RUNTIMES = ("any", "micropython")

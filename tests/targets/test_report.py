@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.targets import report
+from codegen.commands import boards as report
 from tests.targets.test_c import dense, gru, lstm, model, render
 
 MODELS = {

@@ -1,0 +1,360 @@
+"""The command line: parses, calls the API, prints. No logic of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import codegen
+from codegen.commands import convert as conversion
+from codegen.commands import inspect as report
+from codegen.commands import package as packaging
+from codegen.commands.boards import BOARDS
+from codegen.commands.check import check as check_file
+from codegen.commands.check import read_banner
+from codegen.commands.convert import Request, read_model, split
+from codegen.commands.explain import explain as explain_text
+from codegen.commands.running import CRunner, PythonRunner, Runner
+from codegen.commands.samples import read_samples
+from codegen.commands.verify import Report, verify_against_keras
+from codegen.commands.verify import samples as samples_for
+from codegen.commands.verify import verify as verify_runner
+from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
+from codegen.generation import target_for
+from codegen.lowering import lower
+from codegen.targets import TARGETS
+from codegen.targets.base import Option
+from codegen.text.names import identifier
+from codegen.text.writing import refuse_model_as_out, write
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
+PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
+
+# Options that say how the model is read, in the order in which the banner repeats them.
+READING = (
+    click.option("--config", metavar="CONFIG.json", help="The model's config, for weights alone."),
+    click.option("--by-name", is_flag=True, help="Pair weights with layers by name."),
+    click.option("--keras-version", help="The Keras that wrote the file, where it does not say."),
+    click.option(
+        "--custom",
+        multiple=True,
+        metavar="[CLASS=]MODULE:FUNCTION",
+        help="Your own function for a layer class or activation; CLASS is its name if not given.",
+    ),
+    click.option(
+        "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."
+    ),
+    click.option(
+        "--max-bytes",
+        type=click.IntRange(1),
+        help="Largest total size of the weights; 256 MiB if not given.",
+    ),
+)
+
+
+def reading_options(function: Function) -> Function:
+    """Adds the options that say how MODEL is read."""
+    for option in reversed(READING):
+        function = option(function)
+    return function
+
+
+def board_option(function: Function) -> Function:
+    """Adds --board."""
+    names = click.Choice(list(BOARDS))
+    return click.option("--board", type=names, help="Say whether this board holds the C header.")(
+        function
+    )
+
+
+# What click checks of an option's value; a whole number counts something, so there is one at least.
+KINDS: dict[type, click.ParamType[Any]] = {str: click.STRING, int: click.IntRange(1)}
+
+
+def target_options(function: Function) -> Function:
+    """Adds every option of every target once; the target itself refuses a choice not its own."""
+    seen: dict[str, Option] = {}
+    for target in TARGETS.values():
+        for option in target.options:
+            known = seen.get(option.name)
+            if known is None or known == option:
+                seen[option.name] = option
+                continue
+            choices = tuple(dict.fromkeys((*known.choices, *option.choices)))
+            text = f"{known.help} Target {target.name}: {option.help}"
+            seen[option.name] = replace(known, choices=choices, help=text)
+    for option in reversed(list(seen.values())):
+        if option.kind is bool:
+            add = click.option(
+                option.flag, option.name, is_flag=True, default=None, help=option.help
+            )
+        else:
+            kind = click.Choice(option.choices) if option.choices else KINDS[option.kind]
+            add = click.option(option.flag, option.name, type=kind, help=option.help)
+        function = add(function)
+    return function
+
+
+class _Commands(click.Group):
+    """Turns every error of ours into one message on standard error, and an exit status.
+
+    2 where the command itself is wrong, else 1.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(report.printable(str(error))) from error
+        except CodegenError as error:
+            raise click.ClickException(report.printable(str(error))) from error
+        except BrokenPipeError:
+            raise
+        except (OSError, MemoryError, RecursionError) as error:
+            raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(codegen.__version__, prog_name="rnn-codegen")
+def main() -> None:
+    """Turn a trained recurrent network into one self-contained source file."""
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.option("-o", "--out", required=True, help="The file to write, or - for standard output.")
+@click.option("--target", type=click.Choice(list(TARGETS)), help="Default: by OUT's suffix.")
+@click.option("--name", help="Prefix of what the file defines; default: OUT's stem.")
+@click.option(
+    "--package",
+    type=click.Choice(packaging.PACKAGES),
+    help="Write a C library with a sketch into the folder OUT; --profile mcu if not given.",
+)
+@board_option
+@reading_options
+@target_options
+def convert(
+    model: str,
+    out: str,
+    target: str | None,
+    name: str | None,
+    package: str | None,
+    board: str | None,
+    **options: Any,
+) -> None:
+    """Write MODEL as source code to OUT."""
+    reading, own = split(options)
+    if out != "-" and package is None:
+        refuse_model_as_out(out, model, reading["config"])
+    with _progress(model) as advance:
+        request = Request(model, out, target, name, package, reading, own)
+        made = conversion.convert(request, advance)
+        if made.files:
+            size = packaging.write(out, model, made.files)
+        elif out == "-":
+            size = _print_whole(made.text)
+        else:
+            size = write(out, made.text)
+        advance("done")
+    click.echo(made.summary(size, board), err=True)
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@board_option
+@reading_options
+def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> None:
+    """Say what MODEL is, and whether and how it converts."""
+    reading, _ = split(options)
+    found = read_model(model, reading)
+    lowered, problems = None, tuple[Problem, ...]()
+    try:
+        lowered = lower(found)
+    except UnsupportedError as error:
+        problems = error.problems
+    if as_json:
+        click.echo(json.dumps(report.inspect_json(found, lowered, problems), indent=2))
+        return
+    era = f", written by Keras {found.keras_version}" if found.keras_version else ""
+    click.echo(f"{report.printable(found.source)}: {found.format}{era}")
+    if lowered is None:
+        click.echo("cannot be converted exactly:")
+        for problem in problems:
+            click.echo(f"  {report.printable(str(problem))}")
+        return
+    click.echo(report.table(lowered))
+    click.echo(report.footprint(lowered, {}, board))
+    click.echo(report.streaming(lowered))
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--steps", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--data", type=click.Path(), help="Inputs: .npz in input order, or .csv.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--against",
+    type=click.Choice(["interpreter", "keras"]),
+    default="interpreter",
+    show_default=True,
+    help="What OUT is compared with; keras: the one installed, which loads MODEL itself.",
+)
+@click.option("--layers", is_flag=True, help="With --against keras: where a difference starts.")
+@reading_options
+def verify(
+    model: str,
+    out: str,
+    steps: int,
+    data: str | None,
+    as_json: bool,
+    against: str,
+    layers: bool,
+    **options: Any,
+) -> None:
+    """Run OUT and compare it with the float64 interpreter of MODEL."""
+    if layers and against != "keras":
+        raise click.UsageError("--layers needs --against keras")
+    reading, _ = split(options)
+    lowered = lower(read_model(model, reading))
+    path = Path(out)
+    params = _banner_params(path)
+    name = params["name"] or identifier(path.stem)
+    double = (params.get("dtype") or lowered.model.dtype) == "float64"
+    target = params["target"] or target_for(path.name)
+    samples = None if data is None else read_samples(data, lowered)
+    with tempfile.TemporaryDirectory() as folder:
+        runner: Runner
+        if target == "c":
+            c_runner = CRunner(path, name, lowered, Path(folder), double)
+            runner = c_runner
+            if c_runner.max_steps > 0:
+                steps = min(steps, c_runner.max_steps)
+        else:
+            runner = PythonRunner(path)
+        dtype = "float64" if double else "float32"
+        if against == "keras":
+            given = samples_for(lowered, steps) if samples is None else samples
+            config = reading["config"]
+            found = verify_against_keras(model, config, lowered, runner, given, layers, dtype)
+        else:
+            found = verify_runner(lowered, runner, steps, samples, dtype)
+    _print_report(found, out, as_json)
+    if not found.same:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("out", nargs=-1, required=True, type=click.Path())
+@click.option("--model", type=click.Path(), help="The model, where it is not beside OUT.")
+@click.option(
+    "--custom",
+    multiple=True,
+    metavar="[CLASS=]MODULE:FUNCTION",
+    help="Allow this option of the banner, since it runs code of yours.",
+)
+def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> None:
+    """Say of each OUT whether a fresh conversion gives the same text."""
+    differ = 0
+    for file in out:
+        path = Path(file)
+        try:
+            found = check_file(path, _banner_params(path), model, custom)
+        except CodegenError as error:
+            found = str(error).removeprefix(f"{path}: ")
+        except (OSError, MemoryError, RecursionError) as error:
+            found = str(error) or type(error).__name__
+        found = report.printable(found)
+        differ += found != "same"
+        click.echo(f"{file}: {found}", err=found != "same")
+    if differ:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@reading_options
+def explain(model: str, **options: Any) -> None:
+    """Print MODEL as equations, with its own numbers of units."""
+    click.echo(
+        report.printable(explain_text(lower(read_model(model, split(options)[0])))), nl=False
+    )
+
+
+# ---- helpers -------------------------------------------------------------------------------
+
+
+def _print_whole(pieces: Iterable[str]) -> int:
+    """Print the pieces once all of them are there; gives back the number of bytes."""
+    size = 0
+    with tempfile.SpooledTemporaryFile(PRINTED_FROM_MEMORY, "w+", encoding="utf-8") as file:
+        for piece in pieces:
+            size += len(piece.encode("utf-8"))
+            file.write(piece)
+        file.seek(0)
+        while part := file.read(1 << 20):
+            click.echo(part, nl=False)
+    return size
+
+
+def _banner_params(path: Path) -> dict[str, Any]:
+    """The parameters of the convert command in the banner, without those that change no text."""
+    arguments = list(read_banner(path).arguments)
+    try:
+        params = dict(convert.make_context("convert", arguments).params)
+    except click.ClickException as error:
+        message = error.format_message()
+        raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
+    except click.exceptions.Exit as error:  # --help has no place there
+        raise CodegenError(f"{path}: its banner's command is no conversion") from error
+    del params["board"]
+    return params
+
+
+def _print_report(found: Report, out: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    click.echo(f"{out}: {found.verdict}")
+    for output in found.outputs:
+        click.echo(
+            f"  {report.printable(output.output)}: largest error {output.absolute:.3g} absolute, "
+            f"{output.relative:.3g} relative to 1 + |expected|"
+        )
+    if found.single_step is not None:
+        click.echo(f"  single steps from the reference's state: {found.single_step:.3g}")
+    for layer in found.layers:
+        click.echo(f"  behind layer {report.printable(layer.layer)}: {layer.relative:.3g}")
+    if found.growth:
+        growth = ", ".join(f"{steps}: {error:.2g}" for steps, error in found.growth)
+        click.echo(f"  by number of steps: {growth}")
+
+
+@contextmanager
+def _progress(model: str) -> Iterator[Callable[[str], None]]:
+    """A bar on a terminal for a file that may take seconds."""
+    path = Path(model)
+    large = path.is_dir() or (path.exists() and path.stat().st_size > LARGE_FILE)
+    hidden = not (large and sys.stderr.isatty())
+    with click.progressbar(
+        length=4, label="convert", file=sys.stderr, hidden=hidden, item_show_func=lambda item: item
+    ) as bar:
+
+        def advance(what: str) -> None:
+            bar.update(1, what)
+
+        yield advance
+
+
+if __name__ == "__main__":
+    main()

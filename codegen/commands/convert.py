@@ -1,0 +1,152 @@
+"""One conversion as the command line asks for it: MODEL and options become the pieces of OUT."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import codegen
+from codegen.commands import inspect as report
+from codegen.commands import package as packaging
+from codegen.errors import CodegenError, UsageError
+from codegen.generation import checked_name, render, target_for, target_named, words
+from codegen.lowered import Lowered
+from codegen.lowering import lower
+from codegen.model import Model
+from codegen.targets.base import Target
+from codegen.text.banner import Origin
+from codegen.text.names import identifier
+
+# How a model is read, in the order in which the banner repeats it; the rest is the target's.
+READING = ("config", "by_name", "keras_version", "custom", "allow_nonfinite", "max_bytes")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: `reading` has the options of READING, `options` those of the targets."""
+
+    model: str
+    out: str
+    target: str | None
+    name: str | None
+    package: str | None
+    reading: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A conversion: its text in pieces, which come once, and the files of a package by path."""
+
+    lowered: Lowered
+    target: Target
+    options: dict[str, Any]
+    out: str
+    text: Iterator[str]
+    files: dict[str, Iterable[str]]
+
+    def summary(self, size: int, board: str | None) -> str:
+        """What convert ends with."""
+        if self.target.name == "c":
+            options = self.target.complete(self.options)
+            parts = [report.footprint(self.lowered, options, board)]
+        else:
+            parts = [report.table(self.lowered)]
+            parts += [] if board is None else [report.footprint(self.lowered, {}, board)]
+        return "\n".join([*parts, report.summary(self.lowered, self.out, size)])
+
+
+def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The reading options, and the others."""
+    reading = {name: options.get(name) for name in READING}
+    return reading, {name: value for name, value in options.items() if name not in READING}
+
+
+def read_model(model: str, reading: Mapping[str, Any]) -> Model:
+    """The model in the file, with the user's own functions found by their names."""
+    given = {key: value for key, value in reading.items() if value and key != "config"}
+    if "custom" in given:
+        given["custom"] = dict(_function(text) for text in given["custom"])
+    return codegen.read(model, reading["config"], **given)
+
+
+def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -> Conversion:
+    """Read and lower the model; `advance` is told what begins. Nothing is written yet."""
+    target, options = request.target, dict(request.options)
+    if request.package is not None:
+        if request.out == "-" or target not in (None, "c"):
+            raise UsageError("--package writes C into a folder")
+        target = "c"
+        options["profile"] = options.get("profile") or "mcu"
+    if target is None and request.out == "-":
+        raise UsageError("say --target, since standard output has no suffix")
+    # a folder may be given as `.`
+    out = request.out if request.package is None else str(Path(request.out).resolve())
+    chosen = target_named(target or target_for(Path(out).name))
+    own = _own(chosen, options)
+    name = None if request.name is None else checked_name(request.name)
+    advance("read")
+    model = read_model(request.model, request.reading)
+    advance("lower")
+    lowered = lower(model)
+    base = Path(out).name
+    if name is None:
+        stem = Path(model.source if out == "-" else out).stem
+        name = identifier(stem if request.package is None else base)
+    # a package is C whatever its folder is called
+    typed = words(chosen, base if request.package is None else f"{name}.h", own)
+    origin = Origin(base, (*typed, *_given(request)))
+    advance("write")
+    text = render(lowered, chosen, name, own, origin)
+    files: dict[str, Iterable[str]] = {}
+    if request.package is not None:
+        files = packaging.files(lowered, name, own, text)
+        base = f"{base}/{packaging.header_path(name)}"
+    return Conversion(lowered, chosen, own, base, text, files)
+
+
+def _own(target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the target has; UsageError where one of another target is given."""
+    known = {option.name for option in target.options}
+    foreign = [key for key, value in options.items() if value is not None and key not in known]
+    if foreign:
+        flag = foreign[0].replace("_", "-")
+        raise UsageError(f"--{flag} is no option of target {target.name}")
+    return {key: value for key, value in options.items() if key in known}
+
+
+def _given(request: Request) -> tuple[str, ...]:
+    """What the banner repeats besides the target's options, as typed; files by their base name."""
+    found: list[str] = []
+    for key, value in {"package": request.package, "name": request.name, **request.reading}.items():
+        flag = "--" + key.replace("_", "-")
+        if key == "config" and value:
+            found += (flag, Path(value).name)
+        elif value is True:
+            found.append(flag)
+        elif isinstance(value, tuple):
+            for item in value:
+                found += (flag, item)
+        elif value:
+            found += (flag, str(value))
+    return tuple(found)
+
+
+def _function(text: str) -> tuple[str, Callable[..., Any]]:
+    """The class name and the user's own function named on the command line."""
+    class_name, _, path = text.rpartition("=")
+    module, _, name = path.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CodegenError(f"--custom {text}: {error}; expected package.module:function") from error
+    finally:
+        sys.path.pop(0)
+    if not callable(function):
+        raise CodegenError(f"--custom {text}: is not a function")
+    return class_name or name, function

@@ -1,0 +1,152 @@
+"""What `inspect` prints and `convert` ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from codegen.commands import boards as microcontroller
+from codegen.errors import Problem
+from codegen.lowered import Lowered
+from codegen.lowering import time_inputs
+from codegen.model import Input, Model
+from codegen.program import dims
+from codegen.program.ops import constants
+
+
+def weight_bytes(lowered: Lowered, size: int = 4) -> int:
+    """Bytes of all constants of the program that steps (or predicts)."""
+    program = lowered.step or lowered.whole
+    return sum(size * dims.fixed(buffer.size) for buffer in constants(program))
+
+
+def state_bytes(lowered: Lowered, size: int = 4) -> int:
+    """Bytes of all states."""
+    program = lowered.step or lowered.whole
+    return sum(size * dims.fixed(state.buffer.size) for state in program.states)
+
+
+def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem, ...]) -> Any:
+    """The object of `inspect --json`; `lowered` is None for a model that is refused."""
+    size = 8 if model.dtype == "float64" else 4
+    layers: list[dict[str, Any]]
+    if lowered is not None:
+        layers = [
+            {
+                "name": r.name,
+                "class": r.class_name,
+                "output_shape": list(r.output_shape),
+                "parameters": r.parameters,
+                "macs_per_step": r.macs,
+                "stateful": r.stateful,
+            }
+            for r in lowered.layers
+        ]
+    else:
+        layers = [
+            {
+                "name": layer.name,
+                "class": layer.class_name,
+                "output_shape": list(layer.shape) if isinstance(layer, Input) else None,
+                "parameters": layer.parameters,
+                "macs_per_step": None,
+                "stateful": layer.is_stateful,
+            }
+            for layer in model.layers
+        ]
+    outputs = []
+    if lowered is not None:
+        for port in lowered.whole.outputs:
+            shape = [n if isinstance(n, int) else None for n in port.shape]
+            outputs.append({"name": port.name, "shape": shape, "dtype": model.dtype})
+    return {
+        "name": model.name,
+        "format": model.format,
+        "keras_version": model.keras_version,
+        "parameters": sum(layer.parameters for layer in model.layers),
+        "macs_per_step": sum(r.macs for r in lowered.layers) if lowered else None,
+        "weight_bytes": weight_bytes(lowered, size) if lowered else None,
+        "state_bytes": state_bytes(lowered, size) if lowered else None,
+        "inputs": [
+            {
+                "name": layer.name,
+                "shape": _shown_shape(layer, n, lowered),
+                "dtype": layer.dtype,
+            }
+            for n, layer in enumerate(model.inputs)
+        ],
+        "outputs": outputs,
+        "layers": layers,
+        "stateful": any(layer.is_stateful for layer in model.layers),
+        "time_axis": any(time_inputs(model)),
+        "streamable": bool(lowered and lowered.step is not None),
+        "warmup": lowered.warmup if lowered else 0,
+        "hop": lowered.hop if lowered else 1,
+        "reason": lowered.reason if lowered else "the model cannot be converted",
+        "supported": not problems,
+        "problems": [
+            {"layer": p.layer, "class": p.class_name, "message": p.message} for p in problems
+        ],
+    }
+
+
+def _shown_shape(layer: Input, number: int, lowered: Lowered | None) -> list[int | None]:
+    if lowered is None:
+        return list(layer.shape)
+    port = lowered.whole.inputs[number]
+    return [n if isinstance(n, int) else None for n in port.shape]
+
+
+def table(lowered: Lowered) -> str:
+    """One line a layer, and the totals."""
+    rows = [("layer", "what", "output", "parameters", "multiply-adds")]
+    for r in lowered.layers:
+        shape = "x".join("T" if n is None else str(n) for n in r.output_shape)
+        rows.append((r.name, r.describe, shape, f"{r.parameters:,}", f"{r.macs:,}"))
+    total = sum(r.parameters for r in lowered.layers)
+    work = sum(r.macs for r in lowered.layers)
+    rows.append(("total", "", "", f"{total:,}", f"{work:,}"))
+    widths = [min(60, max(len(row[k]) for row in rows)) for k in range(5)]
+    lines = []
+    for row in rows:
+        cells = [_cut(cell, width) for cell, width in zip(row, widths, strict=True)]
+        left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
+        lines.append("  ".join(left + right).rstrip())
+    return "\n".join(lines)
+
+
+def _cut(text: str, width: int) -> str:
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    return printable if len(printable) <= width else printable[: width - 3] + "..."
+
+
+def streaming(lowered: Lowered) -> str:
+    """One sentence about step."""
+    if lowered.step is None:
+        return f"no step: {lowered.reason}"
+    hop = "" if lowered.hop == 1 else f", {lowered.hop} rows at a time"
+    warm = "" if not lowered.warmup else f", first output after {lowered.warmup} steps"
+    return f"runs one step at a time{hop}{warm}"
+
+
+def printable(text: str) -> str:
+    """Text from a model file without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def summary(lowered: Lowered, out: str, size: int) -> str:
+    """What convert says of the file it made, of so many bytes."""
+    return f"{out}: {size:,} bytes, {streaming(lowered)}"
+
+
+def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -> str:
+    """Flash, RAM and stack of the C header, a line a layer, and whether a board holds it."""
+    if lowered.step is None and lowered.whole.lengths and not options.get("max_steps"):
+        return "flash and RAM depend on --max-steps"
+    found = microcontroller.cost(lowered, options)
+    text = f"as C, --profile {options.get('profile') or 'mcu'}, bytes:\n"
+    text += printable(microcontroller.table(found))
+    if board is not None:
+        text += f"\n{found.verdict(microcontroller.BOARDS[board])}"
+    return text

@@ -1,0 +1,1 @@
+"""What families of layers share: axes, windows."""

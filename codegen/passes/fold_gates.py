@@ -1,0 +1,224 @@
+"""Gates that cost less: slopes go into the weights, gates of one kind stand side by side.
+
+sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: with x / 2 computed by halved weights, one tanh serves the
+sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from codegen.program import dims
+from codegen.program.derived import Derived, Part, column, rows_of
+from codegen.program.ops import (
+    Affine,
+    At,
+    Buffer,
+    Call,
+    Elementwise,
+    Expr,
+    Loop,
+    Mat,
+    Number,
+    Op,
+    Vec,
+    When,
+    children,
+    reads,
+    walk,
+    walk_ops,
+    writes,
+)
+from codegen.program.rewrite import with_children
+
+# Slope and offset that go into the weights, for activations of which a clip or tanh then is left.
+FOLDED = {
+    "sigmoid": (0.5, 0.0),
+    "hard_sigmoid": (0.2, 0.5),
+    "hard_sigmoid_3": (1.0 / 6.0, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class _Segment:
+    start: int
+    size: int
+    function: str  # the only function that its elements are given to, or ""
+
+
+@dataclass(frozen=True)
+class Folding:
+    """Whose slopes go into the weights, and the order of the gates by function, if not kept."""
+
+    slopes: Mapping[str, tuple[float, float]]
+    order: Sequence[str] = ()
+
+    def of(self, function: str, has_bias: bool) -> tuple[float, float]:
+        """Slope and offset that go into the weights of a gate with this function."""
+        slope, offset = self.slopes.get(function, (1.0, 0.0))
+        # Without a bias there is nowhere to put an offset: such a gate stays as it is.
+        return (slope, offset) if has_bias or offset == 0.0 else (1.0, 0.0)
+
+    def place(self, function: str) -> int:
+        """What gates are sorted by."""
+        return self.order.index(function) if function in self.order else len(self.order)
+
+
+SIDE_BY_SIDE = Folding(FOLDED, ("hard_sigmoid", "hard_sigmoid_3", "sigmoid", "tanh"))
+# What changes no digit: halving touches the exponents alone.
+EXACT = Folding({"sigmoid": FOLDED["sigmoid"]})
+
+
+def fold_gates(
+    ops: Sequence[Op], derived: Derived, folding: Folding = SIDE_BY_SIDE
+) -> tuple[Op, ...]:
+    """The ops with scaled and reordered gates; equal to rounding."""
+    every = list(walk_ops(tuple(ops)))
+    result = tuple(ops)
+    for op in every:
+        if isinstance(op, Affine):
+            segments = _segments(op, every)
+            if segments is not None:
+                result = _apply(result, op, segments, derived, folding)
+    return result
+
+
+def _segments(affine: Affine, every: Sequence[Op]) -> list[_Segment] | None:
+    """The parts in which the result of the product is read, None where it is not that simple."""
+    out = affine.out
+    buffer = out.buffer
+    constant = all(
+        m.buffer.kind == "const" and isinstance(m.offset, int) for m, _ in affine.products
+    )
+    if buffer.kind != "temp" or out != buffer.vec() or not constant or not affine.products:
+        return None
+    if not isinstance(out.size, int) or (affine.bias and affine.bias.buffer.kind != "const"):
+        return None
+    functions: dict[tuple[int, int], set[str]] = {}
+    for op in every:
+        if op is affine:
+            continue
+        if any(v.buffer is buffer for v in writes(op)):
+            return None
+        if not any(v.buffer is buffer for v in reads(op)):
+            continue
+        if not isinstance(op, Elementwise):
+            return None
+        for root in [e for _, e in op.locals] + [e for _, e in op.stores]:
+            for vec, function in _uses(root, buffer):
+                if vec.stride != 1 or not (
+                    isinstance(vec.offset, int) and isinstance(vec.size, int)
+                ):
+                    return None
+                functions.setdefault((vec.offset, vec.size), set()).add(function)
+    segments = []
+    end = 0
+    for (start, size), names in sorted(functions.items()):
+        if start != end:
+            return None
+        end = start + size
+        segments.append(_Segment(start, size, names.pop() if len(names) == 1 else ""))
+    return segments if end == out.size else None
+
+
+def _uses(root: Expr, buffer: Buffer) -> list[tuple[Vec, str]]:
+    """Each read of the buffer, with the function that it is the argument of."""
+    found: list[tuple[Vec, str]] = []
+    if isinstance(root, At) and root.vec.buffer is buffer:
+        return [(root.vec, "")]
+    for node in walk(root):
+        for child in children(node):
+            if isinstance(child, At) and child.vec.buffer is buffer:
+                function = ""
+                if isinstance(node, Call) and len(node.arguments) == 1:
+                    function = node.function
+                found.append((child.vec, function))
+    return found
+
+
+def _apply(
+    ops: tuple[Op, ...],
+    affine: Affine,
+    segments: Sequence[_Segment],
+    derived: Derived,
+    folding: Folding,
+) -> tuple[Op, ...]:
+    bias = affine.bias
+    folds = [folding.of(s.function, bias is not None) for s in segments]
+    order = sorted(range(len(segments)), key=lambda k: (folding.place(segments[k].function), k))
+    if order == sorted(order) and all(f == (1.0, 0.0) for f in folds):
+        return ops
+    moved: dict[int, int] = {}
+    end = 0
+    for k in order:
+        moved[segments[k].start] = end
+        end += segments[k].size
+
+    def matrix(mat: Mat, shifted: bool) -> Mat:
+        parts = [
+            Part(
+                rows_of(mat, segments[k].start, segments[k].size),
+                segments[k].size,
+                folds[k][0],
+                folds[k][1] if shifted else 0.0,
+            )
+            for k in order
+        ]
+        return derived.make(mat.buffer.name, parts, dims.fixed(mat.columns))
+
+    new_bias = None
+    if bias is not None:
+        made = matrix(column(bias), True)
+        new_bias = Vec(made.buffer, made.offset, bias.size, made.row_stride)
+    products = tuple((matrix(m, False), v) for m, v in affine.products)
+    new_affine = Affine(affine.out, new_bias, products)
+    folded = {
+        (s.start, s.size): s.function
+        for s, f in zip(segments, folds, strict=True)
+        if f != (1.0, 0.0)
+    }
+    change = _Change(affine, new_affine, moved, folded)
+    return tuple(change.op(op) for op in ops)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """Puts in the new product, and reads its result where it now is."""
+
+    old: Affine
+    new: Affine
+    moved: dict[int, int]  # where a segment starts: where it starts now
+    folded: dict[tuple[int, int], str]  # start and size of a segment: what is folded
+
+    def op(self, op: Op) -> Op:
+        """The op as it has to be now."""
+        if op is self.old:
+            return self.new
+        if isinstance(op, Elementwise):
+            named = tuple((name, self.expr(e)) for name, e in op.locals)
+            return Elementwise(op.size, named, tuple((v, self.expr(e)) for v, e in op.stores))
+        if isinstance(op, (Loop, When)):
+            return replace(op, body=tuple(self.op(o) for o in op.body))
+        return op
+
+    def expr(self, node: Expr) -> Expr:
+        """The expression as it has to be now."""
+        if isinstance(node, At):
+            if node.vec.buffer is not self.old.out.buffer:
+                return node
+            return At(replace(node.vec, offset=self.moved[dims.fixed(node.vec.offset)]))
+        if isinstance(node, Call) and isinstance(node.arguments[0], At):
+            vec = node.arguments[0].vec
+            if vec.buffer is self.old.out.buffer:
+                key = (dims.fixed(vec.offset), dims.fixed(vec.size))
+                if self.folded.get(key) == node.function:
+                    return _rest(node.function, self.expr(node.arguments[0]))
+        return with_children(node, self.expr)
+
+
+def _rest(function: str, x: Expr) -> Expr:
+    """The activation of what the scaled weights give."""
+    if function == "sigmoid":
+        return Number(0.5) * Call("tanh", (x,)) + Number(0.5)
+    return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))

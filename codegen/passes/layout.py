@@ -1,0 +1,231 @@
+"""Weights in the order in which the C kernels read them.
+
+- `columns` (host): one row for each input with the weights of all outputs side by side, as Keras
+  stores kernels; outputs narrower than four keep one row for each output.
+- `blocks` (mcu): bias, kernel and recurrent kernel of one Affine in one array. For eight outputs
+  at once their bias, then for each input their eight weights; each of the last outputs % 8 stands
+  whole: bias, then its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.model import Array
+from codegen.program.derived import column
+from codegen.program.ops import Affine, Buffer, Mat, Program, Vec, reads, walk_ops
+
+NARROW = 4
+BLOCK = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """One array of weights, with a comment that tells its layout.
+
+    The weights of all `mats` side by side, in blocks after the `bias`.
+    """
+
+    name: str
+    layout: str
+    mats: tuple[Mat, ...]
+    bias: Vec | None
+    in_blocks: bool
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        rows, columns = _shape(self.mats)
+        return rows * (columns + (self.bias is not None))
+
+    def data(self, numbers: Callable[[Mat], Array]) -> Array:
+        """The weights in their order, made anew at each call: they may be large.
+
+        `numbers` gives those of one matrix.
+        """
+        parts = [numbers(mat) for mat in self.mats]
+        if self.bias is not None:
+            parts.insert(0, numbers(column(self.bias)))
+        rows, _ = _shape(self.mats)
+        if not self.in_blocks:
+            table = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            return table if rows < NARROW else table.T
+        data = np.empty(self.size, np.result_type(*parts))
+        columns, whole = self.size // rows, rows - rows % BLOCK
+        blocks = data[: whole * columns].reshape(-1, columns, BLOCK)
+        rest = data[whole * columns :].reshape(-1, columns)
+        start = 0
+        for part in parts:
+            stop = start + part.shape[1]
+            blocks[:, start:stop] = part[:whole].reshape(-1, BLOCK, stop - start).swapaxes(1, 2)
+            rest[:, start:stop] = part[whole:]
+            start = stop
+        return data
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Products whose vectors follow each other in memory: one longer vector, read from `x` on."""
+
+    mats: tuple[Mat, ...]
+    x: Vec
+
+    @property
+    def columns(self) -> int:
+        """Length of the vector."""
+        return sum(_int(mat.columns) for mat in self.mats)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One kernel call: `groups` (two at most) with the weights in `packed`."""
+
+    packed: Packed
+    groups: tuple[Group, ...]
+    with_bias: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """Calls for each Affine that a kernel computes, by id; the const buffers left as they are."""
+
+    calls: dict[int, tuple[Call, ...]]
+    arrays: tuple[Packed, ...]
+
+
+def pack(program: Program, layout: str, is_ring: Callable[[Buffer], bool]) -> Packing:
+    """Pack every matrix for which that costs no weight twice; other Affines are left out."""
+    affines = [op for op in walk_ops(program.ops) if isinstance(op, Affine)]
+    chosen = {id(op): op for op in affines if _is_plain(op)}
+    while True:
+        calls, arrays, spent = _arrange(list(chosen.values()), layout, is_ring)
+        raw = {
+            id(vec.buffer)
+            for op in walk_ops(program.ops)
+            for vec in reads(op)
+            if vec.buffer.kind == "const"
+            and not (id(op) in chosen and (isinstance(vec, Mat)))
+            and not (isinstance(op, Affine) and vec is op.bias)
+        }
+        bad = {
+            key
+            for key, op in chosen.items()
+            for mat, _ in op.products
+            if id(mat.buffer) in raw or spent[id(mat.buffer)] > _int(mat.buffer.size)
+        }
+        if not bad:
+            return Packing(calls, tuple(arrays))
+        for key in bad:
+            del chosen[key]
+
+
+def _is_plain(op: Affine) -> bool:
+    """Whether everything about the op is known and contiguous."""
+    if op.out.stride != 1 or not isinstance(op.out.size, int) or not op.products:
+        return False
+    if op.out.buffer.dtype != "float32":
+        return False
+    for mat, x in op.products:
+        sizes = (mat.offset, mat.rows, mat.columns, x.size)
+        if mat.buffer.kind != "const" or not all(isinstance(n, int) for n in sizes):
+            return False
+        if x.stride != 1 or x.buffer.kind == "const" or x.buffer.dtype != "float32":
+            return False
+        if mat.rows != op.out.size or mat.columns != x.size:
+            return False
+    return True
+
+
+def _groups(op: Affine, is_ring: Callable[[Buffer], bool]) -> list[Group]:
+    groups: list[Group] = []
+    for mat, x in op.products:
+        if groups:
+            last = groups[-1]
+            follows = last.x.buffer is x.buffer and last.x.offset + last.columns == x.offset
+            if follows and not is_ring(x.buffer):
+                groups[-1] = Group((*last.mats, mat), last.x)
+                continue
+        groups.append(Group((mat,), x))
+    return groups
+
+
+def _arrange(
+    ops: list[Affine], layout: str, is_ring: Callable[[Buffer], bool]
+) -> tuple[dict[int, tuple[Call, ...]], list[Packed], dict[int, int]]:
+    """Kernel calls of the ops, the arrays they read, and how often each buffer's weights occur."""
+    calls: dict[int, tuple[Call, ...]] = {}
+    made: dict[object, Packed] = {}
+    spent: dict[int, int] = {}
+    for op in ops:
+        rows = _int(op.out.size)
+        groups = _groups(op, is_ring)
+        found: list[Call] = []
+        if layout == "columns":
+            parts: list[tuple[tuple[Group, ...], bool]] = [((g,), False) for g in groups]
+        else:
+            bias = op.bias is not None and _is_const(op.bias)
+            parts = [(tuple(groups[:2]), bias)]
+            parts += [(tuple(groups[k : k + 2]), False) for k in range(2, len(groups), 2)]
+        for part, with_bias in parts:
+            mats = tuple(mat for g in part for mat in g.mats)
+            key = (tuple(_key(m) for m in mats), with_bias and op.bias and _vec_key(op.bias), rows)
+            packed = made.get(key)
+            if packed is None:
+                for mat in mats:
+                    count = _int(mat.rows) * _int(mat.columns)
+                    spent[id(mat.buffer)] = spent.get(id(mat.buffer), 0) + count
+                name = mats[0].buffer.name
+                if layout == "columns":
+                    packed = _columns(name, mats)
+                else:
+                    packed = _blocks(name, mats, op.bias if with_bias else None, part[0].columns)
+                made[key] = packed
+            found.append(Call(packed, part, with_bias))
+        calls[id(op)] = tuple(found)
+    return calls, list(made.values()), spent
+
+
+def _columns(name: str, mats: tuple[Mat, ...]) -> Packed:
+    rows, columns = _shape(mats)
+    if rows < NARROW:
+        layout = f"{rows} x {columns}, one row for each output"
+    else:
+        layout = f"{columns} x {rows}, one row for each input"
+    return Packed(name, layout, mats, None, in_blocks=False)
+
+
+def _blocks(name: str, mats: tuple[Mat, ...], bias: Vec | None, split: int) -> Packed:
+    rows, columns = _shape(mats)
+    what = "" if bias is None else "bias and "
+    of = f"{columns}" if split == columns else f"{split} + {columns - split}"
+    layout = f"{what}weights of {rows} outputs from {of} inputs, eight outputs side by side"
+    if rows < BLOCK:
+        layout = f"{what}weights of {rows} outputs from {of} inputs, one output after the other"
+    base = name.removesuffix("_kernel") + "_weights" if bias is not None else name
+    return Packed(base, layout, mats, bias, in_blocks=True)
+
+
+def _shape(mats: tuple[Mat, ...]) -> tuple[int, int]:
+    """Rows and columns of matrices side by side."""
+    return _int(mats[0].rows), sum(_int(mat.columns) for mat in mats)
+
+
+def _is_const(vec: Vec) -> bool:
+    return vec.buffer.kind == "const" and isinstance(vec.offset, int)
+
+
+def _key(mat: Mat) -> object:
+    offset = (mat.offset, mat.rows, mat.columns, mat.row_stride, mat.column_stride)
+    return (id(mat.buffer), *offset)
+
+
+def _vec_key(vec: Vec) -> object:
+    return (id(vec.buffer), vec.offset, vec.size, vec.stride)
+
+
+def _int(dim: object) -> int:
+    assert isinstance(dim, int)
+    return dim

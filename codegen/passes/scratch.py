@@ -1,0 +1,93 @@
+"""Scratch memory: temps whose lives do not overlap share their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from codegen.program import dims
+from codegen.program.ops import Buffer, Loop, Op, Program, When, reads, writes
+
+ALIGN = 4  # elements; 16 bytes suit every vector unit
+
+
+@dataclass
+class _Life:
+    buffer: Buffer
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each temp stands in one array per dtype, by id, and how long the arrays are."""
+
+    offsets: Mapping[int, int]
+    sizes: Mapping[str, int]
+
+
+def plan(program: Program, lengths: Mapping[str, int]) -> Plan:
+    """Places for all temps, with room for the given lengths (the largest that may come)."""
+    lives = _lives(program.ops)
+    offsets: dict[int, int] = {}
+    sizes: dict[str, int] = {}
+    for dtype in ("float32", "int32"):
+        wanted = [
+            (max(1, dims.value(life.buffer.size, lengths)), life)
+            for life in lives
+            if life.buffer.dtype == dtype
+        ]
+        # The largest first, each at the lowest place that nothing alive at the same time takes.
+        placed: list[tuple[int, int, _Life]] = []
+        for size, life in sorted(wanted, key=lambda pair: (-pair[0], pair[1].first)):
+            taken = sorted(
+                (start, end)
+                for start, end, other in placed
+                if other.first <= life.last and life.first <= other.last
+            )
+            place = 0
+            for start, end in taken:
+                if place + size <= start:
+                    break
+                place = max(place, -(-end // ALIGN) * ALIGN)
+            placed.append((place, place + size, life))
+            offsets[id(life.buffer)] = place
+        sizes[dtype] = max((end for _, end, _ in placed), default=0)
+    return Plan(offsets, sizes)
+
+
+def _lives(ops: tuple[Op, ...]) -> list[_Life]:
+    """For each temp the first and last op that touches it, ops numbered in order.
+
+    A temp that belongs outside a loop and is used inside it lives through the whole loop.
+    """
+    found: dict[int, _Life] = {}
+    position = 0
+
+    def touch(buffer: Buffer, first: int, last: int) -> None:
+        life = found.setdefault(id(buffer), _Life(buffer, first, last))
+        life.first, life.last = min(life.first, first), max(life.last, last)
+
+    def walk(body: tuple[Op, ...]) -> set[int]:
+        nonlocal position
+        touched: set[int] = set()
+        for op in body:
+            start = position
+            position += 1
+            if isinstance(op, (Loop, When)):
+                inside = walk(op.body)
+                for key in inside if isinstance(op, Loop) else ():
+                    assert isinstance(op, Loop)
+                    if op.counter not in found[key].buffer.scope:
+                        touch(found[key].buffer, start, position)
+                touched |= inside
+                position += 1
+                continue
+            for vec in (*reads(op), *writes(op)):
+                if vec.buffer.kind == "temp":
+                    touch(vec.buffer, start, start)
+                    touched.add(id(vec.buffer))
+        return touched
+
+    walk(ops)
+    return sorted(found.values(), key=lambda life: (life.first, life.buffer.name))

@@ -1,0 +1,143 @@
+"""Move what a loop does not carry out of it: all time steps of an input product at once.
+
+A carried loop becomes a parallel loop with every op that depends on nothing carried, and a
+carried loop with the rest. Of a product with several terms, the terms that are known beforehand
+move, and the rest is added to their sum; unless they are so small that the sum costs more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import (
+    Affine,
+    Buffer,
+    Loop,
+    Mat,
+    Op,
+    Shift,
+    Vec,
+    When,
+    reads,
+    walk_ops,
+    writes,
+)
+from codegen.program.rewrite import map_op
+
+FEW = 8192  # multiply-adds that take about as long as a call for an addition
+
+
+def fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
+    """The ops with every carried loop split; `around` are the counters of the loops outside."""
+    result: list[Op] = []
+    for op in ops:
+        if isinstance(op, Loop):
+            inner = replace(op, body=fission(op.body, (*around, op.counter)))
+            result += _split(inner, around) if op.carried else [inner]
+        elif isinstance(op, When):
+            result.append(replace(op, body=fission(op.body, around)))
+        else:
+            result.append(op)
+    return tuple(result)
+
+
+def _written(op: Op) -> set[int]:
+    return {id(v.buffer) for o in walk_ops((op,)) for v in writes(o)}
+
+
+def _read(op: Op) -> set[int]:
+    return {id(v.buffer) for o in walk_ops((op,)) for v in reads(o)}
+
+
+def _can_move(op: Op, counter: str) -> bool:
+    """Whether the op computes scratch of one iteration, whatever it reads."""
+    for o in walk_ops((op,)):
+        if isinstance(o, (Shift, When)) or (isinstance(o, Loop) and o.carried):
+            return False
+        for vec in writes(o):
+            if vec.buffer.kind != "temp" or counter not in vec.buffer.scope:
+                return False
+    return True
+
+
+def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
+    moving = [_can_move(op, loop.counter) for op in loop.body]
+    while True:
+        varying: set[int] = set()
+        for op, moves in zip(loop.body, moving, strict=True):
+            if not moves:
+                varying |= _written(op)
+        now = []
+        seen: set[int] = set()  # by ops that stay: what they read must not change before them
+        for op, moves in zip(loop.body, moving, strict=True):
+            now.append(
+                moves and not (_read(op) | _written(op)) & varying and not _written(op) & seen
+            )
+            if not moves:
+                seen |= _read(op)
+        if now == moving:
+            break
+        moving = now
+    before: list[Op] = []
+    kept: list[Op] = []
+    for op, moves in zip(loop.body, moving, strict=True):
+        if moves:
+            before.append(op)
+            continue
+        early, late = _parted(op, varying, (*around, loop.counter))
+        before += early
+        kept.append(late)
+    if not before:
+        return [loop]
+    grown: dict[int, Buffer] = {}
+    for op in walk_ops(tuple(before)):
+        for out in writes(op):
+            old = out.buffer
+            if id(old) not in grown:
+                grown[id(old)] = replace(
+                    old,
+                    size=old.size * loop.count,
+                    shape=(loop.count, *(old.shape or (old.size,))),
+                    scope=tuple(c for c in old.scope if c != loop.counter),
+                )
+    t = dims.symbol(loop.counter)
+
+    def start(old: Buffer) -> Dim:
+        return t * old.size
+
+    def vec(v: Vec) -> Vec:
+        new = grown.get(id(v.buffer))
+        return v if new is None else replace(v, buffer=new, offset=v.offset + start(v.buffer))
+
+    def mat(m: Mat) -> Mat:
+        new = grown.get(id(m.buffer))
+        return m if new is None else replace(m, buffer=new, offset=m.offset + start(m.buffer))
+
+    first = replace(loop, body=tuple(map_op(op, vec, mat) for op in before), carried=False)
+    rest = tuple(map_op(op, vec, mat) for op in kept)
+    return [first, replace(loop, body=rest)] if rest else [first]
+
+
+def _parted(op: Op, varying: set[int], counters: tuple[str, ...]) -> tuple[list[Op], Op]:
+    """The terms of the products in `op` that nothing carried enters, and `op` without them."""
+    if isinstance(op, Loop) and not op.carried:
+        parts = [_parted(inner, varying, (*counters, op.counter)) for inner in op.body]
+        early = tuple(o for first, _ in parts for o in first)
+        late = replace(op, body=tuple(o for _, o in parts))
+        return ([replace(op, body=early)] if early else []), late
+    if not isinstance(op, Affine):
+        return [], op
+    known = [p for p in op.products if not ({id(p[0].buffer), id(p[1].buffer)} & varying)]
+    rest = [p for p in op.products if p not in known]
+    if not known or not rest or (op.bias is not None and id(op.bias.buffer) in varying):
+        return [], op
+    work = [dims.product((mat.rows, mat.columns)) for mat, _ in known]
+    if all(isinstance(n, int) for n in work) and sum(dims.fixed(n) for n in work) <= FEW:
+        return [], op
+    size = op.out.size
+    name = f"{op.out.buffer.name}_in"
+    start = Buffer(name, size, "temp", "float32", None, counters, (size,)).vec()
+    return [Affine(start, op.bias, tuple(known))], Affine(op.out, start, tuple(rest))

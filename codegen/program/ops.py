@@ -1,0 +1,592 @@
+"""The Program: what a model computes, as a few vector ops that know no layer and no language.
+
+A value is a `Vec`: `size` elements of a `Buffer`, from `offset` on, `stride` apart. Offsets may
+depend on loop counters, lengths on the free number of time steps; both are `Dim`s. The meaning of
+every op is its function in `evaluate.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from codegen.program import dims
+from codegen.program.dims import Dim
+
+Array: TypeAlias = npt.NDArray[Any]
+
+# Below every number that a float32 can hold, and no infinity: it stands for "nothing yet".
+LOWEST = -3.4028234663852886e38
+
+# ---- values -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A flat array, and in `kind` who owns it.
+
+    - input, output: the caller's, row-major, time axis first.
+    - state: kept between calls; see `State`.
+    - temp: scratch. It is written before it is read in every iteration of the loops in `scope`
+      (the counters of the loops around its use), so loops can run all their iterations at once
+      when it is given one more axis for each parallel one.
+    - const: `data`, as stored in the model.
+    """
+
+    name: str
+    size: Dim
+    kind: str
+    dtype: str = "float32"  # or "int32"; float32 stands for the float type of the generated file
+    data: Array | None = None
+    scope: tuple[str, ...] = ()
+    shape: tuple[Dim, ...] = ()  # for comments: the meaning of a const or a state, row-major
+
+    def vec(self) -> Vec:
+        """All of it."""
+        return Vec(self, 0, self.size)
+
+
+@dataclass(frozen=True)
+class Vec:
+    """Elements `offset + k * stride` of `buffer`, k < `size`. Stride 0 repeats one element."""
+
+    buffer: Buffer
+    offset: Dim
+    size: Dim
+    stride: int = 1
+
+    def __getitem__(self, part: slice) -> Vec:
+        start = 0 if part.start is None else part.start
+        stop = self.size if part.stop is None else part.stop
+        return replace(self, offset=self.offset + self.stride * start, size=stop - start)
+
+    def every(self, size: Dim) -> Vec:
+        """This single element, read `size` times."""
+        return replace(self, size=size, stride=0)
+
+
+@dataclass(frozen=True)
+class Mat:
+    """A matrix in `buffer`: element (r, c) at `offset + r * row_stride + c * column_stride`.
+
+    Weights are const buffers with one row per output (`row_stride` = columns).
+    """
+
+    buffer: Buffer
+    offset: Dim
+    rows: Dim
+    columns: Dim
+    row_stride: int
+    column_stride: int = 1
+
+
+# ---- scalar expressions, evaluated for each element of an Elementwise ----------------------
+
+
+class Expr:
+    """Base of the scalar expressions, with Python's operators to build them."""
+
+    def __add__(self, other: Operand) -> Expr:
+        return Binary("+", self, expr(other))
+
+    def __radd__(self, other: Operand) -> Expr:
+        return Binary("+", expr(other), self)
+
+    def __sub__(self, other: Operand) -> Expr:
+        return Binary("-", self, expr(other))
+
+    def __rsub__(self, other: Operand) -> Expr:
+        return Binary("-", expr(other), self)
+
+    def __mul__(self, other: Operand) -> Expr:
+        return Binary("*", self, expr(other))
+
+    def __rmul__(self, other: Operand) -> Expr:
+        return Binary("*", expr(other), self)
+
+    def __truediv__(self, other: Operand) -> Expr:
+        return Binary("/", self, expr(other))
+
+    def __rtruediv__(self, other: Operand) -> Expr:
+        return Binary("/", expr(other), self)
+
+    def __neg__(self) -> Expr:
+        return Negate(self)
+
+
+@dataclass(frozen=True)
+class Number(Expr):
+    """A constant; in a float32 file it is rounded to float32."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class At(Expr):
+    """The current element of `vec`. An int32 element is converted to float."""
+
+    vec: Vec
+
+
+@dataclass(frozen=True)
+class Local(Expr):
+    """The value of a local of the same op, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Index(Expr):
+    """The number of the current element, as a float."""
+
+
+@dataclass(frozen=True)
+class Count(Expr):
+    """A length or a loop counter as a float."""
+
+    dim: Dim
+
+
+@dataclass(frozen=True)
+class Binary(Expr):
+    """`left operator right`, operator one of `+ - * /`."""
+
+    operator: str
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True)
+class Negate(Expr):
+    """`-value`."""
+
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Compare(Expr):
+    """1 where `left operator right` holds, else 0; operator one of `< <= > >= == !=`."""
+
+    operator: str
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True)
+class Select(Expr):
+    """`yes` where `condition` is not 0, else `no`; what is not chosen may be anything, even NaN."""
+
+    condition: Expr
+    yes: Expr
+    no: Expr
+
+
+# Every function that a Call may name, with its number of arguments. `sigmoid`, `softplus` and
+# `hard_sigmoid` (clip(0.2 x + 0.5, 0, 1)), `hard_sigmoid_3` (clip(x / 6 + 0.5, 0, 1)) stand here
+# because targets fold them in their own ways; min and max take the other argument when one is
+# smaller or larger; round goes to even at ties.
+FUNCTIONS = {
+    "exp": 1,
+    "expm1": 1,
+    "log": 1,
+    "log1p": 1,
+    "tanh": 1,
+    "sigmoid": 1,
+    "hard_sigmoid": 1,
+    "hard_sigmoid_3": 1,
+    "softplus": 1,
+    "erf": 1,
+    "sqrt": 1,
+    "abs": 1,
+    "floor": 1,
+    "round": 1,
+    "min": 2,
+    "max": 2,
+    "pow": 2,
+}
+
+
+@dataclass(frozen=True)
+class Call(Expr):
+    """One of `FUNCTIONS` of its arguments."""
+
+    function: str
+    arguments: tuple[Expr, ...]
+
+    def __post_init__(self) -> None:
+        assert FUNCTIONS[self.function] == len(self.arguments), self
+
+
+Operand: TypeAlias = Expr | float | Vec
+
+
+def expr(operand: Operand) -> Expr:
+    """A number as `Number`, a vector as `At`, an expression as it is."""
+    if isinstance(operand, Expr):
+        return operand
+    return At(operand) if isinstance(operand, Vec) else Number(float(operand))
+
+
+def call(function: str, *arguments: Operand) -> Expr:
+    """`function` of numbers, vectors and expressions."""
+    return Call(function, tuple(expr(a) for a in arguments))
+
+
+def children(node: Expr) -> tuple[Expr, ...]:
+    """The operands of an expression."""
+    if isinstance(node, (Binary, Compare)):
+        return (node.left, node.right)
+    if isinstance(node, Negate):
+        return (node.value,)
+    if isinstance(node, Select):
+        return (node.condition, node.yes, node.no)
+    return node.arguments if isinstance(node, Call) else ()
+
+
+def walk(node: Expr) -> Iterator[Expr]:
+    """The expression and everything in it, operands first."""
+    for child in children(node):
+        yield from walk(child)
+    yield node
+
+
+# ---- ops ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`out = bias + sum of matrix @ vector`; `out` is no part of anything that is read."""
+
+    out: Vec
+    bias: Vec | None
+    products: tuple[tuple[Mat, Vec], ...]
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """For each element: the locals in order, then every store (all reads before all stores).
+
+    A stored vector may be read in the same op only at the very same elements.
+    """
+
+    size: Dim
+    locals: tuple[tuple[str, Expr], ...]
+    stores: tuple[tuple[Vec, Expr], ...]
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """`out[e] = sum | max | min over all counter values of value[e]`; `out.size` elements.
+
+    `counters` are (name, count) pairs, the first outermost; `value` may use them as symbols.
+    """
+
+    out: Vec
+    kind: str
+    counters: tuple[tuple[str, Dim], ...]
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """`out = exp(x - max x) / sum exp(x - max x)`, or its logarithm. `out` may be `x`."""
+
+    out: Vec
+    x: Vec
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Gather:
+    """`out = row number index of table` (const). An index out of range is the caller's mistake."""
+
+    out: Vec
+    table: Mat
+    index: Vec
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Drop the oldest row of the delay line and append `x`: rows stand oldest first.
+
+    A line is a state buffer of `rows * x.size` elements that only Shift writes. Elsewhere it is
+    read one row at a time (a Vec inside one row), so a target may keep it as a ring.
+    """
+
+    line: Buffer
+    x: Vec
+
+
+@dataclass(frozen=True)
+class Loop:
+    """`body` for each value of `counter` from 0 to `count - 1`.
+
+    `carried` says that an iteration reads what an earlier one wrote; without it all may run at
+    once.
+    """
+
+    counter: str
+    count: Dim
+    body: tuple[Op, ...]
+    carried: bool
+
+
+@dataclass(frozen=True)
+class When:
+    """`body`, in a step program only, once `after` steps have gone before this one since reset."""
+
+    after: int
+    body: tuple[Op, ...]
+
+
+Op: TypeAlias = "Affine | Elementwise | Reduce | Softmax | Gather | Shift | Loop | When"
+
+
+# ---- the program ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """The ops of one call of a layer, under a heading such as `gru_1: GRU(64)`."""
+
+    name: str
+    title: str
+    ops: tuple[Op, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output tensor: the buffer holds one whole tensor of `shape`, row-major.
+
+    In a step program `shape` is that of one step (a hop of more than one row comes first).
+    `time` says that axis 0 of the whole tensor is time.
+    """
+
+    name: str
+    buffer: Buffer
+    shape: tuple[Dim, ...]
+    time: bool
+
+
+@dataclass(frozen=True)
+class State:
+    """A buffer that lives between calls, in get_state order; `initial` is None for zeros.
+
+    `carried`: predict goes on from it (a layer saved with stateful=True); others start fresh at
+    each predict. A `hidden` state is not part of get_state. `line` marks a delay line, whose
+    shape is (rows, ...).
+    """
+
+    buffer: Buffer
+    shape: tuple[int, ...]
+    layer: str
+    role: str
+    carried: bool
+    initial: Array | None = None
+    line: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Program:
+    """Inputs to outputs. `lengths` are the free lengths (`steps`, ...), one per free input.
+
+    `checks` are (dim, relation, dim) conditions on the lengths, relation `==` or `>=`: a call
+    that breaks one is refused before anything is computed.
+    """
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    states: tuple[State, ...]
+    blocks: tuple[Block, ...]
+    lengths: tuple[str, ...] = ()
+    checks: tuple[tuple[Dim, str, Dim], ...] = ()
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """All ops in order, without the headings."""
+        return tuple(op for block in self.blocks for op in block.ops)
+
+
+def walk_ops(ops: tuple[Op, ...]) -> Iterator[Op]:
+    """Every op, loops and conditions before what is in them."""
+    for op in ops:
+        yield op
+        if isinstance(op, (Loop, When)):
+            yield from walk_ops(op.body)
+
+
+def reads(op: Op) -> tuple[Vec | Mat, ...]:
+    """What a plain op (no loop) reads."""
+    if isinstance(op, Affine):
+        pairs = tuple(v for pair in op.products for v in pair)
+        return pairs if op.bias is None else (op.bias, *pairs)
+    if isinstance(op, Elementwise):
+        roots = [e for _, e in op.locals] + [e for _, e in op.stores]
+        return tuple(e.vec for root in roots for e in walk(root) if isinstance(e, At))
+    if isinstance(op, Reduce):
+        return tuple(e.vec for e in walk(op.value) if isinstance(e, At))
+    if isinstance(op, Softmax):
+        return (op.x,)
+    if isinstance(op, Gather):
+        return (op.table, op.index)
+    return (op.x, op.line.vec()) if isinstance(op, Shift) else ()
+
+
+def writes(op: Op) -> tuple[Vec, ...]:
+    """What a plain op (no loop) writes."""
+    if isinstance(op, Elementwise):
+        return tuple(vec for vec, _ in op.stores)
+    if isinstance(op, Shift):
+        return (op.line.vec(),)
+    return () if isinstance(op, (Loop, When)) else (op.out,)
+
+
+def rows_seen(whole: Program) -> list[Dim]:
+    """How many rows the states that are carried, and the last outputs, have seen in predict."""
+    if all(p.time for p in whole.outputs) and not any(s.carried for s in whole.states):
+        return []
+    found: list[Dim] = []
+    for op in walk_ops(whole.ops):
+        if isinstance(op, Loop) and op.carried:
+            found.append(op.count)
+        elif isinstance(op, Reduce):
+            found += [count for _, count in op.counters]
+        if not isinstance(op, (Loop, When)) and all(v.buffer.kind != "state" for v in writes(op)):
+            found += [source.offset for source in reads(op)]  # the last row of a sequence
+    return [d for d in dict.fromkeys(found) if dims.symbols(d) == {"steps"}]
+
+
+def constants(program: Program) -> tuple[Buffer, ...]:
+    """The const buffers in the order of their first use."""
+    found: dict[int, Buffer] = {}
+    for op in walk_ops(program.ops):
+        for source in reads(op):
+            if source.buffer.kind == "const":
+                found[id(source.buffer)] = source.buffer
+    return tuple(found.values())
+
+
+def rows_looked_up(name: str, programs: Iterable[Program]) -> int | None:
+    """How many rows the smallest table has that the input looks up, None if it looks up none."""
+    found = (
+        dims.fixed(op.table.rows)
+        for program in programs
+        for port in program.inputs
+        for op in walk_ops(program.ops)
+        if port.name == name and isinstance(op, Gather) and op.index.buffer is port.buffer
+    )
+    return min(found, default=None)
+
+
+def elements(data: Array, offset: int, *axes: tuple[int, int]) -> Array:
+    """A view of the last axis of `data` along axes that are given by length and stride."""
+    last = offset + sum((length - 1) * stride for length, stride in axes)
+    assert min(offset, *(n for axis in axes for n in axis)) >= 0, (offset, axes)
+    assert last < data.shape[-1] or any(length == 0 for length, _ in axes), (offset, axes)
+    part = data[..., offset:]
+    step = part.strides[-1]
+    return np.lib.stride_tricks.as_strided(
+        part,
+        (*part.shape[:-1], *(length for length, _ in axes)),
+        (*part.strides[:-1], *(stride * step for _, stride in axes)),
+        writeable=False,
+    )
+
+
+def matrix_of(mat: Mat) -> Array:
+    """The numbers of a constant matrix, not copied."""
+    assert mat.buffer.data is not None
+    rows, columns = dims.fixed(mat.rows), dims.fixed(mat.columns)
+    axes = (rows, mat.row_stride), (columns, mat.column_stride)
+    return elements(mat.buffer.data, dims.fixed(mat.offset), *axes)
+
+
+def temps(program: Program) -> tuple[Buffer, ...]:
+    """The temp buffers in the order of their first write."""
+    found: dict[int, Buffer] = {}
+    for op in walk_ops(program.ops):
+        for vec in writes(op):
+            if vec.buffer.kind == "temp":
+                found[id(vec.buffer)] = vec.buffer
+    return tuple(found.values())
+
+
+def macs(ops: tuple[Op, ...], known: dict[str, int]) -> int:
+    """Multiply-adds of the ops, with the lengths that `known` gives (missing ones count 1)."""
+    total = 0
+    for op in ops:
+        if isinstance(op, Loop):
+            total += _number(op.count, known) * macs(op.body, known)
+        elif isinstance(op, When):
+            total += macs(op.body, known)
+        elif isinstance(op, Affine):
+            for mat, _ in op.products:
+                total += _number(mat.rows, known) * _number(mat.columns, known)
+    return total
+
+
+def _number(dim: Dim, known: dict[str, int]) -> int:
+    names = dims.symbols(dim)
+    return max(0, dims.value(dim, {name: known.get(name, 1) for name in names}))
+
+
+def const(name: str, data: Array, shape: tuple[Dim, ...] | None = None) -> Buffer:
+    """A const buffer that holds `data`, flattened; a copy only where it is not contiguous."""
+    flat = np.ascontiguousarray(data).reshape(-1).view()
+    flat.flags.writeable = False
+    dtype = "int32" if flat.dtype.kind in "iu" else "float32"
+    return Buffer(name, flat.size, "const", dtype, flat, (), shape or tuple(np.shape(data)))
+
+
+def map_expr(node: Expr, change: Callable[[Vec], Vec]) -> Expr:
+    """The expression with every vector replaced by `change(vector)`."""
+    if isinstance(node, At):
+        return At(change(node.vec))
+    if isinstance(node, Binary):
+        return Binary(node.operator, map_expr(node.left, change), map_expr(node.right, change))
+    if isinstance(node, Compare):
+        return Compare(node.operator, map_expr(node.left, change), map_expr(node.right, change))
+    if isinstance(node, Negate):
+        return Negate(map_expr(node.value, change))
+    if isinstance(node, Select):
+        parts = (map_expr(child, change) for child in children(node))
+        return Select(*parts)
+    if isinstance(node, Call):
+        return Call(node.function, tuple(map_expr(a, change) for a in node.arguments))
+    return node
+
+
+def map_buffers(ops: tuple[Op, ...], change: Callable[[Buffer], Buffer]) -> tuple[Op, ...]:
+    """The ops with every buffer replaced by `change(buffer)`."""
+
+    def vec(v: Vec) -> Vec:
+        return replace(v, buffer=change(v.buffer))
+
+    def mat(m: Mat) -> Mat:
+        return replace(m, buffer=change(m.buffer))
+
+    def one(op: Op) -> Op:
+        if isinstance(op, (Loop, When)):
+            return replace(op, body=tuple(one(o) for o in op.body))
+        if isinstance(op, Affine):
+            products = tuple((mat(m), vec(v)) for m, v in op.products)
+            return Affine(vec(op.out), None if op.bias is None else vec(op.bias), products)
+        if isinstance(op, Elementwise):
+            local = tuple((name, map_expr(e, vec)) for name, e in op.locals)
+            stores = tuple((vec(v), map_expr(e, vec)) for v, e in op.stores)
+            return Elementwise(op.size, local, stores)
+        if isinstance(op, Reduce):
+            return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
+        if isinstance(op, Softmax):
+            return replace(op, out=vec(op.out), x=vec(op.x))
+        if isinstance(op, Gather):
+            return Gather(vec(op.out), mat(op.table), vec(op.index))
+        return Shift(change(op.line), vec(op.x))
+
+    return tuple(one(op) for op in ops)

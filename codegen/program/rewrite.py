@@ -1,0 +1,61 @@
+"""Replace vectors, matrices and operands in ops and expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from codegen.program.ops import (
+    Affine,
+    Binary,
+    Call,
+    Compare,
+    Elementwise,
+    Expr,
+    Gather,
+    Loop,
+    Mat,
+    Negate,
+    Op,
+    Reduce,
+    Select,
+    Shift,
+    Softmax,
+    Vec,
+    When,
+    map_expr,
+)
+
+
+def map_op(op: Op, vec: Callable[[Vec], Vec], mat: Callable[[Mat], Mat]) -> Op:
+    """The op with every vector and matrix replaced; the line of a Shift stays."""
+    if isinstance(op, (Loop, When)):
+        return replace(op, body=tuple(map_op(o, vec, mat) for o in op.body))
+    if isinstance(op, Affine):
+        products = tuple((mat(m), vec(v)) for m, v in op.products)
+        return Affine(vec(op.out), None if op.bias is None else vec(op.bias), products)
+    if isinstance(op, Elementwise):
+        named = tuple((name, map_expr(e, vec)) for name, e in op.locals)
+        return Elementwise(op.size, named, tuple((vec(v), map_expr(e, vec)) for v, e in op.stores))
+    if isinstance(op, Reduce):
+        return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
+    if isinstance(op, Softmax):
+        return replace(op, out=vec(op.out), x=vec(op.x))
+    if isinstance(op, Gather):
+        return Gather(vec(op.out), mat(op.table), vec(op.index))
+    return Shift(op.line, vec(op.x))
+
+
+def with_children(node: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """The expression with `change` applied to each of its operands."""
+    if isinstance(node, Binary):
+        return Binary(node.operator, change(node.left), change(node.right))
+    if isinstance(node, Compare):
+        return Compare(node.operator, change(node.left), change(node.right))
+    if isinstance(node, Negate):
+        return Negate(change(node.value))
+    if isinstance(node, Select):
+        return Select(change(node.condition), change(node.yes), change(node.no))
+    if isinstance(node, Call):
+        return Call(node.function, tuple(change(a) for a in node.arguments))
+    return node

@@ -1,0 +1,1 @@
+"""Containers, read with suspicion: what comes out is names and arrays."""

@@ -1,0 +1,1 @@
+"""Files of Keras, every release since 1.0."""

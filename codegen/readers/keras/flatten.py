@@ -1,0 +1,356 @@
+"""From the tree of items to one flat list of calls: nested models are inlined."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from codegen.errors import LayerError, ReadError
+from codegen.model import Input, Ref
+from codegen.readers.keras import tf_ops
+from codegen.readers.keras.config import Config, show
+from codegen.readers.keras.era import Era
+from codegen.readers.keras.items import Item
+from codegen.readers.keras.masks import Call
+from codegen.readers.keras.nodes import InboundNode, Source, inbound_node, leaves
+
+MAX_CALLS = 5_000  # of layers and of nested models, each use counted
+
+
+KernelShape = Callable[[Item], tuple[int, ...] | None]  # of a layer or of what is inside it
+
+
+# Layers whose input has a time axis and features, and layers that change no axis but the last.
+_SEQUENCES = (
+    "Bidirectional", "Conv1D", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN",
+)  # fmt: skip
+
+
+_ANY_AXES = (
+    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dense",
+    "Dropout", "ELU", "GaussianDropout", "GaussianNoise", "LeakyReLU", "Masking", "ReLU",
+    "ThresholdedReLU",
+)  # fmt: skip
+
+
+class Flattener:
+    """Collects the calls of a model and of the models inside it."""
+
+    def __init__(self, era: Era, label: str, kernel_shape: KernelShape) -> None:
+        self.calls: list[Call] = []
+        self._kernel_shape = kernel_shape
+        self._era = era
+        self._label = label
+        self._names: set[str] = set()
+        self._models = 0
+
+    def add(self, call: Call) -> Ref:
+        """Append a call; gives back its first output."""
+        if len(self.calls) >= MAX_CALLS:
+            raise ReadError(f"{self._label}: the model has more than {MAX_CALLS} calls of layers")
+        self.calls.append(call)
+        return Ref(len(self.calls) - 1)
+
+    def top(self, model: Item) -> list[Ref]:
+        """The whole model with its inputs; gives back its outputs."""
+        inputs = []
+        for name, shape, dtype in self.inputs(model):
+            item = Item(name, self._unique(name), "InputLayer", Config({}), None)
+            given = Input(name=item.path, class_name="InputLayer", shape=shape, dtype=dtype)
+            inputs.append(self.add(Call(item, given=given)))
+        return self.model(model, inputs)
+
+    def _unique(self, name: str) -> str:
+        unique, number = name, 2
+        while unique in self._names:
+            unique, number = f"{name}_{number}", number + 1
+        self._names.add(unique)
+        return unique
+
+    def inputs(self, model: Item) -> list[tuple[str, tuple[int | None, ...], str]]:
+        """Name, shape without the batch axis and type of every input that the model needs."""
+        if model.class_name == "Functional":
+            by_name = {part.name: part for _, part in model.parts}
+            found = []
+            for source in self._ends(model, "input_layers"):
+                layer = by_name.get(source.layer)
+                if layer is None or not layer.is_input:
+                    raise ReadError(f"{self._label}: input {source.layer[:80]!r} is no InputLayer")
+                found.append((layer.name, *self._declared(layer.config, layer, model)))
+            return found
+        first = self._first(model)
+        if first.is_input:
+            return [(first.name, *self._declared(first.config, first, model))]
+        if first.is_model:
+            return self.inputs(first)
+        if first.class_name == "Merge" and first.parts:
+            return [entry for _, part in first.parts for entry in self.inputs(part)]
+        return [(f"{first.name}_input", *self._declared(first.config, first, model))]
+
+    def count(self, model: Item) -> int:
+        """How many inputs the model needs."""
+        if model.class_name == "Functional":
+            return len(self._ends(model, "input_layers"))
+        first = self._first(model)
+        if first.is_model:
+            return self.count(first)
+        if first.class_name == "Merge" and first.parts:
+            return sum(self.count(part) for _, part in first.parts)
+        return 1
+
+    def _first(self, model: Item) -> Item:
+        """The first layer of a Sequential."""
+        if not model.parts:
+            raise ReadError(f"{self._label}: the model {model.name[:80]!r} has no layers")
+        return model.parts[0][1]
+
+    def _inferred(self, model: Item) -> list[int | None] | None:
+        """The shape that the weights of a Sequential tell, with a free time axis.
+
+        From Keras 2.2 to TensorFlow 2.1 a Sequential that starts with an InputLayer loses it when
+        it is saved. The first kernel tells the features, and the first layer that minds the axes.
+        """
+        kernel: tuple[int, ...] | None = None
+        for _, layer in model.parts:
+            is_first = kernel is None
+            kernel = kernel or self._kernel_shape(layer)
+            if layer.class_name == "Conv1D" and is_first and kernel is not None:
+                plain = layer.config.get("data_format", "channels_last") == "channels_last"
+                ungrouped = layer.config.get("groups", 1) == 1
+                return [None, None, kernel[1]] if plain and ungrouped and len(kernel) == 3 else None
+            if layer.class_name in _SEQUENCES:
+                return [None, None, kernel[0]] if kernel is not None and len(kernel) == 2 else None
+            if layer.class_name not in _ANY_AXES:
+                return None
+        return None
+
+    def _declared(
+        self, config: Config, layer: Item, model: Item
+    ) -> tuple[tuple[int | None, ...], str]:
+        """The shape that a first layer or its model declares, and the dtype."""
+        shape: Any = None
+        for values, key in (
+            (config, "batch_input_shape"),
+            (config, "batch_shape"),
+            (model.config, "build_input_shape"),
+            (model.entry.get("build_config"), "input_shape"),
+            (layer.entry.get("build_config"), "input_shape"),
+        ):
+            if shape is None and isinstance(values, Mapping):
+                shape = values.get(key)
+        if shape is None and isinstance(config.get("input_shape"), list):
+            shape = [None, *config["input_shape"]]
+        if shape is None and type(config.get("input_dim")) is int:  # Keras 1
+            if layer.kind is not None and layer.kind.mask == "recurrent":
+                shape = [None, config.get("input_length"), config["input_dim"]]
+            elif layer.class_name == "Embedding":
+                shape = [None, config.get("input_length")]
+            else:
+                shape = [None, config["input_dim"]]
+        if shape is None:
+            shape = self._inferred(model)
+        if not isinstance(shape, list) or not shape:
+            raise ReadError(
+                f"{self._label}: no input shape is stored for layer {layer.path[:80]!r} "
+                f"({show(shape)} found); give the first layer an input_shape and save again"
+            )
+        try:
+            lengths = Config({"input shape": shape[1:]}).shape("input shape")
+        except LayerError as error:
+            raise ReadError(f"{self._label}: layer {layer.path[:80]!r}: {error}") from None
+        dtype = config.get("dtype", config.get("input_dtype"))
+        return lengths, "int32" if isinstance(dtype, str) and "int" in dtype else "float32"
+
+    def _ends(self, model: Item, key: str) -> list[Source]:
+        return leaves(model.config.get(key), f"{self._label}: model {model.name[:80]!r}: {key}")
+
+    def model(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
+        """Inline a model called on `inputs`; gives back its outputs."""
+        # A model that calls an inner one twice, which calls another twice, ... may be vast
+        # without any layer.
+        self._models += 1
+        if self._models > MAX_CALLS:
+            raise ReadError(f"{self._label}: the model has more than {MAX_CALLS} calls of models")
+        if model.class_name == "Functional":
+            return self._functional(model, inputs)
+        values = list(inputs)
+        for number, (_, layer) in enumerate(model.parts):
+            if layer.is_input:
+                continue
+            if number == 0 and layer.class_name == "Merge" and layer.parts:
+                values = self._merged(layer, values)
+            elif layer.is_model:
+                values = self.model(layer, values)
+            else:
+                values = [self.add(Call(layer, tuple(values)))]
+        return values
+
+    def _merged(self, merge: Item, values: list[Ref]) -> list[Ref]:
+        """The `Merge` that starts a Sequential of Keras 1: each of its models has own inputs."""
+        results: list[Ref] = []
+        for _, part in merge.parts:
+            count = self.count(part)
+            results += self.model(part, values[:count])
+            values = values[count:]
+        return [self.add(Call(merge, tuple(results)))]
+
+    def _functional(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
+        label = f"{self._label}: model {model.name[:80]!r}"
+        layers = {part.name: part for _, part in model.parts}
+        if len(layers) != len(model.parts):
+            raise ReadError(f"{label}: two layers have the same name")
+        names = frozenset(layers)
+        nodes: dict[str, list[InboundNode]] = {}
+        for name, layer in layers.items():
+            raw = layer.entry.get("inbound_nodes", [])
+            if not isinstance(raw, list):
+                raise ReadError(f"{label}: inbound_nodes of {name[:80]!r} is not a list")
+            is_function = layer.class_name in tf_ops.CLASSES
+            nodes[name] = [
+                inbound_node(one, names, f"{label}: layer {name[:80]!r}", is_function)
+                for one in raw
+            ]
+        outputs = [self._end(s, layers) for s in self._ends(model, "output_layers")]
+        ends = self._ends(model, "input_layers")
+        if len(ends) != len(inputs):
+            raise ReadError(f"{label}: called on {len(inputs)} tensors, it has {len(ends)} inputs")
+
+        everything = [s for calls in nodes.values() for node in calls for s in node.sources()]
+        first = self._first_nodes(layers, nodes, [*everything, *outputs], label)
+        layers |= self._untold(layers, nodes, everything)
+        values: dict[tuple[str, int], list[Ref] | Ref] = {}
+        for source, ref in zip(ends, inputs, strict=True):
+            values[source.layer, 0] = [ref]
+
+        def lookup(source: Source) -> Ref:
+            found = values.get((source.layer, source.node - first[source.layer]))
+            if found is None:
+                raise ReadError(f"{label}: {source.layer[:80]!r} is used but is none of its inputs")
+            if isinstance(found, Ref):
+                return Ref(found.node, source.index)
+            if source.index >= len(found):
+                raise ReadError(f"{label}: {source.layer[:80]!r} has no output {source.index}")
+            return found[source.index]
+
+        for name, number in self._order(layers, nodes, first, label):
+            layer, node = layers[name], nodes[name][number]
+            arguments = tuple(lookup(source) for source in node.inputs)
+            keywords = {
+                key: tuple(lookup(source) for source in sources)
+                for key, sources in node.keywords.items()
+            }
+            if layer.is_model and layer.problem is None:
+                values[name, number] = self.model(layer, arguments)
+            else:
+                settings = Config(node.settings)
+                values[name, number] = self.add(
+                    Call(layer, arguments, keywords, settings, node.arguments)
+                )
+        for source in outputs:
+            if (source.layer, source.node - first.get(source.layer, 0)) not in values:
+                raise ReadError(f"{label}: its output {source.layer[:80]!r} is never computed")
+        return [lookup(source) for source in outputs]
+
+    def _end(self, source: Source, layers: Mapping[str, Item]) -> Source:
+        """An output as layers name it: Keras 3 counts a nested functional model from 1 here only.
+
+        Everywhere else, and a nested Sequential here too, it counts from 0.
+        """
+        layer = layers.get(source.layer)
+        counts_from_1 = layer is not None and layer.class_name == "Functional" and source.node > 0
+        if self._era.zero_based_nodes and counts_from_1:
+            return replace(source, node=source.node - 1)
+        return source
+
+    def _untold(
+        self,
+        layers: Mapping[str, Item],
+        nodes: Mapping[str, Sequence[InboundNode]],
+        sources: Sequence[Source],
+    ) -> dict[str, Item]:
+        """The layers of which other layers may take another call than the file says, refused."""
+        if any(source.node > 0 for source in sources):
+            return {}
+        found: dict[str, Item] = {}
+        for name in {source.layer: 0 for source in sources if len(nodes[source.layer]) > 1}:
+            problem = (
+                f"it is called {len(nodes[name])} times, and a file of Keras 3.2 does not tell "
+                "which call another layer takes; build the model in Keras 3.3 or later, load its "
+                "weights and save it there"
+            )
+            try:
+                if self._era.tells_calls:
+                    continue
+            except LayerError as error:
+                problem = str(error)
+            found[name] = replace(layers[name], problem=problem)
+        return found
+
+    def _first_nodes(
+        self,
+        layers: Mapping[str, Item],
+        nodes: Mapping[str, Sequence[InboundNode]],
+        sources: Sequence[Source],
+        label: str,
+    ) -> dict[str, int]:
+        """The index of each layer's first call.
+
+        Up to Keras 2 it is 1 for a nested model, since building it counted as node 0; but not for
+        one that was built only when it was called.
+        """
+        referenced: dict[str, set[int]] = {}
+        for source in sources:
+            if source.layer not in layers:
+                raise ReadError(f"{label}: layer {source.layer[:80]!r} is used but not there")
+            referenced.setdefault(source.layer, set()).add(source.node)
+        first: dict[str, int] = {}
+        for name, layer in layers.items():
+            used, calls = referenced.get(name, set()), len(nodes[name])
+            first[name] = 0
+            if not layer.is_input and used:
+                if max(used) >= calls and min(used) > 0:
+                    first[name] = max(used) + 1 - calls
+                elif layer.is_model and min(used) > 0 and not self._era.zero_based_nodes:
+                    first[name] = 1
+                span = range(first[name], first[name] + max(calls, 1))
+                if not all(index in span for index in used):
+                    raise ReadError(f"{label}: layer {name[:80]!r} has no call {max(used)}")
+        return first
+
+    def _order(
+        self,
+        layers: Mapping[str, Item],
+        nodes: Mapping[str, Sequence[InboundNode]],
+        first: Mapping[str, int],
+        label: str,
+    ) -> Iterator[tuple[str, int]]:
+        """Every call after those it needs, else in the order of the configuration."""
+        rank = {name: number for number, name in enumerate(layers)}
+        waiting: dict[tuple[str, int], int] = {}
+        needed_by: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        ready: list[tuple[int, int, str]] = []
+        for name, calls in nodes.items():
+            if layers[name].is_input:
+                continue
+            for number, node in enumerate(calls):
+                needs = {(s.layer, s.node - first[s.layer]) for s in node.sources()}
+                needs = {need for need in needs if not layers[need[0]].is_input}
+                waiting[name, number] = len(needs)
+                for need in needs:
+                    needed_by.setdefault(need, []).append((name, number))
+                if not needs:
+                    heapq.heappush(ready, (rank[name], number, name))
+        done = 0
+        while ready:
+            _, number, name = heapq.heappop(ready)
+            done += 1
+            yield name, number
+            for after in needed_by.get((name, number), []):
+                waiting[after] -= 1
+                if not waiting[after]:
+                    heapq.heappush(ready, (rank[after[0]], after[1], after[0]))
+        if done != len(waiting):
+            stuck = next(name for (name, _), count in waiting.items() if count)
+            raise ReadError(f"{label}: layer {stuck[:80]!r} depends on itself or on a missing call")

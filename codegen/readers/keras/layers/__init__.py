@@ -1,0 +1,1 @@
+"""One file for each family: configuration and arrays become a layer."""

@@ -1,0 +1,195 @@
+"""Attention layers, EinsumDense, and the dense layers that only Keras 1 has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from codegen.errors import LayerError
+from codegen.layers.attention import Attention, MultiHeadAttention
+from codegen.layers.dense import EinsumDense, Highway, Maxout, ParametricSoftplus, SReLU
+from codegen.model import Array, Layer
+from codegen.readers.keras.config import Config, show, whole
+from codegen.readers.keras.items import (
+    Bound,
+    Context,
+    Kind,
+    Maker,
+    Parts,
+    Slot,
+    variables,
+    with_bias,
+)
+
+
+def _einsum_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
+    return variables("kernel", *(["bias"] if config.get("bias_axes") is not None else []))
+
+
+def _einsum_dense(b: Bound) -> Layer:
+    if b.config.get("lora_rank") is not None and b.context.flat:
+        raise LayerError("its LoRA weights are stored apart; save the model as .keras")
+    return b.layer(
+        EinsumDense,
+        equation=b.config.text("equation").replace(" ", ""),
+        kernel=b.weight("kernel"),
+        bias=b.optional("bias"),
+        activation=b.activation(default="linear"),
+    )
+
+
+def _scale_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
+    names = ["scale"] if config.flag("use_scale", False) else []
+    names += ["concat_score_weight"] if config.get("score_mode") == "concat" else []
+    return variables(*names)
+
+
+def _attention(b: Bound) -> Layer:
+    mode = b.config.get("score_mode", "dot")
+    if mode not in ("dot", "concat"):
+        raise LayerError(f"score_mode is {show(mode)}, expected 'dot' or 'concat'")
+    weight = b.optional("concat_score_weight")
+    return b.layer(
+        Attention,
+        mode=str(mode),
+        scale=b.optional("scale"),
+        weight=1.0 if weight is None else float(np.ravel(weight)[0]),
+        causal=b.config.flag("causal", False),
+    )
+
+
+def _additive_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
+    return variables(*(["scale"] if config.flag("use_scale", True) else []))
+
+
+def _additive_attention(b: Bound) -> Layer:
+    causal = b.config.flag("causal", False)
+    return b.layer(Attention, mode="additive", scale=b.optional("scale", None), causal=causal)
+
+
+# The layers inside MultiHeadAttention have a name of our own: Keras has no configuration of them.
+PROJECTION = "AttentionProjection"
+
+
+def _projection(b: Bound) -> Layer:
+    kernel, bias = b.weight("kernel", None, None, None), b.optional("bias")
+    return b.layer(EinsumDense, equation="", kernel=kernel, bias=bias)
+
+
+def _projections(config: Config, make: Maker) -> Parts:
+    names = ["query_dense", "key_dense", "value_dense", "output_dense"]
+    if config.flag("use_gate", False):
+        names.insert(2, "gate_dense")
+    settings = {"use_bias": config.flag("use_bias", True), "trainable": True}
+    entry = {"class_name": PROJECTION, "config": settings}
+    return tuple((name, make(entry, inside=True)) for name in names)
+
+
+def _multi_head(b: Bound) -> Layer:
+    axes = b.config.get("attention_axes")
+    if axes is not None:
+        given = axes if isinstance(axes, list) else [axes]
+        axes = tuple(sorted(whole(axis, "attention_axes", 1, 16) for axis in given))
+    found: dict[str, Any] = {}
+    for name, _ in b.item.parts:
+        part = b.part(name)
+        assert isinstance(part, EinsumDense)
+        role = name.removesuffix("_dense")
+        found[f"{role}_kernel"], found[f"{role}_bias"] = part.kernel, part.bias
+    heads, key_heads = found["query_kernel"].shape[1], found["key_kernel"].shape[1]
+    if heads % key_heads or found["output_kernel"].shape[0] != heads:
+        raise LayerError(f"{heads} heads for queries, {key_heads} for keys")
+    window = b.config.get("sliding_window")
+    return b.layer(
+        MultiHeadAttention,
+        window=None if window is None else b.config.integer("sliding_window"),
+        axes=axes,
+        has_dropout=b.config.number("dropout", 0.0) > 0,
+        zeroes_rows=b.era.zeroes_masked_rows if b.masked else False,
+        masked=b.era.heads_are_masked,
+        **found,
+    )
+
+
+def called(layer: Layer, settings: Config) -> Layer:
+    """An attention layer with the arguments of a call that are no tensors."""
+    if not isinstance(layer, (Attention, MultiHeadAttention)):
+        return layer
+    causal = settings.get("use_causal_mask") is True
+    scores = settings.get("return_attention_scores") is True
+    if not (causal or scores):
+        return layer
+    return replace(layer, causal=layer.causal or causal, return_scores=scores)
+
+
+# ---- Keras 1 ------------------------------------------------------------------------------
+
+
+def _highway_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
+    bias = config.flag("bias", config.flag("use_bias", True))
+    return variables("kernel", "carry_kernel", *(["bias", "carry_bias"] if bias else []))
+
+
+def _highway(b: Bound) -> Layer:
+    kernel = b.weight("kernel", None, None)
+    n = int(kernel.shape[0])
+    return b.layer(
+        Highway,
+        kernel=b.weight("kernel", n, n),
+        bias=b.optional("bias", n),
+        carry_kernel=b.weight("carry_kernel", n, n),
+        carry_bias=b.optional("carry_bias", n),
+        activation=b.activation(default="linear"),
+    )
+
+
+def _maxout(b: Bound) -> Layer:
+    kernel = b.weight("kernel", None, None, b.config.integer("output_dim"))
+    return b.layer(Maxout, kernel=kernel, bias=b.optional("bias", kernel.shape[0], None))
+
+
+def _maxout_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
+    return variables("kernel", *(["bias"] if config.flag("bias", True) else []))
+
+
+def _srelu(b: Bound) -> Layer:
+    left, right = b.weight("t_left"), b.weight("t_right")
+    return b.layer(
+        SReLU,
+        left=left,
+        left_slope=b.weight("a_left", *left.shape),
+        right=left + np.abs(right),
+        right_slope=b.weight("a_right", *left.shape),
+    )
+
+
+def _parametric_softplus(b: Bound) -> Layer:
+    alpha: Array = b.weight("alpha")
+    beta = b.weight("beta", *alpha.shape)
+    return b.layer(ParametricSoftplus, alpha=alpha, beta=beta)
+
+
+_MASKS = ("query_mask", "value_mask", "key_mask")
+_NAMES = ("t_left", "a_left", "t_right", "a_right")
+
+KINDS = {
+    "EinsumDense": Kind(_einsum_dense, _einsum_slots, mask="stop"),
+    "Attention": Kind(_attention, _scale_slots, inputs=(2, 3), keywords=_MASKS),
+    "AdditiveAttention": Kind(_additive_attention, _additive_slots, inputs=(2, 3), keywords=_MASKS),
+    PROJECTION: Kind(_projection, with_bias("kernel")),
+    "Highway": Kind(_highway, _highway_slots),
+    "MaxoutDense": Kind(_maxout, _maxout_slots),
+    "SReLU": Kind(_srelu, lambda _config, _context: variables(*_NAMES)),
+    "ParametricSoftplus": Kind(
+        _parametric_softplus, lambda _config, _context: variables("alpha", "beta")
+    ),
+}
+for _name in ("MultiHeadAttention", "GroupedQueryAttention", "GroupQueryAttention"):
+    KINDS[_name] = Kind(
+        _multi_head,
+        parts=_projections,
+        inputs=(2, 3),
+        keywords=(*_MASKS, "attention_mask"),
+    )

@@ -1,0 +1,234 @@
+"""The table of Keras classes, and how a configuration becomes a tree of items.
+
+A family of layers is added in a file of its own beside this one: it has a dict `KINDS` from class
+name to `Kind` (see `kinds.py`: variables in creation order, parts, builder function, what becomes
+of a mask), and is listed in `TABLE` below. Other names of a class, and what Keras 1 called its
+settings, go to `ALIASES` and `KERAS1_KEYS`. Nothing else knows about single classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from codegen.errors import LayerError
+from codegen.readers.keras import activations, tf_nodes, tf_ops
+from codegen.readers.keras.config import Config, clean, show, snake_case
+from codegen.readers.keras.era import Era
+from codegen.readers.keras.items import Context, Item, Kind, Parts, sections
+from codegen.readers.keras.layers import attention as attention_layers
+from codegen.readers.keras.layers import convolution as convolution_layers
+from codegen.readers.keras.layers import core as core_layers
+from codegen.readers.keras.layers import normalization as normalization_layers
+from codegen.readers.keras.layers import recurrent as recurrent_layers
+
+TABLE: dict[str, Kind] = {
+    **core_layers.KINDS,
+    **recurrent_layers.KINDS,
+    **convolution_layers.KINDS,
+    **normalization_layers.KINDS,
+    **attention_layers.KINDS,
+}
+
+ALIASES = {
+    "Model": "Functional",
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Deconvolution2D": "Conv2DTranspose",
+    "SeparableConvolution1D": "SeparableConv1D",
+    "SeparableConvolution2D": "SeparableConv2D",
+    "GRUV2": "GRU",
+    "LSTMV2": "LSTM",
+    "BatchNormalizationV1": "BatchNormalization",
+    "BatchNormalizationV2": "BatchNormalization",
+    "SyncBatchNormalization": "BatchNormalization",
+}
+
+# Classes that files name otherwise than Python, whose name gives the path of their weights.
+PYTHON_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
+
+# Keras' own modules; a class from elsewhere is the user's, whatever its name.
+_OWN_MODULE = re.compile(r"(tf_)?keras(\.|$)|tensorflow\.(python\.)?keras\.|builtins$")
+_BOTH = (
+    "Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Dot", "Concatenate",
+    "Softmax", "Flatten", "Reshape", "Identity",
+)  # fmt: skip  # classes of layers and of operations
+_OPERATION = re.compile(r"keras\.(src\.)?ops(\.|$)")
+_MODELS = ("Sequential", "Functional")
+
+
+class ItemMaker:
+    """Makes items from entries of a configuration; remembers which names are taken."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._paths: set[str] = set()
+
+    def model(self, entry: Any, fallback: str) -> Item:
+        """The whole model: its name is no part of its layers' paths."""
+        return self.item(entry, "", inside=True, fallback=fallback)
+
+    def item(self, entry: Any, outer: str = "", inside: bool = False, fallback: str = "") -> Item:
+        """The item of `entry`; `outer` is the path of the model or wrapper that holds it.
+
+        With `inside` the item shares the path of its outer one: the cell of a GRU.
+        """
+        if not isinstance(entry, Mapping):
+            entry = {"class_name": show(entry)}
+        config = entry.get("config", {})
+        class_name = clean(entry.get("class_name")) or show(entry.get("class_name"))
+        class_name = class_name[:200]
+        given = clean(entry.get("name"))
+        if given is None and isinstance(config, Mapping):
+            given = clean(config.get("name"))
+        name = given or fallback or snake_case(class_name) or "layer"
+        path = outer if inside else self._unique(f"{outer}/{name}" if outer else name)
+        try:
+            return self._known(entry, config, class_name, name, path, given is not None)
+        except LayerError as error:
+            plain = Config(config if isinstance(config, Mapping) else {})
+            problem = str(error)
+            return Item(name, path, class_name, plain, None, problem=problem, entry=entry)
+
+    def _unique(self, path: str) -> str:
+        unique, number = path, 2
+        while unique in self._paths:
+            unique, number = f"{path}_{number}", number + 1
+        self._paths.add(unique)
+        return unique
+
+    def _known(
+        self, entry: Any, config: Any, class_name: str, name: str, path: str, named: bool
+    ) -> Item:
+        plain = class_name.rsplit(">", 1)[-1]
+        custom = self._context.custom
+        wanted = plain if plain in custom else class_name
+        if wanted in custom:
+            values = Config(config if isinstance(config, Mapping) else {})
+            return Item(name, path, wanted, values, None, entry=entry, named=named, is_custom=True)
+        self._refuse_foreign(entry, class_name)
+        if is_operation(entry, self._context.era):
+            settings = Config(config if isinstance(config, Mapping) else {})
+            return Item(name, path, class_name, settings, None, entry=entry, is_operation=True)
+        canonical = ALIASES.get(class_name, class_name)
+        if canonical == "Sequential" and isinstance(config, list):  # Keras 1 to 2.1
+            config = {"layers": config}
+        if not isinstance(config, Mapping):
+            raise LayerError(f"its configuration is {show(config)}, expected an object")
+        settings = Config(config)
+        trainable = settings.get("trainable", True) is not False
+        if canonical == "InputLayer":
+            return Item(name, path, canonical, settings, None, entry=entry, named=named)
+        if canonical in _MODELS:
+            parts = self._layers(settings, path, named)
+            return Item(
+                name, path, canonical, settings, None, (), parts, trainable, None, entry, named
+            )
+        if canonical in (*tf_ops.CLASSES, tf_nodes.CLASS):
+            (tf_nodes if canonical == tf_nodes.CLASS else tf_ops).check(settings)
+            return Item(name, path, canonical, settings, None, entry=entry, is_operation=True)
+        kind = TABLE.get(canonical)
+        if kind is None:
+            raise LayerError(_unknown(class_name))
+        _refuse_quantised(settings)
+        activations.check(settings)
+        frozen_by = self._context.era.frozen_by(canonical)
+        if frozen_by == "inner":
+            trainable = True
+        elif frozen_by == "own":
+            settings = _with_inner_flag(settings, trainable)
+
+        def make(inner: Any, inside: bool = False) -> Item:
+            return self.item(inner, path, inside)
+
+        slots = kind.slots(settings, self._context)
+        parts = kind.parts(settings, make)
+        return Item(
+            name, path, canonical, settings, kind, slots, parts, trainable, None, entry, named
+        )
+
+    def _layers(self, config: Config, path: str, named: bool) -> Parts:
+        """The layers of a model with their paths in a .keras file: a counter for each class."""
+        counts: dict[str, int] = {}
+        parts = []
+        for number, entry in enumerate(sections(config, "layers")):
+            part = self.item(entry, path, fallback=self._fallback(entry, number))
+            if is_operation(
+                entry, self._context.era
+            ):  # not a layer: it has no place in the file of weights
+                parts.append(("", part))
+                continue
+            plain = str(entry.get("class_name")).rsplit(">", 1)[-1]
+            stem = snake_case(PYTHON_NAMES.get(plain, plain))
+            index = counts[stem] = counts.get(stem, -1) + 1
+            parts.append((f"layers/{stem}_{index}" if index else f"layers/{stem}", part))
+        return tuple(parts)
+
+    def _fallback(self, entry: Mapping[str, Any], number: int) -> str:
+        """A name for a nested Sequential, which lost its own up to Keras 2.1."""
+        stem = snake_case(str(entry.get("class_name")))
+        return f"{stem}_{number + 1}"
+
+    def _refuse_foreign(self, entry: Mapping[str, Any], class_name: str) -> None:
+        module, registered = entry.get("module"), entry.get("registered_name")
+        foreign = isinstance(module, str) and not _OWN_MODULE.match(module)
+        # Early Keras 3 registers its own classes under their plain names.
+        own = registered is None or registered == class_name or str(registered).startswith("keras")
+        if ">" in class_name or foreign or (not own and module is not None and foreign):
+            raise LayerError(
+                f"{class_name!r} is a class of its author's own; say what it computes with "
+                "--custom (a Python function of yours)"
+            )
+        if class_name in ("Lambda", "__lambda__"):
+            raise LayerError(
+                "it holds Python code, which is never run; use layers in its place, or say what "
+                "it computes with --custom Lambda=..."
+            )
+
+
+def _with_inner_flag(settings: Config, trainable: bool) -> Config:
+    """The settings of a wrapper, whose flag is put to the layer inside as well."""
+    layer = settings.section("layer")
+    inner = layer.section("config").changed(trainable=trainable)
+    return settings.changed(layer={**layer, "config": dict(inner)})
+
+
+def is_operation(entry: Any, era: Era) -> bool:
+    """Whether an entry is an operation of Keras 3 rather than a layer."""
+    if not isinstance(entry, Mapping) or not era.is_keras3:
+        return False
+    module, config = entry.get("module"), entry.get("config")
+    if isinstance(module, str):
+        return bool(_OPERATION.match(module))
+    # HDF5 files leave the module out; the configuration of a layer always says `trainable`. What
+    # is no operation of any name is a layer all the same.
+    class_name = entry.get("class_name")
+    is_layer = not isinstance(config, Mapping) or "trainable" in config or "layers" in config
+    only_layer = isinstance(class_name, str) and class_name in TABLE and class_name not in _BOTH
+    return not (is_layer or only_layer) and class_name != "InputLayer"
+
+
+def _unknown(class_name: str) -> str:
+    return (
+        "layers of this class are not supported; if it is your own, say what it computes with "
+        "--custom"
+    )
+
+
+def _refuse_quantised(config: Config) -> None:
+    policy = config.get("dtype")
+    mode = config.get("quantization_mode")
+    if isinstance(policy, Mapping):
+        inner = policy.get("config")
+        name = inner.get("name") if isinstance(inner, Mapping) else None
+        if policy.get("class_name") != "DTypePolicy" and "uant" in str(policy.get("class_name")):
+            mode = mode or name or "quantised"
+        policy = name
+    if isinstance(policy, str) and policy.startswith(("int8", "int4", "float8", "gptq", "awq")):
+        mode = policy
+    if mode:
+        raise LayerError(
+            f"it is quantised ({show(mode)}), which is not supported; save the model as it was "
+            "before quantize()"
+        )

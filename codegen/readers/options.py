@@ -1,0 +1,20 @@
+"""How a file is read, as its user asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `codegen.read`; each reader takes those that it knows."""
+
+    config: Path | None = None
+    by_name: bool = False
+    keras_version: str | None = None
+    allow_nonfinite: bool = False
+    max_bytes: int = 256 * 2**20
+    custom: Mapping[str, Any] = field(default_factory=dict)

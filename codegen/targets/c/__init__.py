@@ -1,0 +1,180 @@
+"""The C target: one C99 header, also valid C++, that needs no heap and has no changing globals.
+
+`--profile host` stores weights in Keras' orientation for kernels that vectorise; `mcu` stores
+eight outputs side by side for kernels that keep sums in registers and code small.
+
+`header` prepares a model, `ops` prints its ops as statements; here the page of the header is
+put together, each part of it from the module of its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from codegen.lowered import Lowered
+from codegen.program import dims
+from codegen.program.ops import Port
+from codegen.recorded import TOLERANCE
+from codegen.targets.base import SHARED, Option, Target
+from codegen.targets.c import arrays as c_arrays
+from codegen.targets.c import calls as c_calls
+from codegen.targets.c import functions as c_functions
+from codegen.targets.c import selftest as c_selftest
+from codegen.targets.c import states as c_state
+from codegen.targets.c.header import Header
+from codegen.targets.c.text import HOOKS, dim_text, wrapped
+from codegen.text import banner, templates
+from codegen.text.banner import Origin, Sizes
+
+OPTIONS = (
+    *SHARED,
+    Option(
+        "profile",
+        "Layout of weights and loops: for processors with vector units, or for microcontrollers.",
+        default="host",
+        choices=("host", "mcu"),
+    ),
+    Option(
+        "math",
+        "tanh, sigmoid, exp and softplus: built in (within 4e-7), or the C library's.",
+        default="fast",
+        choices=("fast", "libm"),
+    ),
+    Option(
+        "max_steps",
+        "The largest number of time steps, for models that need the whole sequence.",
+        kind=int,
+    ),
+)
+
+
+def render(
+    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+) -> Iterator[str]:
+    """The header in pieces."""
+    return _text(Header(lowered, name, options, origin))
+
+
+def _text(header: Header) -> Iterator[str]:
+    """The page, with every part in its place."""
+    lowered = header.lowered
+    body = "\n".join(header.printer.block(block) for block in header.program.blocks)
+    step = c_calls.step(header, body) if lowered.step is not None else None
+    predict = c_calls.predict(header, body)
+    reset, restart = c_state.resets(header)
+    get_state, set_state = c_state.state_access(header)
+    selftest = c_selftest.selftest(header)
+    weights = c_arrays.weights(header)
+    functions = c_functions.functions(header)
+    joined = "\n".join(functions)
+    hooks = [
+        f"{header.upper}_{h.upper()}" for h in HOOKS if f"{header.upper}_{h.upper()}" in joined
+    ]
+    return templates.render(
+        "c/model.h.j2",
+        p=header.prefix,
+        P=header.upper,
+        real=header.real,
+        banner=banner.banner(lowered, header.origin, _sizes(header)),
+        hooks_note=_hooks_note([f"{header.upper}_READ", f"{header.upper}_WEIGHTS", *hooks]),
+        macros=_macros(header),
+        members=c_state.members(header),
+        step=step,
+        predict=predict,
+        state_order=c_state.state_order(header),
+        math_header=c_functions.needs_math(header, joined + body, selftest["is_finite"]),
+        string_header="memcpy" in joined,
+        restrict=f"{header.upper}_RESTRICT" in joined
+        or (step or predict)["definition"].find("RESTRICT") >= 0,
+        inline=f"{header.upper}_INLINE" in joined,
+        always_inline=header.profile == "host" or f"{header.upper}_ALWAYS_INLINE" in joined,
+        compact=f"{header.upper}_COMPACT" in joined,
+        host=header.profile == "host",
+        too_large_for_avr=c_arrays.too_large(weights),
+        weights=weights,
+        functions=functions,
+        restart=restart,
+        reset=reset,
+        get_state=get_state,
+        set_state=set_state,
+        selftest=selftest,
+        zero=header.number(0.0),
+        one=header.number(1.0),
+        tolerance=header.number(TOLERANCE),
+    )
+
+
+def _ports(header: Header) -> list[tuple[str, Port, Port]]:
+    """Macro stem, port of the whole program, port of the program that runs."""
+    result = []
+    pairs = (
+        ("INPUT", header.lowered.whole.inputs, header.program.inputs),
+        ("OUTPUT", header.lowered.whole.outputs, header.program.outputs),
+    )
+    for kind, whole, run in pairs:
+        for k, (a, b) in enumerate(zip(whole, run, strict=True)):
+            result.append((f"{header.upper}_{kind}_{k}", a, b))
+    return result
+
+
+def _macros(header: Header) -> list[str]:
+    """Sizes and limits that the caller may use."""
+    lines = []
+    arguments = ", ".join(header.lengths)
+    symbols = {name: f"({c})" for name, c in header.symbols.items()}
+    for stem, port, _ in _ports(header):
+        size = header.size(port)
+        if isinstance(size, int):
+            lines.append(f"#define {stem}_SIZE {size}")
+        else:
+            text, _ = dim_text(size, symbols, header.prefix, None, macro=True)
+            lines.append(f"#define {stem}_SIZE({arguments}) ({text})")
+        if header.varies(port) and "_OUTPUT_" in stem:
+            text, _ = dim_text(port.shape[0], symbols, header.prefix, None, macro=True)
+            text = text if text in symbols.values() else f"({text})"
+            lines.append(f"#define {stem}_STEPS({arguments}) {text}")
+    for kind, ports in (
+        ("INPUT", header.lowered.whole.inputs),
+        ("OUTPUT", header.lowered.whole.outputs),
+    ):
+        if len(ports) == 1 and isinstance(header.size(ports[0]), int):
+            lines.append(f"#define {header.upper}_{kind}_SIZE {header.upper}_{kind}_0_SIZE")
+    lines.append(f"#define {header.upper}_STATE_SIZE {c_state.state_size(header)}")
+    if header.lowered.step is not None:
+        if header.lowered.warmup:
+            lines.append(f"#define {header.upper}_WARMUP {header.lowered.warmup}")
+        if header.lowered.hop > 1:
+            lines.append(f"#define {header.upper}_HOP {header.lowered.hop}")
+    if header.max_steps is not None:
+        lines.append(f"#define {header.upper}_MAX_STEPS {header.max_steps}")
+    return lines
+
+
+def _sizes(header: Header) -> Sizes:
+    """Bytes, once the blocks have been printed."""
+    total = sum(
+        a.size * (4 if a.type == "int32_t" else header.bytes) for a in c_arrays.weights(header)
+    )
+    state = sum(header.bytes * dims.fixed(s.buffer.size) for s in header.program.states)
+    state += 4 * (len(header.rings) + header.has_seen())
+    scratch = header.plan.sizes["float32"] * header.bytes + header.plan.sizes["int32"] * 4
+    return Sizes(total, state, scratch)
+
+
+def _hooks_note(names: Sequence[str]) -> str:
+    text = wrapped(" * " + ", ".join(names) + ".")
+    return "\n".join(
+        line if line.startswith(" * ") else " * " + line.strip() for line in text.split("\n")
+    )
+
+
+def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[str, ...]]:
+    """Bytes of weights, state and scratch in the header, and the kernels that its step calls."""
+    header = Header(lowered, "model", TARGET.complete(options), Origin("model.h"))
+    for block in header.program.blocks:
+        header.printer.block(block)
+    return _sizes(header), tuple(sorted(header.used.kernels))
+
+
+TARGET = Target("c", (".h",), OPTIONS, render)

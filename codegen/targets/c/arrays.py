@@ -1,0 +1,74 @@
+"""The constant arrays of a C header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from codegen.model import Array
+from codegen.passes.layout import Packed
+from codegen.targets.c.header import Header
+from codegen.text import numbers
+from codegen.text.names import comment
+
+AVR_LARGEST = 32767  # bytes of one object
+
+HALVED = "; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2"
+
+
+@dataclass(frozen=True)
+class ConstArray:
+    """A constant array of the file."""
+
+    name: str
+    type: str
+    size: int
+    comment: str
+    rows: Iterator[str]  # its numbers, made when they are asked for
+
+
+def weights(header: Header) -> list[ConstArray]:
+    """Every constant array, once the blocks have been printed."""
+    halved = {
+        id(call.packed)
+        for calls in header.packing.calls.values()
+        for call in calls
+        if any(header.derived.is_made(m.buffer) for group in call.groups for m in group.mats)
+    }
+    result = [
+        const_array(
+            header,
+            header.const_names[id(packed)],
+            packed,
+            packed.layout + (HALVED if id(packed) in halved else ""),
+        )
+        for packed in header.packing.arrays
+    ]
+    for key, buffer in header.used.raw.items():
+        data = header.derived.numbers(buffer)
+        shape = " x ".join(str(n) for n in buffer.shape) or "1"
+        shape += HALVED if header.derived.is_made(buffer) else ""
+        kind = "int" if buffer.dtype == "int32" else "float"
+        result.append(const_array(header, header.const_names[key], data, shape, kind))
+    return result
+
+
+def const_array(
+    header: Header, name: str, given: Array | Packed, note: str, kind: str = "float"
+) -> ConstArray:
+    """An array of weights, or of integers with `kind` int, under a comment."""
+    real = "int32_t" if kind == "int" else header.real
+    return ConstArray(name, real, int(given.size), comment(note), _rows(header, given))
+
+
+def _rows(header: Header, given: Array | Packed) -> Iterator[str]:
+    data = given.data(header.derived.matrix) if isinstance(given, Packed) else given
+    yield from numbers.rows(data, header.dtype, header.suffix)
+
+
+def too_large(arrays: Sequence[ConstArray]) -> str:
+    """Why an AVR cannot take a file with these arrays, if it cannot."""
+    for array in arrays:
+        if array.size * 4 > AVR_LARGEST:
+            return f"{array.name} takes {array.size * 4} bytes, more than AVR's 32767 for one array"
+    return ""

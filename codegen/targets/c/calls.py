@@ -1,0 +1,160 @@
+"""`step` and `predict` of a C header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from codegen.program import dims
+from codegen.targets.c.header import Header
+from codegen.targets.c.rest import rest, rest_check, row
+from codegen.targets.c.states import restart_call
+from codegen.targets.c.text import body_of, indent, wrapped
+
+
+def step(header: Header, body: str) -> dict[str, str]:
+    """Declaration, definition, body and comment of `step`; `body` holds the blocks."""
+    warmup = header.lowered.warmup
+    lines = indent(body).splitlines()
+    unused = _unused(header, body)
+    lines = [*(f"    (void){name};" for name in unused), *lines]
+    if header.has_seen():
+        lines += [
+            "",
+            f"    if (s->seen < {header.warmup()}) {{",
+            "        ++s->seen;",
+            *(["        return 0;"] if header.warmup() == warmup else []),
+            "    }",
+        ]
+        if header.warmup() != warmup:
+            lines.append(f"    return s->seen > {warmup};")
+        else:
+            lines.append("    return 1;")
+    else:
+        lines.append("    return 1;")
+    takes = (
+        f", which takes {header.lowered.hop} rows of the input" if header.lowered.hop > 1 else ""
+    )
+    returns = "1" if not warmup else f"1, or 0 for the first {warmup} steps, which give nothing"
+    return {
+        **_signatures(header, "step", [], restrict=True),
+        "body": "\n".join(lines) + "\n",
+        "takes": takes,
+        "returns": returns,
+    }
+
+
+def predict(header: Header, body: str) -> dict[str, str]:
+    """Declaration, definition, body and comment of `predict`."""
+    streams = header.lowered.step is not None
+    lines = _refusals(header)
+    if streams:
+        lines += [*rest_check(header), *restart_call(header), *_stream(header)]
+    else:
+        lines += [f"(void){name};" for name in _unused(header, body)]
+        if header.program.states:
+            lines += restart_call(header)
+        lines += ["", *body.splitlines()]
+    lines.append("return 0;")
+    what = "A whole input, as Keras predicts it"
+    if header.lengths:
+        what += ". 0, or -1 if this number of steps is not accepted (then nothing is written)"
+    else:
+        what += "; gives back 0"
+    return {
+        **_signatures(header, "predict", header.lengths, restrict=not streams),
+        "comment": f"{what}.",
+        "body": body_of(lines),
+    }
+
+
+def _signatures(
+    header: Header, name: str, lengths: Sequence[str], *, restrict: bool
+) -> dict[str, str]:
+    """Declaration and definition of a function of the model, and the call of its copies.
+
+    The copies are its body and what AVX2 makes of that; both take the function's own arguments.
+    """
+    first = [f"{header.prefix}_state *s", *(f"int {length}" for length in lengths)]
+    plain = ", ".join([*first, *_pointers(header, restrict=False)])
+    marked = ", ".join([*first, *_pointers(header, restrict=restrict)])
+    stem = f"{header.prefix}_{name}"
+    ports = (*header.program.inputs, *header.program.outputs)
+    arguments = ["s", *lengths, *(header.parameters[id(port.buffer)] for port in ports)]
+    return {
+        "name": stem,
+        "declaration": wrapped(f"int {stem}({plain})"),
+        "definition": wrapped(f"int {stem}({marked})"),
+        "body_head": wrapped(f"static {header.upper}_ALWAYS_INLINE int {stem}_body({marked})"),
+        "avx2_head": wrapped(f"static int {stem}_avx2({marked})"),
+        "arguments": ", ".join(arguments),
+    }
+
+
+def _pointers(header: Header, *, restrict: bool) -> list[str]:
+    mark = f"{header.upper}_RESTRICT " if restrict else ""
+    result = []
+    for port in header.program.inputs:
+        kind = "int32_t" if port.buffer.dtype == "int32" else header.real
+        result.append(f"const {kind} *{mark}{header.parameters[id(port.buffer)]}")
+    outputs = [header.parameters[id(port.buffer)] for port in header.program.outputs]
+    return [*result, *(f"{header.real} *{mark}{name}" for name in outputs)]
+
+
+def _unused(header: Header, body: str) -> list[str]:
+    found = [n for n in header.parameters.values() if not re.search(rf"\b{n}\b", body)]
+    return [*found, *([] if re.search(r"\bs->", body) else ["s"])]
+
+
+def _refusals(header: Header) -> list[str]:
+    """Conditions on the lengths, before anything is written."""
+    conditions = [f"{name} < 1" for name in header.lengths]
+    if header.max_steps is not None:
+        conditions += [f"{name} > {header.upper}_MAX_STEPS" for name in header.lengths]
+    for left, relation, right in header.lowered.whole.checks:
+        opposite = "!=" if relation == "==" else "<"
+        a, b = header.printer.dim(left), header.printer.dim(right)
+        text = f"{a} {opposite} {b}"
+        if a != b and text not in conditions:
+            conditions.append(text)
+    if header.lowered.step is not None and header.lowered.warmup and header.lengths:
+        first = (header.lowered.warmup + 1) * header.lowered.hop
+        hop = header.lowered.hop
+        conditions.append(
+            f"steps < {first}" if hop == 1 else f"(steps + {hop - 1}) / {hop} * {hop} < {first}"
+        )
+    if not conditions:
+        return []
+    return [*wrapped(f"if ({' || '.join(conditions)}) {{").splitlines(), "    return -1;", "}"]
+
+
+def _stream(header: Header) -> list[str]:
+    """The loop over steps."""
+    hop = header.lowered.hop
+    names = [
+        header.parameters[id(p.buffer)] for p in (*header.program.inputs, *header.program.outputs)
+    ]
+    call = f"{header.prefix}_step(s, {', '.join(names)})"
+    moves: list[str] = []
+    outputs: list[str] = []
+    for k, port in enumerate(header.program.inputs):
+        if port.time:
+            size = f"{header.upper}_INPUT_{k}_SIZE"
+            moves.append(f"{names[k]} += {size if hop == 1 else f'{size} * {hop}'};")
+    for k, port in enumerate(header.program.outputs):
+        if port.time:
+            size = f"{header.upper}_OUTPUT_{k}_SIZE"
+            rows = dims.fixed(port.buffer.size) // max(1, row(header, k))
+            name = names[len(header.program.inputs) + k]
+            outputs.append(f"{name} += {size if rows == 1 else f'{size} * {rows}'};")
+    count = "steps" if hop == 1 else f"steps / {hop}"
+    if header.lowered.warmup and outputs:
+        inner = [f"if ({call}) {{", *(f"    {o}" for o in outputs), "}"]
+    else:
+        inner = [f"{call};" if not header.lowered.warmup else f"(void){call};", *outputs]
+    loop = [
+        f"for (int t = 0; t < {count}; ++t) {{",
+        *(f"    {x}" for x in (*inner, *moves)),
+        "}",
+    ]
+    return loop if hop == 1 else [*loop, *rest(header, names)]

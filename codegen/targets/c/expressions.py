@@ -1,0 +1,175 @@
+"""Scalar expressions as C: what buffers and elements are called, literals, operators, calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.passes.layout import Packing
+from codegen.passes.scratch import Plan
+from codegen.program.dims import Dim
+from codegen.program.ops import (
+    At,
+    Binary,
+    Buffer,
+    Call,
+    Compare,
+    Count,
+    Expr,
+    Index,
+    Local,
+    Negate,
+    Number,
+    Select,
+    Vec,
+)
+from codegen.targets.c.text import ATOM, HOOKS, LOWEST, PRODUCT, SUM, Used, dim_text, ring_row
+from codegen.text.names import Names
+from codegen.text.numbers import c_number
+
+LIBRARY = ("sqrt", "abs", "floor", "round")
+
+
+class Expressions:
+    """Names, places and expressions of one program; collects what they use."""
+
+    def __init__(
+        self,
+        prefix: str,
+        dtype: str,
+        profile: str,
+        packing: Packing,
+        plan: Plan,
+        rings: Mapping[int, tuple[int, int]],
+        const_names: Mapping[int, str],
+        members: Mapping[int, str],
+        names: Names,
+        used: Used,
+    ) -> None:
+        self.prefix, self.upper = prefix, prefix.upper()
+        self.dtype = dtype
+        self.real = "float" if dtype == "float32" else "double"
+        self.suffix = "f" if dtype == "float32" else ""
+        self.profile = profile
+        self.packing = packing
+        self.plan = plan
+        self.rings = rings  # rows and row size, by id of the line's buffer
+        self.const_names = const_names  # by id of a buffer or Packed
+        self.members = members  # of the state structure, by id of the buffer
+        self.names = names
+        self.used = used
+        self.symbols: dict[str, str] = {}
+        self.vectorised = False  # tanh and sigmoid work on whole arrays
+
+    # ---- names and places ---------------------------------------------------------------
+
+    def buffer(self, buffer: Buffer) -> str:
+        """The C expression for the first element's address."""
+        if buffer.kind == "state":
+            return f"s->{self.members[id(buffer)]}"
+        if buffer.kind == "const":
+            self.used.raw[id(buffer)] = buffer
+            return self.const_names[id(buffer)]
+        return self.names(buffer.name, ("buffer", id(buffer)))
+
+    def dim(self, dim: Dim, within: int = SUM) -> str:
+        """A length or offset; in parentheses where it binds weaker than `within`."""
+        text, level = dim_text(dim, self.symbols, self.prefix, self.used)
+        return text if level >= within else f"({text})"
+
+    def place(self, vec: Vec) -> tuple[str, Dim, str]:
+        """Base, offset and a ring's own offset text of a vector."""
+        base = self.buffer(vec.buffer)
+        if id(vec.buffer) not in self.rings:
+            return base, vec.offset, ""
+        rows, size = self.rings[id(vec.buffer)]
+        row, inner = ring_row(vec.offset, size)
+        at = f"{base}_at"
+        if row == 0:
+            where = at
+        else:
+            self.used.kernels.add("ring")
+            where = f"{self.prefix}_ring({at}, {self.dim(row)}, {rows})"
+        return base, inner, where if size == 1 else f"{where} * {size}"
+
+    def element(self, vec: Vec, index: str) -> str:
+        """The element number `index` (C text, "" for 0)."""
+        base, offset, ring = self.place(vec)
+        parts = [ring] if ring else []
+        if offset != 0:
+            parts.append(self.dim(offset))
+        if index and vec.stride == 1:
+            parts.append(index)
+        elif index and vec.stride:
+            parts.append(
+                f"{index} * {vec.stride}" if vec.stride > 0 else f"{index} * ({vec.stride})"
+            )
+        text = f"{base}[{' + '.join(parts) or '0'}]"
+        return f"{self.upper}_READ({text})" if vec.buffer.kind == "const" else text
+
+    def pointer(self, vec: Vec) -> str:
+        """The address of the first element."""
+        base, offset, ring = self.place(vec)
+        parts = [ring] if ring else []
+        if offset != 0:
+            parts.append(self.dim(offset))
+        return " + ".join([base, *parts])
+
+    # ---- expressions ----------------------------------------------------------------------
+
+    def expr(self, node: Expr, index: str, within: int = LOWEST) -> str:
+        """An expression, in parentheses where it binds weaker than `within`."""
+        text, level = self._expr(node, index)
+        return text if level >= within else f"({text})"
+
+    def _expr(self, node: Expr, index: str) -> tuple[str, int]:
+        if isinstance(node, Number):
+            text = self.number(node.value)
+            return text, PRODUCT if text.startswith("-") else ATOM
+        if isinstance(node, At):
+            text = self.element(node.vec, index)
+            return (f"({self.real}){text}" if node.vec.buffer.dtype == "int32" else text), ATOM
+        if isinstance(node, Local):
+            return self.names(node.name, ("local", node.name)), ATOM
+        if isinstance(node, Index):
+            return f"({self.real}){index or '0'}", ATOM
+        if isinstance(node, Count):
+            return f"({self.real}){self.dim(node.dim, ATOM)}", ATOM
+        if isinstance(node, Binary):
+            level = SUM if node.operator in "+-" else PRODUCT
+            left, right = (
+                self.expr(node.left, index, level),
+                self.expr(node.right, index, level + 1),
+            )
+            return f"{left} {node.operator} {right}", level
+        if isinstance(node, Negate):
+            return f"-{self.expr(node.value, index, ATOM)}", PRODUCT
+        if isinstance(node, Compare):
+            one, zero = self.number(1.0), self.number(0.0)
+            return f"({self.condition(node, index)} ? {one} : {zero})", ATOM
+        if isinstance(node, Select):
+            yes, no = self.expr(node.yes, index, SUM), self.expr(node.no, index, SUM)
+            return f"({self.condition(node.condition, index)} ? {yes} : {no})", ATOM
+        assert isinstance(node, Call), node
+        arguments = ", ".join(self.expr(a, index) for a in node.arguments)
+        return f"{self.function(node.function)}({arguments})", ATOM
+
+    def condition(self, node: Expr, index: str) -> str:
+        """An expression as a C condition."""
+        if isinstance(node, Compare):
+            left, right = self.expr(node.left, index, SUM), self.expr(node.right, index, SUM)
+            return f"{left} {node.operator} {right}"
+        return f"{self.expr(node, index, SUM)} != {self.number(0.0)}"
+
+    def function(self, name: str) -> str:
+        """What a function is called in this file."""
+        if name in LIBRARY:
+            self.used.functions.add(name)
+            return {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}[name] + (
+                self.suffix
+            )
+        self.used.functions.add(name)
+        return f"{self.upper}_{name.upper()}" if name in HOOKS else f"{self.prefix}_{name}"
+
+    def number(self, value: float) -> str:
+        """A literal."""
+        return c_number(value, self.dtype, self.suffix)

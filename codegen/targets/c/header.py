@@ -1,0 +1,185 @@
+"""What every part of a C header is made from: the program, its names, and where values stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from codegen.errors import CodegenError
+from codegen.lowered import Lowered
+from codegen.passes.fold_gates import EXACT, fold_gates
+from codegen.passes.layout import Packing, pack
+from codegen.passes.scratch import Plan, plan
+from codegen.passes.split_calls import stage
+from codegen.program import dims
+from codegen.program.derived import Derived
+from codegen.program.dims import Dim
+from codegen.program.ops import Port, Program, Shift, When, constants, reads, walk_ops
+from codegen.targets.base import dtype_of
+from codegen.targets.c.ops import STAGED, Printer
+from codegen.targets.c.text import HOOKS, Used, ring_row
+from codegen.text.banner import Origin
+from codegen.text.names import Names
+from codegen.text.numbers import c_number
+
+# A delay line longer than this is a ring: moving it would cost more than finding rows in it.
+LONGEST_MOVED = 64
+
+
+class Header:
+    """A program of one model with the options of the target, as the parts of its header see it."""
+
+    def __init__(
+        self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+    ) -> None:
+        self.lowered, self.origin = lowered, origin
+        self.prefix, self.upper = name.lower(), name.upper()
+        self.dtype = dtype_of(lowered, options)
+        self.real = "float" if self.dtype == "float32" else "double"
+        self.suffix = "f" if self.dtype == "float32" else ""
+        self.bytes = 4 if self.dtype == "float32" else 8
+        self.profile = str(options["profile"])
+        # The built-in functions are as accurate as float32; double takes the library's.
+        self.math = str(options["math"]) if self.dtype == "float32" else "libm"
+        self.max_steps = self._max_steps(options.get("max_steps"))
+        self.used = Used()
+
+        source = lowered.step or lowered.whole
+        vectorised = self.profile == "host" and self.math == "fast"
+        self.derived = Derived()
+        self.program = self._vectorised(source) if vectorised else source
+        self.rings = _rings(self.program)
+        self.plan: Plan = plan(
+            self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
+        )
+        layout = "columns" if self.profile == "host" else "blocks"
+        self.packing: Packing = pack(self.program, layout, lambda b: id(b) in self.rings)
+
+        own = [f"{self.prefix}_{word}" for word in _own_words()]
+        self.names = Names([*own, "s", "i", "j", "sum", "total", "found", "steps", "values"])
+        self.const_names: dict[int, str] = {}
+        for packed in self.packing.arrays:
+            self.name_const(id(packed), packed.name)
+        for buffer in constants(self.program):
+            self.name_const(id(buffer), buffer.name)
+        member_names = Names(["scratch", "scratch_int", "seen", "unused"])
+        self.members = {id(s.buffer): member_names(s.buffer.name) for s in self.program.states}
+        self.parameters = {
+            id(port.buffer): self.names(port.buffer.name, ("buffer", id(port.buffer)))
+            for port in (*self.program.inputs, *self.program.outputs)
+        }
+        self.printer = Printer(
+            self.prefix,
+            self.dtype,
+            self.profile,
+            self.packing,
+            self.plan,
+            self.rings,
+            self.const_names,
+            self.members,
+            self.names,
+            self.used,
+        )
+        self.printer.vectorised = vectorised
+        # All inputs of a streamable model have the same number of steps.
+        free = lowered.whole.lengths
+        if lowered.step is not None:
+            self.symbols = dict.fromkeys(free, "steps")
+        else:
+            self.symbols = {
+                length: length if length == "steps" else self.names(length, ("length", length))
+                for length in free
+            }
+        self.lengths = list(dict.fromkeys(self.symbols.values()))
+        self.printer.symbols.update(self.symbols)
+
+    def _vectorised(self, program: Program) -> Program:
+        """The program with sigmoid gates as tanh and the costly functions on whole arrays."""
+        folded = iter(fold_gates(program.ops, self.derived, EXACT))
+        blocks = [replace(b, ops=tuple(next(folded) for _ in b.ops)) for b in program.blocks]
+        return stage(replace(program, blocks=tuple(blocks)), STAGED)
+
+    def name_const(self, key: int, wanted: str) -> None:
+        """Give a constant array, by the id of its buffer or Packed, its name in the file."""
+        self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
+
+    def _max_steps(self, given: Any) -> int | None:
+        lowered = self.lowered
+        if lowered.step is not None or not lowered.whole.lengths:
+            return None
+        if given is None:
+            raise CodegenError(
+                f"{lowered.model.source}: the model needs the whole sequence ({lowered.reason}) "
+                "and takes any number of time steps: say how many at most, --max-steps N"
+            )
+        if int(given) < 1:
+            raise CodegenError(f"--max-steps {given}: expected 1 or more")
+        return int(given)
+
+    def number(self, value: float) -> str:
+        """A literal of the file's number type."""
+        return c_number(value, self.dtype, self.suffix)
+
+    def varies(self, port: Port) -> bool:
+        """Whether the first axis of the whole tensor may have any length."""
+        return bool(port.shape) and not isinstance(port.shape[0], int)
+
+    def size(self, port: Port) -> Dim:
+        """Values per time step where the time axis may vary, of the whole tensor otherwise."""
+        return dims.product(port.shape[1:] if self.varies(port) else port.shape)
+
+    def has_seen(self) -> bool:
+        """Whether the state counts the steps since reset."""
+        return self.lowered.step is not None and self.warmup() > 0
+
+    def warmup(self) -> int:
+        """Steps to count: until the first output, and until the last op has started."""
+        after = [op.after for op in walk_ops(self.program.ops) if isinstance(op, When)]
+        return max([self.lowered.warmup, *after])
+
+
+def _rings(program: Program) -> dict[int, tuple[int, int]]:
+    """Rows and row size of the delay lines that are kept as rings, by id of the buffer."""
+    rows: dict[int, int] = {}
+    found: dict[int, tuple[int, int]] = {}
+    for op in walk_ops(program.ops):
+        if isinstance(op, Shift):
+            size = dims.fixed(op.x.size)
+            if size == rows.get(id(op.line), size):
+                rows[id(op.line)] = size
+            else:  # rows of different sizes
+                rows[id(op.line)] = 0
+    for op in walk_ops(program.ops):
+        if isinstance(op, Shift):
+            size, total = rows[id(op.line)], dims.fixed(op.line.size)
+            if size and total - size >= LONGEST_MOVED:
+                found[id(op.line)] = (total // size, size)
+    for op in walk_ops(program.ops):
+        if isinstance(op, Shift):
+            continue
+        for vec in reads(op):
+            key = id(vec.buffer)
+            if key not in found:
+                continue
+            try:
+                _, inner = ring_row(vec.offset, found[key][1])
+                last = inner + (dims.fixed(getattr(vec, "size", 0)) - 1) * getattr(vec, "stride", 1)
+                inside = hasattr(vec, "stride") and 0 <= last < found[key][1]
+            except ValueError:
+                inside = False
+            if not inside:
+                del found[key]
+    return found
+
+
+def _own_words() -> list[str]:
+    kernels = """state reset restart step step_body step_avx2 predict predict_body predict_avx2
+    avx2 get_state set_state selftest test_close test_states implementation implemented restrict
+    inline always_inline read weights hop warmup max_steps axpy axpy_from axpy_block axpy_pair
+    axpy_blocks block pair least unroll roll dot affine softmax log_softmax softmax_strided
+    log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
+    sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor round
+    state_size input_size output_size h_included"""
+    numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
+    return [*kernels.split(), *HOOKS, *numbered]

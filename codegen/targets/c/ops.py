@@ -1,0 +1,317 @@
+"""Programs as C statements: one method for each op, a kernel call or a macro of `ops.j2`."""
+
+from __future__ import annotations
+
+from codegen.passes.layout import NARROW
+from codegen.passes.split_calls import in_place_call
+from codegen.program import dims
+from codegen.program.ops import (
+    Affine,
+    At,
+    Block,
+    Buffer,
+    Elementwise,
+    Expr,
+    Gather,
+    Local,
+    Loop,
+    Mat,
+    Number,
+    Op,
+    Reduce,
+    Shift,
+    Softmax,
+    When,
+    reads,
+    walk,
+    walk_ops,
+    writes,
+)
+from codegen.targets.c.expressions import Expressions
+from codegen.targets.c.text import ATOM, PRODUCT, indent, wrapped
+from codegen.text.names import comment
+from codegen.text.templates import environment
+
+# Functions that have a kernel for whole arrays; clip(slope x + 0.5, 0, 1) is one for any slope.
+SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_3": 1.0 / 6.0}
+STAGED = frozenset({"tanh", "sigmoid", *SLOPES})
+
+
+class Printer(Expressions):
+    """Prints the ops of one program."""
+
+    # ---- whole parts ------------------------------------------------------------------
+
+    def block(self, block: Block) -> str:
+        """A layer: heading, its scratch, its statements."""
+        lines = [f"/* {comment(block.title)} */", "{"]
+        lines += [f"    {line}" for line in self.pointers(block.ops)]
+        text = self.ops(block.ops)
+        return "\n".join(lines) + "\n" + indent(text) + "}\n"
+
+    def pointers(self, ops: tuple[Op, ...]) -> list[str]:
+        """Declarations of the scratch vectors that the ops touch, in order of first use."""
+        found: dict[int, tuple[Buffer, bool]] = {}
+        for op in walk_ops(ops):
+            for vec, written in (
+                *((v, False) for v in reads(op)),
+                *((v, True) for v in writes(op)),
+            ):
+                if vec.buffer.kind == "temp":
+                    before = found.get(id(vec.buffer))
+                    found[id(vec.buffer)] = (vec.buffer, written or bool(before and before[1]))
+        lines = []
+        for buffer, written in found.values():
+            real, arena = (
+                ("int32_t", "scratch_int") if buffer.dtype == "int32" else (self.real, "scratch")
+            )
+            offset = self.plan.offsets[id(buffer)]
+            place = f"s->{arena} + {offset}" if offset else f"s->{arena}"
+            const = "" if written else "const "
+            lines.append(f"{const}{real} *const {self.buffer(buffer)} = {place};")
+        return lines
+
+    def ops(self, ops: tuple[Op, ...]) -> str:
+        """The statements of all ops, at column 0."""
+        return "".join(self.op(op) for op in ops)
+
+    def op(self, op: Op) -> str:
+        """The statements of one op."""
+        printers = {
+            Affine: self.affine,
+            Elementwise: self.elementwise,
+            Reduce: self.reduce,
+            Softmax: self.softmax,
+            Gather: self.gather,
+            Shift: self.shift,
+            Loop: self.loop,
+            When: self.when,
+        }
+        return wrapped(str(printers[type(op)](op)))  # type: ignore[operator]
+
+    def macro(self, name: str, **values: object) -> str:
+        """A macro of ops.j2."""
+        return str(getattr(environment().get_template("c/ops.j2").module, name)(**values))
+
+    # ---- ops ------------------------------------------------------------------------------
+
+    def elementwise(self, op: Elementwise) -> str:
+        """One loop, or one call for a function of a whole array."""
+        call = in_place_call(op)
+        if self.vectorised and call and call.function in STAGED and op.size != 1:
+            target, count = self.pointer(op.stores[0][0]), self.dim(op.size)
+            if call.function in SLOPES:
+                self.used.kernels.add("hard_sigmoid_each")
+                slope = self.number(SLOPES[call.function])
+                return f"{self.prefix}_hard_sigmoid_each({target}, {slope}, {count});\n"
+            self.used.kernels.add(f"{call.function}_each")
+            return f"{self.prefix}_{call.function}_each({target}, {count});\n"
+        index = "" if op.size == 1 else "i"
+        wanted = _needed(op)
+        local = [
+            (self.names(name, ("local", name)), self.expr(e, index))
+            for name, e in op.locals
+            if name in wanted
+        ]
+        stores = []
+        stored: list[Buffer] = []
+        held = any(
+            isinstance(n, At) and any(n.vec.buffer is vec.buffer for vec, _ in op.stores[:k])
+            for k, (_, e) in enumerate(op.stores)
+            for n in walk(e)
+        )
+        for k, (vec, e) in enumerate(op.stores):
+            value = self.expr(e, index)
+            if held:  # a later store reads what an earlier one writes
+                name = self.names(f"value_{k}", ("local", f"value {k}"))
+                local.append((name, value))
+                value = name
+            cast = "(int32_t)" if vec.buffer.dtype == "int32" else ""
+            stores.append((self.element(vec, index), f"{cast}({value})" if cast else value))
+            stored.append(vec.buffer)
+        size = None if op.size == 1 else self.dim(op.size)
+        return self.macro("elementwise", real=self.real, size=size, locals=local, stores=stores)
+
+    def affine(self, op: Affine) -> str:
+        """Kernel calls, or plain loops where offsets or strides vary."""
+        calls = self.packing.calls.get(id(op))
+        if calls is None:
+            return self._affine_plain(op)
+        out, size = self.pointer(op.out), self.dim(op.out.size)
+        assert isinstance(op.out.size, int)
+        if self.profile == "host" and op.out.size < NARROW:
+            return self._affine_narrow(op)
+        lines: list[str] = []
+        bias = op.bias
+        first = self.profile == "host" and bias and bias.buffer.kind == "const" and bias.stride == 1
+        if not (first or calls[0].with_bias):
+            lines.append(self._start(op))
+        for call in calls:
+            w = self.const_names[id(call.packed)]
+            if self.profile == "host":
+                self.used.kernels.add("axpy")
+                (group,) = call.groups
+                x = self.pointer(group.x)
+                kernel = "axpy"
+                if first and bias and call is calls[0]:
+                    self.used.kernels.add("axpy_from")
+                    kernel, x, w = "axpy_from", f"{w}, {x}", self.pointer(bias)
+                lines.append(f"{self.prefix}_{kernel}({out}, {w}, {x}, {group.columns}, {size});\n")
+                continue
+            self.used.kernels.add("affine")
+            vectors = [f"{self.pointer(g.x)}, {g.columns}" for g in call.groups]
+            if len(vectors) == 1:
+                vectors.append(f"{self.pointer(call.groups[0].x)}, 0")
+            more = 0 if call.with_bias else 1
+            lines.append(
+                f"{self.prefix}_affine({out}, {size}, {more}, {w}, {', '.join(vectors)});\n"
+            )
+        return "".join(lines)
+
+    def _start(self, op: Affine) -> str:
+        """`out = bias`, or zeros."""
+        value: Expr = Number(0.0) if op.bias is None else At(op.bias)
+        return self.elementwise(Elementwise(op.out.size, (), ((op.out, value),)))
+
+    def _affine_narrow(self, op: Affine) -> str:
+        """A few outputs: one dot product each."""
+        self.used.kernels.add("dot")
+        lines = []
+        assert isinstance(op.out.size, int)
+        for row in range(op.out.size):
+            terms = [] if op.bias is None else [self.element(op.bias[row : row + 1], "")]
+            for call in self.packing.calls[id(op)]:
+                (group,) = call.groups
+                w = self.const_names[id(call.packed)]
+                w = f"{w} + {row * group.columns}" if row else w
+                terms.append(f"{self.prefix}_dot({w}, {self.pointer(group.x)}, {group.columns})")
+            lines.append(f"{self.element(op.out[row : row + 1], '')} = {' + '.join(terms)};\n")
+        return "".join(lines)
+
+    def _affine_plain(self, op: Affine) -> str:
+        """Loops that take any offsets and strides."""
+        products = []
+        for mat, x in op.products:
+            products.append(
+                (self.dim(mat.columns), self._matrix(mat), self.expr(At(x), "j", PRODUCT))
+            )
+        start = self.number(0.0) if op.bias is None else self.expr(At(op.bias), "i")
+        size = self.dim(op.out.size)
+        return self.macro(
+            "affine",
+            real=self.real,
+            size=size,
+            start=start,
+            products=products,
+            out=self.element(op.out, "i"),
+        )
+
+    def _matrix(self, mat: Mat) -> str:
+        """Element (i, j) of a matrix."""
+        base = self.buffer(mat.buffer)
+        parts = [] if mat.offset == 0 else [self.dim(mat.offset)]
+        for name, stride in (("i", mat.row_stride), ("j", mat.column_stride)):
+            if stride == 1:
+                parts.append(name)
+            elif stride != 0:
+                parts.append(f"{name} * {self.dim(stride, ATOM)}")
+        text = f"{base}[{' + '.join(parts) or '0'}]"
+        return f"{self.upper}_READ({text})" if mat.buffer.kind == "const" else text
+
+    def reduce(self, op: Reduce) -> str:
+        """Nested loops."""
+        counters = []
+        for name, count in op.counters:
+            self.symbols[name] = self.names(name, ("counter", name))
+            counters.append((self.symbols[name], self.dim(count)))
+        index = "" if op.out.size == 1 else "i"
+        if op.kind == "sum":
+            start = self.number(0.0)
+        else:
+            start = f"{'-' if op.kind == 'max' else ''}HUGE_VAL{self.suffix.upper()}"
+            self.used.functions.update((op.kind, "huge"))
+        return self.macro(
+            "reduce",
+            real=self.real,
+            kind=op.kind,
+            prefix=self.prefix,
+            size=None if op.out.size == 1 else self.dim(op.out.size),
+            start=start,
+            counters=counters,
+            value=self.expr(op.value, index),
+            out=self.element(op.out, index),
+        )
+
+    def softmax(self, op: Softmax) -> str:
+        """A kernel call."""
+        kind = "log_softmax" if op.log else "softmax"
+        self.used.functions.add("exp")
+        if op.log:
+            self.used.functions.add("log")
+        out, x, size = self.pointer(op.out), self.pointer(op.x), self.dim(op.x.size)
+        if op.out.stride == op.x.stride == 1:
+            self.used.kernels.add(kind)
+            return f"{self.prefix}_{kind}({out}, {x}, {size});\n"
+        self.used.kernels.add(f"{kind}_strided")
+        strides = op.out.stride, op.x.stride
+        return f"{self.prefix}_{kind}_strided({out}, {strides[0]}, {x}, {strides[1]}, {size});\n"
+
+    def gather(self, op: Gather) -> str:
+        """A kernel call, or a loop over a row with gaps."""
+        index = self.element(op.index, "")
+        if op.index.buffer.dtype != "int32":
+            index = f"(int32_t){index}"
+        table = op.table
+        plain = table.column_stride == 1 and table.row_stride == table.columns
+        if plain and op.out.stride == 1:
+            self.used.kernels.add("gather")
+            base = self.buffer(table.buffer)
+            base = base if table.offset == 0 else f"{base} + {self.dim(table.offset)}"
+            rows, columns = self.dim(table.rows), self.dim(table.columns)
+            values = ", ".join((self.pointer(op.out), base, rows, columns, index))
+            return f"{self.prefix}_gather({values});\n"
+        row = self.names("row_of_table", ("local", "row of table"))
+        return self.macro(
+            "gather",
+            row=row,
+            index=index,
+            last=self.dim(table.rows - 1),
+            size=self.dim(op.out.size),
+            out=self.element(op.out, "i"),
+            value=self._matrix(table).replace("i * ", f"{row} * ", 1).replace("j", "i", 1),
+        )
+
+    def shift(self, op: Shift) -> str:
+        """A kernel call: a ring turns, a short line moves."""
+        n = dims.fixed(op.x.size)
+        line = self.buffer(op.line)
+        if op.x.stride != 1 or op.x.buffer.dtype != "float32" or op.x.buffer.kind == "const":
+            raise NotImplementedError("a delay line that takes a vector with gaps")
+        x = self.pointer(op.x)
+        if id(op.line) in self.rings:
+            rows, _ = self.rings[id(op.line)]
+            self.used.kernels.add("push")
+            return f"{line}_at = {self.prefix}_push({line}, {line}_at, {rows}, {x}, {n});\n"
+        self.used.kernels.add("shift")
+        return f"{self.prefix}_shift({line}, {dims.fixed(op.line.size) - n}, {x}, {n});\n"
+
+    def loop(self, op: Loop) -> str:
+        """A for."""
+        counter = self.symbols[op.counter] = self.names(op.counter, ("counter", op.counter))
+        body = self.ops(op.body)
+        return self.macro("loop", counter=counter, count=self.dim(op.count), body=indent(body))
+
+    def when(self, op: When) -> str:
+        """An if."""
+        return self.macro("when", after=op.after, body=indent(self.ops(op.body)))
+
+
+def _needed(op: Elementwise) -> set[str]:
+    """Names of the locals that the stores need."""
+    needed: set[str] = set()
+    for _, e in op.stores:
+        needed |= {n.name for n in walk(e) if isinstance(n, Local)}
+    for name, e in reversed(op.locals):
+        if name in needed:
+            needed |= {n.name for n in walk(e) if isinstance(n, Local)}
+    return needed

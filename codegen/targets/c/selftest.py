@@ -1,0 +1,97 @@
+"""The self-test of a C header: recorded inputs and outputs, and a function that compares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from codegen.program import dims
+from codegen.recorded import LARGEST, record
+from codegen.targets.c.arrays import const_array
+from codegen.targets.c.header import Header
+from codegen.targets.c.text import body_of, wrapped
+
+
+def selftest(header: Header) -> dict[str, Any]:
+    """What the page needs: arrays, the body of the function, what was recorded."""
+    test = record(header.lowered, header.max_steps)
+    arrays = []
+    calls: list[str] = []
+    for k, (x, port) in enumerate(zip(test.inputs, header.program.inputs, strict=True)):
+        name = f"{header.prefix}_test_x_{k}"
+        kind = "int" if port.buffer.dtype == "int32" else "float"
+        arrays.append(const_array(header, name, x, "", kind))
+        per = dims.fixed(port.buffer.size) if test.by_step else 0
+        calls.append(f"{name} + t * {per}" if test.by_step and port.time else name)
+    declared = []
+    checks = []
+    due = test.steps - header.lowered.warmup
+    for k, y in enumerate(test.outputs):
+        name = f"{header.prefix}_test_y_{k}"
+        arrays.append(const_array(header, name, y, ""))
+        size = y.size // due if test.by_step else y.size
+        declared.append(f"static {header.real} y_{k}[{size}];")
+        calls.append(f"y_{k}")
+        place = name
+        if test.by_step:
+            t = f"(t - {header.lowered.warmup})" if header.lowered.warmup else "t"
+            place = f"{name} + {t} * {size}"
+        checks.append(f"{header.prefix}_test_close(y_{k}, {place}, {size})")
+    condition = " && ".join(checks)
+    after = []
+    if test.states:
+        flat = np.concatenate([np.ravel(state) for state in test.states])
+        arrays.append(const_array(header, f"{header.prefix}_test_states", flat, ""))
+        declared.append(f"static {header.real} states[{header.upper}_STATE_SIZE];")
+        close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size})"
+        after = [
+            f"{header.prefix}_get_state(&state, states);",
+            *wrapped(f"if (!{close}) {{").splitlines(),
+            "    return 1;",
+            "}",
+        ]
+    body = [f"static {header.prefix}_state state; /* not on the stack, which may be small */"]
+    lines = [f"{header.prefix}_reset(&state);"]
+    if test.by_step:
+        call = f"{header.prefix}_step(&state, {', '.join(calls)})"
+        wanted = "1" if not header.lowered.warmup else f"(t >= {header.lowered.warmup})"
+        guard = f"t >= {header.lowered.warmup} && " if header.lowered.warmup else ""
+        test_line = f"if ({guard}!({condition})) {{"
+        lines += [
+            f"for (int t = 0; t < {test.steps}; ++t) {{",
+            *(f"    {x}" for x in wrapped(f"if ({call} != {wanted}) {{").splitlines()),
+            "        return 1;",
+            "    }",
+            *(f"    {x}" for x in wrapped(test_line).splitlines()),
+            "        return 1;",
+            "    }",
+            "}",
+        ]
+        what = f"inputs and outputs of {test.steps} steps"
+    else:
+        lengths = [str(n) for n in test.lengths]
+        call = f"{header.prefix}_predict(&state, {', '.join([*lengths, *calls])})"
+        lines += [
+            *wrapped(f"if ({call} != 0) {{").splitlines(),
+            "    return 1;",
+            "}",
+            *wrapped(f"if (!({condition})) {{").splitlines(),
+            "    return 1;",
+            "}",
+        ]
+        what = "input and output of one predict"
+    body += [
+        *declared,
+        "for (int run = 0; run < 2; ++run) { /* the second time from a used state */",
+        *(f"    {line}" for line in (*lines, *after)),
+        "}",
+        "return 0;",
+    ]
+    return {
+        "arrays": arrays,
+        "body": body_of(body),
+        "what": what,
+        "is_finite": test.is_finite,
+        "largest": header.number(LARGEST),
+    }

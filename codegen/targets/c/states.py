@@ -1,0 +1,128 @@
+"""The state of a C header: its structure, reset, and the calls that copy it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codegen.program import dims
+from codegen.program.ops import Buffer, State
+from codegen.targets.c.header import Header
+from codegen.targets.c.rest import padding_members
+from codegen.targets.c.text import body_of
+from codegen.text.names import comment
+
+
+def shown(header: Header) -> list[State]:
+    """The states that get_state gives."""
+    return [s for s in header.program.states if not s.hidden]
+
+
+def state_size(header: Header) -> int:
+    """How many numbers get_state gives."""
+    size = sum(dims.fixed(s.buffer.size) for s in shown(header))
+    return size + (1 if header.has_seen() and header.lowered.warmup else 0)
+
+
+def state_order(header: Header) -> str:
+    """What these numbers are, for the comment at get_state."""
+    parts = [f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in shown(header)]
+    if header.lowered.warmup:
+        parts.append("the number of steps seen")
+    if not parts:
+        return ""
+    return comment(f", in this order: {', '.join(parts)}", 400)
+
+
+def members(header: Header) -> list[str]:
+    """The members of the state structure."""
+    lines = []
+    for state in header.program.states:
+        shape = " x ".join(str(n) for n in state.shape)
+        name = header.members[id(state.buffer)]
+        ring = ", a ring" if id(state.buffer) in header.rings else ""
+        lines.append(
+            f"{header.real} {name}[{state.buffer.size}];"
+            f" /* {comment(f'{state.layer}: {state.role}, {shape}{ring}')} */"
+        )
+        if ring:
+            lines.append(f"int {name}_at; /* its oldest row */")
+    if header.has_seen():
+        lines.append("int seen; /* steps since reset, as far as they matter */")
+    lines += padding_members(header)
+    for dtype, kind, name in (
+        ("float32", header.real, "scratch"),
+        ("int32", "int32_t", "scratch_int"),
+    ):
+        if header.plan.sizes[dtype]:
+            lines.append(
+                f"{kind} {name}[{header.plan.sizes[dtype]}]; /* of no use between calls */"
+            )
+    return lines or ["char unused; /* the model keeps nothing */"]
+
+
+def _start(header: Header, state: State) -> list[str]:
+    name = header.members[id(state.buffer)]
+    size = state.buffer.size
+    value = header.number(0.0)
+    if state.initial is not None and np.any(state.initial):
+        buffer = Buffer(
+            f"{state.buffer.name}_initial", size, "const", "float32", np.ravel(state.initial)
+        )
+        header.name_const(id(buffer), buffer.name)
+        header.used.raw[id(buffer)] = buffer
+        value = f"{header.upper}_READ({header.const_names[id(buffer)]}[i])"
+    lines = [f"for (int i = 0; i < {size}; ++i) {{", f"    s->{name}[i] = {value};", "}"]
+    if id(state.buffer) in header.rings:
+        lines.append(f"s->{name}_at = 0;")
+    return lines
+
+
+def resets(header: Header) -> tuple[str, str]:
+    """The bodies of reset and restart; the second is empty where one does for both."""
+    carried = [s for s in header.program.states if s.carried]
+    fresh = [line for s in header.program.states if not s.carried for line in _start(header, s)]
+    if header.has_seen():
+        fresh.append("s->seen = 0;")
+    kept = [line for s in carried for line in _start(header, s)]
+    if not fresh and not kept:
+        return body_of(["(void)s; /* there is no state */"]), ""
+    if not kept:
+        return body_of(fresh), ""
+    if not fresh:
+        return body_of(kept), ""
+    return body_of([f"{header.prefix}_restart(s);", *kept]), body_of(fresh)
+
+
+def restart_call(header: Header) -> list[str]:
+    """What predict does first: bring the states to their start that are not carried."""
+    if all(s.carried for s in header.program.states) and not header.has_seen():
+        return []
+    if any(s.carried for s in header.program.states):
+        return [f"{header.prefix}_restart(s);"]
+    return [f"{header.prefix}_reset(s);"]
+
+
+def state_access(header: Header) -> tuple[str, str]:
+    """The bodies of get_state and set_state."""
+    get: list[str] = []
+    put: list[str] = []
+    offset = 0
+    for state in shown(header):
+        name, size = header.members[id(state.buffer)], dims.fixed(state.buffer.size)
+        place = f"values[{offset} + i]" if offset else "values[i]"
+        loop = f"for (int i = 0; i < {size}; ++i) {{"
+        source = f"s->{name}[i]"
+        if id(state.buffer) in header.rings:
+            _, row = header.rings[id(state.buffer)]
+            source = f"s->{name}[(s->{name}_at * {row} + i) % {size}]"
+        get += [loop, f"    {place} = {source};", "}"]
+        put += [loop, f"    s->{name}[i] = {place};", "}"]
+        if id(state.buffer) in header.rings:
+            put.append(f"s->{name}_at = 0;")
+        offset += size
+    if header.lowered.warmup and header.has_seen():
+        get.append(f"values[{offset}] = ({header.real})s->seen;")
+        put.append(f"s->seen = (int)values[{offset}];")
+    if not get:
+        get = put = ["(void)s;", "(void)values;"]
+    return body_of(get), body_of(put)

@@ -1,0 +1,542 @@
+"""The numpy target: a module with one class, whole-array operations throughout.
+
+This file knows the page and the methods step and predict. `plan` makes instructions of ops,
+with `elementwise` and `windows`; `text` writes them with `views`.
+`numpy_weights`, `numpy_states` and `numpy_selftest` write the rest of the file.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from codegen.commands.explain import equations
+from codegen.lowered import Lowered
+from codegen.passes.fold_gates import fold_gates
+from codegen.passes.join_products import Stages
+from codegen.passes.split_loops import fission
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import (
+    At,
+    Binary,
+    Block,
+    Buffer,
+    Call,
+    Elementwise,
+    Expr,
+    Loop,
+    Number,
+    Op,
+    Port,
+    Program,
+    Reduce,
+    State,
+    Vec,
+    rows_looked_up,
+    walk,
+    walk_ops,
+)
+from codegen.targets.base import DTYPE, Option, Target, dtype_of
+from codegen.targets.numpy.instructions import Dot, Instruction, Ufunc
+from codegen.targets.numpy.plan import Planner, buffers_of, expand, names_of
+from codegen.targets.numpy.selftest import selftest_lines
+from codegen.targets.numpy.states import States
+from codegen.targets.numpy.text import (
+    WIDTH,
+    Module,
+    Scope,
+    StepScope,
+    folded,
+    indented,
+    lines_of,
+    wrapped,
+)
+from codegen.targets.numpy.views import Base, shape_text
+from codegen.targets.numpy.weights import Weights
+from codegen.text import banner, templates
+from codegen.text.banner import Origin, Sizes
+from codegen.text.names import Names, comment
+
+WEIGHTS = Option(
+    "weights",
+    "How weights are written: decimal text to review, or base64 for small files.",
+    default="text",
+    choices=("text", "base64"),
+)
+# Names of the file itself, which no name from a model may take.
+MODULE_NAMES = [
+    *("np", "Model", "array", "accept", "accept_ids", "aligned", "clip", "grid", "product", "erf"),
+    *("b64decode", "selftest", "math"),
+    *("add", "subtract", "multiply", "divide", "absolute", "floor", "rint", "sqrt"),
+    *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "matmul", "copyto"),
+    *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
+    *("empty", "ones", "zeros", "arange", "float32", "float64", "int32", "bool"),
+    *("len", "range", "zip", "enumerate", "max", "min", "getattr", "abs", "any", "int", "tuple"),
+    *("ValueError", "SystemExit", "print"),
+]
+METHOD_NAMES = ["self", "lead", "axis", "batch", "states"]
+ATTRIBUTES = [
+    "batch",
+    "lead",
+    "seen",
+    "states",
+    "step",
+    "predict",
+    "reset",
+    "get_state",
+    "set_state",
+]
+MOST_EQUATIONS = 24
+RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
+
+
+def render(
+    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+) -> Iterator[str]:
+    """The text of the module `name`.py in pieces."""
+    return _File(lowered, name, dtype_of(lowered, options), options["weights"], origin).text()
+
+
+class _File:
+    """Everything that the template needs, made from the programs of one model."""
+
+    def __init__(
+        self, lowered: Lowered, name: str, dtype: str, weights: str, origin: Origin
+    ) -> None:
+        self.lowered = lowered
+        self.name = name
+        self.weights = weights
+        self.origin = origin
+        self.module = Module(dtype, Names(reserved=MODULE_NAMES))
+        self.program = lowered.step or lowered.whole
+        self.states = States(lowered, self.program, self.module)
+        self.symbols = sorted({s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)})
+        self.inputs = _argument_names(lowered.whole)
+        self.attributes = Names(reserved=ATTRIBUTES)
+        self.input_attributes = [self.attributes(n) for n in self.inputs]
+        self.init = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES])
+        self.bases: dict[int, Base] = {}
+        self.setup: list[str] = []
+        self.scratch: list[Buffer] = []
+        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self.hints: dict[Vec, str] = {}
+        self.output_name = ""  # of the output in the last block of step, if that ends with it
+
+    def text(self) -> Iterator[str]:
+        """The whole file in pieces."""
+        step = self._step()
+        predict = self._predict()
+        module = self.module
+        float_name = module.use(module.dtype)
+        written = Weights(module, self.weights)
+        selftest = selftest_lines(self.lowered, self.inputs, written)
+        packed = [written.composed(b, n) for b, n in module.composed.values()]
+        packed += [written.packed(p, n) for p, n in module.packed.items()]
+        constants = [written.constant(b, n) for b, n in module.arrays.values()]
+        numbers = [
+            f"{n} = np.array({module.literal(v)}, {float_name})" for v, n in module.numbers.items()
+        ]
+        width = 8 if module.dtype == "float64" else 4
+        kept = sum(dims.fixed(s.buffer.size) for s in self.program.states)
+        weights = sum(dims.fixed(b.size) for b, _ in module.arrays.values())
+        scratch = [dims.product(b.shape) for b in self.scratch]
+        sizes = Sizes(
+            width * weights, width * kept, sum(width * n for n in scratch if isinstance(n, int))
+        )
+        return templates.render(
+            "numpy/model.py.j2",
+            banner=banner.banner(self.lowered, self.origin, sizes),
+            name=self.name,
+            arguments=", ".join(self.inputs),
+            imports=self._imports(),
+            functions=self._functions(),
+            constants=constants,
+            packed=packed,
+            numbers=numbers,
+            summary=comment(f"{self.lowered.name}, from {self.lowered.model.source}.", 90),
+            init=folded(self.setup, 8),
+            step=step and {**step, "lines": folded(step["lines"], 8)},
+            predict={**predict, "lines": folded(predict["lines"], 8)},
+            reset=self.states.reset(),
+            states=self.states.names(),
+            get_state=self.states.get_state(),
+            set_state=self.states.set_state(),
+            warmup=self.lowered.warmup,
+            selftest=selftest,
+        )
+
+    # ---- methods ------------------------------------------------------------------------
+
+    def _step(self) -> dict[str, Any] | None:
+        program = self.lowered.step
+        states = self.program.states
+        if program is None:
+            scope = self._init_scope("")
+            self._keep_states(scope, states)
+            return None
+        lines: list[str] = []
+        body: list[str] = []
+        planned = self._plan(program, step=True)
+        for block, instructions in planned:
+            body += self._step_block(block, instructions)
+        scope = self._init_scope("")
+        for port, attribute in zip(program.inputs, self.input_attributes, strict=True):
+            argument = self.inputs[program.inputs.index(port)]
+            array = self._shaped(scope, port)
+            self.setup.append(f"self.{attribute} = {array}")
+            shape = self.attributes(f"{attribute}_shape")
+            self.setup.append(f"self.{shape} = self.{attribute}.shape")
+            if limit := self._rows_of(port):
+                given = f'{argument}, "{argument}", self.{shape}, {limit}'
+                lines.append(f"{argument} = accept_ids({given})")
+                continue
+            lines += [
+                f'if getattr({argument}, "shape", None) != self.{shape}:',
+                f"    array = self.{attribute}",
+                f'    {argument} = accept({argument}, "{argument}", array.dtype, array.shape)',
+            ]
+        lines += [
+            f"self.{attribute}[...] = {argument}"
+            for argument, attribute in zip(self.inputs, self.input_attributes, strict=True)
+        ]
+        self._keep_states(scope, states)
+        body, given_back = self._last(program, body)
+        results = []
+        for number, port in enumerate(program.outputs if not given_back else ()):
+            attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
+            self.setup.append(f"self.{attribute} = {self._shaped(scope, port)}")
+            results.append(f"self.{attribute}.copy()")
+        if any("swapaxes(0, axis)" in line for line in body):
+            lines.append("axis = len(self.lead)")
+        lines += self._guarded(program, body)
+        if not given_back:
+            lines.append("")
+        if self.lowered.warmup:
+            lines += [
+                f"if self.seen < {self.lowered.warmup}:",
+                "    self.seen += 1",
+                "    return None",
+            ]
+        lines += _returned(results) if results else []
+        rows = f" of {self.lowered.hop} rows" if self.lowered.hop > 1 else ""
+        late = f"; None for the first {self.lowered.warmup}" if self.lowered.warmup else ""
+        return {"summary": f"One step{rows}{late}. The state is kept.", "lines": lines}
+
+    def _rows_of(self, port: Port) -> int | None:
+        """How many rows the smallest table has that this input looks up, None if it does not."""
+        programs = (self.lowered.whole, self.lowered.step)
+        return rows_looked_up(port.name, [program for program in programs if program])
+
+    def _last(self, program: Program, body: list[str]) -> tuple[list[str], bool]:
+        """The body with a last statement that returns what it computes, where it can.
+
+        A new array then comes from the function itself, and need not be copied from the output.
+        """
+        port = program.outputs[0]
+        alone = len(program.outputs) == 1 and not self.lowered.warmup and len(port.shape) == 1
+        last = body[-1] if body else ""
+        name = re.escape(self.output_name)
+        if not (alone and self.output_name) or last.startswith((" ", ")")):
+            return body, False
+        if copied := re.fullmatch(rf"{name}\[\.\.\.\] = (\w+)", last):
+            return [*body[:-1], f"return {copied[1]}.copy()"], True
+        # Not where the output is also an operand of another shape, nor with a keyword.
+        if computed := re.fullmatch(rf"([\w.]+\(.+), (?:out=)?{name}\)", last):
+            return [*body[:-1], f"return {computed[1]})"], True
+        return body, False
+
+    def _plan(self, program: Program, step: bool) -> list[tuple[Block, list[Instruction]]]:
+        """The instructions of each block."""
+        derived = self.module.derived
+        folded = iter(fold_gates(program.ops, derived))
+        stages = Stages(derived)
+        parts: list[tuple[Op, ...]] = []
+        for block in program.blocks:
+            ops = tuple(next(folded) for _ in block.ops)
+            if step:
+                parts.append(stages.join(ops))
+            else:
+                parts.append(self._joined_loops(fission(ops), stages))
+        ops = expand(stages.rename(tuple(op for part in parts for op in part)))
+        blocks = []
+        for block, part in zip(program.blocks, parts, strict=True):
+            own, ops = ops[: len(part)], ops[len(part) :]
+            blocks.append((block.name, own))
+        planner = Planner(blocks, derived, step)
+        planned = planner.plan_blocks()
+        self.homes.update(planner.homes)
+        every = [op for part in planned for op in part]
+        self.hints = {
+            **stages.names(),
+            **names_of(every),
+            **planner.local_places(),
+            **planner.window_names,
+        }
+        return list(zip(program.blocks, planned, strict=True))
+
+    def _joined_loops(self, ops: Sequence[Op], stages: Stages) -> tuple[Op, ...]:
+        """Products joined in the bodies of the loops that stay loops."""
+        return tuple(
+            replace(op, body=stages.join(op.body)) if isinstance(op, Loop) and op.carried else op
+            for op in ops
+        )
+
+    def _guarded(self, program: Program, body: list[str]) -> list[str]:
+        if not _is_risky(program):
+            return body
+        # Infinities are what Keras gives there too, without a warning.
+        self.module.use("errstate")
+        return ['with np.errstate(all="ignore"):', *indented(body)]
+
+    def _init_scope(self, prefix: str) -> StepScope:
+        reserved = [*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs]
+        scope = StepScope(self.module, self.init, reserved, self.bases, prefix)
+        scope.setup = self.setup
+        scope.scratch = self.scratch
+        scope.homes = self.homes
+        scope.hints = self.hints
+        return scope
+
+    def _step_block(self, block: Block, instructions: Sequence[Instruction]) -> list[str]:
+        scope = self._init_scope(block.name)
+        before = len(self.setup)
+        body = lines_of(instructions, scope)
+        if not body:
+            return []
+        self.output_name = self._output_name(scope, instructions)
+        title = f"# {comment(block.title, 90)}"
+        self.setup.insert(before, title)
+        lines = ["", title, *_equations(block)]
+        if scope.kept:
+            attribute = self.attributes(block.name)
+            self.setup += wrapped(f"self.{attribute} = (", list(scope.kept), ")")
+            lines += wrapped("(", list(scope.kept.values()), f") = self.{attribute}")
+        return lines + body
+
+    def _output_name(self, scope: StepScope, instructions: Sequence[Instruction]) -> str:
+        """The name of the first output in this block, if the block ends by computing all of it."""
+        assert self.lowered.step is not None
+        port = self.lowered.step.outputs[0]
+        last = instructions[-1]
+        if not isinstance(last, (Ufunc, Dot)) or last.out != port.buffer.vec() or last.axes:
+            return ""
+        if isinstance(last, Ufunc):
+            operands = [o for o in last.operands if isinstance(o, At)]
+            if last.function in ("choose", "erf"):  # these need a place for the result
+                return ""
+            if not any(o.vec.size == last.out.size for o in operands):
+                return ""
+            if any(o.vec.buffer.dtype != "float32" for o in operands):
+                return ""
+        return scope.get(last.out, ())
+
+    def _shaped(self, scope: Scope, port: Port) -> str:
+        base = scope.base(port.buffer)
+        if tuple(base.shape) == tuple(port.shape):
+            return base.name
+        return f"{base.name}.reshape({_shape(port.shape)})"
+
+    def _keep_states(self, scope: Scope, states: Sequence[State]) -> None:
+        names = [scope.base(s.buffer).name for s in states]
+        self.setup += wrapped("self.states = (", names, ")")
+        if self.lowered.warmup:
+            self.setup.append("self.seen = 0")
+
+    def _predict(self) -> dict[str, Any]:
+        program = self.lowered.whole
+        reserved = [*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs]
+        names = Names(reserved=reserved)
+        scope = Scope(self.module, names)
+        head = ["lead = self.lead"]
+        known: set[str] = set()
+        late: list[str] = []
+        for argument, port in zip(self.inputs, program.inputs, strict=True):
+            wanted = []
+            for axis, length in enumerate(port.shape):
+                text = dims.text(length)
+                if not isinstance(length, int) and text not in known:
+                    known.add(text)
+                    at = f"len(lead) + {axis}" if axis else "len(lead)"
+                    late.append(f"{text} = {argument}.shape[{at}]")
+                    text = "None"
+                wanted.append(text)
+            shape = f"({wanted[0]},)" if len(wanted) == 1 else f"({', '.join(wanted)})"
+            kind = self._dtype(port.buffer)
+            given = f'{argument}, "{argument}"'
+            if limit := self._rows_of(port):
+                head.append(f"{argument} = accept_ids({given}, lead + {shape}, {limit})")
+            else:
+                head.append(f"{argument} = accept({given}, {kind}, lead + {shape})")
+            head += late
+            late.clear()
+            scope.bases[id(port.buffer)] = Base(argument, port.shape)
+        for left, relation, right in program.checks:
+            if relation == ">=" and right == 1 and dims.text(left) in program.lengths:
+                continue  # accept has seen to it
+            condition = f"{dims.text(left)} {relation} {dims.text(right)}"
+            found = ", ".join(f"{s} = %d" for s in program.lengths)
+            values = ", ".join(program.lengths)
+            head += [
+                f"if not {condition}:",
+                "    raise ValueError(",
+                f'        "expected {condition}, "',
+                f'        "found {found}" % ({values},)',
+                "    )",
+            ]
+        states = self.program.states
+        state_names = [names(s.buffer.name) for s in states]
+        for state, name in zip(states, state_names, strict=True):
+            scope.bases[id(state.buffer)] = Base(name, state.buffer.shape or (state.buffer.size,))
+        if states:
+            head += wrapped("(", state_names, ") = self.states")
+        fresh = [(n, s) for n, s in zip(state_names, states, strict=True) if not s.carried]
+        for name, state in fresh:
+            head.append(f"{name}[...] = {self.states.initial(state)}")
+        body: list[str] = []
+        planned = self._plan(program, step=False)
+        scope.hints, scope.homes = self.hints, self.homes
+        taken = [*reserved, *self._shared(planned, scope)]
+        for block, instructions in planned:
+            scope.names, scope.prefix = Names(reserved=taken), block.name
+            lines = lines_of(instructions, scope)
+            if lines:
+                # A model with a step has its equations there.
+                told = [] if self.lowered.step else _equations(block)
+                body += ["", f"# {comment(block.title, 90)}", *told, *lines]
+        results = []
+        for port in program.outputs:
+            base = scope.base(port.buffer)
+            fresh_array = port.buffer.kind == "output" and base.name not in results
+            text = base.name
+            if tuple(base.shape) != tuple(port.shape):
+                text = f"{text}.reshape({_shape(port.shape)})"
+            results.append(text if fresh_array else f"{text}.copy()")
+        body = scope.take() + body
+        if any("swapaxes(0, axis)" in line for line in body):
+            head.append("axis = len(lead)  # that of time, in arrays that have it")
+        lines = [*head, *self._guarded(program, body), ""]
+        if self.lowered.warmup:
+            steps = program.lengths[0]
+            count = steps if self.lowered.hop == 1 else f"{steps} // {self.lowered.hop}"
+            lines.append(f"self.seen = min({count}, {self.lowered.warmup})")
+        lines += _returned(results)
+        return {"summary": self._predict_summary(), "lines": lines}
+
+    def _shared(
+        self, planned: Sequence[tuple[Block, list[Instruction]]], scope: Scope
+    ) -> list[str]:
+        """Names of the arrays that more than one block uses: these keep the name of their block."""
+        first: dict[int, int] = {}
+        for number, (_, instructions) in enumerate(planned):
+            for buffer in buffers_of(instructions):
+                if first.setdefault(id(buffer), number) != number:
+                    scope.full_names.setdefault(id(buffer), scope.names(buffer.name))
+        for port in self.lowered.whole.outputs:
+            scope.full_names.setdefault(id(port.buffer), scope.names(port.buffer.name))
+        bases = [base.name for base in scope.bases.values()]
+        return [*bases, *scope.full_names.values()]
+
+    def _predict_summary(self) -> str:
+        kept = any(s.carried for s in self.program.states)
+        if not self.program.states:
+            return "The outputs for one whole input."
+        if kept:
+            return "The outputs for one whole input; stateful layers go on from their state."
+        return "The outputs for one whole input, from the initial state."
+
+    def _dtype(self, buffer: Buffer) -> str:
+        return self.module.use("int32" if buffer.dtype == "int32" else self.module.dtype)
+
+    # ---- module level ---------------------------------------------------------------------
+
+    def _imports(self) -> list[str]:
+        others = ("product", "bool", "errstate", "clip")
+        names = sorted(n for n in self.module.used if hasattr(np, n) and n not in others)
+        lines = ["from base64 import b64decode", ""] if self.weights == "base64" else []
+        if "erf" in self.module.used and self.module.dtype == "float64":
+            lines = ["import math", *lines]
+        lines += ["import numpy as np"]
+        return lines + wrapped("from numpy import (", names, ")")
+
+    def _functions(self) -> str:
+        parts = [
+            templates.source(f"numpy/array_{self.weights}.py"),
+            templates.source("numpy/accept.py"),
+        ]
+        if any(self._rows_of(port) for port in self.lowered.whole.inputs):
+            parts.append(templates.source("numpy/accept_ids.py"))
+        helpers = [h for h in ("aligned", "clip", "grid", "product") if h in self.module.used]
+        parts += [templates.source(f"numpy/{helper}.py") for helper in helpers]
+        parts = [part.replace("FLOAT", self.module.dtype) for part in parts]
+        if "erf" in self.module.used:
+            parts.append(templates.source(f"numpy/erf_{self.module.dtype}.py"))
+        return "\n\n\n".join(part.strip("\n") for part in parts)
+
+
+def _equations(block: Block) -> list[str]:
+    """The equations of a block as comments, without its name in front of every vector."""
+    lines: list[str] = []
+    for op in block.ops:
+        lines += equations(op)
+    comments = []
+    for line in lines[:MOST_EQUATIONS]:
+        depth = len(line) - len(line.lstrip())
+        text = comment(line.replace(f"{block.name}_", ""))
+        comments += textwrap.wrap(
+            text, WIDTH - 10, initial_indent="#   " + " " * depth, subsequent_indent="#       "
+        )
+    return [*comments, "#   ..."] if len(lines) > MOST_EQUATIONS else comments
+
+
+def _returned(results: Sequence[str]) -> list[str]:
+    if len(results) == 1:
+        return [f"return {results[0]}"]
+    return wrapped("return (", results, ")")
+
+
+def _symbols(program: Program) -> set[str]:
+    found = set(program.lengths)
+    for op in walk_ops(program.ops):
+        counter = getattr(op, "counter", None)
+        if counter:
+            found.add(counter)
+    return found
+
+
+def _argument_names(program: Program) -> list[str]:
+    count = len(program.inputs)
+    return ["x"] if count == 1 else [f"x_{n}" for n in range(count)]
+
+
+def _is_risky(program: Program) -> bool:
+    """Whether something may overflow or divide by zero, as it then does in Keras."""
+    roots: list[Expr] = []
+    for op in walk_ops(program.ops):
+        if isinstance(op, Elementwise):
+            roots += [e for _, e in op.locals] + [e for _, e in op.stores]
+        elif isinstance(op, Reduce):
+            roots.append(op.value)
+    for root in roots:
+        for node in walk(root):
+            if isinstance(node, Call) and node.function in RISKY:
+                return True
+            if (
+                isinstance(node, Binary)
+                and node.operator == "/"
+                and not isinstance(node.right, Number)
+            ):
+                return True
+    return False
+
+
+def _shape(shape: Sequence[Dim]) -> str:
+    return shape_text(shape) if shape else "lead"
+
+
+TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render)

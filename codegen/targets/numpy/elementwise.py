@@ -1,0 +1,395 @@
+"""An Elementwise op as a sequence of NumPy functions, with a place for every result.
+
+Results go where they are stored, or over values that nothing reads any more; scratch is made only
+where neither is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import (
+    At,
+    Binary,
+    Buffer,
+    Call,
+    Compare,
+    Count,
+    Expr,
+    Index,
+    Local,
+    Mat,
+    Negate,
+    Number,
+    Op,
+    Select,
+    Vec,
+    children,
+    reads,
+    walk_ops,
+)
+from codegen.targets.numpy.instructions import Axes, Instruction, Ufunc, is_full, overlap
+
+UFUNCS = {
+    "+": "add",
+    "-": "subtract",
+    "*": "multiply",
+    "/": "divide",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+    "==": "equal",
+    "!=": "not_equal",
+    "exp": "exp",
+    "expm1": "expm1",
+    "log": "log",
+    "log1p": "log1p",
+    "tanh": "tanh",
+    "erf": "erf",
+    "sqrt": "sqrt",
+    "abs": "absolute",
+    "floor": "floor",
+    "round": "rint",
+    "min": "minimum",
+    "max": "maximum",
+    "pow": "power",
+}
+
+
+def simplify(node: Expr) -> Expr:
+    """The expression in fewer array operations; equal to rounding."""
+    if isinstance(node, Call):
+        arguments = tuple(simplify(a) for a in node.arguments)
+        x = arguments[0]
+        if node.function == "sigmoid":  # by tanh: nothing overflows
+            return Number(0.5) * Call("tanh", (x * 0.5,)) + Number(0.5)
+        if node.function == "hard_sigmoid":
+            return _clip(x * 0.2 + 0.5)
+        if node.function == "hard_sigmoid_3":
+            return _clip(x / 6.0 + 0.5)
+        if node.function == "softplus":
+            tail = Call("log1p", (Call("exp", (Call("abs", (x,)) * -1.0,)),))
+            return Call("max", (x, Number(0.0))) + tail
+        return Call(node.function, arguments)
+    if isinstance(node, Binary):
+        left, right = simplify(node.left), simplify(node.right)
+        mixed = _interpolation(node.operator, left, right)
+        return mixed or Binary(node.operator, left, right)
+    if isinstance(node, Compare):
+        return Compare(node.operator, simplify(node.left), simplify(node.right))
+    if isinstance(node, Negate):
+        # Not np.negative: in NumPy 2.4 it is wrong where float32 numbers stand 16 bytes apart.
+        return simplify(node.value) * -1.0
+    if isinstance(node, Select):
+        return Select(*(simplify(child) for child in children(node)))
+    return node
+
+
+def _clip(x: Expr) -> Expr:
+    return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))
+
+
+def _bounds(node: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """`x`, `low` and `high` where the node is x between two numbers."""
+    if not (isinstance(node, Call) and node.function in ("min", "max")):
+        return None
+    inner, outer = node.arguments
+    other = "max" if node.function == "min" else "min"
+    if not (isinstance(inner, Call) and inner.function == other and isinstance(outer, Number)):
+        return None
+    x, bound = inner.arguments
+    if not isinstance(bound, Number):
+        return None
+    low, high = (outer, bound) if node.function == "max" else (bound, outer)
+    return (x, low, high) if low.value <= high.value else None
+
+
+def _interpolation(operator: str, left: Expr, right: Expr) -> Expr | None:
+    """`a b + (1 - a) c` as `a (b - c) + c`."""
+    if operator != "+" or not (isinstance(left, Binary) and isinstance(right, Binary)):
+        return None
+    if left.operator != "*" or right.operator != "*":
+        return None
+    a, b, rest, c = left.left, left.right, right.left, right.right
+    if not (isinstance(rest, Binary) and rest.operator == "-" and rest.left == Number(1.0)):
+        return None
+    if rest.right != a or not isinstance(c, (Local, At)):
+        return None
+    return Binary("+", Binary("*", Binary("-", b, c), a), c)
+
+
+@dataclass(frozen=True)
+class _Value(Expr):
+    """The result of step `number` of the op that is being scheduled."""
+
+    number: int
+
+
+@dataclass
+class _Step:
+    function: str
+    operands: tuple[Expr, ...]
+    name: str = ""
+    boolean: bool = False
+
+
+class Arrays:
+    """Makes scratch buffers, and knows which scratch is not read again."""
+
+    def __init__(self, ops: Sequence[Op]) -> None:
+        self.position = 0
+        self.named: dict[Vec, str] = {}  # places that hold a local of the program
+        self._reads: dict[int, list[tuple[int, Vec]]] = {}
+        self._loops: list[str] = []
+        self._number = 0
+        for number, op in enumerate(walk_ops(tuple(ops))):
+            for vec in reads(op):
+                whole = Vec(vec.buffer, 0, vec.buffer.size) if isinstance(vec, Mat) else vec
+                self._reads.setdefault(id(vec.buffer), []).append((number, whole))
+
+    def is_dead(self, vec: Vec, loops: Sequence[str]) -> bool:
+        """Whether nothing reads the elements after the current op, in this call or the next."""
+        if vec.buffer.kind != "temp" or any(c not in vec.buffer.scope for c in loops):
+            return False
+        later = self._reads.get(id(vec.buffer), ())
+        return not any(n > self.position and overlap(vec, other) for n, other in later)
+
+    def scratch(self, name: str, size: Dim, axes: Axes, dtype: str = "float32") -> Vec:
+        """New scratch for `size` elements along the axes."""
+        shape = (*(axis.count for axis in axes), size)
+        buffer = Buffer(name, dims.product(shape), "temp", dtype, None, (), shape)
+        offset: Dim = 0
+        stride = size
+        for axis in reversed(axes):
+            offset = offset + dims.symbol(axis.counter) * stride
+            stride = stride * axis.count
+        return Vec(buffer, offset, size)
+
+
+class ElementwisePlan:
+    """Orders the operations of one Elementwise (or the value of a Reduce) and places them."""
+
+    def __init__(self, arrays: Arrays, axes: Axes, loops: Sequence[str], size: Dim) -> None:
+        self.arrays = arrays
+        self.axes = axes
+        self.loops = loops
+        self.size = size
+        self.steps: list[_Step] = []
+        self.locals: dict[str, Expr] = {}
+        self.known: dict[Expr, Expr] = {}
+
+    def value(self, node: Expr) -> Expr:
+        """The operand that holds the expression; emits what computes it."""
+        if isinstance(node, Local):
+            return self.locals[node.name]
+        if isinstance(node, (At, Number, Index, Count, _Value)):
+            return node
+        if node in self.known:
+            return self.known[node]
+        if isinstance(node, Select):
+            condition, yes, no = children(node)
+            if not isinstance(condition, Compare):
+                condition = Compare("!=", condition, Number(0.0))
+            operands = (self._compare(condition), self.value(yes), self.value(no))
+            result = self._emit("choose", operands)
+        elif bounds := _bounds(node):
+            result = self._emit("clip", tuple(self.value(part) for part in bounds))
+        elif isinstance(node, (Binary, Compare)):
+            result = self._emit(UFUNCS[node.operator], self._values(node))
+        else:
+            assert isinstance(node, Call), node
+            result = self._emit(UFUNCS[node.function], self._values(node))
+        self.known[node] = result
+        return result
+
+    def _values(self, node: Expr) -> tuple[Expr, ...]:
+        return tuple(self.value(child) for child in children(node))
+
+    def _compare(self, node: Compare) -> Expr:
+        return self._emit(UFUNCS[node.operator], self._values(node), boolean=True)
+
+    def _emit(self, function: str, operands: tuple[Expr, ...], boolean: bool = False) -> Expr:
+        numbers = [o.value for o in operands if isinstance(o, Number)]
+        if len(numbers) == len(operands) and function in ("add", "subtract", "multiply", "divide"):
+            a, b = numbers
+            folded = {"add": a + b, "subtract": a - b, "multiply": a * b}.get(function)
+            return Number(a / b if folded is None else folded)
+        self.steps.append(_Step(function, operands, "", boolean))
+        return _Value(len(self.steps) - 1)
+
+    def local(self, name: str, node: Expr) -> None:
+        """Define a local."""
+        found = self.value(simplify(node))
+        if isinstance(found, _Value):
+            self.steps[found.number].name = self.steps[found.number].name or name
+        self.locals[name] = found
+
+    def operand(self, node: Expr) -> tuple[list[Instruction], Vec]:
+        """Instructions that compute an expression into a vector of full shape, and the vector."""
+        found = self.value(simplify(node))
+        if isinstance(found, At) and self.is_full(found.vec):
+            return [], found.vec
+        if not isinstance(found, _Value):
+            target = self.scratch("value")
+            return [Ufunc("copy", (found,), target, self.axes)], target
+        target = self.scratch("value")
+        return self.place([(target, found)]), target
+
+    def is_full(self, vec: Vec) -> bool:
+        """Whether every element of the op has an element of its own in `vec`."""
+        return is_full(vec, self.axes, self.size)
+
+    def is_dead(self, vec: Vec) -> bool:
+        """Whether nothing reads `vec` after this op."""
+        return self.arrays.is_dead(vec, self.loops)
+
+    def scratch(self, name: str, dtype: str = "float32") -> Vec:
+        """New scratch for a value."""
+        return self.arrays.scratch(name, self.size, self.axes, dtype)
+
+    def place(self, stores: Sequence[tuple[Vec, Expr]]) -> list[Instruction]:
+        """The instructions that compute the operands and store them."""
+        return _Placement(self, stores).instructions()
+
+
+class _Placement:
+    """Decides where the result of every step goes."""
+
+    def __init__(self, plan: ElementwisePlan, stores: Sequence[tuple[Vec, Expr]]) -> None:
+        self.plan = plan
+        self.steps = plan.steps
+        self.stores = stores
+        self.homes: dict[int, Vec] = {}  # where the result of a step must be in the end
+        self.late: list[tuple[Vec, Expr]] = []  # what is only copied
+        for target, operand in stores:
+            if isinstance(operand, _Value) and operand.number not in self.homes:
+                self.homes[operand.number] = target
+            else:
+                self.late.append((target, operand))
+        self.kept = {o.number for _, o in stores if isinstance(o, _Value)}
+        self.last_use = dict.fromkeys(range(len(self.steps)), -1)
+        for number, step in enumerate(self.steps):
+            for o in step.operands:
+                if isinstance(o, _Value):
+                    self.last_use[o.number] = number
+        self.places: dict[int, Vec] = {}
+        self.named = plan.arrays.named
+
+    def instructions(self) -> list[Instruction]:
+        """Steps in order, then copies: everything is read before anything is overwritten."""
+        result: list[Instruction] = []
+        finish: list[Instruction] = []
+        axes = self.plan.axes
+        used = _used(self.steps, self.homes)
+        for number, step in enumerate(self.steps):
+            if number not in used:
+                continue
+            out = self._choose(number, step)
+            self.places[number] = out
+            if step.name:
+                self.named.setdefault(out, step.name)
+            operands = tuple(self._placed(o) for o in step.operands)
+            result.append(Ufunc(step.function, operands, out, axes, step.name))
+            home = self.homes.get(number)
+            if home is not None and out != home:
+                finish.append(Ufunc("copy", (At(out),), home, axes))
+        targets = [target for target, _ in self.stores]
+        for target, operand in self.late:
+            placed = self._placed(operand)
+            if isinstance(placed, At):
+                others = [t for t in targets if t != target]
+                if any(overlap(placed.vec, t) for t in others):
+                    keep = self.plan.scratch("kept")
+                    result.append(Ufunc("copy", (placed,), keep, axes))
+                    placed = At(keep)
+            if placed != At(target):
+                finish.append(Ufunc("copy", (placed,), target, axes))
+        return result + finish
+
+    def _choose(self, number: int, step: _Step) -> Vec:
+        """Where the result of the step goes."""
+        if step.boolean:
+            return self.plan.scratch("condition", "bool")
+        home = self.homes.get(number)
+        if home is not None and self._may_be_home(number, step, home):
+            return home
+        candidates = step.operands[2:] if step.function == "choose" else step.operands
+        for operand in sorted(candidates, key=lambda o: self._name(o) != ""):
+            if step.name and self._name(operand) not in ("", step.name):
+                continue  # one array, one name
+            spot = self._vec(operand)
+            if spot is not None and self._may_replace(number, step, operand, spot):
+                return spot
+        return self.plan.scratch(step.name or "scratch")
+
+    def _may_be_home(self, number: int, step: _Step, home: Vec) -> bool:
+        """Whether the result can be written where it is stored, now already."""
+        if not self.plan.is_full(home) or home.buffer.dtype == "int32":
+            return False
+        if self._is_read_later(home, number) or self._holds_needed(home, number):
+            return False
+        if step.function == "choose" and self._vec(step.operands[1]) == home:
+            return False
+        return not self._reads_shifted(step, home)
+
+    def _may_replace(self, number: int, step: _Step, operand: Expr, spot: Vec) -> bool:
+        """Whether the result can be written over one of the operands."""
+        if isinstance(operand, _Value):
+            fits = self.last_use[operand.number] == number and operand.number not in self.kept
+        else:
+            fits = self.plan.is_full(spot) and not self._is_read_later(spot, number)
+            fits = fits and not self._holds_needed(spot, number)
+            stored_later = any(spot == t and n > number for n, t in self.homes.items())
+            fits = fits and (stored_later or self.plan.is_dead(spot))
+        if not fits or spot.buffer.dtype != "float32":
+            return False
+        stores = [n for n, target in self.homes.items() if overlap(target, spot)]
+        if stores and number in self.kept:
+            return False
+        if any(number < n < self.last_use[number] for n in stores):
+            return False
+        others = [o for o in step.operands if o is not operand]
+        if step.function == "choose" and any(self._vec(o) == spot for o in others):
+            return False
+        return not self._reads_shifted(step, spot)
+
+    def _is_read_later(self, vec: Vec, number: int) -> bool:
+        """Whether old elements of `vec` are read by a later step or a copy at the end."""
+        later = [o for step in self.steps[number + 1 :] for o in step.operands]
+        later += [o for _, o in self.late]
+        return any(isinstance(o, At) and overlap(o.vec, vec) for o in later)
+
+    def _reads_shifted(self, step: _Step, vec: Vec) -> bool:
+        """Whether the step reads other elements of what it would write."""
+        operands = [self._vec(o) for o in step.operands]
+        return any(v is not None and v != vec and overlap(v, vec) for v in operands)
+
+    def _holds_needed(self, vec: Vec, number: int) -> bool:
+        """Whether a value that is still needed lies in `vec`."""
+        return any(
+            overlap(place, vec) and (self.last_use[n] > number or n in self.kept)
+            for n, place in self.places.items()
+        )
+
+    def _placed(self, operand: Expr) -> Expr:
+        return At(self.places[operand.number]) if isinstance(operand, _Value) else operand
+
+    def _vec(self, operand: Expr) -> Vec | None:
+        placed = self._placed(operand)
+        return placed.vec if isinstance(placed, At) else None
+
+    def _name(self, operand: Expr) -> str:
+        vec = self._vec(operand)
+        return "" if vec is None else self.named.get(vec, "")
+
+
+def _used(steps: Sequence[_Step], roots: Iterable[int]) -> set[int]:
+    used = set(roots)
+    for number in range(len(steps) - 1, -1, -1):
+        if number in used:
+            used |= {o.number for o in steps[number].operands if isinstance(o, _Value)}
+    return used

@@ -1,0 +1,512 @@
+"""From ops to NumPy instructions.
+
+A loop whose iterations are independent becomes an axis of the arrays; only a loop that carries
+something stays a loop. Products of constants become one `dot` of a window that holds all their
+inputs and a 1 for the bias.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from codegen.program import dims
+from codegen.program.derived import Derived, column
+from codegen.program.dims import Dim
+from codegen.program.ops import (
+    Affine,
+    At,
+    Buffer,
+    Elementwise,
+    Expr,
+    Gather,
+    Loop,
+    Mat,
+    Number,
+    Op,
+    Reduce,
+    Shift,
+    Softmax,
+    Vec,
+    When,
+    reads,
+    walk_ops,
+    writes,
+)
+from codegen.program.rewrite import map_op
+from codegen.targets.numpy.elementwise import Arrays, ElementwisePlan, simplify
+from codegen.targets.numpy.instructions import (
+    After,
+    Axes,
+    Axis,
+    Dot,
+    Fold,
+    Instruction,
+    MatMul,
+    Packed,
+    Piece,
+    Repeat,
+    Rows,
+    Ufunc,
+    overlap,
+    vectors,
+)
+from codegen.targets.numpy.windows import Window, Windows
+
+
+def can_be_axis(loop: Loop, counters: frozenset[str] = frozenset()) -> bool:
+    """Whether all iterations can run at once, as an axis of the arrays.
+
+    Inside, no length may depend on the counter and every offset must be affine in it.
+    """
+    if loop.carried:
+        return False
+    mine = counters | {loop.counter}
+    return all(_fits_axis(op, mine) for op in loop.body)
+
+
+def _fits_axis(op: Op, counters: frozenset[str]) -> bool:
+    if isinstance(op, Loop):
+        return not _mentions(op.count, counters) and all(_fits_axis(o, counters) for o in op.body)
+    if isinstance(op, (When, Shift)):
+        return False
+    if isinstance(op, Reduce):
+        if any(_mentions(count, counters) for _, count in op.counters):
+            return False
+        counters = counters | {name for name, _ in op.counters}
+    for source in (*reads(op), *writes(op)):
+        lengths = (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
+        if any(_mentions(n, counters) for n in lengths):
+            return False
+        if not _is_affine(source.offset, counters):
+            return False
+    return True
+
+
+def _mentions(dim: Dim, counters: frozenset[str]) -> bool:
+    return bool(dims.symbols(dim) & counters)
+
+
+def _is_affine(dim: Dim, counters: frozenset[str]) -> bool:
+    if isinstance(dim, int):
+        return True
+    for atom, _ in dim.terms:
+        if isinstance(atom, dims.Compound):
+            inside = dims.symbols(dims.Sum(((atom, 1),))) & counters
+            if not inside:
+                continue
+            if atom.operator != "*":
+                return False
+            # A product of a counter and a length is affine; of two counters it is not.
+            left, right = dims.symbols(atom.left) & counters, dims.symbols(atom.right) & counters
+            if left and right:
+                return False
+    return True
+
+
+def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
+    """The ops with every temp inside a loop that becomes an axis given that axis too."""
+    found: dict[int, tuple[Buffer, Dim]] = {}
+
+    def changed(buffer: Buffer, axes: Axes) -> tuple[Buffer, Dim]:
+        own = [axis for axis in axes if axis.counter in buffer.scope]
+        if buffer.kind != "temp" or not own:
+            return buffer, 0
+        if id(buffer) not in found:
+            shape = (*(axis.count for axis in own), *(buffer.shape or (buffer.size,)))
+            scope = tuple(c for c in buffer.scope if c not in {a.counter for a in own})
+            new = replace(buffer, size=dims.product(shape), shape=shape, scope=scope)
+            offset: Dim = 0
+            stride = buffer.size
+            for axis in reversed(own):
+                offset = offset + dims.symbol(axis.counter) * stride
+                stride = stride * axis.count
+            found[id(buffer)] = (new, offset)
+        return found[id(buffer)]
+
+    def one(op: Op, axes: Axes) -> Op:
+        if isinstance(op, Loop):
+            inner = (*axes, Axis(op.counter, op.count)) if can_be_axis(op) else axes
+            return replace(op, body=tuple(one(o, inner) for o in op.body))
+        if isinstance(op, When):
+            return replace(op, body=tuple(one(o, axes) for o in op.body))
+
+        def vec(v: Vec) -> Vec:
+            buffer, offset = changed(v.buffer, axes)
+            return v if buffer is v.buffer else replace(v, buffer=buffer, offset=v.offset + offset)
+
+        def mat(m: Mat) -> Mat:
+            buffer, offset = changed(m.buffer, axes)
+            return m if buffer is m.buffer else replace(m, buffer=buffer, offset=m.offset + offset)
+
+        return map_op(op, vec, mat)
+
+    return tuple(one(op, ()) for op in ops)
+
+
+class Planner:
+    """Turns expanded ops into instructions."""
+
+    def __init__(
+        self, blocks: Sequence[tuple[str, Sequence[Op]]], derived: Derived, step: bool
+    ) -> None:
+        self.derived = derived
+        self.loops: list[str] = []
+        self.position = -1
+        self.step = step
+        self.name = ""
+        self._carried: set[int] = set()  # buffers that hold a state during a loop
+        self.blocks = [(name, part if step else self._carry(part)) for name, part in blocks]
+        ops = [op for _, part in self.blocks for op in part]
+        self.arrays = Arrays(ops)
+        products = [op for op in walk_ops(tuple(ops)) if isinstance(op, Affine)]
+        self._computed = {id(op.out.buffer) for op in products}
+        # By id: what a product is called, its window, where buffers live that lie in a window.
+        self.stems: dict[int, str] = {}
+        self.windows: dict[int, Window] = {}
+        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self.window_names: dict[Vec, str] = {}
+        if step:
+            self._lay_out(self.blocks)
+        for name, part in () if step else self.blocks:
+            for op in part:
+                if isinstance(op, Loop) and op.carried:
+                    self.loops = [op.counter]
+                    self._lay_out([(name, op.body)])
+                    self.loops = []
+
+    def _carry(self, ops: Sequence[Op]) -> list[Op]:
+        """The ops with copies of states in loops, where products may then find them in a row."""
+        result: list[Op] = []
+        for op in ops:
+            if not (isinstance(op, Loop) and op.carried):
+                result.append(op)
+                continue
+            self.loops = [op.counter]
+            read = [
+                x
+                for inner in op.body
+                if isinstance(inner, Affine) and self._fits_window(inner, ())
+                for _, x in inner.products
+            ]
+            self.loops = []
+            lines = {id(o.line) for o in walk_ops(op.body) if isinstance(o, Shift)}
+            states = [v for v in dict.fromkeys(read) if v.buffer.kind == "state" and _is_whole(v)]
+            states = [v for v in states if id(v.buffer) not in lines]
+            local = {id(v.buffer): replace(v.buffer, kind="temp") for v in states}
+            self._carried |= {id(buffer) for buffer in local.values()}
+
+            def vec(v: Vec, local: dict[int, Buffer] = local) -> Vec:
+                return replace(v, buffer=local.get(id(v.buffer), v.buffer))
+
+            result += [Elementwise(v.size, (), ((vec(v), At(v)),)) for v in states]
+            result.append(map_op(op, vec, lambda mat: mat))
+            result += [Elementwise(v.size, (), ((v, At(vec(v))),)) for v in states]
+        return result
+
+    def _lay_out(self, blocks: Sequence[tuple[str, Sequence[Op]]]) -> None:
+        """Find windows for the products of these ops, which run one after the other."""
+        windows = Windows([op for _, part in blocks for op in part], self._can_live)
+        start = 0
+        for name, part in blocks:
+            own = [
+                (start + n, op)
+                for n, op in enumerate(part)
+                if isinstance(op, Affine) and self._fits_window(op, ())
+            ]
+            start += len(part)
+            for position, op in own:
+                stem = self.stems[id(op)] = name if len(own) == 1 else op.out.buffer.name
+                one = self._has_fixed_bias(op, ())
+                windows.add(op, position, one, f"{name}_inputs", f"{stem}_inputs")
+        found, homes, names = windows.finish()
+        self.windows.update(found)
+        self.homes.update(homes)
+        self.window_names.update(names)
+
+    def plan_blocks(self) -> list[list[Instruction]]:
+        """The instructions of each block."""
+        result = []
+        for name, ops in self.blocks:
+            self.name = name
+            result.append(join(self.plan(ops)))
+        return result
+
+    def local_places(self) -> dict[Vec, str]:
+        """Parts of arrays that hold a local of the program, with its name."""
+        return {vec: name for vec, name in self.arrays.named.items() if vec.size != vec.buffer.size}
+
+    def plan(self, ops: Sequence[Op], axes: Axes = ()) -> list[Instruction]:
+        """Instructions of the ops in order."""
+        result: list[Instruction] = []
+        for op in ops:
+            self.position += 1
+            self.arrays.position = self.position
+            result += self._one(op, axes)
+        return result
+
+    def _one(self, op: Op, axes: Axes) -> list[Instruction]:
+        if isinstance(op, Loop):
+            if can_be_axis(op):
+                return self.plan(op.body, (*axes, Axis(op.counter, op.count)))
+            self.loops.append(op.counter)
+            body = self.plan(op.body, axes)
+            self.loops.pop()
+            return [Repeat(op.counter, op.count, tuple(join(body)), axes)]
+        if isinstance(op, When):
+            return [After(op.after, tuple(join(self.plan(op.body, axes))))]
+        if isinstance(op, Affine):
+            return self._affine(op, axes)
+        if isinstance(op, Elementwise):
+            plan = ElementwisePlan(self.arrays, axes, self.loops, op.size)
+            for name, node in op.locals:
+                plan.local(name, node)
+            return plan.place([(v, plan.value(simplify(node))) for v, node in op.stores])
+        if isinstance(op, Reduce):
+            return self._reduce(op, axes)
+        if isinstance(op, Softmax):
+            return self._softmax(op, axes)
+        if isinstance(op, Gather):
+            return [Rows(op.table, op.index, op.out, axes)]
+        assert isinstance(op, Shift), op
+        kept = op.line.size - op.x.size
+        line = op.line.vec()
+        moved = Ufunc("copy", (At(line[op.x.size :]),), line[:kept], axes)
+        return [moved, Ufunc("copy", (At(op.x),), line[kept:], axes)]
+
+    def _affine(self, op: Affine, axes: Axes) -> list[Instruction]:
+        result: list[Instruction] = []
+        bias = op.bias
+        if self._fits_window(op, axes):
+            if self._has_fixed_bias(op, axes):
+                bias = None
+            result = self._window(op, bias is not op.bias)
+        else:
+            for number, (mat, x) in enumerate(op.products):
+                add = number > 0
+                if self._is_fixed(mat, axes):
+                    packed = self._pack(mat.buffer.name, [(mat, 0)])
+                    result.append(Dot(x, packed, op.out, axes, add))
+                else:
+                    result.append(MatMul(mat, x, op.out, axes, add))
+        if bias is not None and op.products:
+            result.append(Ufunc("add", (At(op.out), At(bias)), op.out, axes))
+        elif not op.products:
+            start: Expr = Number(0.0) if bias is None else At(bias)
+            result.append(Ufunc("copy", (start,), op.out, axes))
+        return result
+
+    def _is_fixed(self, source: Vec | Mat, axes: Axes) -> bool:
+        """Whether it is a constant that no iteration changes."""
+        counters = {axis.counter for axis in axes} | set(self.loops)
+        return source.buffer.kind == "const" and not dims.symbols(source.offset) & counters
+
+    def _has_fixed_bias(self, op: Affine, axes: Axes) -> bool:
+        return op.bias is not None and self._is_fixed(op.bias, axes)
+
+    def _fits_window(self, op: Affine, axes: Axes) -> bool:
+        """Whether one product of all inputs side by side is less work than one for each."""
+        if axes or not (self.step or self.loops):
+            return False
+        if len(op.products) + self._has_fixed_bias(op, axes) < 2 or not op.products:
+            return False
+        return all(self._is_fixed(m, axes) and isinstance(v.size, int) for m, v in op.products)
+
+    def _window(self, op: Affine, one: bool) -> list[Instruction]:
+        """The product of a window that holds all inputs side by side, and a 1 for the bias."""
+        window = self.windows.get(id(op))
+        stem = self.stems.get(id(op), self.name)
+        if window is None:
+            alone = Windows((), lambda _: False)
+            alone.add(op, 0, one, f"{stem}_inputs", f"{stem}_inputs")
+            window = alone.finish()[0][id(op)]
+        copies = [
+            Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in") for x, slot in window.copies
+        ]
+        rows = [
+            (start, mat, f"{x.buffer.name} ({dims.text(x.size)})")
+            for (mat, x), start in zip(op.products, window.starts, strict=False)
+        ]
+        ones = window.starts[-1] if one else None
+        if ones is not None:
+            assert op.bias is not None
+            rows.append((ones, column(op.bias), "1"))
+        rows.sort(key=lambda row: row[0])
+        packed = self._pack(f"{stem}_matrix", [(mat, start) for start, mat, _ in rows])
+        packed = replace(packed, ones=ones, notes=tuple(note for *_, note in rows))
+        inputs = tuple(x for _, x in op.products)
+        return [*copies, Dot(window.vec, packed, op.out, (), inputs=inputs)]
+
+    def _can_live(self, x: Vec) -> bool:
+        """Whether the only place of a vector may be a part of a longer one."""
+        buffer = x.buffer
+        if not _is_whole(x) or id(buffer) in self._computed or buffer.dtype != "float32":
+            return False
+        if self.step:
+            return buffer.kind in ("input", "state", "temp")
+        return id(buffer) in self._carried or set(self.loops) <= set(buffer.scope)
+
+    def _pack(self, name: str, mats: Sequence[tuple[Mat, int]]) -> Packed:
+        pieces: list[Piece] = []
+        for mat, row in mats:
+            column_ = 0
+            for part in self.derived.parts(mat):
+                if part.mat is not None:
+                    pieces.append(Piece(row, column_, part.mat, part.factor, part.shift))
+                column_ += part.rows
+        rows = max(row + dims.fixed(mat.columns) for mat, row in mats)
+        return Packed(name, rows, dims.fixed(mats[0][0].rows), tuple(pieces))
+
+    def _reduce(self, op: Reduce, axes: Axes) -> list[Instruction]:
+        over = tuple(Axis(name, count) for name, count in op.counters)
+        inner = (*axes, *over)
+        plan = ElementwisePlan(self.arrays, inner, self.loops, op.out.size)
+        instructions, operand = plan.operand(op.value)
+        return [*instructions, Fold(op.kind, operand, over, op.out, axes)]
+
+    def _softmax(self, op: Softmax, axes: Axes) -> list[Instruction]:
+        size = op.out.size
+        top = self.arrays.scratch("top", 1, axes)
+        total = self.arrays.scratch("total", 1, axes)
+        every, divisor = At(top.every(size)), At(total.every(size))
+        out = At(op.out)
+        largest: Instruction = Fold("max", op.x, (), top, axes)
+        if size == 2:  # in a third of the time
+            largest = Ufunc("maximum", (At(op.x[:1]), At(op.x[1:])), top, axes)
+        first = [largest, Ufunc("subtract", (At(op.x), every), op.out, axes)]
+        if not op.log:
+            return [
+                *first,
+                Ufunc("exp", (out,), op.out, axes),
+                Fold("sum", op.out, (), total, axes),
+                Ufunc("divide", (out, divisor), op.out, axes),
+            ]
+        powers = self.arrays.scratch("powers", size, axes)
+        return [
+            *first,
+            Ufunc("exp", (out,), powers, axes),
+            Fold("sum", powers, (), total, axes),
+            Ufunc("log", (At(total),), total, axes),
+            Ufunc("subtract", (out, divisor), op.out, axes),
+        ]
+
+
+def _is_whole(vec: Vec) -> bool:
+    """Whether it is all of its buffer, in order."""
+    return vec.offset == 0 and vec.size == vec.buffer.size and vec.stride == 1
+
+
+# ---- joining calls -------------------------------------------------------------------------
+
+
+def join(instructions: Sequence[Instruction]) -> list[Instruction]:
+    """Equal functions of neighbouring vectors become one call, where the order allows it.
+
+    So one tanh serves all gates of a layer.
+    """
+    result = list(instructions)
+    changed = True
+    while changed:
+        changed = False
+        for later in range(1, len(result)):
+            found = _partner(result, later)
+            if found is not None:
+                earlier, joined = found
+                result[earlier] = joined
+                del result[later]
+                changed = True
+                break
+    return result
+
+
+def _partner(instructions: Sequence[Instruction], later: int) -> tuple[int, Ufunc] | None:
+    mine = instructions[later]
+    if not isinstance(mine, Ufunc):
+        return None
+    read, written = vectors(mine)
+    for earlier in range(later - 1, -1, -1):
+        other = instructions[earlier]
+        if isinstance(other, (Repeat, After)):
+            return None
+        if isinstance(other, Ufunc):
+            joined = _joined(other, mine) or _joined(mine, other)
+            if joined is not None and not _conflict(other, read, written):
+                return earlier, joined
+        if _conflict(other, read, written):
+            return None
+    return None
+
+
+def _conflict(other: Instruction, read: list[Vec], written: list[Vec]) -> bool:
+    other_read, other_written = vectors(other)
+    return any(overlap(v, w) for v in other_written for w in (*read, *written)) or any(
+        overlap(v, w) for v in other_read for w in written
+    )
+
+
+def _joined(first: Ufunc, second: Ufunc) -> Ufunc | None:
+    if first.function != second.function or first.axes != second.axes:
+        return None
+    if first.function == "choose":  # two calls, the second of which must not see another first
+        return None
+    out = _side_by_side(first.out, second.out)
+    if out is None:
+        return None
+    operands: list[Expr] = []
+    for a, b in zip(first.operands, second.operands, strict=True):
+        if isinstance(a, At) and isinstance(b, At):
+            both = _side_by_side(a.vec, b.vec)
+            if both is None:
+                return None
+            operands.append(At(both))
+        elif isinstance(a, Number) and a == b:
+            operands.append(a)
+        else:
+            return None
+    names = [n for n in (first.name, second.name) if n]
+    name = _both(*names) if len(names) == 2 else "".join(names)
+    return Ufunc(first.function, tuple(operands), out, first.axes, name)
+
+
+def _both(first: str, second: str) -> str:
+    """A name for what lies side by side: `update_and_reset`, `input_gate_to_output_gate`."""
+    ends = re.split("_and_|_to_", first) + re.split("_and_|_to_", second)
+    if len(ends) > 2:
+        return f"{ends[0]}_to_{ends[-1]}"
+    return f"{first}_and_{second}"
+
+
+def _side_by_side(left: Vec, right: Vec) -> Vec | None:
+    if left.buffer is not right.buffer or left.stride != 1 or right.stride != 1:
+        return None
+    if right.offset - left.offset != left.size:
+        return None
+    return Vec(left.buffer, left.offset, left.size + right.size)
+
+
+def names_of(instructions: Sequence[Instruction]) -> dict[Vec, str]:
+    """Names for vectors: those of the values of the program that they hold."""
+    found: dict[Vec, str] = {}
+    for op in instructions:
+        if isinstance(op, (Repeat, After)):
+            for vec, name in names_of(op.body).items():
+                found.setdefault(vec, name)
+        elif isinstance(op, Ufunc) and op.name:
+            whole = op.out.size == op.out.buffer.size
+            if not whole or op.out.buffer.name.startswith("scratch"):
+                found.setdefault(op.out, op.name)
+    return found
+
+
+def buffers_of(instructions: Sequence[Instruction]) -> list[Buffer]:
+    """The buffers that instructions read or write, constants left out."""
+    found: dict[int, Buffer] = {}
+    for op in instructions:
+        if isinstance(op, (Repeat, After)):
+            inner = buffers_of(op.body)
+        else:
+            read, written = vectors(op)
+            inner = [v.buffer for v in (*read, *written)]
+        found.update((id(buffer), buffer) for buffer in inner if buffer.kind != "const")
+    return list(found.values())

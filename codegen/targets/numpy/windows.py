@@ -1,0 +1,159 @@
+"""Where the inputs of products lie: side by side in one array, so that one product reads them all.
+
+In the row `[reset h | 1 | x | h | 1 | h of the next layer]` each product of a GRU, and that of the
+layer after it, finds what it reads without a gap, with a 1 for the bias. A vector that has a place
+in a row is computed right there; only what stands elsewhere already is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from codegen.program import dims
+from codegen.program.ops import Affine, Buffer, Op, Vec, walk_ops, writes
+
+
+@dataclass(eq=False)
+class _Part:
+    """A vector in a row, None for the 1; a copy is made before the op at position `copied`."""
+
+    vec: Vec | None
+    copied: int | None = None
+    start: int = 0
+
+    @property
+    def size(self) -> int:
+        return 1 if self.vec is None else dims.fixed(self.vec.size)
+
+
+@dataclass(eq=False)
+class _Row:
+    name: str
+    parts: list[_Part]
+
+
+@dataclass(eq=False)
+class _User:
+    """A product with its row and its parts of it, in the order of its inputs, the 1 last."""
+
+    name: str
+    row: _Row
+    parts: list[_Part]
+    fresh: list[_Part]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one product reads: a piece of a row."""
+
+    vec: Vec
+    starts: tuple[int, ...]  # where in it each input lies, and last the 1 where there is a bias
+    copies: tuple[tuple[Vec, Vec], ...]  # from, to: what has to be copied before
+
+
+@dataclass
+class Windows:
+    """The rows of a sequence of ops; `may_live` says what may have its only place in a row."""
+
+    ops: Sequence[Op]
+    may_live: Callable[[Vec], bool]
+    _rows: list[_Row] = field(default_factory=list)
+    _users: dict[int, _User] = field(default_factory=dict)
+    _living: set[int] = field(default_factory=set)
+
+    def add(self, op: Affine, position: int, one: bool, row_name: str, name: str) -> None:
+        """Find room for the inputs of the op at this position, with a 1 where `one`.
+
+        `row_name` is for a row that begins here, `name` for what the op reads.
+        """
+        inputs: list[Vec | None] = [v for _, v in op.products]
+        wanted = [*inputs, None] if one else inputs
+        distinct = len(set(inputs)) == len(inputs)
+        found = self._shared(wanted, position) if distinct else None
+        if found is None:
+            parts = fresh = [self._part(v, position) for v in wanted]
+            row = _Row(row_name, list(fresh))
+            self._rows.append(row)
+        else:
+            row, run, last = found
+            present = [part.vec for part in run]
+            fresh = [self._part(v, position) for v in wanted if v not in present]
+            row.parts = [*row.parts, *fresh] if last else [*fresh, *row.parts]
+            parts = sorted([*run, *fresh], key=lambda part: wanted.index(part.vec))
+        self._users[id(op)] = _User(name, row, parts, fresh)
+
+    def finish(self) -> tuple[dict[int, Window], dict[int, tuple[Buffer, int]], dict[Vec, str]]:
+        """The window of each op by id; where buffers live, by id; names of the windows."""
+        homes: dict[int, tuple[Buffer, int]] = {}
+        buffers: dict[int, Vec] = {}
+        for row in self._rows:
+            size = 0
+            for part in row.parts:
+                part.start = size
+                size += part.size
+            buffer = Buffer(row.name, size, "window", "float32", None, (), (size,))
+            buffers[id(row)] = buffer.vec()
+            for part in row.parts:
+                if part.vec is not None and part.copied is None:
+                    homes[id(part.vec.buffer)] = (buffer, part.start)
+        windows: dict[int, Window] = {}
+        names: dict[Vec, str] = {}
+        for key, user in self._users.items():
+            whole = buffers[id(user.row)]
+            start = min(part.start for part in user.parts)
+            stop = max(part.start + part.size for part in user.parts)
+            copies = tuple(
+                (part.vec, whole[part.start : part.start + part.size])
+                for part in user.fresh
+                if part.vec is not None and part.copied is not None
+            )
+            vec = whole[start:stop]
+            names.setdefault(vec, user.name)
+            starts = tuple(part.start - start for part in user.parts)
+            windows[key] = Window(vec, starts, copies)
+        return windows, homes, names
+
+    def _part(self, vec: Vec | None, position: int) -> _Part:
+        if vec is None:
+            return _Part(None)
+        if id(vec.buffer) in self._living or not self.may_live(vec):
+            return _Part(vec, position)
+        self._living.add(id(vec.buffer))
+        return _Part(vec)
+
+    def _shared(
+        self, wanted: Sequence[Vec | None], position: int
+    ) -> tuple[_Row, list[_Part], bool] | None:
+        """The row, the parts in it and whether they end it, where most can be shared.
+
+        The parts have to hold all that is wanted, or lie where the row can grow.
+        """
+        best: tuple[_Row, list[_Part], bool] | None = None
+        most = 0
+        for row in self._rows:
+            count = len(row.parts)
+            for start in range(count):
+                for stop in range(start + 1, min(start + len(wanted), count) + 1):
+                    run = row.parts[start:stop]
+                    vecs = [part.vec for part in run]
+                    if len(set(vecs)) < len(vecs) or any(v not in wanted for v in vecs):
+                        break
+                    if not all(self._holds(part, position) for part in run):
+                        break
+                    if start > 0 and stop < count and len(run) < len(wanted):
+                        continue
+                    size = sum(part.size for part in run)
+                    if size > most and vecs != [None]:
+                        best, most = (row, run, stop == count), size
+        return best
+
+    def _holds(self, part: _Part, position: int) -> bool:
+        """Whether the part holds what the op at the position reads."""
+        if part.vec is None or part.copied is None:
+            return True
+        between = self.ops[part.copied : position]
+        buffer = part.vec.buffer
+        return all(
+            vec.buffer is not buffer for op in walk_ops(tuple(between)) for vec in writes(op)
+        )

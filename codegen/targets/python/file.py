@@ -1,0 +1,150 @@
+"""What all methods of a plain Python file share: names, constants, and what the file refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from codegen.model import Array
+from codegen.program import dims
+from codegen.program.derived import Derived, column
+from codegen.program.dims import Dim
+from codegen.program.ops import Buffer, Mat, Port, Vec, const
+from codegen.text.names import Names, comment
+
+WIDEST = 64  # columns in one expression of a product
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A constant of the file. `kind`: vector, matrix (for affine), table (rows for lookup)."""
+
+    name: str
+    kind: str
+    note: str
+    parts: tuple[Mat, ...]  # side by side: the columns of its rows, one row for a vector
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        columns = sum(dims.fixed(part.columns) for part in self.parts)
+        return dims.fixed(self.parts[0].rows), columns
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its numbers are whole numbers."""
+        return self.parts[0].buffer.dtype == "int32"
+
+
+@dataclass
+class File:
+    """Names, constants and functions of one generated file."""
+
+    names: Names
+    constants: Names
+    small: bool = False  # for a board with a few kilobytes
+    derived: Derived = field(default_factory=Derived)  # weights that passes made of others
+    tables: dict[object, Table] = field(default_factory=dict)
+    functions: set[str] = field(default_factory=set)
+    runtime: set[str] = field(default_factory=set)
+    ports: dict[int, str] = field(default_factory=dict)  # names of inputs and outputs
+    keep: list[object] = field(default_factory=list)  # ids are keys: their owners must live
+    widths: set[int] = field(default_factory=set)  # of the expressions that products need
+    zero: Buffer = field(default_factory=lambda: const("zero", np.zeros(1, np.float32)))
+
+    def use(self, function: str) -> str:
+        """The name of a function or runtime helper, which the file then has."""
+        self.functions.add(function)
+        return function
+
+    def help(self, helper: str) -> str:
+        """The name of a helper on lists, which the file then has."""
+        self.runtime.add(helper)
+        return helper
+
+    def port(self, port: Port) -> str:
+        """The name of an input or output."""
+        return self.ports[id(port.buffer)]
+
+    def vector(self, buffer: Buffer) -> str:
+        """The name of a constant as one flat list."""
+        assert buffer.data is not None
+        note = f"{comment(buffer.name)} {_shape(buffer.shape)}"
+        return self._table(("vector", id(buffer)), buffer.name, "vector", note, (_row(buffer),))
+
+    def array(self, name: str, data: Array) -> str:
+        """The name of a constant that belongs to no buffer."""
+        row = _row(const(name, data))
+        return self._table(("array", name), name, "vector", comment(name), (row,))
+
+    def matrix(self, products: Sequence[tuple[Mat, Vec]], bias: Vec | None, out: str) -> str:
+        """The name of the constant matrices of a product, side by side after the bias."""
+        mats = [mat for mat, _ in products]
+        rows = dims.fixed(mats[0].rows)
+        # Without a bias there are zeros in its place: one zero, again and again.
+        first = column(bias) if bias else Mat(self.zero, 0, rows, 1, 0)
+        parts = (first, *mats)
+        key = ("matrix", *((id(m.buffer), m.offset, m.row_stride, m.column_stride) for m in parts))
+        columns = [dims.fixed(m.columns) for m in mats]
+        self.keep.extend(m.buffer for m in parts)
+        names = [comment(m.buffer.name) for m in mats]
+        wanted = names[0] if len(mats) == 1 else f"{_common(names) or out}_weights"
+        each = [f"{n} of {name}" for n, name in zip(columns, names, strict=True)]
+        note = f"{rows} row{'s' * (rows > 1)}: {', '.join(['bias' if bias else '0', *each])}"
+        if any(self.derived.is_made(m.buffer) for m in mats):
+            note += "; sigmoid gates halved"
+        self.widths.update(group_sizes(sum(columns)))
+        return self._table((*key, rows, *columns), wanted, "matrix", note, parts)
+
+    def lookup(self, table: Mat) -> str:
+        """The name of a constant whose rows are looked up."""
+        shape = dims.fixed(table.rows), dims.fixed(table.columns)
+        key = ("table", id(table.buffer), table.offset, shape)
+        note = f"{comment(table.buffer.name)} {shape}"
+        return self._table(key, table.buffer.name, "table", note, (table,))
+
+    def nested(self, value: str, shape: Sequence[Dim]) -> str:
+        """A flat list as nested lists of this shape."""
+        return value if len(shape) == 1 else f"{self.help('nest')}({value}, {tuple_text(shape)})"
+
+    def _table(self, key: object, wanted: str, kind: str, note: str, parts: tuple[Mat, ...]) -> str:
+        if key not in self.tables:
+            name = self.constants(wanted.upper())
+            self.tables[key] = Table(name, kind, note, parts)
+            self.runtime.add({"matrix": "affine", "table": "vector"}.get(kind, kind))
+        return self.tables[key].name
+
+
+def tuple_text(shape: Sequence[Dim]) -> str:
+    """A shape as a tuple."""
+    inner = ", ".join(dims.text(n) for n in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def _row(buffer: Buffer) -> Mat:
+    """A constant as a matrix of one row."""
+    size = dims.fixed(buffer.size)
+    return Mat(buffer, 0, 1, size, size)
+
+
+def group_sizes(columns: int) -> list[int]:
+    """How many columns of a product each expression takes."""
+    full, rest = divmod(columns, WIDEST)
+    return [WIDEST] * full + [rest] * bool(rest)
+
+
+def _common(names: Sequence[str]) -> str:
+    """What the names begin with, in whole words."""
+    words = [name.split("_") for name in names]
+    shared = []
+    for here in zip(*words, strict=False):
+        if len(set(here)) > 1:
+            break
+        shared.append(here[0])
+    return "_".join(shared)
+
+
+def _shape(shape: Iterable[Dim]) -> str:
+    return "(" + "".join(f"{dims.text(n)}, " for n in shape).rstrip(" ") + ")"

@@ -1,0 +1,314 @@
+"""The ops of one program as views, layer by layer."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from codegen.program import dims
+from codegen.program.derived import column
+from codegen.program.ops import (
+    Affine,
+    At,
+    Block,
+    Buffer,
+    Elementwise,
+    Expr,
+    Gather,
+    Loop,
+    Mat,
+    Number,
+    Op,
+    Program,
+    Reduce,
+    Shift,
+    Softmax,
+    State,
+    Vec,
+    When,
+    reads,
+    walk,
+    walk_ops,
+    writes,
+)
+from codegen.targets.python.expressions import CONDITIONAL, KEEPS_NAN, PRODUCT, Expressions
+from codegen.targets.python.file import File
+from codegen.targets.python.views import (
+    Append,
+    Assign,
+    BlockView,
+    Each,
+    Fold,
+    Once,
+    Product,
+    Repeat,
+    Store,
+    View,
+)
+from codegen.text.names import comment
+
+HALVED = "sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5"
+LINE = 88  # a longer call is broken after each argument, a longer comment where it fits
+
+
+class Printer(Expressions):
+    """The body of a method.
+
+    `kept` says that scratch belongs to the object, so that a step allocates nothing that stays.
+    """
+
+    def __init__(self, file: File, program: Program, kept: bool, notes: bool) -> None:
+        super().__init__(file, program)
+        self.notes = notes
+        self.prefix = ""  # the name of the layer
+        self.attributes: dict[int, Buffer] = {id(s.buffer): s.buffer for s in program.states}
+        self.fresh: list[Buffer] = []  # lists made at the start of the method
+        filled: set[int] = set()
+        for op in walk_ops(program.ops):
+            for vec in writes(op):
+                buffer = vec.buffer
+                if buffer.kind in ("temp", "output") and id(buffer) not in filled:
+                    filled.add(id(buffer))
+                    if self._makes(op, vec):
+                        continue
+                    if kept and buffer.kind == "temp":
+                        self.attributes[id(buffer)] = buffer
+                    else:
+                        self.fresh.append(buffer)
+        self.kept = [b for b in self.attributes.values() if b.kind == "temp"]
+        for port in program.outputs:  # an output that nothing writes has no elements
+            if id(port.buffer) not in filled:
+                self.fresh.append(port.buffer)
+
+    def blocks(self) -> list[BlockView]:
+        """The program, layer by layer."""
+        bound: set[int] = set()
+        return [self._block(block, bound) for block in self.program.blocks]
+
+    def _block(self, block: Block, bound: set[int]) -> BlockView:
+        self.prefix = block.name
+        used: dict[int, Buffer] = {}
+        for op in walk_ops(block.ops):
+            for source in (*reads(op), *writes(op)):
+                used.setdefault(id(source.buffer), source.buffer)
+            if isinstance(op, Shift):
+                used.setdefault(id(op.line), op.line)
+        names = []
+        for key, buffer in used.items():
+            if key in self.attributes and key not in bound:
+                bound.add(key)
+                name = self.name(buffer)
+                names.append((name, f"self.{name}"))
+                if self.is_ring(buffer):
+                    oldest = self.oldest(buffer)
+                    names.append((oldest, f"self.{oldest}"))
+        return BlockView(comment(block.title), tuple(names), self.ops(block.ops))
+
+    def ops(self, ops: Sequence[Op]) -> tuple[View, ...]:
+        """A view for each op."""
+        return tuple(view for op in ops for view in self._op(op))
+
+    def _op(self, op: Op) -> tuple[View, ...]:
+        if isinstance(op, Loop):
+            return (Repeat(op.counter, dims.text(op.count), self.ops(op.body)),)
+        if isinstance(op, When):
+            return (Once(op.after, self.ops(op.body)),)
+        if isinstance(op, Affine):
+            return (self._affine(op),)
+        if isinstance(op, Elementwise):
+            return (self._elementwise(op),)
+        if isinstance(op, Reduce):
+            return (self._reduce(op),)
+        if isinstance(op, Softmax):
+            function = self.file.use("log_softmax" if op.log else "softmax")
+            return (self.into(op, op.out, f"{function}({self.part(op.x)})", ""),)
+        if isinstance(op, Gather):
+            return (self._gather(op),)
+        assert isinstance(op, Shift), op
+        return (self._shift(op),)
+
+    def _note(self, text: str) -> str:
+        return "\n# ".join(textwrap.wrap(text, LINE)) if self.notes else ""
+
+    def _short(self, vec: Vec) -> str:
+        """A vector in an equation, without the name of the layer."""
+        name = vec.buffer.name
+        if name.startswith(f"{self.prefix}_"):
+            name = name[len(self.prefix) + 1 :]
+        whole = self._is_whole(vec) or vec.buffer.kind == "const"
+        return comment(name) if whole else f"{comment(name)}[...]"
+
+    def _is_packed(self, op: Affine) -> bool:
+        """Whether all that the product multiplies with is known when the file is made."""
+        known = op.bias is None or is_fixed(column(op.bias))
+        return known and bool(op.products) and all(is_fixed(mat) for mat, _ in op.products)
+
+    def _affine(self, op: Affine) -> View:
+        terms = [f"{self._short(m.buffer.vec())} @ {self._short(v)}" for m, v in op.products]
+        terms += [] if op.bias is None else [self._short(op.bias)]
+        note = self._note(f"{self._short(op.out)} = {' + '.join(terms)}")
+        if note and any(self.file.derived.is_made(m.buffer) for m, _ in op.products):
+            note += f"\n# {HALVED}"
+        if not self._is_packed(op):
+            return self._product(op, note)
+        arguments = [self.file.matrix(op.products, op.bias, op.out.buffer.name)]
+        arguments += [str(dims.fixed(op.out.size))] if self.file.small else []
+        arguments += [self.part(vec) for _, vec in op.products]
+        call = f"affine({', '.join(arguments)})"
+        if len(call) + len(self.name(op.out.buffer)) > LINE:
+            broken = "".join(f"    {argument},\n" for argument in arguments)
+            call = f"affine(\n{broken})"
+        return self.into(op, op.out, call, note)
+
+    def _product(self, op: Affine, note: str) -> View:
+        index, total, values, terms = self._index(), self.local("total"), [], []
+        for number, (mat, vec) in enumerate(op.products):
+            name = self.local("values" if number == 0 else f"values_{number + 1}")
+            values.append((name, self.part(vec)))
+            at = Vec(mat.buffer, mat.offset, mat.rows, mat.row_stride)
+            place = self.element(at, index)[len(self.name(mat.buffer)) + 1 : -1]
+            dot = self.file.help("dot")
+            terms.append(
+                f"{dot}({total}, {self.name(mat.buffer)}, {place}, {mat.column_stride}, {name})"
+            )
+        start = "0.0" if op.bias is None else self.element(op.bias, index)
+        target = f"{self.element(op.out, index)} = {total}"
+        lines = tuple(f"{total} = {term}" for term in terms)
+        count = dims.text(op.out.size)
+        return Product(note, tuple(values), index, count, f"{total} = {start}", lines, target)
+
+    def _elementwise(self, op: Elementwise) -> View:
+        source = copied(op)
+        if source is not None:
+            whole = op.stores[0][0]
+            value = self.part(source)
+            if self._makes(op, whole) and whole.buffer.kind in ("temp", "output"):
+                value = f"list({value})"
+            return self.into(op, whole, value, "")
+        index = None if op.size == 1 else self._index()
+        lines = [f"{self.local(name)} = {self.expression(e, index)}" for name, e in op.locals]
+        # A value that a later store still reads is stored after all are known.
+        delayed = []
+        for number, (vec, node) in enumerate(op.stores):
+            text, target = self.expression(node, index), self.element(vec, index)
+            later = [v.buffer for _, e in op.stores[number + 1 :] for v in _vectors(e)]
+            if any(buffer is vec.buffer for buffer in later):
+                name = self.local(f"new_{_last_word(vec.buffer.name)}")
+                lines.append(f"{name} = {text}")
+                delayed.append(f"{target} = {name}")
+            else:
+                lines.append(f"{target} = {text}")
+        return Each("", index, dims.text(op.size), (*lines, *delayed))
+
+    def _reduce(self, op: Reduce) -> View:
+        index, total = self._index(), self.local("total")
+        counters = tuple((name, dims.text(count)) for name, count in op.counters)
+        single = op.out.size == 1
+        outer = PRODUCT if op.kind == "sum" else CONDITIONAL
+        value = self.expression(op.value, None if single else index, outer)
+        if op.kind == "sum":
+            start, update = "0.0", f"{total} + {value}"
+        else:
+            start = "-INF" if op.kind == "max" else "INF"
+            update = f"{self.file.use(KEEPS_NAN[op.kind])}({total}, {value})"
+            self.file.help("constants")
+        return Fold(
+            index,
+            "" if single else dims.text(op.out.size),
+            f"{total} = {start}",
+            f"{total} = {update}",
+            counters,
+            f"{self.element(op.out, None if single else index)} = {total}",
+        )
+
+    def _gather(self, op: Gather) -> View:
+        lookup, table = self.file.help("lookup"), self.file.lookup(op.table)
+        index = self.element(op.index, None)
+        rows = dims.fixed(op.table.rows)
+        return self.into(op, op.out, f"{lookup}({table}, {rows}, {index})", "")
+
+    def _shift(self, op: Shift) -> View:
+        size, row = dims.text(op.line.size), dims.text(op.x.size)
+        name, value = self.name(op.line), self.part(op.x)
+        if not self.is_ring(op.line):
+            self.file.help("store")
+            return Store("", name, "0", value)
+        oldest = self.oldest(op.line)
+        self.file.help("store")
+        return Append(name, oldest, f"self.{oldest}", value, row, size)
+
+    def _makes(self, op: Op, vec: Vec) -> bool:
+        """Whether the op gives the whole buffer as a new list."""
+        if not self._is_whole(vec):
+            return False
+        if isinstance(op, Affine):
+            return self._is_packed(op)
+        if isinstance(op, Elementwise):
+            return copied(op) is not None
+        return isinstance(op, (Softmax, Gather))
+
+    def into(self, op: Op, vec: Vec, value: str, note: str) -> View:
+        """A list put where it belongs: a new list where it makes up the whole buffer."""
+        buffer = vec.buffer
+        if self._makes(op, vec) and buffer.kind in ("temp", "output"):
+            return Assign(note, self.name(buffer), value)
+        if vec.stride != 1:
+            index = self._index()
+            product = self.local("product")
+            target = self.element(vec, index)
+            body = Each("", index, dims.text(vec.size), (f"{target} = {product}[{index}]",))
+            return Repeat("", "", (Assign(note, product, value), body))
+        self.file.help("store")
+        return Store(note, self.name(buffer), self.start(vec), value)
+
+
+def copied(op: Elementwise) -> Vec | None:
+    """The vector that the op copies as it is, where that is all it does."""
+    if op.locals or len(op.stores) != 1:
+        return None
+    value = op.stores[0][1]
+    if not isinstance(value, At) or value.vec.stride == 0 or value.vec.buffer.dtype == "int32":
+        return None
+    return value.vec if op.stores[0][0].stride == 1 and op.size == value.vec.size else None
+
+
+def is_fixed(mat: Mat) -> bool:
+    """Whether all elements of the matrix are known when the file is made."""
+    where = (mat.offset, mat.rows, mat.columns)
+    return mat.buffer.kind == "const" and all(isinstance(n, int) for n in where)
+
+
+def _vectors(node: Expr) -> list[Vec]:
+    return [e.vec for e in walk(node) if isinstance(e, At)]
+
+
+def _last_word(name: str) -> str:
+    return name.rsplit("_", 1)[-1]
+
+
+def states_of(programs: Iterable[Program]) -> list[State]:
+    """The states of all programs, each once, in order."""
+    found: dict[int, State] = {}
+    for program in programs:
+        for state in program.states:
+            found.setdefault(id(state.buffer), state)
+    return list(found.values())
+
+
+def uses_infinity(programs: Iterable[Program]) -> bool:
+    """Whether an expression holds an infinite number or NaN."""
+    return any(
+        isinstance(node, Number) and not math.isfinite(node.value)
+        for program in programs
+        for op in walk_ops(program.ops)
+        for root in roots(op)
+        for node in walk(root)
+    )
+
+
+def roots(op: Op) -> list[Expr]:
+    """The expressions of an op."""
+    if isinstance(op, Elementwise):
+        return [e for _, e in op.locals] + [e for _, e in op.stores]
+    return [op.value] if isinstance(op, Reduce) else []

@@ -1,0 +1,104 @@
+"""The helpers and functions of a plain Python file, as far as it uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from codegen.targets.python.file import WIDEST, File
+from codegen.text.templates import render, source
+
+# What each part of the file refers to besides itself.
+NEEDS = {
+    "expm1": ("INF",),
+    "exp": ("INF",),
+    "log": ("INF",),
+    "log1p": ("log",),
+    "softplus": ("log1p",),
+    "sqrt": ("INF",),
+    "power": ("INF",),
+    "divide": ("INF",),
+    "read_ids": ("read",),
+}
+WITHOUT_MATH = frozenset(("larger", "smaller", "hard_sigmoid", "hard_sigmoid_3", "divide", "INF"))
+# In the order in which they stand in the file, from templates/python/runtime; for a small board
+# from templates/python/small where there is a form of it.
+RUNTIME = ("start", "affine", "dot", "lookup", "pick", "ring", "read", "read_ids", "length", "nest")
+SMALL = ("numbers", "zeros", "vector", "store", "affine", "read", "length")
+SMALL_RUNTIME = (*SMALL, "dot", "lookup", "pick", "ring", "read_ids", "nest")
+FUNCTIONS = (
+    "larger",
+    "smaller",
+    "divide",
+    "exp",
+    "log",
+    "log1p",
+    "expm1",
+    "tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_sigmoid_3",
+    "softplus",
+    "erf",
+    "sqrt",
+    "floor",
+    "round_even",
+    "power",
+    "softmax",
+    "log_softmax",
+)
+
+
+def used_functions(file: File) -> set[str]:
+    """The functions that the file needs, and INF where one of them does."""
+    used: set[str] = set()
+    waiting = sorted(file.functions)
+    while waiting:
+        part = waiting.pop()
+        if part not in used:
+            used.add(part)
+            waiting += NEEDS.get(part, ())
+    return used
+
+
+def runtime_texts(file: File) -> list[str]:
+    """The helpers on lists."""
+    needed = {"start", *file.runtime}
+    if "read_ids" in needed:
+        needed.add("read")
+    return [
+        _helper(file, part) for part in (SMALL_RUNTIME if file.small else RUNTIME) if part in needed
+    ]
+
+
+def function_texts(used: set[str]) -> list[str]:
+    """The functions on numbers, on vectors at the end."""
+    return [part_text("functions", part) for part in FUNCTIONS if part in used]
+
+
+def part_text(folder: str, part: str) -> str:
+    """A part of the file as it stands in the templates."""
+    return source(f"python/{folder}/{part}.py").rstrip() + "\n"
+
+
+def _helper(file: File, part: str) -> str:
+    if part == "affine" and not file.small:
+        forms = [product_form(width) for width in sorted(file.widths)]
+        return "".join(render("python/affine.py.j2", forms=forms, widest=WIDEST))
+    return part_text("small" if file.small and part in SMALL else "runtime", part)
+
+
+def product_form(width: int) -> dict[str, Any]:
+    """The texts of a sum of so many products."""
+    values, weights = ([f"{letter}{k}" for k in range(width)] for letter in "vw")
+    products = [f"+ {v} * {w}" for v, w in zip(values, weights, strict=True)]
+
+    def lines(texts: Sequence[str], count: int, separator: str) -> list[str]:
+        return [separator.join(texts[k : k + count]) for k in range(0, width, count)]
+
+    return {
+        "width": width,
+        "values": [f"{line}," for line in lines(values, 16, ", ")],
+        "weights": [f"{line}," for line in lines(weights, 16, ", ")],
+        "products": lines(products, 6, " "),
+    }

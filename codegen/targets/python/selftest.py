@@ -1,0 +1,160 @@
+"""The self-test of a plain Python file: recorded calls and results, and the code that compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codegen.lowered import Lowered
+from codegen.model import Array
+from codegen.recorded import LARGEST, TOLERANCE, SelfTest, record
+
+WIDTH = 100  # of a line of data
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What is called, and what comes back."""
+
+    method: str  # step or predict
+    calls: tuple[tuple[Array, ...], ...]  # the arguments of each call
+    waiting: int  # so many calls give None at first
+    results: tuple[tuple[Array, ...], ...]  # of each call after these
+    test: SelfTest
+
+
+def recorded(lowered: Lowered) -> Recorded:
+    """The calls of the self-test, one by one."""
+    test = record(lowered)
+    if not test.by_step:
+        return Recorded("predict", (test.inputs,), 0, (test.outputs,), test)
+    assert lowered.step is not None
+    ports = lowered.step.inputs
+    calls = tuple(
+        tuple(x[t] if p.time else x for x, p in zip(test.inputs, ports, strict=True))
+        for t in range(test.steps)
+    )
+    due = test.steps - lowered.warmup
+    results = tuple(tuple(y[t] for y in test.outputs) for t in range(due))
+    return Recorded("step", calls, lowered.warmup, results, test)
+
+
+def selftest_parts(lowered: Lowered) -> dict[str, Any]:
+    """The data of the self-test, and the body of the function that judges."""
+    record = recorded(lowered)
+    data = ["INPUTS = ("]
+    for call in record.calls:
+        data += _indented(f"{', '.join(literal(x) for x in call)},", "(", "),")
+    data += [")", "EXPECTED = ("]
+    for result in record.results:
+        values = ", ".join(literal(y) for y in result)
+        data += _indented(values, "", ",") if len(result) == 1 else _indented(values, "(", "),")
+    data.append(")")
+    if record.test.states:
+        data.append("STATES = (")
+        for state in record.test.states:
+            data += _indented(literal(state), "", ",")
+        data.append(")")
+    code = ["for run in range(2):  # the second time from a used state", "    model.reset()"]
+    rest = "INPUTS"
+    if record.waiting:
+        code += [f"    for x in INPUTS[:{record.waiting}]:"]
+        code += ["        if model.step(*x) is not None:", "            return False"]
+        rest = f"INPUTS[{record.waiting}:]"
+    code += [f"    found = [model.{record.method}(*x) for x in {rest}]"]
+    states = ""
+    if record.test.states:  # the steps seen, which come last with a warm-up, are not recorded
+        shown = f"[:{len(record.test.states)}]" if record.waiting else ""
+        states = f" and close(model.get_state(){shown}, STATES)"
+    code += [f"return close(found, EXPECTED){states}"]
+    return {"data": "\n".join(data), "lines": code}
+
+
+def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
+    """The same for a small board: it lives only while the file runs as a program.
+
+    All is compared as flat lists, by few lines: a board with 16 KB has room for little more.
+    """
+    record = recorded(lowered)
+    call = f"model.{record.method}({'x' if len(record.calls[0]) == 1 else '*x'})"
+    wrong = f"not abs(f - e) <= {TOLERANCE} * (1.0 + abs(e))"
+    if not record.test.is_finite:  # NaN was recorded where there is no finite number
+        wrong = f"abs(f) < {LARGEST:g} if e != e else {wrong}"
+
+    def check(found: str, expected: str, shape: tuple[int, ...]) -> str:
+        flat = found if len(shape) == 1 else f'{help_("read")}({found}, {shape}, "result")'
+        return f"check({flat}, {expected})"
+
+    def rows(inputs: Sequence[tuple[Array, ...]], *results: Sequence[str]) -> list[str]:
+        given = [literal(x[0] if len(x) == 1 else x) for x in inputs]
+        lines = [", ".join(parts) for parts in zip(given, *results, strict=True)]
+        if results:
+            lines = [f"({line})" for line in lines]
+        return [f"            {line}," for line in lines]
+
+    lines = [
+        "def check(found, expected):",
+        "    for f, e in zip(found, expected):",
+        f"        if {wrong}:",
+        "            raise SystemExit(1)",
+        "",
+        "",
+        'if __name__ == "__main__":',
+        "    model = Model()",
+        "    for run in range(2):",
+        "        model.reset()  # of a used state, the second time",
+    ]
+    if record.waiting:
+        lines += ["        for x in (", *rows(record.calls[: record.waiting]), "        ):"]
+        lines += [f"            if {call} is not None:", "                raise SystemExit(1)"]
+    shapes = [y.shape for y in record.results[0]]
+    wanted = ["y"] if len(shapes) == 1 else [f"y_{n}" for n in range(len(shapes))]
+    flat = [[literal(np.ravel(y)) for y in column] for column in zip(*record.results, strict=True)]
+    lines += [f"        for x, {', '.join(wanted)} in ("]
+    lines += [*rows(record.calls[record.waiting :], *flat), "        ):"]
+    found = [call]
+    if len(shapes) > 1:
+        lines.append(f"            found = {call}")
+        found = [f"found[{n}]" for n in range(len(shapes))]
+    for value, expected, shape in zip(found, wanted, shapes, strict=True):
+        lines.append(f"            {check(value, expected, shape)}")
+    for n, state in enumerate(record.test.states):
+        expected = literal(np.ravel(state))
+        lines.append(f"        {check(f'model.get_state()[{n}]', expected, state.shape)}")
+    return "\n".join([*lines, '    print("self-test passed")'])
+
+
+def literal(values: Array | tuple[Array, ...]) -> str:
+    """Nested tuples (never lists, which MicroPython is slow to compile)."""
+    if not isinstance(values, tuple) and np.ndim(values) == 0:
+        if np.asarray(values).dtype.kind in "iu":
+            return str(int(values))
+        number = float(values)
+        if not np.isfinite(number):
+            return f'float("{number}")'
+        # Recorded numbers need no more digits than the tolerance asks for.
+        return repr(float(f"{number:.9g}"))
+    inner = ", ".join(literal(v) for v in values)
+    return f"({inner},)" if len(values) == 1 else f"({inner})"
+
+
+def _indented(text: str, opening: str, closing: str) -> list[str]:
+    """A line of the self-test's data, broken at commas where it is long."""
+    line = f"    {opening}{text}{closing}"
+    if len(line) <= WIDTH:
+        return [line]
+    lines, current = [f"    {opening}".rstrip()] if opening else [], "       "
+    for word in text.split(", "):
+        if len(current) + len(word) + 2 > WIDTH - 2:
+            lines.append(current)
+            current = "       "
+        current += f" {word},"
+    current = current.removesuffix(",")
+    return [
+        *lines,
+        current + ("" if opening else closing),
+        *([f"    {closing}"] if opening else []),
+    ]

@@ -1,0 +1,1 @@
+"""The text of generated files: templates, numbers, names and comments, the banner, writing."""

@@ -1,0 +1,88 @@
+"""Names and comments that are safe in every language."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+LONGEST_NAME = 48
+LONGEST_COMMENT = 160
+
+C_WORDS = frozenset(
+    """
+    auto break case char const continue default do double else enum extern float for goto if inline
+    int long register restrict return short signed sizeof static struct switch typedef union
+    unsigned void volatile while alignas alignof bool constexpr false nullptr static_assert
+    thread_local true typeof typeof_unqual asm fortran near far interrupt
+    and and_eq bitand bitor catch char8_t char16_t char32_t class co_await co_return co_yield compl
+    concept consteval constinit const_cast decltype delete dynamic_cast explicit export friend
+    import module mutable namespace new noexcept not not_eq operator or or_eq private protected
+    public reinterpret_cast requires static_cast template this throw try typeid typename using
+    virtual wchar_t xor xor_eq final override
+    main errno NULL EOF assert linux unix i386 arm
+    """.split()
+)
+PYTHON_WORDS = frozenset(
+    """
+    False None True and as assert async await break class continue def del elif else except exec
+    finally for from global if import in is lambda match nonlocal not or pass print raise return
+    try type while with yield self cls
+    """.split()
+)
+
+_NOT_WORD = re.compile(r"[^0-9A-Za-z]+")
+
+
+def identifier(text: str, fallback: str = "x") -> str:
+    """A valid identifier like `text`: ASCII letters, digits, single inner underscores."""
+    plain = unicodedata.normalize("NFKD", text[: 4 * LONGEST_NAME])
+    plain = plain.encode("ascii", "ignore").decode()
+    name = _NOT_WORD.sub("_", plain).strip("_")[:LONGEST_NAME].rstrip("_")
+    if not name:
+        return fallback
+    return f"{fallback}_{name}" if name[0].isdigit() else name
+
+
+class Names:
+    """Hands out identifiers that are valid, unique, and none of the reserved words.
+
+    The same requests in the same order give the same names. `key` asks for the name that was
+    given to that object before.
+    """
+
+    def __init__(self, reserved: Iterable[str] = (), words: Iterable[str] = ()) -> None:
+        self._used = {name.lower() for name in (*C_WORDS, *PYTHON_WORDS, *words, *reserved)}
+        self._given: dict[Any, str] = {}
+
+    def __call__(self, wanted: str, key: Any = None) -> str:
+        """An identifier like `wanted`. Names that differ only in case also count as taken."""
+        if key is not None and key in self._given:
+            return self._given[key]
+        base = identifier(wanted)
+        name, count = base, 1
+        while name.lower() in self._used:
+            count += 1
+            name = f"{base}_{count}"
+        self._used.add(name.lower())
+        if key is not None:
+            self._given[key] = name
+        return name
+
+
+def comment(text: object, limit: int = LONGEST_COMMENT) -> str:
+    """Text that stays one inert line inside any comment or docstring of C and Python."""
+    cleaned = []
+    for char in str(text)[: 4 * limit]:
+        # Control and format characters (newlines, direction marks), surrogates, private use,
+        # unassigned, line and paragraph separators.
+        odd = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        cleaned.append(" " if odd else char)
+    line = "".join(cleaned).strip()
+    line = line.replace("\\", "/")  # at a line's end it would join the next line to this
+    for harmful, harmless in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?"), ('""', '" "')):
+        while harmful in line:
+            line = line.replace(harmful, harmless)
+    line = line.replace("''", "' '")
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -1,0 +1,1 @@
+"""What prints pages of the documentation."""
