@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codegen.text.visible import visible
+
 
 class CodegenError(Exception):
-    """Root of all errors of this package; its text is one readable message."""
+    """Root of all errors of this package; its text is one readable message.
+
+    Each argument is a line. Whatever a file or a caller has put into it is made visible and
+    shortened here, so no message has to.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(visible(line) for line in lines))
 
 
 class UsageError(CodegenError):
@@ -54,8 +63,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        kind = "".join(c if c.isprintable() else "?" for c in self.class_name)
-        return f"layer {self.layer!r} ({kind}): {self.message}"
+        return f"layer {self.layer!r} ({self.class_name}): {self.message}"
 
 
 class UnsupportedError(CodegenError):
@@ -64,5 +72,5 @@ class UnsupportedError(CodegenError):
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
         lines = [f"{source}: cannot be converted exactly, {len(problems)} problem(s):"]
         lines += [f"  {problem}" for problem in problems]
-        super().__init__("\n".join(lines))
+        super().__init__(*lines)
         self.problems = problems

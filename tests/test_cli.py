@@ -15,9 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import strategies as st
 
 import codegen
 from codegen.commands.cli import main
@@ -621,10 +623,12 @@ def test_check_finds_the_model_or_is_told(here: Path) -> None:
     ("command", "said"),
     [
         ("model.h5 -o a.h --bogus", "refused"),
-        ("model.h5 -o a.h --help", "no conversion"),
+        ("model.h5 -o a.h --help", "refused: No such option"),
         ("model.h5 -o a.py --profile mcu", "refused"),
         ("model.h5", "refused"),
         ("model.h5 -o a.h 'unclosed", "cannot be read"),
+        ("'mod\0el.h5' -o a.h", "cannot be read"),
+        ("model.h5 -o 'a\u202e.h'", "cannot be read"),
         ("../model.h5 -o a.h", "elsewhere"),
         ("/etc/passwd -o a.h", "elsewhere"),
         ("model.h5 -o a.h --config ../x.json", "elsewhere"),
@@ -640,6 +644,66 @@ def test_check_trusts_no_banner(command: str, said: str, here: Path) -> None:
     path.write_text(path.read_text().replace("convert model.h5 -o a.h", f"convert {command}"))
     assert said in refused("check", "a.h")
     assert not (here / "ran").exists()
+
+
+WORDS = [
+    *(
+        "model.h5",
+        "a.h",
+        "-o",
+        "-",
+        "--",
+        "",
+        ".",
+        "..",
+        "/",
+        "~",
+        "a/b",
+        "..\\x",
+        "-oa.py",
+        "x" * 5000,
+    ),
+    *("\0", "\x1b[31m", "\u202e", "\n", "\ud800", "é", "'", '"', "$(x)", "@a.h", "%s", "--help"),
+    *("--target", "c", "python", "--name", "--config", "--package", "arduino", "--board", "uno"),
+    *(
+        "--custom",
+        "os:system",
+        "--max-bytes",
+        "--max-bytes=1",
+        "--max-steps",
+        "--max-steps=1",
+        "-1",
+    ),
+    *(
+        "9" * 400,
+        "--dtype",
+        "float64",
+        "--keras-version",
+        "3",
+        "tf1.15",
+        "--by-name",
+        "--config=\0",
+    ),
+]
+
+
+@hypothesis.settings(
+    max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(words=st.lists(st.sampled_from(WORDS), max_size=6), quoted=st.booleans())
+@hypothesis.example(words=["\0", "-o", "a.h"], quoted=True)
+@hypothesis.example(words=["model.h5", "-o", "a.h", "--package", "arduino"], quoted=True)
+def test_check_of_any_banner(words: list[str], quoted: bool, here: Path) -> None:
+    """Whatever a banner says, check answers in one line and changes nothing."""
+    done("convert", "model.h5", "-o", "a.h")
+    path = here / "a.h"
+    command = " ".join(shlex.quote(word) if quoted else word for word in words)
+    text = path.read_text().replace("convert model.h5 -o a.h", f"convert {command}")
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    found = call("check", "a.h")
+    assert found.exit_code in (0, 1)
+    assert re.fullmatch(r"a\.h: [ -~]+\n", found.output)
+    assert sorted(one.name for one in here.iterdir()) == ["a.h", "model.h5"]
 
 
 def test_check_of_what_is_no_generated_file(here: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.targets.c import sizes
+from codegen.text.visible import LONGEST_CELL, visible
 
 KIB = 1024
 
@@ -147,7 +148,13 @@ def table(found: Cost) -> str:
     """One line a layer, then the totals."""
     rows = [("layer", "parameters", "multiply-adds", "flash", "RAM")]
     rows += [
-        (r.name, f"{r.parameters:,}", f"{r.macs:,}", f"{r.flash:,}", f"{r.ram:,}")
+        (
+            visible(r.name, LONGEST_CELL),
+            f"{r.parameters:,}",
+            f"{r.macs:,}",
+            f"{r.flash:,}",
+            f"{r.ram:,}",
+        )
         for r in found.layers
     ]
     rows += [

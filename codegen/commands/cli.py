@@ -33,6 +33,7 @@ from codegen.lowering import lower
 from codegen.targets import TARGETS
 from codegen.targets.base import Option
 from codegen.text.names import identifier
+from codegen.text.visible import LONGEST_WORD, visible, visible_lines
 from codegen.text.writing import refuse_model_as_out, write
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -110,17 +111,30 @@ class _Commands(click.Group):
     2 where the command itself is wrong, else 1.
     """
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _one_message():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _one_message():
             return super().invoke(ctx)
-        except UsageError as error:
-            raise click.UsageError(report.printable(str(error))) from error
-        except CodegenError as error:
-            raise click.ClickException(report.printable(str(error))) from error
-        except BrokenPipeError:
-            raise
-        except (OSError, MemoryError, RecursionError) as error:
-            raise click.ClickException(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _one_message() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:  # click's own, which quotes what was typed
+        error.message = visible_lines(error.message)  # type: ignore[misc]  # Final, but shown late
+        raise
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+    except CodegenError as error:
+        raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        raise
+    except (OSError, MemoryError, RecursionError) as error:
+        raise click.ClickException(visible(error) or type(error).__name__) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -183,14 +197,14 @@ def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> Non
     except UnsupportedError as error:
         problems = error.problems
     if as_json:
-        click.echo(json.dumps(report.inspect_json(found, lowered, problems), indent=2))
+        _print_json(report.inspect_json(found, lowered, problems))
         return
     era = f", written by Keras {found.keras_version}" if found.keras_version else ""
-    click.echo(f"{report.printable(found.source)}: {found.format}{era}")
+    click.echo(visible(f"{found.source}: {found.format}{era}"))
     if lowered is None:
         click.echo("cannot be converted exactly:")
         for problem in problems:
-            click.echo(f"  {report.printable(str(problem))}")
+            click.echo(visible(f"  {problem}"))
         return
     click.echo(report.table(lowered))
     click.echo(report.footprint(lowered, {}, board))
@@ -274,9 +288,8 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> N
             found = str(error).removeprefix(f"{path}: ")
         except (OSError, MemoryError, RecursionError) as error:
             found = str(error) or type(error).__name__
-        found = report.printable(found)
         differ += found != "same"
-        click.echo(f"{file}: {found}", err=found != "same")
+        click.echo(visible_lines(f"{file}: {found}"), err=found != "same")
     if differ:
         raise click.exceptions.Exit(1)
 
@@ -286,9 +299,7 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> N
 @reading_options
 def explain(model: str, **options: Any) -> None:
     """Print MODEL as equations, with its own numbers of units."""
-    click.echo(
-        report.printable(explain_text(lower(read_model(model, split(options)[0])))), nl=False
-    )
+    click.echo(explain_text(lower(read_model(model, split(options)[0]))), nl=False)
 
 
 # ---- helpers -------------------------------------------------------------------------------
@@ -311,30 +322,41 @@ def _banner_params(path: Path) -> dict[str, Any]:
     """The parameters of the convert command in the banner, without those that change no text."""
     arguments = list(read_banner(path).arguments)
     try:
-        params = dict(convert.make_context("convert", arguments).params)
+        # --help has no place in a banner
+        context = convert.make_context("convert", arguments, help_option_names=[])
     except click.ClickException as error:
         message = error.format_message()
         raise CodegenError(f"{path}: its banner's command is refused: {message}") from error
-    except click.exceptions.Exit as error:  # --help has no place there
-        raise CodegenError(f"{path}: its banner's command is no conversion") from error
-    del params["board"]
-    return params
+    return {key: value for key, value in context.params.items() if key != "board"}
+
+
+def _print_json(value: Any) -> None:
+    """Print one object; JSON makes odd characters visible itself."""
+    click.echo(json.dumps(_shortened(value), indent=2))
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_WORD else visible(value)
+    if isinstance(value, dict):
+        return {key: _shortened(one) for key, one in value.items()}
+    return [_shortened(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _print_report(found: Report, out: str, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        _print_json(found.as_dict())
         return
-    click.echo(f"{out}: {found.verdict}")
+    click.echo(visible(f"{out}: {found.verdict}"))
     for output in found.outputs:
         click.echo(
-            f"  {report.printable(output.output)}: largest error {output.absolute:.3g} absolute, "
+            f"  {visible(output.output)}: largest error {output.absolute:.3g} absolute, "
             f"{output.relative:.3g} relative to 1 + |expected|"
         )
     if found.single_step is not None:
         click.echo(f"  single steps from the reference's state: {found.single_step:.3g}")
     for layer in found.layers:
-        click.echo(f"  behind layer {report.printable(layer.layer)}: {layer.relative:.3g}")
+        click.echo(f"  behind layer {visible(layer.layer)}: {layer.relative:.3g}")
     if found.growth:
         growth = ", ".join(f"{steps}: {error:.2g}" for steps, error in found.growth)
         click.echo(f"  by number of steps: {growth}")

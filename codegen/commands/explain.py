@@ -29,8 +29,10 @@ from codegen.program.ops import (
     Vec,
     When,
 )
+from codegen.text.visible import visible
 
 PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
+LONGEST_EQUATION = 50_000  # characters; a cut one would be another equation
 
 
 def explain(lowered: Lowered) -> str:
@@ -53,7 +55,7 @@ def explain(lowered: Lowered) -> str:
         lines += ["", f"  {block.title}"]
         for op in block.ops:
             lines += [f"    {line}" for line in _op(op)]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{visible(line, LONGEST_EQUATION)}\n" for line in lines)
 
 
 def equations(op: Op) -> list[str]:

@@ -12,6 +12,7 @@ from codegen.lowering import time_inputs
 from codegen.model import Input, Model
 from codegen.program import dims
 from codegen.program.ops import constants
+from codegen.text.visible import LONGEST_CELL, visible
 
 
 def weight_bytes(lowered: Lowered, size: int = 4) -> int:
@@ -102,23 +103,18 @@ def table(lowered: Lowered) -> str:
     rows = [("layer", "what", "output", "parameters", "multiply-adds")]
     for r in lowered.layers:
         shape = "x".join("T" if n is None else str(n) for n in r.output_shape)
-        rows.append((r.name, r.describe, shape, f"{r.parameters:,}", f"{r.macs:,}"))
+        name, what = visible(r.name, LONGEST_CELL), visible(r.describe, LONGEST_CELL)
+        rows.append((name, what, shape, f"{r.parameters:,}", f"{r.macs:,}"))
     total = sum(r.parameters for r in lowered.layers)
     work = sum(r.macs for r in lowered.layers)
     rows.append(("total", "", "", f"{total:,}", f"{work:,}"))
-    widths = [min(60, max(len(row[k]) for row in rows)) for k in range(5)]
+    widths = [max(len(row[k]) for row in rows) for k in range(5)]
     lines = []
     for row in rows:
-        cells = [_cut(cell, width) for cell, width in zip(row, widths, strict=True)]
-        left = [cell.ljust(width) for cell, width in zip(cells[:3], widths[:3], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
+        left = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
+        right = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
         lines.append("  ".join(left + right).rstrip())
     return "\n".join(lines)
-
-
-def _cut(text: str, width: int) -> str:
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    return printable if len(printable) <= width else printable[: width - 3] + "..."
 
 
 def streaming(lowered: Lowered) -> str:
@@ -130,14 +126,9 @@ def streaming(lowered: Lowered) -> str:
     return f"runs one step at a time{hop}{warm}"
 
 
-def printable(text: str) -> str:
-    """Text from a model file without characters that could steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-
-
 def summary(lowered: Lowered, out: str, size: int) -> str:
     """What convert says of the file it made, of so many bytes."""
-    return f"{out}: {size:,} bytes, {streaming(lowered)}"
+    return f"{visible(out)}: {size:,} bytes, {streaming(lowered)}"
 
 
 def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -> str:
@@ -146,7 +137,7 @@ def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -
         return "flash and RAM depend on --max-steps"
     found = microcontroller.cost(lowered, options)
     text = f"as C, --profile {options.get('profile') or 'mcu'}, bytes:\n"
-    text += printable(microcontroller.table(found))
+    text += microcontroller.table(found)
     if board is not None:
         text += f"\n{found.verdict(microcontroller.BOARDS[board])}"
     return text

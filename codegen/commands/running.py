@@ -138,7 +138,9 @@ class CRunner:
         command += ["-o", str(library), str(source), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise CodegenError(f"{header.name}: does not compile:\n{done.stderr.strip()}")
+            raise CodegenError(
+                f"{header.name}: does not compile:", *done.stderr.strip().split("\n")
+            )
         self.lowered, self.name = lowered, lower
         self.real: Any = np.float64 if double else np.float32
         self.library = ctypes.CDLL(str(library))

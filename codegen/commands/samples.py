@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.commands.inspect import printable
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.model import Array
@@ -17,7 +16,7 @@ def read_samples(data: str, lowered: Lowered) -> list[Array]:
     """Inputs from a file, each checked against the model: a whole sequence, or a single row."""
     found = _arrays(data, len(lowered.whole.inputs))
     for number, (x, port) in enumerate(zip(found, lowered.whole.inputs, strict=True)):
-        where = f"{data}: input {number + 1} ({printable(port.name)})"
+        where = f"{data}: input {number + 1} ({port.name})"
         shape = tuple(n if isinstance(n, int) else None for n in port.shape)
         if x.dtype.kind not in "iuf" or not np.isfinite(x).all():
             raise CodegenError(f"{where}: holds values that are no finite numbers")

@@ -15,13 +15,13 @@ _AGAIN = "save the model again as .h5 or .keras"
 
 def kind(path: Path, label: str) -> str:
     """One of the kinds above; a ReadError says what else was found."""
-    if path.is_dir():
-        if (path / "saved_model.pb").exists() or (path / "variables").is_dir():
-            raise ReadError(f"{label}: a SavedModel directory; {_AGAIN}")
-        if (path / "config.json").is_file():
-            return DIRECTORY
-        raise ReadError(f"{label}: a directory without config.json, so no Keras model")
     try:
+        if path.is_dir():
+            if (path / "saved_model.pb").exists() or (path / "variables").is_dir():
+                raise ReadError(f"{label}: a SavedModel directory; {_AGAIN}")
+            if (path / "config.json").is_file():
+                return DIRECTORY
+            raise ReadError(f"{label}: a directory without config.json, so no Keras model")
         if not path.exists():
             raise ReadError(f"{label}: no such file")
         if not path.is_file():
@@ -41,7 +41,7 @@ def kind(path: Path, label: str) -> str:
                 offset *= 2
     except OSError as error:
         raise ReadError(f"{label}: cannot be opened ({error.strerror})") from None
-    except ValueError as error:  # a null byte in the path
+    except ValueError as error:  # a null byte in the path, or half a character
         raise ReadError(f"{label!r}: not a file name ({error})") from None
     return _from_bytes(start, label)
 

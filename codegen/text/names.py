@@ -71,15 +71,18 @@ class Names:
         return name
 
 
+def is_odd(char: str) -> bool:
+    """Whether the character has no place in a comment.
+
+    These are control and format characters (newlines, direction marks), surrogates, private use,
+    unassigned, line and paragraph separators.
+    """
+    return unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
 def comment(text: object, limit: int = LONGEST_COMMENT) -> str:
     """Text that stays one inert line inside any comment or docstring of C and Python."""
-    cleaned = []
-    for char in str(text)[: 4 * limit]:
-        # Control and format characters (newlines, direction marks), surrogates, private use,
-        # unassigned, line and paragraph separators.
-        odd = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        cleaned.append(" " if odd else char)
-    line = "".join(cleaned).strip()
+    line = "".join(" " if is_odd(char) else char for char in str(text)[: 4 * limit]).strip()
     line = line.replace("\\", "/")  # at a line's end it would join the next line to this
     for harmful, harmless in (("*/", "* /"), ("/*", "/ *"), ("??", "? ?"), ('""', '" "')):
         while harmful in line:

@@ -273,7 +273,7 @@ HDF5: dict[str, tuple[Make, str]] = {
     "names are numbers": (_attribute("weight_names", [1.0, 2.0]), "is not a list of texts"),
     "no such layer": (_attribute("layer_names", [b"gone"], "model_weights"), "'gone' is listed"),
     "configuration is a list": (_attribute("model_config", ["{}", "{}"], "/"), "has 2 items"),
-    "configuration is a number": (_attribute("model_config", 5, "/"), "without a configuration"),
+    "configuration is a number": (_attribute("model_config", 5, "/"), "is not a text"),
     "cut at a tenth": (_cut(0.1), "m.h5"),
     "cut in the middle": (_cut(0.5), "damaged"),
     "cut near the end": (_cut(0.99), "damaged"),

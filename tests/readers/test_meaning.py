@@ -403,7 +403,7 @@ def test_by_name_is_done_when_asked(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_refused_with_both_lists(tmp_path: Path) -> None:
     path = write_weights(tmp_path / "w.h5", [("x", dense_weights(3, 4))])
     config = write_json(tmp_path / "c.json", sequential(dense("a", 5), dense("b", 2)))
-    with pytest.raises(ReadError, match=r"(?s)a \(kernel, bias\).*x \(\(3, 4\), \(4,\)\)"):
+    with pytest.raises(ReadError, match=r"(?s)a \(kernel, bias\).*x: \(3, 4\), \(4,\)"):
         codegen.read(path, config)
 
 

@@ -59,7 +59,7 @@ def rehearse(
     if status is not None and os.WIFEXITED(status):
         code = os.WEXITSTATUS(status)
         if code == _REFUSED and final:
-            raise ReadError(message)
+            raise ReadError(*message.split("\n"))
         if code == _NO_MEMORY:
             raise ReadError(f"{label}: reading it takes more memory than its weights may need")
         return

@@ -103,10 +103,10 @@ class Group:
             return None
         if not isinstance(link, h5py.HardLink):
             kind = "an external" if isinstance(link, h5py.ExternalLink) else "a soft"
-            raise ReadError(f"{self._label}: {name[:80]!r} is {kind} link, which is never followed")
+            raise ReadError(f"{self._label}: {name!r} is {kind} link, which is never followed")
         member = group.get(name)
         if not isinstance(member, (h5py.Group, h5py.Dataset)):
-            raise ReadError(f"{self._label}: {name[:80]!r} is neither a group nor an array")
+            raise ReadError(f"{self._label}: {name!r} is neither a group nor an array")
         return member
 
     def _find(self, path: str) -> h5py.Group | h5py.Dataset | None:
@@ -139,7 +139,7 @@ class Group:
             return sorted(name for name in self._group if isinstance(name, str))
 
     def _stored(self, dataset: h5py.Dataset, path: str) -> Stored:
-        where = f"{self._label}: array {path[:120]!r}"
+        where = f"{self._label}: array {path!r}"
         with guarded(self._label):
             plist = dataset.id.get_create_plist()
             if plist.get_layout() == h5py.h5d.VIRTUAL:
@@ -159,7 +159,7 @@ class Group:
                 bfloat16 = self._text(dataset.attrs, "dtype") in (None, "bfloat16")
             allowed = bfloat16 or dtype.kind in "iub" or (dtype.kind == "f" and dtype.itemsize <= 8)
             if not allowed or dtype.names or dtype.subdtype or h5py.check_dtype(enum=dtype):
-                raise ReadError(f"{where} is of type {str(dtype)[:60]}, which is no weight")
+                raise ReadError(f"{where} is of type {dtype}, which is no weight")
             size = dtype.itemsize
             for length in shape:
                 size *= int(length)
@@ -182,9 +182,12 @@ class Group:
             return name in self._group.attrs
 
     def text(self, name: str) -> str | None:
-        """An attribute that is one text, None where it is not."""
+        """An attribute that is one text, None where there is none."""
         with guarded(self._label):
-            return self._text(self._group.attrs, name)
+            found = self._text(self._group.attrs, name)
+            if found is None and name in self._group.attrs:
+                raise ReadError(f"{self._label}: attribute {name!r} is not a text")
+            return found
 
     def _text(self, attributes: h5py.AttributeManager, name: str) -> str | None:
         if name not in attributes:

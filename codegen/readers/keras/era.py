@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from codegen.errors import LayerError, ReadError
+from codegen.readers.keras.config import show
 
+_VERSION = re.compile(r"\d{1,4}([.-]?[0-9A-Za-z]{1,12}){0,6}")
 KERAS, TF, KERAS3 = "keras", "tf.keras", "keras3"
 
 
@@ -198,11 +200,14 @@ class Era:
         )
 
 
-def from_text(text: str) -> Era:
+def from_text(text: object) -> Era:
     """The era of a version as Keras stores it (`2.1.5`, `2.2.4-tf`, `3.5.0`)."""
+    if not isinstance(text, str) or not _VERSION.fullmatch(text):
+        raise ReadError(
+            f"keras_version is {show(text)}, expected one such as 2.1.5; say with --keras-version "
+            "which Keras wrote the file"
+        )
     version = tuple(int(part) for part in re.findall(r"\d{1,4}", text)[:3])
-    if not version:
-        return Era(KERAS, (), text)
     if version >= (3,):
         return Era(KERAS3, version, text)
     if text.endswith("-tf"):
@@ -220,20 +225,19 @@ def from_option(text: str) -> Era:
     if match:
         version = (int(match[1]), int(match[2]))
         return Era(TF, version, text) if version < (2, 16) else Era(KERAS3, (3,), text)
-    era = from_text(text.strip())
-    if not era.version and not era.text.endswith("-tf"):
+    if not _VERSION.fullmatch(text.strip()):
         raise ReadError(f"--keras-version {text!r} is not a version such as 2.1.5 or tf1.15")
-    return era
+    return from_text(text.strip())
 
 
-def detect(config: dict[str, Any], stored: str, weights_stored: str = "") -> Era:
+def detect(config: dict[str, Any], stored: object, weights_stored: str = "") -> Era:
     """The era of a configuration; `stored` is the version beside it, "" where there is none.
 
     `weights_stored` is that of a separate weights file: it counts when nothing else tells.
     """
     if stored:
         return from_text(stored)
-    if isinstance(config.get("keras_version"), str):
+    if config.get("keras_version"):
         return from_text(config["keras_version"])
     if "module" in config or "registered_name" in config:
         since, before = _sides(config)

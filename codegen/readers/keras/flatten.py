@@ -77,7 +77,7 @@ class Flattener:
             for source in self._ends(model, "input_layers"):
                 layer = by_name.get(source.layer)
                 if layer is None or not layer.is_input:
-                    raise ReadError(f"{self._label}: input {source.layer[:80]!r} is no InputLayer")
+                    raise ReadError(f"{self._label}: input {source.layer!r} is no InputLayer")
                 found.append((layer.name, *self._declared(layer.config, layer, model)))
             return found
         first = self._first(model)
@@ -103,7 +103,7 @@ class Flattener:
     def _first(self, model: Item) -> Item:
         """The first layer of a Sequential."""
         if not model.parts:
-            raise ReadError(f"{self._label}: the model {model.name[:80]!r} has no layers")
+            raise ReadError(f"{self._label}: the model {model.name!r} has no layers")
         return model.parts[0][1]
 
     def _inferred(self, model: Item) -> list[int | None] | None:
@@ -153,18 +153,18 @@ class Flattener:
             shape = self._inferred(model)
         if not isinstance(shape, list) or not shape:
             raise ReadError(
-                f"{self._label}: no input shape is stored for layer {layer.path[:80]!r} "
+                f"{self._label}: no input shape is stored for layer {layer.path!r} "
                 f"({show(shape)} found); give the first layer an input_shape and save again"
             )
         try:
             lengths = Config({"input shape": shape[1:]}).shape("input shape")
         except LayerError as error:
-            raise ReadError(f"{self._label}: layer {layer.path[:80]!r}: {error}") from None
+            raise ReadError(f"{self._label}: layer {layer.path!r}: {error}") from None
         dtype = config.get("dtype", config.get("input_dtype"))
         return lengths, "int32" if isinstance(dtype, str) and "int" in dtype else "float32"
 
     def _ends(self, model: Item, key: str) -> list[Source]:
-        return leaves(model.config.get(key), f"{self._label}: model {model.name[:80]!r}: {key}")
+        return leaves(model.config.get(key), f"{self._label}: model {model.name!r}: {key}")
 
     def model(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
         """Inline a model called on `inputs`; gives back its outputs."""
@@ -197,7 +197,7 @@ class Flattener:
         return [self.add(Call(merge, tuple(results)))]
 
     def _functional(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
-        label = f"{self._label}: model {model.name[:80]!r}"
+        label = f"{self._label}: model {model.name!r}"
         layers = {part.name: part for _, part in model.parts}
         if len(layers) != len(model.parts):
             raise ReadError(f"{label}: two layers have the same name")
@@ -206,11 +206,10 @@ class Flattener:
         for name, layer in layers.items():
             raw = layer.entry.get("inbound_nodes", [])
             if not isinstance(raw, list):
-                raise ReadError(f"{label}: inbound_nodes of {name[:80]!r} is not a list")
+                raise ReadError(f"{label}: inbound_nodes of {name!r} is not a list")
             is_function = layer.class_name in tf_ops.CLASSES
             nodes[name] = [
-                inbound_node(one, names, f"{label}: layer {name[:80]!r}", is_function)
-                for one in raw
+                inbound_node(one, names, f"{label}: layer {name!r}", is_function) for one in raw
             ]
         outputs = [self._end(s, layers) for s in self._ends(model, "output_layers")]
         ends = self._ends(model, "input_layers")
@@ -227,11 +226,11 @@ class Flattener:
         def lookup(source: Source) -> Ref:
             found = values.get((source.layer, source.node - first[source.layer]))
             if found is None:
-                raise ReadError(f"{label}: {source.layer[:80]!r} is used but is none of its inputs")
+                raise ReadError(f"{label}: {source.layer!r} is used but is none of its inputs")
             if isinstance(found, Ref):
                 return Ref(found.node, source.index)
             if source.index >= len(found):
-                raise ReadError(f"{label}: {source.layer[:80]!r} has no output {source.index}")
+                raise ReadError(f"{label}: {source.layer!r} has no output {source.index}")
             return found[source.index]
 
         for name, number in self._order(layers, nodes, first, label):
@@ -250,7 +249,7 @@ class Flattener:
                 )
         for source in outputs:
             if (source.layer, source.node - first.get(source.layer, 0)) not in values:
-                raise ReadError(f"{label}: its output {source.layer[:80]!r} is never computed")
+                raise ReadError(f"{label}: its output {source.layer!r} is never computed")
         return [lookup(source) for source in outputs]
 
     def _end(self, source: Source, layers: Mapping[str, Item]) -> Source:
@@ -303,7 +302,7 @@ class Flattener:
         referenced: dict[str, set[int]] = {}
         for source in sources:
             if source.layer not in layers:
-                raise ReadError(f"{label}: layer {source.layer[:80]!r} is used but not there")
+                raise ReadError(f"{label}: layer {source.layer!r} is used but not there")
             referenced.setdefault(source.layer, set()).add(source.node)
         first: dict[str, int] = {}
         for name, layer in layers.items():
@@ -316,7 +315,7 @@ class Flattener:
                     first[name] = 1
                 span = range(first[name], first[name] + max(calls, 1))
                 if not all(index in span for index in used):
-                    raise ReadError(f"{label}: layer {name[:80]!r} has no call {max(used)}")
+                    raise ReadError(f"{label}: layer {name!r} has no call {max(used)}")
         return first
 
     def _order(
@@ -353,4 +352,4 @@ class Flattener:
                     heapq.heappush(ready, (rank[after[0]], after[1], after[0]))
         if done != len(waiting):
             stuck = next(name for (name, _), count in waiting.items() if count)
-            raise ReadError(f"{label}: layer {stuck[:80]!r} depends on itself or on a missing call")
+            raise ReadError(f"{label}: layer {stuck!r} depends on itself or on a missing call")

@@ -245,7 +245,7 @@ def _check_indices(nodes: Sequence[Node], outputs: Sequence[Ref]) -> None:
         layer = nodes[ref.node].layer
         count = _output_count(layer)
         if count is not None and ref.index >= count:
-            raise ReadError(f"layer {layer.name[:80]!r} has {count} outputs, not {ref.index + 1}")
+            raise ReadError(f"layer {layer.name!r} has {count} outputs, not {ref.index + 1}")
 
 
 def _integer_input(number: int, nodes: Sequence[Node]) -> Node:

@@ -515,7 +515,7 @@ def _cast(dtype: str, both: dict[str, Any]) -> Layer:
         return Identity(**both)
     if dtype.startswith("int"):
         return Arithmetic(operator="trunc", **both)
-    raise LayerError(f"a cast to {dtype[:40]!r}")
+    raise LayerError(f"a cast to {dtype!r}")
 
 
 def _constant(value: Any) -> Array:

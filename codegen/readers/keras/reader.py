@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +102,7 @@ class Reader:
                 return self._flat(value, found, layers, "weights_h5", backend)
             return self._paths(value, found, [root], "weights_keras")
         if text is None:
-            raise ReadError(self._no_config(root, layers if is_flat else None))
+            raise ReadError(*self._no_config(root, layers if is_flat else None))
         value = config.parse(text, self._label)
         return self._flat(value, self._era(value, stored), layers, "keras_h5", backend)
 
@@ -164,7 +164,7 @@ class Reader:
         for name in sorted(names):
             path = index.parent / name
             if Path(name).name != name or path.is_symlink() or not path.is_file():
-                raise ReadError(f"{index.name}: {name[:80]!r} is no file beside the index")
+                raise ReadError(f"{index.name}: {name!r} is no file beside the index")
             if sniff.kind(path, name) != sniff.HDF5:
                 raise ReadError(f"{name}: expected HDF5")
             self._hash(path)
@@ -173,10 +173,9 @@ class Reader:
 
     def _parts(self, text: bytes, metadata: bytes | None, roots: list[Group]) -> Model:
         value = config.parse(text, f"{self._label}: config.json")
-        version = ""
+        version: object = None
         if metadata is not None:
-            said = config.parse(metadata, f"{self._label}: metadata.json").get("keras_version")
-            version = said if isinstance(said, str) else ""
+            version = config.parse(metadata, f"{self._label}: metadata.json").get("keras_version")
         return self._paths(value, self._era(value, version), roots, "keras_zip")
 
     # ---- files ----------------------------------------------------------------------------
@@ -213,36 +212,28 @@ class Reader:
         if self._config_path is not None:
             raise ReadError(f"{self._label}: has its own configuration; leave --config out")
 
-    def _no_config(self, root: Group, flat: Group | None) -> str:
-        """The refusal of weights alone, with what the file holds."""
+    def _no_config(self, root: Group, flat: Group | None) -> list[str]:
+        """The refusal of weights alone, with what the file holds, line by line."""
         if flat is not None:
             entries = weights.flat_entries(flat, self._label)
-            lines = [
-                f"  {entry.name}: {', '.join(str(array.shape) for array in entry.arrays)}"
-                for entry in entries
-                if entry.arrays
-            ]
+            lines = [_shapes(entry) for entry in entries if entry.arrays]
         else:
-            lines = [f"  {path}: {shape}" for path, shape in root.arrays()]
-        shown = [line[:200] for line in lines[:200]]
-        if len(lines) > 200:
-            shown.append(f"  and {len(lines) - 200} more")
+            lines = [f"{path}: {shape}" for path, shape in root.arrays()]
         if not lines:
-            return f"{self._label}: an HDF5 file without a Keras model"
-        return "\n".join(
-            [
-                (
-                    f"{self._label}: holds weights without a configuration; give the text of "
-                    "model.to_json() with --config. Found:"
-                ),
-                *shown,
-            ]
+            return [f"{self._label}: an HDF5 file without a Keras model"]
+        head = (
+            f"{self._label}: holds weights without a configuration; give the text of "
+            "model.to_json() with --config. Found:"
         )
+        return [head, *_listed(lines, 200)]
 
-    def _era(self, value: dict[str, Any], stored: str, weights_stored: str = "") -> Era:
+    def _era(self, value: dict[str, Any], stored: object, weights_stored: str = "") -> Era:
         if self._options.keras_version is not None:
             return era.from_option(self._options.keras_version)
-        return era.detect(value, stored, weights_stored)
+        try:
+            return era.detect(value, stored, weights_stored)
+        except ReadError as error:
+            raise ReadError(f"{self._label}: {error}") from None
 
     # ---- from configuration and arrays to the model -----------------------------------------
 
@@ -252,7 +243,7 @@ class Reader:
             raise ReadError(f"{self._label}: the model itself: {item.problem}")
         if not item.is_model:
             raise ReadError(
-                f"{self._label}: the model is of class {item.class_name[:80]!r}, expected a "
+                f"{self._label}: the model is of class {item.class_name!r}, expected a "
                 "Sequential or functional model"
             )
         return item
@@ -287,21 +278,14 @@ class Reader:
             return other
         if model is not None and form == "keras_h5":
             return model  # the layers whose weights do not fit say so
-        lists = "\n".join(
-            [
-                *wrong,
-                "the configuration has: " + _listed(_described(one) for one in items),
-                "the file has: "
-                + _listed(
-                    f"{e.name} ({', '.join(str(a.shape) for a in e.arrays)})"
-                    for e in entries
-                    if e.arrays
-                ),
-            ]
-        )
         raise ReadError(
             f"{self._label}: the weights do not fit the configuration, neither in order nor by "
-            f"name:\n{lists}"
+            "name:",
+            *wrong,
+            "the configuration has:",
+            *_listed((_described(one) for one in items), 100),
+            "the file has:",
+            *_listed((_shapes(entry) for entry in entries if entry.arrays), 100),
         )
 
     def _attempt(
@@ -385,7 +369,12 @@ def _described(item: Item) -> str:
     return f"{item.path} ({names})" if names else ""
 
 
-def _listed(texts: Iterator[str]) -> str:
-    shown = [text[:200] for text in texts if text]
-    more = f" and {len(shown) - 100} more" if len(shown) > 100 else ""
-    return ", ".join(shown[:100]) + more if shown else "none"
+def _shapes(entry: weights.Entry) -> str:
+    return f"{entry.name}: {', '.join(str(array.shape) for array in entry.arrays)}"
+
+
+def _listed(texts: Iterable[str], most: int) -> list[str]:
+    """A line for each text that is not empty, but not more than `most` of them."""
+    shown = [f"  {text}" for text in texts if text]
+    more = [f"  and {len(shown) - most} more"] if len(shown) > most else []
+    return [*shown[:most], *more] or ["  nothing"]

@@ -50,7 +50,7 @@ def flat_entries(root: Group, label: str) -> list[Entry]:
     for name in names:
         group = root.group(name)
         if group is None:
-            raise ReadError(f"{label}: layer {name[:80]!r} is listed but not in the file")
+            raise ReadError(f"{label}: layer {name!r} is listed but not in the file")
         stored = []
         weight_names = group.texts("weight_names") or []
         total += len(weight_names)
@@ -60,8 +60,7 @@ def flat_entries(root: Group, label: str) -> list[Entry]:
             array = group.array(weight)
             if array is None:
                 raise ReadError(
-                    f"{label}: weight {weight[:80]!r} of layer {name[:80]!r} is listed but not in "
-                    "the file"
+                    f"{label}: weight {weight!r} of layer {name!r} is listed but not in the file"
                 )
             stored.append(array)
         entries.append(Entry(name, tuple(stored)))
