@@ -113,24 +113,26 @@ class ConvRecurrent(Recurrent):
 
     channels_first: bool = False
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+    def run(
+        self,
+        b: Builder,
+        x: Tensor,
+        mask: Tensor | None,
+        initial: Tensors,
+        flip: bool = False,
+    ) -> tuple[Tensor, Tensors]:
         """As any recurrent layer."""
         if not self.channels_first:
-            return super().lower(b, *inputs, **keywords)
-        x = inputs[0]
-        rank = len(x.shape)
-        order = (0, *range(2, rank), 1)
-        mask = keywords["mask"][0] if keywords.get("mask") else x.mask
-        given = b.like(transpose(b, x, order), x, mask=mask)
-        if len(inputs) > 1 or keywords.get("initial_state"):
+            return super().run(b, x, mask, initial, flip)
+        if initial:
             raise LayerError("an initial state with data_format='channels_first' is not supported")
-        outputs = super().lower(b, given)
-        results = []
-        for y in outputs:
-            n = len(y.shape)
-            back = (0, n - 1, *range(1, n - 1)) if n == rank else (n - 1, *range(n - 1))
-            out = replace(
-                transpose(b, y, back), time=y.time, lead=y.lead, ahead=y.ahead, last=y.last
-            )
-            results.append(replace(out, mask=y.mask))
-        return tuple(results)
+        rank = len(x.shape)
+        given = b.like(transpose(b, x, (0, *range(2, rank), 1)), x)
+        y, states = super().run(b, given, mask, (), flip)
+        return _channels_first(b, y, rank), tuple(_channels_first(b, h, rank) for h in states)
+
+
+def _channels_first(b: Builder, y: Tensor, rank: int) -> Tensor:
+    """A step or, with as many axes as `rank`, a sequence of steps, whose channels are last."""
+    steps = tuple(range(len(y.shape) - rank + 1))
+    return transpose(b, y, (*steps, len(y.shape) - 1, *range(len(steps), len(y.shape) - 1)))

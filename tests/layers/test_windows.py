@@ -371,6 +371,20 @@ def test_conv_lstm(sequences: bool) -> None:
     assert compare(model, (1, 4)).step is not None
 
 
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("merge", ["concat", "ave", None])
+def test_conv_lstm_with_channels_first_in_both_directions(
+    sequences: bool, merge: str | None
+) -> None:
+    """The wrapper runs the layer itself; a cube hides which axis has the channels."""
+    layer = kl.ConvLSTM2D(
+        3, 2, padding="same", data_format="channels_first", return_sequences=sequences
+    )
+    for shape in ((None, 3, 3, 3), (None, 2, 3, 4)):
+        x = kl.Input(shape)
+        compare(keras.Model(x, kl.Bidirectional(layer, merge_mode=merge)(x)), (1, 3))
+
+
 def test_slices_of_time() -> None:
     x = kl.Input((None, 3))
     y = kl.Conv1D(3, 3, padding="causal")(x)
