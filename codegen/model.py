@@ -134,11 +134,16 @@ class Model:
     name: str
     graph: Graph
     format: str  # "keras_h5", "keras_zip", "weights_h5", ...
-    keras_version: str  # of the writer, "" where the file does not say
+    writer: str  # "Keras 2.1.5", "PyTorch 2.13.0"; "" where the file does not say
     source: str  # base name of the file, for messages and the banner
     digest: str  # first 16 hexadecimal digits of the SHA-256 over the model's files
     dtype: str = "float32"  # of the variables: float32, or float64 (half types count as float32)
     problems: tuple[Problem, ...] = ()  # that belong to no single layer
+
+    @property
+    def keras_version(self) -> str:
+        """Of the Keras that wrote it; "" where the file does not say, or another program did."""
+        return self.writer.removeprefix("Keras ") if self.writer.startswith("Keras ") else ""
 
     @property
     def inputs(self) -> tuple[Input, ...]:

@@ -1,4 +1,4 @@
-"""Every model that a real Keras saved: the interpreter and each target give what it predicted.
+"""Every model that a real Keras or PyTorch saved: the interpreter and each target give what it predicted.
 
 Outputs are compared with those recorded, calls in order and states carried as in Keras; steps are
 compared with predict, and the states that both leave with each other.
@@ -21,7 +21,7 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Layer
 from codegen.program.evaluate import Reference
-from tests.support.fixtures import Call, Case, cases
+from tests.support.fixtures import Call, Case, cases, torch_cases
 from tests.support.targets import (
     TARGETS,
     TOLERANCE,
@@ -76,7 +76,7 @@ def entry(table: Mapping[str, Any], case: Case) -> Any:
     return table.get(str(case), table.get(case.name))
 
 
-ALL = list(cases())
+ALL = [*cases(), *torch_cases()]
 KEPT = [case for case in ALL if entry(REFUSED, case) is None]
 NAMES = {str(case) for case in ALL} | {case.name for case in ALL}
 
@@ -197,7 +197,7 @@ def test_what_the_file_does_not_tell_is_asked_for(case: Case) -> None:
 @pytest.mark.parametrize(
     ("case", "source"), [(c, n) for c in KEPT for n in range(len(c.sources))], ids=str
 )
-def test_the_interpreter_predicts_what_keras_did(case: Case, source: int) -> None:
+def test_the_interpreter_predicts_what_was_recorded(case: Case, source: int) -> None:
     lowered = read(case, source)
     recorded = calls(case)
     reference = Reference(lowered, len(recorded[0].inputs[0]))
@@ -239,7 +239,7 @@ class _Single:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("case", KEPT, ids=str)
-def test_a_target_predicts_what_keras_did(case: Case, target: str, tmp_path: Path) -> None:
+def test_a_target_predicts_what_was_recorded(case: Case, target: str, tmp_path: Path) -> None:
     """One sample after the other, calls and resets in order."""
     lowered, recorded = read(case), calls(case)
     model = started(target, lowered, tmp_path, **options(case, lowered, target))

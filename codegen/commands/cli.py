@@ -199,7 +199,7 @@ def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> Non
     if as_json:
         _print_json(report.inspect_json(found, lowered, problems))
         return
-    era = f", written by Keras {found.keras_version}" if found.keras_version else ""
+    era = f", written by {found.writer}" if found.writer else ""
     click.echo(visible(f"{found.source}: {found.format}{era}"))
     if lowered is None:
         click.echo("cannot be converted exactly:")

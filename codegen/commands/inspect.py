@@ -63,6 +63,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
     return {
         "name": model.name,
         "format": model.format,
+        "writer": model.writer,
         "keras_version": model.keras_version,
         "parameters": sum(layer.parameters for layer in model.layers),
         "macs_per_step": sum(r.macs for r in lowered.layers) if lowered else None,

@@ -166,29 +166,34 @@ class GRUCell(Cell):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LSTMCell(Cell):
-    """c' = f c + i act(candidate); h' = o act(c')."""
+    """c' = f c + i act(candidate); h' = o act(c').
+
+    With a projection (Sak et al. 2014) h' is that times `projection`.
+    """
 
     kernel: Array  # (inputs, 4 * units), columns i, f, candidate, o
-    recurrent_kernel: Array  # (units, 4 * units)
+    recurrent_kernel: Array  # (outputs, 4 * units)
     bias: Array | None  # (4 * units,)
     activation: Activation = TANH
     recurrent_activation: Activation = SIGMOID
+    projection: Array | None = None  # (outputs, units); without one, outputs = units
 
     @property
     def units(self) -> int:
-        """Size of each state."""
-        return int(self.recurrent_kernel.shape[0])
+        """Size of the state c."""
+        return int(self.kernel.shape[1]) // 4
 
     @property
     def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """The states h and c."""
-        return (("h", (self.units,)), ("c", (self.units,)))
+        return (("h", (int(self.recurrent_kernel.shape[0]),)), ("c", (self.units,)))
 
     @property
     def describe(self) -> str:
         """Units and what differs from the usual."""
+        projected = "" if self.projection is None else f", projected to {len(self.projection)}"
         return (
-            f"LSTM({self.units}, recurrent_activation={self.recurrent_activation}"
+            f"LSTM({self.units}{projected}, recurrent_activation={self.recurrent_activation}"
             f"{_noted(self.activation, TANH, 'activation')})"
         )
 
@@ -211,15 +216,18 @@ class LSTMCell(Cell):
         output_gate = b.apply(gate, At(parts[3]), n, "output_gate")
         new_c = Local("forget_gate") * At(c) + Local("input_gate") * Local("candidate")
         named = {"input_gate": input_gate, "forget_gate": forget_gate, "candidate": candidate}
+        y = h if self.projection is None else b.temp("unprojected", n)
         if self.activation.is_elementwise:
             new_h = Local("output_gate") * self.activation(Local("cell"))
             b.elementwise(
-                (c, Local("cell")), (h, new_h), **named, output_gate=output_gate, cell=new_c
+                (c, Local("cell")), (y, new_h), **named, output_gate=output_gate, cell=new_c
             )
         else:
             b.elementwise((c, new_c), **named)
             act = b.apply(self.activation, At(c), n, "activated")
-            b.elementwise((h, Local("output_gate") * act), output_gate=output_gate)
+            b.elementwise((y, Local("output_gate") * act), output_gate=output_gate)
+        if self.projection is not None:
+            b.affine(h, None, (b.weight("projection", self.projection), y))
         return states[0]
 
 

@@ -3,23 +3,29 @@
 sniff.py     what a file is, by content
 files/       containers, read with suspicion: what comes out is names and arrays
 keras/       files of Keras
+torch/       weights of PyTorch, safetensors, npz
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codegen.errors import ReadError
 from codegen.model import Model
+from codegen.readers import sniff
 from codegen.readers.files.contained import rehearse
-from codegen.readers.keras.reader import Reader, read_live
+from codegen.readers.keras import reader as keras
+from codegen.readers.keras.reader import read_live
 from codegen.readers.options import Options
+from codegen.readers.torch import reader as torch
 
 __all__ = ["read"]
+
+Found = TypeVar("Found")
 
 
 def read(
@@ -34,7 +40,8 @@ def read(
 ) -> Model:
     """The model in a file, or a live Keras model.
 
-    `config` is the `to_json()` text file that belongs to a file of weights alone. `custom` maps
+    `config` belongs to a file of weights alone: the `to_json()` text of Keras, or the LAYERS.json
+    of weights of PyTorch, safetensors and npz. `custom` maps
     the name of a class to a function (configuration, arrays, name) that gives back a Layer, or
     the name of an activation to a function of one expression. What is not supported becomes an
     `Unsupported` layer of the Model; a ReadError means that the file itself cannot be read.
@@ -49,12 +56,29 @@ def read(
         return read_live(source, options)
     path = Path(source)
     plain = replace(options, custom={})  # the user's own functions run once, here
-    rehearsal = Reader(path, config_path, plain).model
-    rehearse(rehearsal, path.name, _size(path), max_bytes, final=not options.custom)
+    return contained(lambda: _read(path, plain), lambda: _read(path, options), path, options)
+
+
+def contained(
+    rehearsal: Callable[[], object], work: Callable[[], Found], path: Path, options: Options
+) -> Found:
+    """What `work` reads of the file, once a child process has come to an end with it."""
+    rehearse(rehearsal, path.name, _size(path), options.max_bytes, final=not options.custom)
     try:
-        return Reader(path, config_path, options).model()
+        return work()
     except MemoryError:
         raise ReadError(f"{path.name}: there is not enough memory to read it") from None
+
+
+def _read(path: Path, options: Options) -> Model:
+    return READERS[sniff.kind(path, path.name or str(path))](path, options)
+
+
+# What takes a file, by what it is.
+READERS: dict[str, Callable[[Path, Options], Model]] = {
+    **dict.fromkeys(keras.KINDS, keras.read),
+    **dict.fromkeys(torch.KINDS, torch.read),
+}
 
 
 def _size(path: Path) -> int:

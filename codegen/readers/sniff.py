@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from codegen.errors import ReadError
+from codegen.readers.files import archive
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
+TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+# The pickle of the number with which torch before 1.6 began its files.
+_TORCH_LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _AGAIN = "save the model again as .h5 or .keras"
 
 
@@ -43,14 +47,25 @@ def kind(path: Path, label: str) -> str:
         raise ReadError(f"{label}: cannot be opened ({error.strerror})") from None
     except ValueError as error:  # a null byte in the path, or half a character
         raise ReadError(f"{label!r}: not a file name ({error})") from None
-    return _from_bytes(start, label)
+    if start.startswith(_ZIP_SIGNATURES):
+        return _archive(path, label)
+    return _from_bytes(start, size, label)
 
 
-def _from_bytes(start: bytes, label: str) -> str:
+def _archive(path: Path, label: str) -> str:
+    """What a zip archive holds, by the names of its members."""
+    with archive.opened(path, label) as found:
+        names = found.names
+    if "config.json" in names:
+        return ZIP
+    if any(name.endswith("/data.pkl") for name in names):
+        return TORCH_ZIP
+    return NPZ if any(name.endswith(".npy") for name in names) else ZIP
+
+
+def _from_bytes(start: bytes, size: int, label: str) -> str:
     if start.startswith(_HDF5_SIGNATURE):
         return HDF5
-    if start.startswith(_ZIP_SIGNATURES):
-        return ZIP
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"{"):
         return JSON
@@ -60,6 +75,11 @@ def _from_bytes(start: bytes, label: str) -> str:
         raise ReadError(
             f"{label}: a YAML configuration, which is not read; write it with to_json() instead"
         )
+    if start[2:].startswith(_TORCH_LEGACY):
+        return TORCH_LEGACY
+    header = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and 8 + header <= size:
+        return SAFETENSORS
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         raise ReadError(f"{label}: a pickle, which is never loaded; {_AGAIN}")
     if start.startswith(b"version https://git-lfs"):
@@ -68,4 +88,6 @@ def _from_bytes(start: bytes, label: str) -> str:
         raise ReadError(f"{label}: a TensorFlow Lite model; {_AGAIN}")
     if text[:1] == b"<":
         raise ReadError(f"{label}: a web page, not a model; the download went wrong")
-    raise ReadError(f"{label}: neither HDF5 nor a zip archive; expected a Keras .h5 or .keras file")
+    raise ReadError(
+        f"{label}: not a model of Keras (.h5, .keras), nor weights of PyTorch, safetensors or npz"
+    )

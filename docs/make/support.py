@@ -30,7 +30,7 @@ from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.readers.keras import activations
-from codegen.readers.keras.config import Config
+from codegen.readers.settings import Config
 from codegen.targets import TARGETS
 from docs.make.refusals import REFUSALS
 

@@ -1,4 +1,6 @@
-"""The models that real Keras versions saved, with what they predicted: tests/fixtures/ERA/CASE/.
+"""The models that real frameworks saved, with what they predicted.
+
+tests/fixtures/ERA/CASE/ of every Keras, tests/fixtures/torch/ERA/CASE/ of PyTorch.
 
 HDF5 files are nearly empty where the weights are few, so `model.h5` is committed as `model.h5.gz`,
 an eighth of its size; to import this module is to unpack what is not unpacked yet.
@@ -24,6 +26,8 @@ Array = npt.NDArray[Any]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MODELS = ("model.h5", "model.keras", "model")  # the last is a folder: a .keras file unpacked
 WEIGHTS = ("weights.h5", "model.weights.h5", "model.weights.json")
+TORCH = FIXTURES / "torch"
+TORCH_WEIGHTS = ("weights.pt", "weights.safetensors", "weights.npz")
 
 
 def unpack(folder: Path) -> None:
@@ -47,7 +51,7 @@ unpack(FIXTURES)
 
 @dataclass(frozen=True)
 class Call:
-    """One call of Keras' predict: inputs and outputs, batch first (time first in `time_major`).
+    """One call of predict: inputs and outputs, batch first (time first in `time_major`).
 
     `reset`: the states were reset just before it. No outputs: only the files are of interest.
     """
@@ -82,13 +86,14 @@ class Case:
     @property
     def weights(self) -> tuple[Path, ...]:
         """The weights-only files, which go with `config`."""
-        return tuple(path for path in (self.folder / name for name in WEIGHTS) if path.exists())
+        names = (*WEIGHTS, *TORCH_WEIGHTS)
+        return tuple(path for path in (self.folder / name for name in names) if path.exists())
 
     @property
     def config(self) -> Path | None:
-        """What `to_json` wrote, where it was kept."""
-        path = self.folder / "config.json"
-        return path if path.exists() else None
+        """What `to_json` wrote, where it was kept, or the LAYERS.json."""
+        paths = (self.folder / name for name in ("config.json", "layers.json"))
+        return next((path for path in paths if path.exists()), None)
 
     @property
     def sources(self) -> tuple[tuple[Path, Path | None], ...]:
@@ -122,9 +127,14 @@ class Case:
         )
 
 
-def cases(*eras: str) -> Iterator[Case]:
-    """Every recorded model, or those of the named eras, in the order of their names."""
-    for path in sorted(FIXTURES.glob("*/*/meta.json")):
+def torch_cases() -> Iterator[Case]:
+    """Every recorded model of PyTorch."""
+    return cases(root=TORCH)
+
+
+def cases(*eras: str, root: Path = FIXTURES) -> Iterator[Case]:
+    """Every recorded model of Keras, or those of the named eras, in the order of their names."""
+    for path in sorted(root.glob("*/*/meta.json")):
         folder = path.parent
         if eras and folder.parent.name not in eras:
             continue
@@ -133,7 +143,7 @@ def cases(*eras: str) -> Iterator[Case]:
             era=folder.parent.name,
             name=folder.name,
             folder=folder,
-            keras_version=meta["keras_version"],
+            keras_version=meta.get("keras_version", ""),
             what=meta["what"],
             layers=tuple(meta["layers"]),
             batch=meta["batch"],

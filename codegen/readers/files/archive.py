@@ -1,44 +1,69 @@
-"""The `.keras` zip: three members by exact name, read into memory within limits."""
+"""Zip archives read with suspicion: members by exact name, into memory, within limits."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from codegen.errors import ReadError
-from codegen.readers.keras.config import MAX_TEXT
+from codegen.errors import CodegenError, ReadError
 
-MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 MAX_MEMBERS = 10_000
 MAX_RATIO = 1_000
 
 
-def read_members(path: Path, label: str, max_bytes: int) -> dict[str, bytes]:
-    """The members of `MEMBERS` that are there; nothing is ever unpacked to disk."""
+class Archive:
+    """An open archive; nothing of it is ever unpacked to disk."""
+
+    def __init__(self, file: zipfile.ZipFile, label: str) -> None:
+        self._file = file
+        self._label = label
+        infos = file.infolist()
+        if len(infos) > MAX_MEMBERS:
+            raise ReadError(f"{label}: the archive has {len(infos)} members")
+        for info in infos:  # Python 3.12 and later would take another name from an extra field
+            info.filename = info.orig_filename.split("\0")[0]
+        self.names = [info.filename for info in infos]
+        self._infos = {info.filename: info for info in infos}
+
+    def size(self, name: str, limit: int) -> int:
+        """Bytes that the member declares; refused where it is not to be read."""
+        info = self._infos[name]
+        if self.names.count(name) > 1:
+            raise ReadError(f"{self._label}: the archive has {name} twice")
+        if info.flag_bits & 1:
+            raise ReadError(f"{self._label}: member {name} is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ReadError(f"{self._label}: member {name} is compressed by an unusual method")
+        if info.file_size > limit:
+            raise ReadError(
+                f"{self._label}: member {name} takes {info.file_size / 2**20:.0f} MiB, more than "
+                "the limit (--max-bytes)"
+            )
+        if info.file_size > 65_536 + MAX_RATIO * info.compress_size:
+            raise ReadError(
+                f"{self._label}: member {name} is compressed more than {MAX_RATIO}-fold"
+            )
+        return info.file_size
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The member's bytes, never more than its header declares."""
+        size = self.size(name, limit)
+        with guarded(self._label), self._file.open(self._infos[name]) as member:
+            data = member.read(size + 1)
+        if len(data) != size:
+            raise ReadError(f"{self._label}: member {name} is not as long as declared")
+        return data
+
+
+@contextmanager
+def guarded(label: str) -> Iterator[None]:
+    """Turn whatever zipfile raises on a damaged archive into a ReadError."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            for info in infos:  # Python 3.12 and later would take another name from an extra field
-                info.filename = info.orig_filename.split("\0")[0]
-            names = [info.filename for info in infos]
-            if len(names) > MAX_MEMBERS:
-                raise ReadError(f"{label}: the archive has {len(names)} members")
-            for info in infos:
-                if info.filename in MEMBERS:
-                    _check(info, names, label, max_bytes)
-            if "config.json" not in names:
-                raise ReadError(_no_config(names, label))
-            if "model.weights.h5" not in names:
-                kinds = [name for name in names if name.startswith("model.weights")]
-                found = kinds[0] if kinds else "no weights"
-                raise ReadError(f"{label}: expected the member model.weights.h5, found {found}")
-            return {
-                info.filename: _bounded(archive, info, label)
-                for info in infos
-                if info.filename in MEMBERS
-            }
-    except ReadError:
+        yield
+    except (CodegenError, MemoryError):
         raise
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
         raise ReadError(f"{label}: damaged zip archive ({error})") from None
@@ -48,37 +73,10 @@ def read_members(path: Path, label: str, max_bytes: int) -> dict[str, bytes]:
         raise ReadError(f"{label}: damaged zip archive ({type(error).__name__})") from None
 
 
-def _no_config(names: list[str], label: str) -> str:
-    if any(name.endswith("saved_model.pb") for name in names):
-        return f"{label}: a zipped SavedModel; save the model again as .h5 or .keras"
-    if any(name.endswith(".npy") for name in names):
-        return f"{label}: a NumPy archive, not a Keras model"
-    return f"{label}: a zip archive without config.json, so no Keras model"
-
-
-def _check(info: zipfile.ZipInfo, names: list[str], label: str, max_bytes: int) -> None:
-    name = info.filename
-    if names.count(name) > 1:
-        raise ReadError(f"{label}: the archive has {name} twice")
-    if info.flag_bits & 1:
-        raise ReadError(f"{label}: member {name} is encrypted")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ReadError(f"{label}: member {name} is compressed by an unusual method")
-    # HDF5 adds its own bookkeeping to the numbers.
-    limit = max_bytes + max_bytes // 4 + 2**24 if name.endswith(".h5") else MAX_TEXT
-    if info.file_size > limit:
-        raise ReadError(
-            f"{label}: member {name} takes {info.file_size / 2**20:.0f} MiB, more than the limit "
-            "(--max-bytes)"
-        )
-    if info.file_size > 65_536 + MAX_RATIO * info.compress_size:
-        raise ReadError(f"{label}: member {name} is compressed more than {MAX_RATIO}-fold")
-
-
-def _bounded(archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str) -> bytes:
-    """The member's bytes, never more than its header declares."""
-    with archive.open(info) as member:
-        data = member.read(info.file_size + 1)
-    if len(data) != info.file_size:
-        raise ReadError(f"{label}: member {info.filename} is not as long as declared")
-    return data
+@contextmanager
+def opened(path: Path, label: str) -> Iterator[Archive]:
+    """The archive at `path`."""
+    with guarded(label):
+        file = zipfile.ZipFile(path)
+    with file, guarded(label):
+        yield Archive(file, label)

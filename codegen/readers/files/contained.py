@@ -65,7 +65,7 @@ def rehearse(
         return
     if status is None or os.WIFSIGNALED(status):
         raise ReadError(
-            f"{label}: damaged HDF5 file: the HDF5 library does not come to an end with it"
+            f"{label}: damaged file: reading it does not come to an end"
         )
 
 

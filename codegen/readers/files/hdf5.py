@@ -18,6 +18,7 @@ import numpy as np
 
 from codegen.errors import CodegenError, ReadError
 from codegen.model import Array
+from codegen.readers.files.budget import Budget
 
 MAX_DEPTH = 64  # groups inside groups: a nested model takes two or three
 MAX_GROUPS = 200_000
@@ -30,23 +31,6 @@ FILTERS = {
     h5py.h5z.FILTER_SHUFFLE,
     h5py.h5z.FILTER_FLETCHER32,
 }
-
-
-class Budget:
-    """How many bytes of numbers may still be read, over all files of a model."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def take(self, size: int, label: str) -> None:
-        """Count `size` bytes, or refuse."""
-        self.used += size
-        if self.used > self.limit:
-            raise ReadError(
-                f"{label}: its weights take more than {self.limit:,} bytes; "
-                "raise the limit (--max-bytes) if the file is to be trusted"
-            )
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import Any
 from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.program.ops import Expr, Local
-from codegen.readers.keras.config import Config, show
 from codegen.readers.keras.era import Era
+from codegen.readers.settings import Config, show
 
 # Stored name -> canonical activation. `hard_sigmoid` is not here: it depends on the era.
 _NAMES: dict[str, Activation] = {

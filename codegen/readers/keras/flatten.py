@@ -10,11 +10,11 @@ from typing import Any
 from codegen.errors import LayerError, ReadError
 from codegen.model import Input, Ref
 from codegen.readers.keras import tf_ops
-from codegen.readers.keras.config import Config, show
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Item
 from codegen.readers.keras.masks import Call
 from codegen.readers.keras.nodes import InboundNode, Source, inbound_node, leaves
+from codegen.readers.settings import Config, show
 
 MAX_CALLS = 5_000  # of layers and of nested models, each use counted
 

@@ -15,7 +15,6 @@ from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Graph, Input, Layer, Node, Ref, Unsupported
 from codegen.readers.keras import ops, tf_nodes, tf_ops
-from codegen.readers.keras.config import Config
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener
 from codegen.readers.keras.items import Bound, Context, InnerError, Item, ShapeError
@@ -23,6 +22,7 @@ from codegen.readers.keras.layers.attention import called
 from codegen.readers.keras.layers.recurrent import started
 from codegen.readers.keras.masks import Call, Masks
 from codegen.readers.keras.weights import Binding
+from codegen.readers.settings import Config
 
 
 class LayerBuilder:

@@ -21,8 +21,8 @@ from codegen.errors import LayerError
 from codegen.model import Array, Graph, Layer, Unsupported
 from codegen.readers.files.hdf5 import Stored
 from codegen.readers.keras import activations
-from codegen.readers.keras.config import Config, show
 from codegen.readers.keras.era import Era
+from codegen.readers.settings import Config, show
 
 L = TypeVar("L", bound=Layer)
 

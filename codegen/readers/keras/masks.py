@@ -12,9 +12,9 @@ from typing import Any
 
 from codegen.errors import LayerError
 from codegen.model import Input, Ref
-from codegen.readers.keras.config import Config, show
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Item
+from codegen.readers.settings import Config, show
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from codegen.errors import ReadError
 from codegen.readers.keras import ops, tf_ops
-from codegen.readers.keras.config import clean, show
+from codegen.readers.settings import clean, show
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ from codegen.layers.operations import (
 )
 from codegen.layers.reshaping import Flatten, Permute, Reshape
 from codegen.model import Array, Layer
-from codegen.readers.keras.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.keras.items import Item
+from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 
 @dataclass(frozen=True)

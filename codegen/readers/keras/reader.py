@@ -12,7 +12,6 @@ ops.py tf_ops.py    operations that stand in graphs as nodes of their own
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -23,17 +22,27 @@ from typing import Any
 from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.model import Model
 from codegen.readers import sniff
-from codegen.readers.files import archive, hdf5
-from codegen.readers.files.hdf5 import Budget, Group
+from codegen.readers.files import hdf5
+from codegen.readers.files.budget import Budget
+from codegen.readers.files.digest import Digest
+from codegen.readers.files.hdf5 import Group
 from codegen.readers.keras import config, era, weights
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener
 from codegen.readers.keras.graph import LayerBuilder, finish
 from codegen.readers.keras.items import Context, Item
+from codegen.readers.keras.members import read_members
 from codegen.readers.keras.table import ItemMaker
 from codegen.readers.keras.time_major import batch_first
 from codegen.readers.keras.weights import Binding, PairingError, PathFile
 from codegen.readers.options import Options
+
+KINDS = (sniff.HDF5, sniff.ZIP, sniff.DIRECTORY, sniff.JSON)
+
+
+def read(path: Path, options: Options) -> Model:
+    """The model in a file, in the kinds of KINDS."""
+    return Reader(path, options.config, options).model()
 
 
 def read_live(model: Any, options: Options) -> Model:
@@ -66,7 +75,7 @@ class Reader:
         self._options = options
         self._label = path.name or str(path)
         self._budget = Budget(options.max_bytes)
-        self._digest = hashlib.sha256()
+        self._digest = Digest()
 
     def model(self) -> Model:
         """The model, from whatever kind of file it is."""
@@ -83,7 +92,7 @@ class Reader:
     # ---- containers -----------------------------------------------------------------------
 
     def _hdf5(self, stack: ExitStack) -> Model:
-        self._hash(self._path)
+        self._digest.add(self._path)
         root = stack.enter_context(hdf5.opened(self._path, self._label, self._budget))
         text = root.text("model_config")
         layers = root
@@ -108,8 +117,8 @@ class Reader:
 
     def _zip(self, stack: ExitStack) -> Model:
         self._refuse_config()
-        self._hash(self._path)
-        members = archive.read_members(self._path, self._label, self._options.max_bytes)
+        self._digest.add(self._path)
+        members = read_members(self._path, self._label, self._options.max_bytes)
         root = stack.enter_context(
             hdf5.opened(
                 members["model.weights.h5"], f"{self._label}: model.weights.h5", self._budget
@@ -121,13 +130,13 @@ class Reader:
         """The same members unpacked, the weights perhaps in several files."""
         self._refuse_config()
         texts = {
-            name: self._member(self._path / name)
+            name: self._digest.text(self._path / name)
             for name in ("config.json", "metadata.json")
             if (self._path / name).exists()
         }
         single, index = self._path / "model.weights.h5", self._path / "model.weights.json"
         if single.exists():
-            self._hash(single)
+            self._digest.add(single)
             roots = [stack.enter_context(hdf5.opened(single, self._label, self._budget))]
         elif index.exists():
             roots = self._shards(index, stack)
@@ -137,7 +146,7 @@ class Reader:
 
     def _json(self, stack: ExitStack) -> Model:
         """An index of sharded weights; a configuration alone is refused."""
-        value = config.parse(self._member(self._path), self._label)
+        value = config.parse(self._digest.text(self._path), self._label)
         if "weight_map" not in value:
             raise ReadError(
                 f"{self._label}: a configuration without weights; give the file of weights as "
@@ -151,7 +160,7 @@ class Reader:
 
     def _shards(self, index: Path, stack: ExitStack) -> list[Group]:
         """The files that an index names; they must lie beside it."""
-        value = config.parse(self._member(index, hashed=index != self._path), index.name)
+        value = config.parse(self._digest.text(index, index != self._path), index.name)
         names: set[str] = set()
         table = value.get("weight_map")
         for files in table.values() if isinstance(table, dict) else ():
@@ -167,7 +176,7 @@ class Reader:
                 raise ReadError(f"{index.name}: {name!r} is no file beside the index")
             if sniff.kind(path, name) != sniff.HDF5:
                 raise ReadError(f"{name}: expected HDF5")
-            self._hash(path)
+            self._digest.add(path)
             roots.append(stack.enter_context(hdf5.opened(path, name, self._budget)))
         return roots
 
@@ -180,33 +189,12 @@ class Reader:
 
     # ---- files ----------------------------------------------------------------------------
 
-    def _hash(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    self._digest.update(block)
-        except OSError as error:
-            raise ReadError(f"{path.name}: cannot be read ({error.strerror})") from None
-
-    def _member(self, path: Path, hashed: bool = True) -> bytes:
-        try:
-            if not path.is_file():
-                raise ReadError(f"{path.name}: no such file")
-            if path.stat().st_size > config.MAX_TEXT:
-                raise ReadError(f"{path.name}: too large for a configuration")
-            data = path.read_bytes()
-        except OSError as error:
-            raise ReadError(f"{path.name}: cannot be read ({error.strerror})") from None
-        if hashed:
-            self._digest.update(data)
-        return data
-
     def _configuration(self) -> dict[str, Any]:
         assert self._config_path is not None
         path = self._config_path
         if sniff.kind(path, path.name) != sniff.JSON:
             raise ReadError(f"{path.name}: expected the JSON text of model.to_json()")
-        return config.parse(self._member(path), path.name)
+        return config.parse(self._digest.text(path), path.name)
 
     def _refuse_config(self) -> None:
         if self._config_path is not None:
@@ -332,9 +320,9 @@ class Reader:
             name=item.name,
             graph=graph,
             format=form,
-            keras_version=context.era.text,
+            writer=f"Keras {context.era.text}" if context.era.text else "",
             source=self._label,
-            digest=self._digest.hexdigest()[:16],
+            digest=self._digest.short,
             dtype="float64" if builder.is_double else "float32",
             problems=tuple(builder.further),
         )

@@ -16,8 +16,8 @@ from typing import Any
 from codegen.errors import LayerError
 from codegen.model import Layer
 from codegen.readers.keras import ops, tf_ops
-from codegen.readers.keras.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.keras.items import Item
+from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 CLASS = "TensorFlowOpLayer"
 

@@ -13,8 +13,8 @@ from typing import Any
 from codegen.errors import LayerError
 from codegen.model import Layer
 from codegen.readers.keras import ops
-from codegen.readers.keras.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.keras.items import Item
+from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 CLASSES = ("TFOpLambda", "SlicingOpLambda")
 # The arguments after the first that may be tensors, in the order of Keras 3.

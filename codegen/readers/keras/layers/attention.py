@@ -11,7 +11,6 @@ from codegen.errors import LayerError
 from codegen.layers.attention import Attention, MultiHeadAttention
 from codegen.layers.dense import EinsumDense, Highway, Maxout, ParametricSoftplus, SReLU
 from codegen.model import Array, Layer
-from codegen.readers.keras.config import Config, show, whole
 from codegen.readers.keras.items import (
     Bound,
     Context,
@@ -22,6 +21,7 @@ from codegen.readers.keras.items import (
     variables,
     with_bias,
 )
+from codegen.readers.settings import Config, show, whole
 
 
 def _einsum_slots(config: Config, _context: Context) -> tuple[Slot, ...]:

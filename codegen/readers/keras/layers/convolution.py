@@ -18,7 +18,6 @@ from codegen.layers.recurrent import Cell
 from codegen.layers.shared.windows import reach
 from codegen.layers.transposed_convolution import TransposedConvolution
 from codegen.model import Array, Layer
-from codegen.readers.keras.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.keras.items import (
     Bound,
     Context,
@@ -30,6 +29,7 @@ from codegen.readers.keras.items import (
     with_bias,
 )
 from codegen.readers.keras.layers.recurrent import LSTM_COLUMNS, LSTM_GATES
+from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 Numbers = tuple[int, ...]
 

@@ -24,7 +24,6 @@ from codegen.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Array, Layer
 from codegen.readers.keras import activations
-from codegen.readers.keras.config import MAX_INTEGER, Config, show, whole
 from codegen.readers.keras.items import (
     Bound,
     Context,
@@ -36,6 +35,7 @@ from codegen.readers.keras.items import (
     variables,
     with_bias,
 )
+from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 
 def lora_slots(kernel: str, *others: str) -> Any:

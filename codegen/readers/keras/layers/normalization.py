@@ -11,8 +11,8 @@ from codegen.errors import LayerError
 from codegen.layers.dense import CategoryEncoding, Discretization
 from codegen.layers.normalization import AdaptedNormalization, AxisNormalization
 from codegen.model import Array, Layer
-from codegen.readers.keras.config import Config, show, whole
 from codegen.readers.keras.items import Bound, Context, Kind, Slot, variables
+from codegen.readers.settings import Config, show, whole
 
 
 def _axes(b: Bound) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from codegen.layers.recurrent import (
     StackedCells,
 )
 from codegen.model import Array, Layer
-from codegen.readers.keras.config import Config, show, snake_case
+from codegen.readers.keras.config import snake_case
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import (
     Bound,
@@ -31,6 +31,7 @@ from codegen.readers.keras.items import (
     sections,
     variables,
 )
+from codegen.readers.settings import Config, show
 
 GRU_GATES = ("z", "r", "h")
 LSTM_GATES = ("i", "c", "f", "o")  # the order in which Keras 1 stores one array per gate

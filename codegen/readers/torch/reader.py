@@ -1,0 +1,176 @@
+"""From weights and the description of their layers to a `Model`.
+
+pickles.py zips.py legacy.py  state dicts of torch, whose pickles are interpreted, never run
+safetensors.py npz.py         the other files of weights
+tensors.py state_dict.py      tensors by name, whatever file they came from
+description.py                LAYERS.json: which layers the weights belong to
+layers.py                     class, options and tensors -> canonical layers
+propose.py                    tensors -> the LAYERS.json that fits them
+live.py                       a torch module, traced by torch.fx
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from codegen.errors import LayerError, Problem, ReadError
+from codegen.layers.core import Embedding
+from codegen.model import Graph, Input, Layer, Model, Node, Ref, Unsupported
+from codegen.readers import sniff
+from codegen.readers.files import archive
+from codegen.readers.files.budget import Budget
+from codegen.readers.files.digest import Digest
+from codegen.readers.options import Options
+from codegen.readers.torch import description, layers, legacy, npz, safetensors, zips
+from codegen.readers.torch.description import INPUT, Description, Entry
+from codegen.readers.torch.tensors import Stored, Weights
+
+UNUSED = "num_batches_tracked"  # of a BatchNorm: only training counts them
+
+
+def read(path: Path, options: Options) -> Model:
+    """The model of a file of weights with its LAYERS.json."""
+    label, digest = path.name, Digest()
+    if options.config is None:
+        raise ReadError(
+            f"{label}: holds weights without their layers; describe these with --config "
+            f"LAYERS.json. `rnn-codegen inspect {label} --layers LAYERS.json` writes the one that "
+            "fits, as far as the tensors tell"
+        )
+    if options.by_name:
+        raise ReadError(f"{label}: its tensors are taken by name anyway; leave --by-name out")
+    with opened(path, options) as weights:
+        digest.add(path)
+        text = digest.text(options.config)
+        described = description.parse(text, options.config.name)
+        return Assembly(described, weights, options).model(label, digest.short)
+
+
+@contextmanager
+def opened(path: Path, options: Options) -> Iterator[Weights]:
+    """What a file of weights holds; its numbers can be read while it is open."""
+    label, budget = path.name, Budget(options.max_bytes)
+    kind = sniff.kind(path, label)
+    try:
+        if kind in _ARCHIVES:
+            with archive.opened(path, label) as found:
+                yield _ARCHIVES[kind](found, label, budget)
+        else:
+            yield _FILES[kind](path, label, budget)
+    except OSError as error:
+        raise ReadError(f"{label}: cannot be read ({error.strerror})") from None
+
+
+_ARCHIVES: dict[str, Callable[[archive.Archive, str, Budget], Weights]] = {
+    sniff.TORCH_ZIP: zips.read,
+    sniff.NPZ: npz.read,
+}
+_FILES: dict[str, Callable[[Path, str, Budget], Weights]] = {
+    sniff.TORCH_LEGACY: legacy.read,
+    sniff.SAFETENSORS: safetensors.read,
+}
+KINDS = (*_ARCHIVES, *_FILES)
+
+
+@dataclass
+class Assembly:
+    """Builds the graph of a description, and keeps account of the tensors."""
+
+    described: Description
+    weights: Weights
+    options: Options
+    used: set[str] = field(default_factory=set)
+
+    def model(self, label: str, digest: str) -> Model:
+        """The model; what cannot be built is an Unsupported in it."""
+        shape = self.described.input
+        given = Input(name=INPUT, class_name="Input", shape=shape)
+        nodes = [Node(given)]
+        places = {INPUT: (0, len(shape) + 1)}  # node and rank with the batch axis of each name
+        for entry in self.described.layers:
+            inputs = [places[name] for name in entry.inputs]
+            rank = max(rank for _, rank in inputs)
+            refs = tuple(Ref(node) for node, _ in inputs)
+            for layer in self._built(entry, rank):
+                nodes.append(Node(layer, refs))
+                refs = (Ref(len(nodes) - 1),)
+            kind = layers.KINDS.get(entry.class_name)
+            places[entry.name] = (len(nodes) - 1, rank if kind is None else kind.rank(rank))
+        end = Ref(len(nodes) - 1)
+        nodes[0] = Node(replace(given, dtype=_input_type(nodes)))
+        return Model(
+            name=self.described.name,
+            graph=Graph(tuple(nodes), (0,), (end,)),
+            format=self.weights.format,
+            writer=self.weights.writer,
+            source=label,
+            digest=digest,
+            dtype=self._dtype(),
+            problems=self._left_over(),
+        )
+
+    def _built(self, entry: Entry, rank: int) -> tuple[Layer, ...]:
+        """The layers of an entry, or an Unsupported that says why there are none."""
+        prefix = f"{entry.weights}." if entry.weights else ""
+        own: dict[str, Stored] = {}
+        if entry.weights is not None:
+            cut = len(prefix)
+            own = {n[cut:]: t for n, t in self.weights.tensors.items() if n.startswith(prefix)}
+        bound = layers.Bound(
+            entry.name,
+            entry.class_name,
+            entry.options,
+            own,
+            rank,
+            allow_nonfinite=self.options.allow_nonfinite,
+        )
+        try:
+            kind = layers.KINDS.get(entry.class_name)
+            if entry.weights is None and kind is not None and kind.has_weights:
+                raise LayerError('"weights" is missing: the prefix of its tensors')
+            if entry.weights is not None and not own:
+                raise LayerError(self._no_prefix(entry.weights))
+            found = layers.build(bound, len(entry.inputs))
+            self.used |= {prefix + name for name in bound.used}
+        except LayerError as error:
+            self.used |= {prefix + name for name in own}
+            return (Unsupported(name=entry.name, class_name=entry.class_name, message=str(error)),)
+        return found
+
+    def _no_prefix(self, prefix: str) -> str:
+        there = dict.fromkeys(name.rpartition(".")[0] for name in self.weights.tensors)
+        shown = ", ".join(repr(name[:60]) for name in list(there)[:20])
+        more = f" and {len(there) - 20} more" if len(there) > 20 else ""
+        return f"no tensor of the file begins with {prefix[:80]!r} and a dot; found: {shown}{more}"
+
+    def _left_over(self) -> tuple[Problem, ...]:
+        left = [
+            f"{name[:120]} ({found})"
+            for name, found in self.weights.tensors.items()
+            if name not in self.used and name.rpartition(".")[2] != UNUSED
+        ]
+        if not left:
+            return ()
+        shown = ", ".join(left[:20]) + (f" and {len(left) - 20} more" if len(left) > 20 else "")
+        return (
+            Problem(
+                self.described.name,
+                "tensors",
+                f"no layer of the description uses {shown}; describe their layers too, or save "
+                "the file without them",
+            ),
+        )
+
+    def _dtype(self) -> str:
+        kinds = {self.weights.tensors[name].dtype for name in self.used}
+        return "float64" if "float64" in kinds else "float32"
+
+
+def _input_type(nodes: Sequence[Node]) -> str:
+    """An input that only Embeddings read is int32, any other is float32."""
+    readers = [node.layer for node in nodes if any(ref.node == 0 for ref in node.inputs)]
+    known = [layer for layer in readers if not isinstance(layer, Unsupported)]
+    return "int32" if known and all(isinstance(x, Embedding) for x in known) else "float32"
