@@ -287,7 +287,7 @@ def test_the_banner_holds_any_spaces_and_dashes(here: Path) -> None:
 # ---- inspect and explain ------------------------------------------------------------------
 
 KEYS = [
-    "name", "format", "keras_version", "parameters", "macs_per_step", "weight_bytes",
+    "name", "format", "writer", "keras_version", "parameters", "macs_per_step", "weight_bytes",
     "state_bytes", "inputs", "outputs", "layers", "stateful", "time_axis", "streamable", "warmup",
     "hop", "reason", "supported", "problems",
 ]  # fmt: skip
@@ -306,6 +306,7 @@ def inspected(path: Path) -> dict[str, Any]:
 def test_inspect_json_of_the_seed_model() -> None:
     found = inspected(SEED)
     assert found["format"] == "keras_h5"
+    assert found["writer"] == "Keras 2.1.5"
     assert found["keras_version"] == "2.1.5"
     assert found["parameters"] == 696
     assert found["inputs"] == [
@@ -516,7 +517,7 @@ def random_gru(gain: float, units: int = 64) -> Model:
     last = Dense(name="d", class_name="Dense", kernel=weight(units, 2), bias=None)
     nodes.append(Node(last, (Ref(3),)))
     return Model(
-        "wild", Graph(tuple(nodes), (0,), (Ref(4),)), "keras_h5", "3.0.0", "w.h5", "0" * 16
+        "wild", Graph(tuple(nodes), (0,), (Ref(4),)), "keras_h5", "Keras 3.0.0", "w.h5", "0" * 16
     )
 
 
@@ -526,7 +527,7 @@ def test_verify_takes_a_single_number(tmp_path: Path) -> None:
         Node(Embedding(name="e", class_name="Embedding", table=np.eye(3)), (Ref(0),)),
     )
     graph = Graph(nodes, (0,), (Ref(1),))
-    lowered = lower(Model("one", graph, "keras_h5", "3.0.0", "w.h5", "0" * 16))
+    lowered = lower(Model("one", graph, "keras_h5", "Keras 3.0.0", "w.h5", "0" * 16))
     report = verify_runner(lowered, started("python", lowered, tmp_path))
     assert report.same
 

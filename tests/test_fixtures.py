@@ -1,7 +1,8 @@
-"""Every model that a real Keras or PyTorch saved: the interpreter and each target give what it predicted.
+"""Every model that a real Keras or PyTorch saved: each target gives what was predicted.
 
-Outputs are compared with those recorded, calls in order and states carried as in Keras; steps are
-compared with predict, and the states that both leave with each other.
+Outputs of the interpreter and of each target are compared with those recorded, calls in order and
+states carried as in Keras; steps are compared with predict, and the states that both leave with
+each other.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def given(name: str, *shape: int | None) -> Layer:
 
 
 def model(graph: Graph) -> Model:
-    return Model("m", graph, "keras_h5", "3.0.0", "m.h5", "0" * 16)
+    return Model("m", graph, "keras_h5", "Keras 3.0.0", "m.h5", "0" * 16)
 
 
 def shared_and_single(first: str, second: str, third: str) -> list[Array]:

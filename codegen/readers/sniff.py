@@ -89,5 +89,6 @@ def _from_bytes(start: bytes, size: int, label: str) -> str:
     if text[:1] == b"<":
         raise ReadError(f"{label}: a web page, not a model; the download went wrong")
     raise ReadError(
-        f"{label}: not a model of Keras (.h5, .keras), nor weights of PyTorch, safetensors or npz"
+        f"{label}: neither HDF5 nor a zip archive; expected a model of Keras (.h5, .keras), or "
+        "weights of PyTorch, safetensors or npz"
     )

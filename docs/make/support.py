@@ -379,7 +379,7 @@ def model_of(example: Example) -> Model:
     given = Input(name="x", class_name="InputLayer", shape=example.shape, dtype=dtype)
     node = Node(example.layer, (Ref(0),) * example.inputs)
     graph = Graph((Node(given), node), (0,), (Ref(1),))
-    return Model("model", graph, "keras_zip", "3", "model.keras", "0" * 16)
+    return Model("model", graph, "keras_zip", "Keras 3", "model.keras", "0" * 16)
 
 
 def answer(example: Example) -> Answer:

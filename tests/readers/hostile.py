@@ -394,7 +394,7 @@ ZIP: dict[str, tuple[Make, str]] = {
     "weights are a link": (zipped(_C, (_W[0], b"../../etc/passwd")), "damaged or not"),
     "configuration is pickle": (zipped(("config.json", b"\x80\x04K\x01."), _W), "config.json"),
     "a SavedModel": (zipped(("m/saved_model.pb", b"")), "a zipped SavedModel; save the model"),
-    "a NumPy archive": (zipped(("x.npy", b"")), "a NumPy archive"),
+    "a NumPy archive": (zipped(("x.npy", b"")), "weights without their layers"),
     "many members": (zipped(*((f"{n}", b"") for n in range(10_001))), "has 10001 members"),
 }
 

@@ -46,7 +46,7 @@ def model(
     for layer in layers:
         nodes.append(Node(layer, (Ref(len(nodes) - 1),)))
     graph = Graph(tuple(nodes), (0,), (Ref(len(nodes) - 1),))
-    return lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, dtype))
+    return lower(Model("net", graph, "keras_h5", "Keras 2.1.5", "net.h5", "0" * 16, dtype))
 
 
 def gru(n: int, units: int, name: str = "gru", **more: Any) -> Recurrent:
@@ -399,7 +399,7 @@ def test_concatenated_inputs(tmp_path: Path) -> None:
         Node(dense(6, 1, "sigmoid", "side"), (Ref(1),)),
     )
     graph = Graph(nodes, (0,), (Ref(3), Ref(4)))
-    lowered = lower(Model("net", graph, "keras_zip", "3.0", "net.keras", "0" * 16))
+    lowered = lower(Model("net", graph, "keras_zip", "Keras 3.0", "net.keras", "0" * 16))
     for profile in ("host", "mcu"):
         text = render(lowered, profile=profile)
         with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:

@@ -106,7 +106,7 @@ def sequential(
     nodes = [Node(Input(name="in", class_name="InputLayer", shape=shape, dtype=dtype))]
     nodes += [Node(layer, (Ref(n),)) for n, layer in enumerate(layers)]
     graph = Graph(tuple(nodes), (0,), (Ref(len(layers)),))
-    return Model("model", graph, "keras_h5", "2.1.5", "model.h5", "0" * 16)
+    return Model("model", graph, "keras_h5", "Keras 2.1.5", "model.h5", "0" * 16)
 
 
 def dense(name: str, inputs: int, units: int, activation: str = "linear") -> Dense:

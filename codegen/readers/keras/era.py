@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codegen.errors import LayerError, ReadError
-from codegen.readers.keras.config import show
+from codegen.readers.settings import show
 
 _VERSION = re.compile(r"\d{1,4}([.-]?[0-9A-Za-z]{1,12}){0,6}")
 KERAS, TF, KERAS3 = "keras", "tf.keras", "keras3"

@@ -66,8 +66,8 @@ def parse(text: bytes, label: str) -> Description:
         except LayerError as error:
             problems.append(f"layer {number + 1}: {error}")
     if problems:
-        lines = [f"{label}: is no description of layers such as {EXAMPLE}:"]
-        raise ReadError("\n  ".join([*lines, *problems[:100]]))
+        head = f"{label}: is no description of layers such as {EXAMPLE}:"
+        raise ReadError(head, *(f"  {problem}" for problem in problems[:100]))
     name = value.get("name", "model")
     return Description(name if isinstance(name, str) else "model", shape, tuple(entries))
 

@@ -26,14 +26,14 @@ def read(path: Path, label: str, budget: Budget) -> Weights:
     with path.open("rb") as file:
         magic, version, system, value, keys = (Interpreter(file, label).load() for _ in range(5))
         if magic != MAGIC or version != VERSION:
-            raise ReadError(f"{label}: a pickle of another version of torch ({version!r:.40})")
+            raise ReadError(f"{label}: a pickle of another version of torch ({version!r})")
         order = "<" if not isinstance(system, dict) or system.get("little_endian", True) else ">"
         types = _types(value)
         places = _places(file, keys, types, order, label)
 
     def block(storage: Storage) -> Array:
         if storage.key not in places:
-            raise ReadError(f"{label}: storage {storage.key[:80]!r} is not in the file")
+            raise ReadError(f"{label}: storage {storage.key!r} is not in the file")
         start, count = places[storage.key]
         with path.open("rb") as file:
             file.seek(start)
@@ -71,13 +71,13 @@ def _places(
     for key in keys:
         dtype = types.get(key)
         if dtype is None or dtype not in STORED:
-            raise ReadError(f"{label}: storage {key[:80]!r} is of type {str(dtype)[:40]}")
+            raise ReadError(f"{label}: storage {key!r} is of type {dtype}")
         head = file.read(8)
         count = int.from_bytes(head, "little" if order == "<" else "big", signed=True)
         place = file.tell()
         following = place + count * stored_type(dtype).itemsize
         if len(head) != 8 or count < 0 or following > end:
-            raise ReadError(f"{label}: storage {key[:80]!r} is longer than the file")
+            raise ReadError(f"{label}: storage {key!r} is longer than the file")
         places[key] = place, count
         file.seek(following)
     return places

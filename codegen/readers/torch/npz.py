@@ -22,9 +22,9 @@ def read(archive: Archive, label: str, budget: Budget) -> Weights:
     tensors: dict[str, Stored] = {}
     for member in archive.names:
         if not member.endswith(SUFFIX):
-            raise ReadError(f"{label}: member {member[:80]!r} is no array")
+            raise ReadError(f"{label}: member {member!r} is no array")
         name = member[: -len(SUFFIX)]
-        where = f"{label}: array {name[:120]!r}"
+        where = f"{label}: array {name!r}"
         budget.take(archive.size(member, budget.limit + MAX_HEADER), label)
         data = archive.read(member, budget.limit + MAX_HEADER)
         tensors[name] = _stored(data, where)

@@ -29,8 +29,7 @@ class Global:
     name: str
 
     def __str__(self) -> str:
-        text = f"{self.module}.{self.name}"[:120]
-        return "".join(c if c.isprintable() else "?" for c in text)
+        return f"{self.module}.{self.name}"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ safetensors.py npz.py         the other files of weights
 tensors.py state_dict.py      tensors by name, whatever file they came from
 description.py                LAYERS.json: which layers the weights belong to
 layers.py                     class, options and tensors -> canonical layers
-propose.py                    tensors -> the LAYERS.json that fits them
-live.py                       a torch module, traced by torch.fx
 """
 
 from __future__ import annotations
@@ -36,9 +34,8 @@ def read(path: Path, options: Options) -> Model:
     label, digest = path.name, Digest()
     if options.config is None:
         raise ReadError(
-            f"{label}: holds weights without their layers; describe these with --config "
-            f"LAYERS.json. `rnn-codegen inspect {label} --layers LAYERS.json` writes the one that "
-            "fits, as far as the tensors tell"
+            f"{label}: holds weights without their layers; describe these in a file for --config: "
+            f"{description.EXAMPLE}"
         )
     if options.by_name:
         raise ReadError(f"{label}: its tensors are taken by name anyway; leave --by-name out")
@@ -142,13 +139,13 @@ class Assembly:
 
     def _no_prefix(self, prefix: str) -> str:
         there = dict.fromkeys(name.rpartition(".")[0] for name in self.weights.tensors)
-        shown = ", ".join(repr(name[:60]) for name in list(there)[:20])
+        shown = ", ".join(repr(name) for name in list(there)[:20])
         more = f" and {len(there) - 20} more" if len(there) > 20 else ""
-        return f"no tensor of the file begins with {prefix[:80]!r} and a dot; found: {shown}{more}"
+        return f"no tensor of the file begins with {prefix!r} and a dot; found: {shown}{more}"
 
     def _left_over(self) -> tuple[Problem, ...]:
         left = [
-            f"{name[:120]} ({found})"
+            f"{name} ({found})"
             for name, found in self.weights.tensors.items()
             if name not in self.used and name.rpartition(".")[2] != UNUSED
         ]

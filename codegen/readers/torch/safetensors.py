@@ -50,11 +50,11 @@ def read(path: Path, label: str, budget: Budget) -> Weights:
             said = entry.get("format") if isinstance(entry, dict) else None
             writer = "PyTorch" if said == "pt" else ""
             continue
-        entries[name] = _entry(entry, f"{label}: tensor {name[:120]!r}")
+        entries[name] = _entry(entry, f"{label}: tensor {name!r}")
     place = 0
     for name, (_, _, first, last) in sorted(entries.items(), key=lambda item: item[1][2:]):
         if first != place:
-            raise ReadError(f"{label}: tensor {name[:120]!r} overlaps another, or leaves a gap")
+            raise ReadError(f"{label}: tensor {name!r} overlaps another, or leaves a gap")
         place = last
     if place != there:
         raise ReadError(f"{label}: {there} bytes of numbers, its header says {place}")

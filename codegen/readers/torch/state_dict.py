@@ -40,13 +40,13 @@ def select(value: Any, label: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not known and len(inside) == 1:
         known = list(inside)
     if not known:
-        listed = ", ".join(str(key)[:60] for key in list(inside or value)[:20]) or "nothing"
+        listed = ", ".join(str(key) for key in list(inside or value)[:20]) or "nothing"
         found = "several state dicts" if inside else "no state dict"
         raise ReadError(
             f"{label}: holds {found} (found: {listed}); save the one that is meant alone, or "
             f"under the name {WRAPPERS[0]!r}"
         )
-    aside = tuple(str(key)[:80] for key in value if key != known[0])
+    aside = tuple(str(key) for key in value if key != known[0])
     return _named(inside[known[0]]), aside
 
 
@@ -69,7 +69,7 @@ def weights(value: Any, form: str, label: str, budget: Budget, block: Block) -> 
     tensors: dict[str, Stored] = {}
     counted: set[str] = set()
     for name, found in chosen.items():
-        where = f"{label}: tensor {name[:120]!r}"
+        where = f"{label}: tensor {name!r}"
         if isinstance(found, Opaque):
             raise ReadError(f"{where} is a {found.what}, which is not supported")
         storage = found.storage
@@ -101,5 +101,5 @@ def elements(data: bytes, storage: Storage, order: str, label: str) -> Array:
     kind = stored_type(storage.dtype, order)
     start, count = storage.start, storage.count
     if (start + count) * kind.itemsize > len(data):
-        raise ReadError(f"{label}: storage {storage.key[:80]!r} is shorter than declared")
+        raise ReadError(f"{label}: storage {storage.key!r} is shorter than declared")
     return np.frombuffer(data, kind, count, start * kind.itemsize)

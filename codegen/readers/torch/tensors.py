@@ -92,7 +92,7 @@ def checked(tensors: Mapping[str, Stored], label: str) -> dict[str, Stored]:
 def size(shape: tuple[int, ...], dtype: str, label: str) -> int:
     """Bytes of a tensor as it is stored; refused where the type is not known."""
     if dtype not in STORED:
-        raise ReadError(f"{label} is of type {dtype[:40]}, which is no weight")
+        raise ReadError(f"{label} is of type {dtype}, which is no weight")
     total = stored_type(dtype).itemsize
     for length in shape:
         total *= length

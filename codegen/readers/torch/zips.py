@@ -43,7 +43,7 @@ def read(archive: Archive, label: str, budget: Budget) -> Weights:
     def block(storage: Storage) -> Array:
         name = f"{root}/data/{storage.key}"
         if name not in archive.names:
-            raise ReadError(f"{label}: storage {storage.key[:80]!r} is not in the archive")
+            raise ReadError(f"{label}: storage {storage.key!r} is not in the archive")
         return state_dict.elements(archive.read(name, budget.limit), storage, order, label)
 
     return state_dict.weights(value, "torch_zip", label, budget, block)
