@@ -35,14 +35,18 @@ class AxisNormalization(Layer):
       BatchNormalization with mode=1)
     With `groups`, `axes` is the one axis that is cut into groups; each group is normalised by
     itself, over all other axes too.
+
+    gamma and beta have an axis for each of `axes`, in that order, and their numbers are laid along
+    these axes as the input has them (row-major). With `weight_axes` they broadcast along those.
     """
 
     kind: str
     axes: tuple[int, ...] = (-1,)  # as Keras counts them, with the batch axis
     epsilon: float
-    gamma: Array | None = None  # the shape of the axes
+    gamma: Array | None = None
     beta: Array | None = None
     groups: int | None = None
+    weight_axes: tuple[int, ...] | None = None
 
     @property
     def describe(self) -> str:
@@ -56,7 +60,8 @@ class AxisNormalization(Layer):
         x = inputs[0]
         rank = len(x.shape)
         axes = sorted({axis_of(axis, x) for axis in self.axes})
-        weights = axes
+        along = self.axes if self.weight_axes is None else self.weight_axes
+        weights = sorted({axis_of(axis, x) for axis in along})
         groups, part = 1, 0
         if self.groups is not None:
             (part,) = axes
@@ -67,7 +72,7 @@ class AxisNormalization(Layer):
                 raise LayerError(f"{channels} channels in {groups} groups")
         if 0 in axes:
             b.needs_whole(x, "it normalises over time: all steps count for each")
-        gamma, beta = self._weight(b, "gamma", x, weights), self._weight(b, "beta", x, weights)
+        gamma, beta = self._weight(b, "gamma", x, along), self._weight(b, "beta", x, along)
         out = b.tensor("output", x.shape)
         others = [axis for axis in range(rank) if axis not in axes]
         with (
@@ -114,15 +119,18 @@ class AxisNormalization(Layer):
                 b.copy(target, value)
         return (b.like(out, x, mask=x.mask),)
 
-    def _weight(self, b: Builder, role: str, x: Tensor, axes: list[int]) -> Tensor | None:
+    def _weight(self, b: Builder, role: str, x: Tensor, along: tuple[int, ...]) -> Tensor | None:
+        """Gamma or beta with its axes in the input's order."""
         data = getattr(self, role)
         if data is None:
             return None
-        if len(np.shape(data)) != len(axes):
-            raise LayerError(f"{role} of shape {np.shape(data)} for {len(axes)} axes")
-        for length, axis in zip(np.shape(data), axes, strict=True):
-            b.check(x.shape[axis], "==", length)
-        return b.const(role, data)
+        lengths = {axis_of(axis, x): n for axis, n in zip(along, np.shape(data), strict=False)}
+        if not len(lengths) == len(along) == np.ndim(data):
+            raise LayerError(f"{role} of shape {np.shape(data)} for axes {along}")
+        for axis, length in lengths.items():
+            if length != 1 or self.weight_axes is None:
+                b.check(x.shape[axis], "==", length)
+        return b.const(role, np.reshape(data, [lengths[axis] for axis in sorted(lengths)]))
 
     def _row(self, x: Tensor, place: dict[int, Dim], axis: int, start: Dim, size: Dim) -> Vec:
         rank = len(x.shape)
@@ -141,10 +149,13 @@ class AxisNormalization(Layer):
         size: Dim,
     ) -> Vec:
         """The weights that meet the row along axis `inner`."""
-        if inner not in axes:
-            return weight.row(*(place[axis] for axis in axes)).every(size)
-        row = weight.row(*(place[axis] for axis in axes if axis != inner))
-        return replace(row, offset=row.offset + start, size=size)
+        lengths = dict(zip(axes, weight.shape, strict=True))
+        at = {axis: 0 if n == 1 else place.get(axis, 0) for axis, n in lengths.items()}
+        if lengths.get(inner, 1) == 1:
+            return weight.row(*at.values()).every(size)
+        number = axes.index(inner)
+        line = weight.along(number, [*at.values()][:number], [*at.values()][number + 1 :])
+        return replace(line, offset=line.offset + start * line.stride, size=size)
 
     def _statistics(
         self, b: Builder, element: Expr, counters: list[tuple[str, Dim]], number: Expr
@@ -175,8 +186,8 @@ class AxisNormalization(Layer):
 class AdaptedNormalization(Layer):
     """Normalization: x * scale + offset, from the adapted mean and variance.
 
-    The arrays have an axis for each of `axes`, in the order of the input's; without `axes` they
-    broadcast with the input.
+    The arrays broadcast with the input along `axes`, in the input's order, as if it had no others;
+    without `axes` with the whole input.
     """
 
     scale: Array
@@ -216,9 +227,15 @@ class AdaptedNormalization(Layer):
         if self.axes is None:
             return values
         places = sorted({axis_of(axis, x) for axis in self.axes})
-        if len(places) != values.ndim:
+        if len(places) != len(self.axes):
             raise LayerError(f"axis {self.axes} names an axis of its input twice")
+        while values.ndim > len(places) and values.shape[0] == 1:
+            values = values[0]
+        if values.ndim > len(places):
+            raise LayerError(f"statistics of shape {values.shape} for axis {self.axes}")
         shape = [1] * len(x.shape)
-        for place, n in zip(places, values.shape, strict=True):
+        for place, n in zip(reversed(places), reversed(values.shape), strict=False):
+            if n == 1 and values.size != 1 and x.shape[place] != 1:  # Keras 3.9 aligned otherwise
+                raise LayerError(f"statistics of shape {values.shape} for an axis that is longer")
             shape[place] = n
         return values.reshape(shape)

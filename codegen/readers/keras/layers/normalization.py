@@ -54,12 +54,15 @@ def _group_normalization(b: Bound) -> Layer:
 
 
 def _rms_normalization(b: Bound) -> Layer:
+    """Whatever the axes are, Keras multiplies the scale as it broadcasts: along the last axes."""
+    scale = b.weight("scale")
     return b.layer(
         AxisNormalization,
         kind="rms",
         axes=_axes(b),
         epsilon=b.config.number("epsilon", 1e-6),
-        gamma=b.weight("scale"),
+        gamma=scale,
+        weight_axes=tuple(range(-scale.ndim, 0)),
     )
 
 
@@ -97,7 +100,7 @@ def _normalization(b: Bound) -> Layer:
     axes = [whole(v, "axis", -16, 16) for v in axes]
     if not axes and mean.size == 1:
         mean, variance = mean.reshape(()), variance.reshape(())
-    kept = tuple(axes) if axes and mean.ndim == len(axes) else None
+    kept = tuple(axes) or None
     if (variance < 0).any():
         raise LayerError("its variance is negative somewhere")
     deviation = np.maximum(np.sqrt(variance), 1e-7)
