@@ -73,7 +73,7 @@ class Reshape(Layer):
         inner = dims.product(x.shape[1:])
         if self.shape[0] == -1:
             return -1 if per_step == inner else None
-        if self.shape[0] == b.saved_steps:
+        if self.shape[0] == b.saved_steps and b.keeps_rows(x):
             return self.shape[0] if -1 in self.shape[1:] or per_step == inner else None
         return None
 

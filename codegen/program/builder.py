@@ -577,9 +577,15 @@ class Builder:
             self.copy(line[: (history - known) * row], Number(fill))
         self.copy(line[(history - known) * row :], x.vec()[(rows - known) * row : rows * row])
 
+    def keeps_rows(self, x: Tensor) -> bool:
+        """Whether `x` is a sequence with as many rows as the model's."""
+        if not x.time or x.shape[0] != self.rows:
+            return False
+        return not self.step or x.ahead + x.behind == x.lead * self.hop
+
     def only_row(self, x: Tensor) -> Tensor | None:
         """The row of a sequence that has one step in the file: the last, however many come."""
-        if not x.time or self.saved_steps != 1 or x.shape[0] != self.rows or x.ahead:
+        if self.saved_steps != 1 or not self.keeps_rows(x):
             return None
         self.refuse_late(x)
         return replace(x.at(x.shape[0] - 1), lead=x.lead, last=True)
