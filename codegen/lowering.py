@@ -298,7 +298,7 @@ def _run(
         assert tensors_of_node is not None
         try:
             found = _output(tensors_of_node, ref)
-            with b.block(_OutputCopy(name="output", class_name="output")):
+            with b.block(_OutputCopy(name="output", class_name="output"), 0, found.lead):
                 outputs_of_model.append(_settled(b, found))
         except LayerError as problem:
             layer = graph.nodes[ref.node].layer
@@ -326,11 +326,13 @@ def _call(
     with b.block(layer, call, lead):
         if any(x.order for x in tensors) or (isinstance(layer, Permute) and tensors[0].time):
             same = len({x.order for x in tensors}) == 1 and not keywords
-            found = layer.turned(tensors[0].order) if same else None
+            usual = tuple(range(len(tensors[0].shape)))
+            found = layer.turned(tensors[0].order or usual) if same else None
             if found is None:
                 tensors = [_settled(b, x) for x in tensors]
             else:
                 used, order = found
+                order = () if order == tuple(range(len(order))) else order
         turned_by = tensors[0].turned_by or f"layer {layer.name!r} ({layer.class_name}): {MOVED}"
         tensors = [replace(x, order=()) for x in tensors]
         keywords = {key: tuple(_settled(b, x) for x in xs) for key, xs in keywords.items()}
@@ -346,9 +348,9 @@ def _settled(b: Builder, x: Tensor) -> Tensor:
     """`x` with its axes in Keras' order."""
     if not x.order:
         return x
-    if b.step:
+    if b.step and x.time:
         raise TooLate(x.turned_by)
-    return replace(transpose(b, x, x.order), last=x.last)
+    return replace(transpose(b, x, x.order), last=x.last, lead=x.lead)
 
 
 def _before_first_step(

@@ -39,7 +39,7 @@ class Layer:
     def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
         """The layer for inputs whose axis k is held as axis `order[k]`, and its output's order.
 
-        None where there is none; an order of () is the usual one.
+        None, which is right for every layer: its inputs are brought into Keras' order first.
         """
         return None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
-from codegen.layers.shared.axes import axis_of, broadcast
+from codegen.layers.shared.axes import axis_of, broadcast, place_of
 from codegen.model import Array, Layer
 from codegen.program.ops import At, Compare, Number, Select
 
@@ -42,7 +42,9 @@ class WithChannels(Layer):
     def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
         """Channels that come first but are held last are the same as those that come last."""
         held_last = order == (len(order) - 1, *range(len(order) - 1))
-        return (replace(self, channels_first=False), order) if held_last else None
+        if not (self.channels_first and held_last):
+            return None
+        return replace(self, channels_first=False), order
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,8 +188,7 @@ class BatchNormalization(Layer):
 
     def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
         """With the axis where it is held."""
-        axis = self.axis - 1 if self.axis > 0 else self.axis
-        return replace(self, axis=order[axis] + 1), order
+        return replace(self, axis=order[place_of(self.axis, len(order))] + 1), order
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Row by row."""

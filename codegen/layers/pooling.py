@@ -197,9 +197,9 @@ class GlobalPooling(WithChannels):
     masked: bool = True  # whether the era's mean takes a mask into account
 
     def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
-        """The same, with an output of one axis."""
+        """The same; without keepdims its output has one axis."""
         found = super().turned(order)
-        return None if found is None or self.keepdims else (found[0], ())
+        return found if found is None or self.keepdims else (found[0], (0,))
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """One reduction; over a stream a running one."""

@@ -86,11 +86,11 @@ class Permute(Layer):
 
     def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
         """Nothing is moved but the order, until time comes first again."""
-        if sorted(self.dims) != list(range(1, len(order or self.dims) + 1)):
+        if sorted(self.dims) != list(range(1, len(order) + 1)):
             return None
-        moved = tuple(order[d - 1] if order else d - 1 for d in self.dims)
+        moved = tuple(order[d - 1] for d in self.dims)
         if moved[0] == 0:
-            return replace(self, dims=tuple(axis + 1 for axis in moved)), ()
+            return replace(self, dims=tuple(axis + 1 for axis in moved)), tuple(range(len(order)))
         return Identity(name=self.name, class_name=self.class_name), moved
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 def axis_of(axis: int | tuple[int, ...], x: Tensor) -> int:
     """An axis as Keras counts it (batch axis 0, or from the end) as an index into `x.shape`."""
+    return place_of(axis, len(x.shape))
+
+
+def place_of(axis: int | tuple[int, ...], rank: int) -> int:
+    """The same for a tensor of `rank` axes besides the batch axis."""
     if isinstance(axis, tuple):
         if len(axis) != 1:
             raise LayerError(f"several axes {axis} are not supported")
         axis = axis[0]
-    found = axis - 1 if axis > 0 else axis + len(x.shape)
-    if axis == 0 or not 0 <= found < len(x.shape):
-        raise LayerError(f"axis {axis} of an input with {len(x.shape)} axes and a batch axis")
+    found = axis - 1 if axis > 0 else axis + rank
+    if axis == 0 or not 0 <= found < rank:
+        raise LayerError(f"axis {axis} of an input with {rank} axes and a batch axis")
     return found
 
 
