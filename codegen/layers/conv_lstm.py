@@ -126,6 +126,13 @@ class ConvRecurrent(Recurrent):
             return super().run(b, x, mask, initial, flip)
         if initial:
             raise LayerError("an initial state with data_format='channels_first' is not supported")
+        assert isinstance(self.cell, ConvLSTMCell)
+        for activation in (self.cell.activation, self.cell.recurrent_activation):
+            if not activation.is_elementwise:  # Keras' runs along the last axis of a step
+                raise LayerError(
+                    f"activation {activation} with data_format='channels_first' is not supported; "
+                    "data_format='channels_last' is"
+                )
         rank = len(x.shape)
         given = b.like(transpose(b, x, (0, *range(2, rank), 1)), x)
         y, states = super().run(b, given, mask, (), flip)

@@ -23,7 +23,7 @@ from codegen.layers.shared.windows import (
     products,
     width,
 )
-from codegen.model import Array
+from codegen.model import Array, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Expr, Vec
@@ -39,7 +39,33 @@ SMALL = 9  # taps, up to which a depthwise product is written out
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Convolution(WithChannels):
+class WithFilters(WithChannels):
+    """A convolution of any kind: `run` on an input with its channels last.
+
+    Keras' activations run along the last axis: with channels_first that of a softmax is not the
+    channels', so it comes after the transpose.
+    """
+
+    activation: Activation = LINEAR
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """The same with its channels last, where the activation is of each element by itself."""
+        return super().turned(order) if self.activation.is_elementwise else None
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """The convolution, then an activation that it cannot do itself."""
+        apart = self.channels_first and not self.activation.is_elementwise
+        layer = replace(self, activation=LINEAR) if apart else self
+        y = in_channels_last(b, inputs[0], self.channels_first, lambda x: layer.run(b, x))
+        return (b.along_last(y, "activated", self.activation) if apart else y,)
+
+    def run(self, b: Builder, x: Tensor) -> Tensor:
+        """The convolution of `x`, activated along the channels."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolution(WithFilters):
     """Conv1D, Conv2D: act(sum over taps of x kernel + bias), channels in `groups`."""
 
     kernel: Array  # (size, [size,] inputs / groups, filters)
@@ -48,7 +74,6 @@ class Convolution(WithChannels):
     dilations: tuple[int, ...]
     padding: str = "valid"
     groups: int = 1
-    activation: Activation = LINEAR
 
     @property
     def geometry(self) -> Geometry:
@@ -64,15 +89,9 @@ class Convolution(WithChannels):
             f"{activation_note(self.activation)}{layout_note(self.channels_first)})"
         )
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+    def run(self, b: Builder, x: Tensor) -> Tensor:
         """A loop over positions around one product."""
-
-        def run(x: Tensor) -> Tensor:
-            return convolve(
-                b, x, self.geometry, self.kernel, self.bias, self.groups, self.activation
-            )
-
-        return (in_channels_last(b, inputs[0], self.channels_first, run),)
+        return convolve(b, x, self.geometry, self.kernel, self.bias, self.groups, self.activation)
 
 
 def convolve(
@@ -121,7 +140,7 @@ def convolve(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DepthwiseConvolution(WithChannels):
+class DepthwiseConvolution(WithFilters):
     """Each channel by itself with `multiplier` kernels; SeparableConv adds a product after it.
 
     Channel c gives the outputs c * multiplier + m.
@@ -133,7 +152,6 @@ class DepthwiseConvolution(WithChannels):
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     padding: str = "valid"
-    activation: Activation = LINEAR
 
     @property
     def geometry(self) -> Geometry:
@@ -151,11 +169,8 @@ class DepthwiseConvolution(WithChannels):
             f"{activation_note(self.activation)}{layout_note(self.channels_first)})"
         )
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+    def run(self, b: Builder, x: Tensor) -> Tensor:
         """Sums of products for each channel, then one product."""
-        return (in_channels_last(b, inputs[0], self.channels_first, lambda x: self._run(b, x)),)
-
-    def _run(self, b: Builder, x: Tensor) -> Tensor:
         geometry = self.geometry
         geometry.check(x)
         channels, multiplier = self.kernel.shape[-2:]

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
+from codegen.layers.convolution import WithFilters
 from codegen.layers.shared.windows import (
     Geometry,
     activated,
     activation_note,
-    in_channels_last,
     layout_note,
     pad_columns,
     products,
@@ -27,8 +26,6 @@ from codegen.program.ops import Mat, Vec
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
     from codegen.program.tensor import Tensor
-
-Tensors = tuple["Tensor", ...]
 
 
 def local_windows(length: int, size: int, stride: int, padding: str) -> list[range]:
@@ -43,7 +40,7 @@ def local_windows(length: int, size: int, stride: int, padding: str) -> list[ran
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LocallyConnected(Layer):
+class LocallyConnected(WithFilters):
     """LocallyConnected1D, 2D: a convolution whose weights differ from position to position."""
 
     kernel: Array  # (positions, size * [size *] inputs, filters), or a list of all in use
@@ -52,8 +49,6 @@ class LocallyConnected(Layer):
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     padding: str = "valid"
-    activation: Activation = LINEAR
-    channels_first: bool = False
 
     @property
     def describe(self) -> str:
@@ -64,12 +59,13 @@ class LocallyConnected(Layer):
             f"{activation_note(self.activation)}{layout_note(self.channels_first)})"
         )
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """A loop over positions, with a matrix for each."""
-        b.needs_whole(inputs[0], "its weights differ from step to step")
-        return (in_channels_last(b, inputs[0], self.channels_first, lambda x: self._run(b, x)),)
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """None: its weights are in the order of its axes."""
+        return None
 
-    def _run(self, b: Builder, x: Tensor) -> Tensor:
+    def run(self, b: Builder, x: Tensor) -> Tensor:
+        """A loop over positions, with a matrix for each."""
+        b.needs_whole(x, "its weights differ from step to step")
         if len(x.shape) != len(self.sizes) + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, not {len(self.sizes) + 1}")
         if not all(isinstance(n, int) for n in x.shape):

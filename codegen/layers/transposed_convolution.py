@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.core import WithChannels
+from codegen.layers.convolution import WithFilters
 from codegen.layers.shared.windows import (
     Geometry,
     activated,
     activation_note,
-    in_channels_last,
     layout_note,
     pad_columns,
     products,
@@ -28,11 +26,9 @@ if TYPE_CHECKING:
     from codegen.program.builder import Builder
     from codegen.program.tensor import Tensor
 
-Tensors = tuple["Tensor", ...]
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TransposedConvolution(WithChannels):
+class TransposedConvolution(WithFilters):
     """Conv1DTranspose, Conv2DTranspose: every input adds its kernel to the output, strides apart.
 
     Output p = s u + f (phase f < s) sums the inputs u, u - 1, ... times the kernel's rows
@@ -45,7 +41,6 @@ class TransposedConvolution(WithChannels):
     dilations: tuple[int, ...]
     padding: str = "valid"
     output_padding: tuple[int, ...] | None = None
-    activation: Activation = LINEAR
 
     @property
     def describe(self) -> str:
@@ -55,10 +50,6 @@ class TransposedConvolution(WithChannels):
             f"{self.class_name}({self.kernel.shape[-2]}, {shape}"
             f"{activation_note(self.activation)}{layout_note(self.channels_first)})"
         )
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """One product for each phase, at each position."""
-        return (in_channels_last(b, inputs[0], self.channels_first, lambda x: self._run(b, x)),)
 
     def _crop(self, axis: int, size: int) -> tuple[int, int]:
         """Rows cut off at the start, and how many more than stride * length are left.
@@ -76,7 +67,8 @@ class TransposedConvolution(WithChannels):
         left = min((total + 1) // 2, size - 1)
         return size - 1 - left, 1 - stride + total - (size - 1)
 
-    def _run(self, b: Builder, x: Tensor) -> Tensor:
+    def run(self, b: Builder, x: Tensor) -> Tensor:
+        """One product for each phase, at each position."""
         rank = len(self.kernel.shape) - 2
         if len(x.shape) != rank + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, expected {rank + 1}")
