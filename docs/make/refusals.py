@@ -93,6 +93,27 @@ REFUSALS: tuple[Refusal, ...] = (
         "an initial state with data_format='channels_first'",
     ),
     Refusal(
+        "ConvLSTM1D, ConvLSTM2D",
+        "softmax, log_softmax or glu as an activation with data_format='channels_first'",
+        ALL,
+        "data_format='channels_last'",
+        r"activation \w+ with data_format='channels_first'",
+    ),
+    Refusal(
+        "RMSNormalization",
+        "a scale that widens the last axis, where that has a length of 1",
+        "Keras 3",
+        "axis=-1, or a Reshape before it",
+        "length 1 found, expected == ",
+    ),
+    Refusal(
+        "Normalization",
+        "a given mean of length 1 along an axis that is kept and longer",
+        "Keras 3",
+        "a mean of full length: versions spread it along different axes",
+        r"statistics of shape \(.*\) for an axis that is longer",
+    ),
+    Refusal(
         "Masking",
         "inputs that are not (time, features)",
         ALL,

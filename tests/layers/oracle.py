@@ -37,6 +37,9 @@ def randomised(model: Any, seed: int = 0) -> Any:
         weights.append(value.astype(np.float32))
     if weights:
         model.set_weights(weights)
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):  # Normalization computes with copies of its weights
+            layer.finalize_state()
     return model
 
 
@@ -46,6 +49,16 @@ def lowered(model: Any) -> Lowered:
         path = Path(folder) / "model.keras"
         model.save(path)
         return lower(read(path))
+
+
+def shapes_agree(model: Any, low: Lowered) -> None:
+    """Assert that every layer's output has the shape that Keras gives it, where it is known."""
+    reported = {layer.name: layer.output_shape for layer in low.layers}
+    for layer in model.layers:
+        found, wanted = reported[layer.name], layer.output.shape[1:]
+        assert len(found) == len(wanted), (layer.name, found, wanted)
+        known = [a == b for a, b in zip(found, wanted, strict=True) if a and b]
+        assert all(known), (layer.name, found, wanted)
 
 
 def compare(model: Any, lengths: Sequence[int] = (), batch: int = 2) -> Lowered:

@@ -206,6 +206,14 @@ CASES: dict[str, list[Make]] = {
             )
         )
     ],
+    "softmax, log_softmax or glu as": [
+        one(lambda kind=kind: L.ConvLSTM1D(2, 2, data_format="channels_first", **kind), 4, 3, 6)
+        for kind in ({"activation": "softmax"}, {"recurrent_activation": "log_softmax"})
+    ],
+    "a scale that widens": [one(lambda: L.RMSNormalization(axis=1), 4, 1)],
+    "a given mean of length 1": [
+        one(lambda: L.Normalization((1, 2), mean=[[0.0], [1.0]], variance=[[1.0], [2.0]]), 2, 2, 3)
+    ],
     "not (time, features)": [one(L.Masking, None, 6, 4)],
     "mask_zero=True on": [one(lambda: L.Embedding(9, 3, mask_zero=True), None, 6)],
     "a mask of more": [
