@@ -29,6 +29,7 @@ from tests.support.targets import (
     flat,
     inputs_of_step,
     module,
+    options,
     rendered,
     selftest,
     started,
@@ -128,13 +129,6 @@ def is_even(lowered: Lowered, inputs: Sequence[Array], axis: int = 0) -> bool:
         return True
     ports = lowered.step.inputs
     return len({x.shape[axis] for x, port in zip(inputs, ports, strict=True) if port.time}) == 1
-
-
-def options(case: Case, lowered: Lowered, target: str) -> dict[str, Any]:
-    """--max-steps, where C needs it."""
-    if target != "c" or lowered.step is not None or not lowered.whole.lengths:
-        return {}
-    return {"max_steps": max(x.shape[1] for call in calls(case) for x in call.inputs if x.ndim > 1)}
 
 
 def each_call(
@@ -243,7 +237,8 @@ class _Single:
 def test_a_target_predicts_what_was_recorded(case: Case, target: str, tmp_path: Path) -> None:
     """One sample after the other, calls and resets in order."""
     lowered, recorded = read(case), calls(case)
-    model = started(target, lowered, tmp_path, **options(case, lowered, target))
+    given = options(target, lowered, [call.inputs for call in recorded])
+    model = started(target, lowered, tmp_path, **given)
     assert selftest(model)
     for number in range(len(recorded[0].inputs[0])):
         model.reset()

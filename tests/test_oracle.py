@@ -31,6 +31,7 @@ from tests.support.targets import (
     flat,
     inputs_of_step,
     module,
+    options,
     rendered,
     started,
     stepped,
@@ -123,10 +124,7 @@ def agree(model: Any, calls: Sequence[Sequence[Array]], again: int | None = None
         lowered = readings[0]
         run_all(module(rendered(lowered, "numpy")).Model(batch=BATCH), calls, expected, again)
         for target in TARGETS:
-            options = {}
-            if target == "c" and lowered.step is None and lowered.whole.lengths:
-                options = {"max_steps": max(x.shape[1] for call in calls for x in call)}
-            runner = started(target, lowered, folder, **options)
+            runner = started(target, lowered, folder, **options(target, lowered, calls))
             for row in range(BATCH):
                 runner.reset()
                 ones = [[x[row] for x in call] for call in calls]

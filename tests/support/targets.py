@@ -54,6 +54,13 @@ def loaded(target: str, text: str, lowered: Lowered, folder: Path, **options: An
     return CRunner(path, NAME, lowered, folder, double, flags)
 
 
+def options(target: str, lowered: Lowered, calls: Sequence[Sequence[Array]]) -> dict[str, int]:
+    """--max-steps, where C needs it for the inputs of these calls, batch first."""
+    if target != "c" or lowered.step is not None or not lowered.whole.lengths:
+        return {}
+    return {"max_steps": max(x.shape[1] for call in calls for x in call if x.ndim > 1)}
+
+
 def selftest(model: Runner) -> bool:
     """Whether the self-test in the file passes."""
     if isinstance(model, CRunner):
