@@ -15,10 +15,11 @@ from click.testing import CliRunner
 
 import codegen
 from codegen.commands.cli import main
-from codegen.commands.running import CRunner, PythonRunner
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference
+from codegen.running import Made
+from codegen.targets import TARGETS as FOUND
 from tests.readers.hostile import Sequential, dense, gru
 from tests.support.targets import TARGETS, started, worst
 
@@ -118,7 +119,7 @@ def test_by_option(
 ) -> None:
     source = f"model{suffix}"
     keras_model.save(source)
-    out = "made.h" if target == "c" else "made.py"
+    out = f"made{FOUND[target].suffixes[0]}"
     words = [source, "-o", out, "--target", target]
     run = CliRunner().invoke
     refused = run(main, ["convert", *words])
@@ -133,8 +134,7 @@ def test_by_option(
     assert "only if you name it here too" in again.stderr
     assert run(main, ["check", out, *OPTIONS]).exit_code == 0
     lowered = lower(codegen.read(source, custom=my_layers))
-    path = tmp_path / out
-    model = CRunner(path, "made", lowered, tmp_path) if target == "c" else PythonRunner(path)
+    model = FOUND[target].start(Made(tmp_path / out, "made", lowered, "float32", tmp_path))
     x, y = expected(keras_model)
     assert worst(model.predict(x), [y]) < 2e-5
 

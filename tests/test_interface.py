@@ -93,7 +93,7 @@ def test_predict_may_end_inside_a_hop(name: str, target: str, tmp_path: Path) ->
             reference.reset()
 
 
-@pytest.mark.parametrize("target", ["numpy", "python"])
+@pytest.mark.parametrize("target", ["numpy", "python", "javascript"])
 @pytest.mark.parametrize("index", [5, -1, 1.5, 2**40, float("nan"), float("inf")])
 def test_what_no_table_holds_is_refused_before_anything(
     index: float, target: str, tmp_path: Path

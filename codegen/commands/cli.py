@@ -22,14 +22,14 @@ from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner
 from codegen.commands.convert import Request, read_model, split
 from codegen.commands.explain import explain as explain_text
-from codegen.commands.running import CRunner, PythonRunner, Runner
 from codegen.commands.samples import read_samples
 from codegen.commands.verify import Report, verify_against_keras
 from codegen.commands.verify import samples as samples_for
 from codegen.commands.verify import verify as verify_runner
 from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
-from codegen.generation import target_for
+from codegen.generation import target_for, target_named
 from codegen.lowering import lower
+from codegen.running import Made
 from codegen.targets import TARGETS
 from codegen.targets.base import Option
 from codegen.text.names import identifier
@@ -244,19 +244,12 @@ def verify(
     path = Path(out)
     params = _banner_params(path)
     name = params["name"] or identifier(path.stem)
-    double = (params.get("dtype") or lowered.model.dtype) == "float64"
-    target = params["target"] or target_for(path.name)
+    dtype = params.get("dtype") or lowered.model.dtype
+    target = target_named(params["target"] or target_for(path.name))
     samples = None if data is None else read_samples(data, lowered)
     with tempfile.TemporaryDirectory() as folder:
-        runner: Runner
-        if target == "c":
-            c_runner = CRunner(path, name, lowered, Path(folder), double)
-            runner = c_runner
-            if c_runner.max_steps > 0:
-                steps = min(steps, c_runner.max_steps)
-        else:
-            runner = PythonRunner(path)
-        dtype = "float64" if double else "float32"
+        runner = target.start(Made(path, name, lowered, dtype, Path(folder)))
+        steps = min(steps, runner.longest or steps)
         if against == "keras":
             given = samples_for(lowered, steps) if samples is None else samples
             config = reading["config"]

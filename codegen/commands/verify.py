@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from codegen.commands.against_keras import ask, layer_output, top_layers
-from codegen.commands.running import Outputs, Runner
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference
 from codegen.program.ops import Gather, Port, walk_ops
+from codegen.running import Outputs, Runner
 
 # |found - expected| <= TOLERANCE * (1 + |expected|): a wrong convention shows as 1e-2.
 TOLERANCE = {"float32": 2e-5, "float64": 1e-9}

@@ -180,8 +180,8 @@ def _substitute_atom(atom: Atom, known: Mapping[str, Dim]) -> Dim:
     return maximum(left, right) if atom.operator == "max" else minimum(left, right)
 
 
-def text(dim: Dim, divide: str = "//", call: str = "{}({}, {})") -> str:
-    """`dim` as source text; `divide` and `call` (operator, left, right) follow the language."""
+def text(dim: Dim, divide: str = "({} // {})", call: str = "{}({}, {})") -> str:
+    """`dim` as source text; `divide` floors, `call` gives an extremum."""
     if isinstance(dim, int):
         return str(dim)
     parts: list[str] = []
@@ -204,7 +204,7 @@ def _atom_text(atom: Atom, divide: str, call: str) -> str:
         return call.format(atom.operator, left, right)
     left = left if _single(atom.left) else f"({left})"
     right = right if _single(atom.right) else f"({right})"
-    return f"({left} {divide if atom.operator == '//' else '*'} {right})"
+    return (divide if atom.operator == "//" else "({} * {})").format(left, right)
 
 
 def _single(dim: Dim) -> bool:

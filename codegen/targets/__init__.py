@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from codegen.targets import c, numpy, python
+from codegen.targets import c, javascript, numpy, python
 from codegen.targets.base import Target
 
-TARGETS: dict[str, Target] = {t.name: t for t in (c.TARGET, numpy.TARGET, python.TARGET)}
+TARGETS: dict[str, Target] = {
+    t.name: t for t in (c.TARGET, numpy.TARGET, python.TARGET, javascript.TARGET)
+}

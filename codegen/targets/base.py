@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from codegen.errors import UsageError
 from codegen.lowered import Lowered
+from codegen.running import Made, Runner
 from codegen.text.banner import Origin
 
 
@@ -36,6 +37,12 @@ DTYPE = Option(
     choices=("float32", "float64"),
 )
 SHARED = (DTYPE,)
+WEIGHTS = Option(
+    "weights",
+    "How weights are written: decimal text to review, or base64 for small files.",
+    default="text",
+    choices=("text", "base64"),
+)
 
 
 class Render(Protocol):
@@ -49,12 +56,16 @@ class Render(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A language that models are converted to. `suffixes` of OUT that choose it by default."""
+    """A language that models are converted to.
+
+    `suffixes` of OUT choose it by default. `start` runs a generated file.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     options: tuple[Option, ...]
     render: Render
+    start: Callable[[Made], Runner]
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its value; an unknown option or choice is refused."""

@@ -70,6 +70,10 @@ class Names:
             self._given[key] = name
         return name
 
+    def same(self, key: Any, other: Any) -> None:
+        """Give `other` the name that `key` has."""
+        self._given[other] = self._given[key]
+
 
 def is_odd(char: str) -> bool:
     """Whether the character has no place in a comment.

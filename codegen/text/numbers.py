@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,7 @@ from codegen.model import Array
 
 PER_LINE = 8
 BLOCK = 1 << 16  # numbers turned into text at once
+BASE64_LINE = 72  # bytes
 FEW = 64  # so few that it is not worth while
 _EXPONENT = re.compile(r"e([+-])0*(\d+)")
 NumberText = Callable[[float, str, str], str]  # of a number, its type and the suffix
@@ -95,13 +97,29 @@ def texts(values: Array, dtype: str = "float32", suffix: str = "") -> list[str]:
 
 
 def rows(
-    values: Array, dtype: str = "float32", suffix: str = "", indent: str = "    "
+    values: Array,
+    dtype: str = "float32",
+    suffix: str = "",
+    indent: str = "    ",
+    special: NumberText = c_number,
 ) -> Iterator[str]:
     """The numbers, eight a line, each line indented; all but the last end with a comma."""
     end = ""
     for part in blocks(values):
-        found = block_texts(part, dtype, suffix)
+        found = block_texts(part, dtype, suffix, special)
         lines = (", ".join(found[k : k + PER_LINE]) for k in range(0, len(found), PER_LINE))
         yield end + ",\n".join(indent + line for line in lines)
         end = ",\n"
     yield "\n"
+
+
+def base64_lines(values: Array, dtype: str) -> Iterator[str]:
+    """The bytes of the numbers, little-endian, as lines of base64; many lines in a piece."""
+    kind = np.dtype(dtype).newbyteorder("<")
+    for part in blocks(values, BASE64_LINE * 1024):
+        with np.errstate(over="ignore"):
+            data = part.astype(kind).tobytes()
+        yield "".join(
+            base64.b64encode(data[k : k + BASE64_LINE]).decode() + "\n"
+            for k in range(0, len(data), BASE64_LINE)
+        )

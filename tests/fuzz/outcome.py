@@ -94,7 +94,7 @@ def outcome(data: bytes, folder: Path, number: int = 0, known: set[bytes] | None
             assert message.strip(), "a refusal that says nothing"
             assert len(message) < 100_000, "a refusal that says too much"
             return "refused"
-    if target != "c":
+    if target in ("numpy", "python"):
         code = compile(text, "fuzzed.py", "exec", dont_inherit=True)
         if known is not None:
             names: dict[str, Any] = {"__name__": "fuzzed"}

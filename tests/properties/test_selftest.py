@@ -83,6 +83,8 @@ def test_a_reset_that_does_nothing_shows(target: str, tmp_path: Path) -> None:
     text = rendered(lowered, target)
     if target == "c":
         start, early = "void model_reset(model_state *s)\n{\n", "    if (s) { return; }\n"
+    elif target == "javascript":
+        start, early = "  reset() {\n", "    if (this.used) return;\n    this.used = 1;\n"
     else:  # the first reset makes the states
         start = "    def reset(self):\n"
         early = '        if "used" in self.__dict__:\n            return\n        self.used = 1\n'

@@ -39,7 +39,7 @@ HEAD = """\
 <!-- Made by `python -m tests.support.eras > docs/eras.md`; a test keeps it current. -->
 
 **p**: a model with this layer, written by this release, is among the recorded models, and
-*predict* agrees with what that release computed, in all three targets. **ps**: so does *step*, in a
+*predict* agrees with what that release computed, in every target. **ps**: so does *step*, in a
 model that can be stepped. An empty cell means only that no such model was recorded (what behaves
 alike is recorded once, to keep the set small); reading does not depend on it. Whether a layer can
 be stepped at all, and why not, is in [layers.md](layers.md).

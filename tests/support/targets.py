@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codegen.commands.running import CRunner, Outputs, PythonRunner, Runner
 from codegen.lowered import Lowered
+from codegen.running import Made, Outputs, Runner
+from codegen.running.c import CRunner
+from codegen.running.javascript import JavaScriptRunner
+from codegen.running.python import PythonRunner
 from codegen.targets import TARGETS as FOUND
 from codegen.targets.base import dtype_of
 from codegen.text.banner import Origin
@@ -47,11 +50,10 @@ def loaded(target: str, text: str, lowered: Lowered, folder: Path, **options: An
     """The text of a generated file, which a test may have changed, imported or compiled."""
     path = folder / (NAME + FOUND[target].suffixes[0])
     path.write_text(text, encoding="utf-8")
-    if target != "c":
-        return PythonRunner(path)
-    double = dtype_of(lowered, options) == "float64"
-    flags = ("-O1", *WARNINGS, "-DMODEL_SELFTEST")
-    return CRunner(path, NAME, lowered, folder, double, flags)
+    made = Made(path, NAME, lowered, dtype_of(lowered, options), folder)
+    if target == "c":
+        return CRunner(made, ("-O1", *WARNINGS, "-DMODEL_SELFTEST"))
+    return FOUND[target].start(made)
 
 
 def options(target: str, lowered: Lowered, calls: Sequence[Sequence[Array]]) -> dict[str, int]:
@@ -66,6 +68,8 @@ def selftest(model: Runner) -> bool:
     if isinstance(model, CRunner):
         function: Any = ctypes.CDLL(str(model.library._name)).model_selftest
         return bool(function() == 0)
+    if isinstance(model, JavaScriptRunner):
+        return model.selftest()
     assert isinstance(model, PythonRunner)
     found = type(model.model).reset.__globals__["selftest"]()
     return found if isinstance(found, bool) else bool(found <= 1)

@@ -16,6 +16,7 @@ from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.ops import Port
 from codegen.recorded import TOLERANCE
+from codegen.running.c import start
 from codegen.targets.base import SHARED, Option, Target
 from codegen.targets.c import arrays as c_arrays
 from codegen.targets.c import calls as c_calls
@@ -177,4 +178,4 @@ def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[st
     return _sizes(header), tuple(sorted(header.used.kernels))
 
 
-TARGET = Target("c", (".h",), OPTIONS, render)
+TARGET = Target("c", (".h",), OPTIONS, render, start)

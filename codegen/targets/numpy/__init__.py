@@ -42,7 +42,8 @@ from codegen.program.ops import (
     walk,
     walk_ops,
 )
-from codegen.targets.base import DTYPE, Option, Target, dtype_of
+from codegen.running.python import start
+from codegen.targets.base import DTYPE, WEIGHTS, Target, dtype_of
 from codegen.targets.numpy.instructions import Dot, Instruction, Ufunc
 from codegen.targets.numpy.plan import Planner, buffers_of, expand, names_of
 from codegen.targets.numpy.selftest import selftest_lines
@@ -63,12 +64,6 @@ from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
 from codegen.text.names import Names, comment
 
-WEIGHTS = Option(
-    "weights",
-    "How weights are written: decimal text to review, or base64 for small files.",
-    default="text",
-    choices=("text", "base64"),
-)
 # Names of the file itself, which no name from a model may take.
 MODULE_NAMES = [
     *("np", "Model", "array", "accept", "accept_ids", "aligned", "clip", "grid", "product", "erf"),
@@ -539,4 +534,4 @@ def _shape(shape: Sequence[Dim]) -> str:
     return shape_text(shape) if shape else "lead"
 
 
-TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render)
+TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render, start)

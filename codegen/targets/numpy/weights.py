@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from codegen.targets.numpy.instructions import Packed
 from codegen.targets.numpy.text import WIDTH, Module
 from codegen.targets.numpy.views import view
 from codegen.text import names, numbers
-
-BASE64_LINE = 72  # bytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,9 @@ class Weights:
         real = dtype != "int32"
         own = self.module.dtype if real else "int32"
         tail = "" if real else ", np.int32"
-        lines = _base64(values, own) if self.kind == "base64" else _decimals(values, own)
+        lines = (
+            numbers.base64_lines(values, own) if self.kind == "base64" else _decimals(values, own)
+        )
         if values.size <= numbers.PER_LINE and self.kind == "text":
             row = "".join(lines)
             if len(row) <= WIDTH // 2:
@@ -112,18 +111,6 @@ def _decimals(values: Array, dtype: str) -> Iterator[str]:
         texts = numbers.block_texts(part, dtype, special=lambda value, *_: str(float(value)))
         lines = (texts[k : k + numbers.PER_LINE] for k in range(0, len(texts), numbers.PER_LINE))
         yield "".join(" ".join(line) + "\n" for line in lines)
-
-
-def _base64(values: Array, dtype: str) -> Iterator[str]:
-    """Lines of base64, many in a piece."""
-    kind = np.dtype(dtype).newbyteorder("<")
-    for part in numbers.blocks(values, BASE64_LINE * 1024):
-        with np.errstate(over="ignore"):
-            data = part.astype(kind).tobytes()
-        yield "".join(
-            base64.b64encode(data[k : k + BASE64_LINE]).decode() + "\n"
-            for k in range(0, len(data), BASE64_LINE)
-        )
 
 
 def _plain(shape: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ from codegen.program import dims
 from codegen.program.derived import Derived
 from codegen.program.ops import Loop, Program, Reduce, temps, walk_ops
 from codegen.recorded import TOLERANCE
+from codegen.running.python import start
 from codegen.targets.base import SHARED, Option, Target, dtype_of
 from codegen.targets.python.file import File
 from codegen.targets.python.methods import Methods
@@ -80,7 +81,7 @@ def generate(
     return _File(lowered, name, options, origin).text()
 
 
-TARGET = Target("python", (".py",), OPTIONS, generate)
+TARGET = Target("python", (".py",), OPTIONS, generate, start)
 
 
 class _File:

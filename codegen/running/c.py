@@ -1,100 +1,28 @@
-"""Runs a generated file from here: Python files are imported, a C header is compiled first."""
+"""Runs a generated C header: it is compiled first."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program import dims
 from codegen.program.ops import Port
-
-Outputs = tuple[Array, ...]
-
-
-class Runner(Protocol):
-    """A generated model; arrays have no batch axis."""
-
-    def reset(self) -> None:
-        """Every state at its start."""
-
-    def step(self, *inputs: Array) -> Outputs | None:
-        """One step; None while warming up."""
-
-    def predict(self, *inputs: Array) -> Outputs:
-        """A whole input; ValueError where its length is not accepted."""
-
-    def get_state(self) -> list[Array]:
-        """Copies of the states, each flattened."""
-
-    def set_state(self, states: Sequence[Array]) -> None:
-        """Put back what get_state gave."""
+from codegen.running import Made, Outputs, Runner
 
 
-class PythonRunner:
-    """A file of the numpy or python target."""
-
-    def __init__(self, path: Path) -> None:
-        spec = importlib.util.spec_from_file_location(f"generated_{path.stem}", path)
-        if spec is None or spec.loader is None:
-            raise CodegenError(f"{path.name}: cannot be imported as Python")
-        module = importlib.util.module_from_spec(spec)
-        self.name = path.name
-        try:
-            spec.loader.exec_module(module)
-            self.model: Any = module.Model()
-        except Exception as error:  # whatever the file raises is its own message
-            raise CodegenError(f"{path.name}: cannot be imported: {error!r}") from error
-
-    def reset(self) -> None:
-        """Every state at its start."""
-        self.model.reset()
-
-    def step(self, *inputs: Array) -> Outputs | None:
-        """One step."""
-        found = self._call("step", inputs)
-        return None if found is None else _outputs(found)
-
-    def predict(self, *inputs: Array) -> Outputs:
-        """A whole input."""
-        return _outputs(self._call("predict", inputs))
-
-    def _call(self, method: str, inputs: Sequence[Array]) -> Any:
-        try:
-            return getattr(self.model, method)(*(_plain(x) for x in inputs))
-        except (AttributeError, TypeError) as error:  # no such method, or other inputs
-            raise CodegenError(f"{self.name}: made from another model: {error}") from error
-
-    def get_state(self) -> list[Array]:
-        """Copies of the states."""
-        return [np.ravel(np.asarray(s, np.float64)) for s in self.model.get_state()]
-
-    def set_state(self, states: Sequence[Array]) -> None:
-        """Put the states, given flat, back in the shapes that the file has them in."""
-        own = self.model.get_state()
-        shaped = [np.reshape(s, np.shape(o)) for s, o in zip(states, own, strict=True)]
-        self.model.set_state([_plain(s) for s in shaped])
-
-
-def _plain(x: Array) -> Any:
-    """Lists, which every Python target takes."""
-    return x.tolist()
-
-
-def _outputs(found: Any) -> Outputs:
-    parts = found if isinstance(found, tuple) else (found,)
-    return tuple(np.asarray(y, np.float64) for y in parts)
+def start(made: Made) -> Runner:
+    """The model in the header."""
+    return CRunner(made)
 
 
 SHIM = """\
@@ -119,15 +47,8 @@ int runner_max_steps(void)
 class CRunner:
     """A C header, compiled to a shared library with the C compiler of `$CC` (cc)."""
 
-    def __init__(
-        self,
-        header: Path,
-        name: str,
-        lowered: Lowered,
-        folder: Path,
-        double: bool = False,
-        flags: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, made: Made, flags: Sequence[str] = ()) -> None:
+        header, name, lowered, folder = made.path, made.name, made.lowered, made.folder
         compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
         if compiler is None:
             raise CodegenError("no C compiler found: install gcc or clang, or set CC")
@@ -142,7 +63,7 @@ class CRunner:
                 f"{header.name}: does not compile:", *done.stderr.strip().split("\n")
             )
         self.lowered, self.name = lowered, lower
-        self.real: Any = np.float64 if double else np.float32
+        self.real: Any = np.dtype(made.dtype)
         self.library = ctypes.CDLL(str(library))
         self.library.runner_new.restype = ctypes.c_void_p
         self.state = ctypes.c_void_p(self.library.runner_new())
@@ -173,9 +94,10 @@ class CRunner:
             raise CodegenError(f"{header.name}: made from another model: its sizes are others")
 
     @property
-    def max_steps(self) -> int:
-        """The largest length that predict takes, -1 for any."""
-        return int(self.library.runner_max_steps())
+    def longest(self) -> int | None:
+        """The largest length that predict takes."""
+        most = int(self.library.runner_max_steps())
+        return most if most >= 0 else None
 
     def _call(self, function: str, *arguments: Any) -> int:
         call: Callable[..., int] = getattr(self.library, f"{self.name}_{function}")

@@ -1,0 +1,1 @@
+"""What every generated file holds, whatever its language: methods, states, checks, calls."""

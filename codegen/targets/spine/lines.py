@@ -1,0 +1,56 @@
+"""Lines of generated code: a statement that is too long breaks where its expression does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+WIDTH = 100
+# What a line may be broken at, the best first: after the first of these, before the others.
+_AFTER = (", ", "; ", " = ")
+_BEFORE = ((" ? ", " : ", " && ", " || "), (" < ", " >= ", " === "), (" + ", " - "), (" * ", " / "))
+
+
+def indented(lines: Iterable[str], by: str) -> Iterator[str]:
+    """The lines moved right, empty ones left as they are."""
+    return (f"{by}{line}" if line else "" for line in lines)
+
+
+def broken(line: str, width: int = WIDTH, by: str = "    ") -> Iterator[str]:
+    """The line, in several lines no longer than `width` where that can be.
+
+    Each break is at the outermost brackets that have one, and there at the operator that binds
+    weakest; what follows is indented by `by`.
+    """
+    start = line[: len(line) - len(line.lstrip())]
+    indent = ""
+    while len(indent) + len(line) > width:
+        places = [(k, rank) for k, rank in _places(line) if len(indent) + k <= width]
+        if not places:
+            break
+        best = min(rank for _, rank in places)
+        at = max(k for k, rank in places if rank == best)
+        yield (indent + line[:at]).rstrip()
+        indent, line = start + by, line[at:].lstrip()
+    yield indent + line
+
+
+def _places(line: str) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Where the line may be broken, with the depth in brackets and the rank among operators."""
+    depth, quote = 0, ""
+    first = len(line) - len(line.lstrip())
+    for k, sign in enumerate(line):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'`":
+            quote = sign
+        elif sign in "([{":
+            depth += 1
+        elif sign in ")]}":
+            depth -= 1
+        elif k > first:
+            for text in _AFTER:
+                if line.startswith(text, k) and line[k + len(text) :].strip():
+                    yield k + len(text), (depth, 0)
+            for rank, texts in enumerate(_BEFORE):
+                if line.startswith(texts, k):
+                    yield k + 1, (depth, rank)

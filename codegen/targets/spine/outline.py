@@ -1,0 +1,134 @@
+"""The parts of a generated file before any language: which methods, states, lengths and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from codegen.lowered import Lowered
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.ops import (
+    Buffer,
+    Loop,
+    Port,
+    Program,
+    Reduce,
+    State,
+    constants,
+    temps,
+    walk_ops,
+)
+from codegen.targets.base import dtype_of
+from codegen.text.banner import Sizes
+
+
+class Outline:
+    """The methods of a generated file and what they work on."""
+
+    def __init__(self, lowered: Lowered, options: Mapping[str, Any]) -> None:
+        self.lowered = lowered
+        self.dtype = dtype_of(lowered, options)
+        self.step, self.whole = lowered.step, lowered.whole
+        self.warmup, self.hop = lowered.warmup, lowered.hop
+
+    @property
+    def first(self) -> Program:
+        """The program of `step`, or that of `predict` where there is no step."""
+        return self.step or self.whole
+
+    @property
+    def loops(self) -> bool:
+        """Whether predict is a loop around the step: one row a step, one length for all inputs."""
+        lengths = {str(p.shape[0]) for p in self.whole.inputs if p.time}
+        return self.step is not None and self.hop == 1 and len(lengths) <= 1
+
+    @property
+    def printed(self) -> tuple[Program, ...]:
+        """The programs that have code of their own."""
+        programs = (self.step, None if self.loops else self.whole)
+        return tuple(program for program in programs if program is not None)
+
+    # ---- states -----------------------------------------------------------------------------
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """All states, each once, in the order of get_state."""
+        found = {state.buffer: state for program in self.printed for state in program.states}
+        return tuple(found.values())
+
+    @property
+    def shown(self) -> tuple[State, ...]:
+        """The states that get_state gives; with a warm-up the number of steps seen comes last."""
+        return tuple(state for state in self.states if not state.hidden)
+
+    @property
+    def fresh(self) -> tuple[State, ...]:
+        """The states that predict puts at their start, with the number of steps seen."""
+        return tuple(state for state in self.states if not state.carried)
+
+    @property
+    def carried(self) -> tuple[State, ...]:
+        """The states that predict goes on from."""
+        return tuple(state for state in self.states if state.carried)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether predict has anything to put at its start."""
+        return bool(self.fresh or self.warmup)
+
+    # ---- arguments --------------------------------------------------------------------------
+
+    def conditions(self, program: Program) -> tuple[tuple[Dim, str, Dim], ...]:
+        """The checks on the lengths that some length of 1 or more can break."""
+        return tuple(check for check in program.checks if not _holds(*check))
+
+    def ports(self) -> Iterator[tuple[Port, tuple[Buffer, ...]]]:
+        """Inputs, then outputs: the port of the first program, and its buffers in all of them."""
+        programs = [(*p.inputs, *p.outputs) for p in (self.step, self.whole) if p is not None]
+        for ports in zip(*programs, strict=True):
+            yield ports[0], tuple(port.buffer for port in ports)
+
+    def symbols(self) -> Iterator[str]:
+        """Free lengths and loop counters."""
+        for program in (self.step, self.whole):
+            if program is None:
+                continue
+            yield from program.lengths
+            for op in walk_ops(program.ops):
+                if isinstance(op, Loop):
+                    yield op.counter
+                elif isinstance(op, Reduce):
+                    yield from (name for name, _ in op.counters)
+
+    # ---- sizes ------------------------------------------------------------------------------
+
+    @property
+    def item(self) -> int:
+        """Bytes of a number."""
+        return int(np.dtype(self.dtype).itemsize)
+
+    def sizes(self) -> Sizes:
+        """Bytes of the model's own constants, of the states, and of scratch for one step."""
+        known = dict.fromkeys(self.whole.lengths, 1)
+        weights = sum(
+            dims.fixed(b.size) * (4 if b.dtype == "int32" else self.item) for b in self.consts()
+        )
+        state = sum(dims.fixed(s.buffer.size) for s in self.states)
+        scratch = sum(dims.value(b.size, known) for p in self.printed for b in temps(p))
+        return Sizes(weights, state * self.item, scratch * self.item)
+
+    def consts(self) -> tuple[Buffer, ...]:
+        """The constants of all programs, each once."""
+        return tuple(dict.fromkeys(b for program in self.printed for b in constants(program)))
+
+
+def _holds(left: Dim, relation: str, right: Dim) -> bool:
+    """Whether a check holds for all lengths, which are 1 or more."""
+    if relation != ">=" or not isinstance(right, int) or isinstance(left, int):
+        return False
+    plain = all(isinstance(atom, dims.Symbol) and factor > 0 for atom, factor in left.terms)
+    return plain and dims.value(left, dict.fromkeys(dims.symbols(left), 1)) >= right
