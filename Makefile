@@ -2,13 +2,15 @@
 # make test      install everything that the tests need, and run all of them
 # make lint      ruff and mypy alone;  make format  lets ruff mend what it can
 # make bench     time generated code beside what users could pick instead
-# make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container
+# make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container;
+#                and as long random models against the installed Keras, from RANDOM_MODELS=1 on
 # make fixtures  how the recorded Keras models are made again
 # make clean     remove what all of these installed and built
 #
 # Each installs what it needs first (scripts/setup.sh), which is quick when it is there already.
 
 FUZZ_SECONDS ?= 600
+RANDOM_MODELS ?= 1
 PYTEST_JOBS ?= 2
 PYTEST_ARGS ?=
 BIN := .venv/bin
@@ -20,7 +22,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 .PHONY: help demo test lint format bench fuzz fixtures clean setup-core setup-lint setup-test
 
 help:
-	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+	@sed -n 's/^# \(make .*\|   .*\)/\1/p' Makefile
 
 demo: setup-core
 	@$(BIN)/python scripts/demo.py
@@ -47,6 +49,7 @@ bench:
 fuzz: setup-test
 	$(BIN)/python -m tests.fuzz --every-byte
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.random_models --seconds $(FUZZ_SECONDS) --seed $(RANDOM_MODELS)
 
 fixtures:
 	@echo 'Each era of Keras needs its own Python and packages, so tests read what was recorded once.'
