@@ -58,7 +58,12 @@ class Sum:
             if other == 0:
                 return 0
             return Sum(tuple((a, f * other) for a, f in self.terms), self.constant * other)
-        return _atom(Compound("*", self, other))
+        result: Dim = other * self.constant
+        for left, times in self.terms:
+            for right, factor in other.terms:
+                result = result + _times(left, right) * (times * factor)
+            result = result + _atom(left) * (times * other.constant)
+        return result
 
     __rmul__ = __mul__
 
@@ -81,6 +86,12 @@ def symbol(name: str) -> Dim:
 
 def _atom(atom: Atom) -> Dim:
     return Sum(((atom, 1),))
+
+
+def _times(left: Atom, right: Atom) -> Dim:
+    """The product of two atoms, the same in either order."""
+    first, second = sorted((_atom(left), _atom(right)), key=str)
+    return _atom(Compound("*", first, second))
 
 
 def _sum(left: Dim, right: Dim, sign: int) -> Dim:
