@@ -11,6 +11,7 @@ import pytest
 from keras import layers as kl
 from keras import ops
 
+from codegen.errors import UnsupportedError
 from tests.layers.oracle import compare
 
 TABLE = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
@@ -137,3 +138,17 @@ def test_the_last_axis_may_be_time(over_time: Callable[[], Any]) -> None:
     x = keras.Input((5, 2))
     y = over_time()(ops.squeeze(kl.Dense(1)(x), -1))
     assert compare(keras.Model(x, y)).step is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "uint8", "int8"])
+@pytest.mark.parametrize("cast", [ops.cast, ops.convert_to_tensor])
+def test_a_cast_that_rounds_or_wraps_is_refused(cast: Callable[..., Any], dtype: str) -> None:
+    x = keras.Input((None, 3))
+    model = keras.Model(x, ops.cast(cast(x, dtype=dtype), "float32"))
+    with pytest.raises(UnsupportedError, match=f"a cast to '{dtype}'"):
+        compare(model)
+
+
+def test_a_conversion_may_cut_off_fractions() -> None:
+    x = keras.Input((None, 3))
+    compare(keras.Model(x, ops.cast(ops.convert_to_tensor(3 * x, dtype="int32"), "float32")), (4,))

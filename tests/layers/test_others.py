@@ -172,6 +172,12 @@ def test_discretization(mode: str) -> None:
     compare(keras.Sequential([kl.Input((4, 1)), layer]))
 
 
+def test_boundaries_that_do_not_ascend_are_refused() -> None:
+    layer = kl.Discretization([0.7, 0.0, -0.5])
+    with pytest.raises(UnsupportedError, match="do not ascend"):
+        compare(keras.Sequential([kl.Input((4, 1)), layer]))
+
+
 @pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
 def test_category_encoding(mode: str) -> None:
     shape = (4, 1) if mode == "one_hot" else (4, 3)

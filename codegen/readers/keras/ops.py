@@ -269,7 +269,10 @@ def _get_item(use: Use) -> Layer | None:
 
 
 def _identity(use: Use) -> Layer | None:
-    return Identity(**use.both) if use.arguments[0] is TENSOR else None
+    dtype = use.setting("dtype")
+    if use.arguments[0] is not TENSOR:
+        return None
+    return Identity(**use.both) if dtype is None else _cast(str(dtype), use.both)
 
 
 def _where(use: Use) -> Layer | None:
@@ -511,11 +514,11 @@ def _cast(dtype: str, both: dict[str, Any]) -> Layer:
     """Numbers as another type; all are computed as floats here."""
     if dtype == "bool":
         return Comparison(operator="!=", constant=0.0, **both)
-    if "float" in dtype:
+    if "float" in dtype and "16" not in dtype:
         return Identity(**both)
-    if dtype.startswith("int"):
+    if dtype in {"int32", "int64"}:
         return Arithmetic(operator="trunc", **both)
-    raise LayerError(f"a cast to {dtype!r}")
+    raise LayerError(f"a cast to {dtype!r}, which is not supported: float32 and int32 are")
 
 
 def _constant(value: Any) -> Array:

@@ -123,6 +123,8 @@ def _discretization(b: Bound) -> Layer:
         raise LayerError(f"bin_boundaries is {show(value)}, expected a list of numbers")
     finite = [v for v in value if v != np.inf]  # TensorFlow 2.4 ends the list with infinity
     boundaries = _array(finite, "bin_boundaries")
+    if (np.diff(boundaries) < 0).any():
+        raise LayerError("bin_boundaries do not ascend, which no Keras gives a meaning to")
     mode, keeps = _mode(b, "int"), b.era.codes_keep_axes
     # Keras 3 makes inputs what its layers compute in; until 3.10 that was int64 here.
     policy = b.config.get("dtype")
