@@ -15,8 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-
 from codegen.commands.running import CRunner, PythonRunner
+
 from codegen.errors import CodegenError, ReadError, UnsupportedError
 from codegen.lowered import Lowered
 from codegen.lowering import lower
