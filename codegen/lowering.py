@@ -15,11 +15,12 @@ from codegen.layers.core import Embedding
 from codegen.layers.reshaping import Flatten, Permute
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
-from codegen.model import Input, Layer, Model, Ref, Unsupported
+from codegen.model import Constant, Input, Layer, Model, Ref, Unsupported
 from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
 from codegen.program.evaluate import Machine
+from codegen.program.operands import settled
 from codegen.program.ops import (
     Block,
     Buffer,
@@ -324,6 +325,9 @@ def _call(
     used: Layer = layer
     order: tuple[int, ...] = ()
     with b.block(layer, call, lead):
+        if isinstance(layer, Constant):
+            return layer.lower(b)
+        tensors, keywords = settled(layer, tensors, keywords)
         if any(x.order for x in tensors) or (isinstance(layer, Permute) and tensors[0].time):
             same = len({x.order for x in tensors}) == 1 and not keywords
             usual = tuple(range(len(tensors[0].shape)))

@@ -44,6 +44,11 @@ class Layer:
         return None
 
     @property
+    def aligns(self) -> bool:
+        """Whether its operands meet as NumPy's arrays do: at the last axis, batch axis included."""
+        return False
+
+    @property
     def inner(self) -> tuple[Layer, ...]:
         """The layers that this one wraps."""
         return ()
@@ -88,6 +93,28 @@ class Input(Layer):
     dtype: str = "float32"  # or "int32" where only Embeddings read it
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Constant(Layer):
+    """An array that stands in a call in place of a tensor, with all its axes.
+
+    Whether the first is the batch axis is told by the layer that is called on it: see
+    `codegen.layers.shared.constants`.
+    """
+
+    value: Array
+
+    @property
+    def describe(self) -> str:
+        """Its shape in the file."""
+        return f"Constant{self.value.shape}"
+
+    def lower(
+        self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """The array."""
+        return (replace(b.const("value", self.value), stored=True),)
+
+
 @dataclass(frozen=True)
 class Ref:
     """Output number `index` of node number `node`."""
@@ -98,7 +125,7 @@ class Ref:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One call of a layer. Keywords are `initial_state`, `mask`, `constants`, as in Keras.
+    """One call of a layer. Keywords are `initial_state`, `mask`, `states`, as in Keras.
 
     A mask that is given without a tensor stands for none, whatever mask the input has.
     """
@@ -139,6 +166,7 @@ class Model:
     digest: str  # first 16 hexadecimal digits of the SHA-256 over the model's files
     dtype: str = "float32"  # of the variables: float32, or float64 (half types count as float32)
     problems: tuple[Problem, ...] = ()  # that belong to no single layer
+    at_inference: tuple[str, ...] = ()  # layers called with training=True, taken as without it
 
     @property
     def keras_version(self) -> str:

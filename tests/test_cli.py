@@ -284,12 +284,27 @@ def test_the_banner_holds_any_spaces_and_dashes(here: Path) -> None:
     assert done("check", "a  b.py").stdout == "a  b.py: same\n"
 
 
+def test_inference_is_in_the_banner_and_said(here: Path) -> None:
+    shutil.copy(FIXTURES / "tf_keras221" / "training_dropout" / "model.h5", here / "dropout.h5")
+    assert "--inference takes it" in refused("convert", "dropout.h5", "-o", "a.py")
+    assert "--inference takes it" in done("inspect", "dropout.h5").stdout
+    said = "as at inference, though the model calls them with training=True: lstm, dropout"
+    assert said in done("inspect", "dropout.h5", "--inference").stdout
+    assert said in done("convert", "dropout.h5", "-o", "a.py", "--inference").stderr
+    found = json.loads(done("inspect", "dropout.h5", "--inference", "--json").stdout)
+    assert found["at_inference"] == ["lstm", "dropout"]
+    assert command_of(here / "a.py")[1:] == ["dropout.h5", "-o", "a.py", "--inference"]
+    assert done("check", "a.py").stdout == "a.py: same\n"
+    assert done("verify", "dropout.h5", "a.py", "--inference").exit_code == 0
+    assert "dropout" in done("explain", "dropout.h5", "--inference").stdout
+
+
 # ---- inspect and explain ------------------------------------------------------------------
 
 KEYS = [
     "name", "format", "writer", "keras_version", "parameters", "macs_per_step", "weight_bytes",
-    "state_bytes", "inputs", "outputs", "layers", "stateful", "time_axis", "streamable", "warmup",
-    "hop", "reason", "supported", "problems",
+    "state_bytes", "inputs", "outputs", "layers", "at_inference", "stateful", "time_axis",
+    "streamable", "warmup", "hop", "reason", "supported", "problems",
 ]  # fmt: skip
 
 

@@ -55,6 +55,11 @@ READING = (
         "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."
     ),
     click.option(
+        "--inference",
+        is_flag=True,
+        help="Take layers that the model calls with training=True as they are at inference.",
+    ),
+    click.option(
         "--max-bytes",
         type=click.IntRange(1),
         help="Largest total size of the weights; 256 MiB if not given.",
@@ -207,6 +212,8 @@ def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> Non
             click.echo(visible(f"  {problem}"))
         return
     click.echo(report.table(lowered))
+    for line in report.taken(found):
+        click.echo(line)
     click.echo(report.footprint(lowered, {}, board))
     click.echo(report.streaming(lowered))
 

@@ -22,7 +22,9 @@ from codegen.text.banner import Origin
 from codegen.text.names import identifier
 
 # How a model is read, in the order in which the banner repeats it; the rest is the target's.
-READING = ("config", "by_name", "keras_version", "custom", "allow_nonfinite", "max_bytes")
+READING = (
+    *("config", "by_name", "keras_version", "custom", "allow_nonfinite", "inference", "max_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Conversion:
         else:
             parts = [report.table(self.lowered)]
             parts += [] if board is None else [report.footprint(self.lowered, {}, board)]
+        parts += report.taken(self.lowered.model)
         return "\n".join([*parts, report.summary(self.lowered, self.out, size)])
 
 

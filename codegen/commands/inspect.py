@@ -79,6 +79,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
         ],
         "outputs": outputs,
         "layers": layers,
+        "at_inference": list(model.at_inference),
         "stateful": any(layer.is_stateful for layer in model.layers),
         "time_axis": any(time_inputs(model)),
         "streamable": bool(lowered and lowered.step is not None),
@@ -125,6 +126,15 @@ def streaming(lowered: Lowered) -> str:
     hop = "" if lowered.hop == 1 else f", {lowered.hop} rows at a time"
     warm = "" if not lowered.warmup else f", first output after {lowered.warmup} steps"
     return f"runs one step at a time{hop}{warm}"
+
+
+def taken(model: Model) -> list[str]:
+    """Which layers are not as the model calls them, on one line, if any."""
+    if not model.at_inference:
+        return []
+    names = ", ".join(model.at_inference)
+    line = f"as at inference, though the model calls them with training=True: {names}"
+    return [visible(line)]
 
 
 def summary(lowered: Lowered, out: str, size: int) -> str:

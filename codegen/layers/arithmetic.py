@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from codegen.errors import LayerError
 from codegen.layers.merging import Merge, combine
-from codegen.layers.shared.axes import broadcast, broadcast_shape
-from codegen.model import Array, Layer
+from codegen.model import Layer
 from codegen.program.ops import At, Compare, Expr, Number, Select, call, expr
 
 if TYPE_CHECKING:
@@ -60,14 +57,19 @@ FORMULAS: dict[str, Callable[[Expr], Expr]] = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Arithmetic(Layer):
-    """An operation of Keras 3 on tensors and at most one constant: x + y, 2 * x, 1 - x, x ** 2.
+    """An operation of Keras 3 on tensors and at most one number: x + y, 2 * x, 1 - x, x ** 2.
 
     `constant` stands at `position` (0 left, 1 right) when it is not None.
     """
 
     operator: str  # add, subtract, multiply, divide, power, maximum, minimum, or a function
-    constant: Array | None = None
+    constant: float | None = None
     position: int = 1
+
+    @property
+    def aligns(self) -> bool:
+        """As NumPy does."""
+        return True
 
     @property
     def describe(self) -> str:
@@ -84,39 +86,12 @@ class Arithmetic(Layer):
                 b, *inputs
             )
         x = inputs[0]
-        if np.ndim(self.constant) > 1:
-            return self._with_array(b, x, self.constant)
-        size = x.shape[-1] if x.shape else 1
         out = b.tensor("output", x.shape)
         with b.each(x.shape[:-1]) as at:
-            fixed: Expr
-            if np.size(self.constant) == 1:
-                fixed = Number(float(np.ravel(self.constant)[0]))
-            else:
-                b.check(size, "==", int(np.size(self.constant)))
-                fixed = At(b.const("constant", self.constant).vec())
-            v = expr(x.row(*at))
+            v, fixed = expr(x.row(*at)), Number(self.constant)
             left, right = (fixed, v) if self.position == 0 else (v, fixed)
             b.copy(out.row(*at), combine(self.operator, left, right))
         return (b.like(out, x, mask=x.mask),)
-
-    def _with_array(self, b: Builder, x: Tensor, constant: Array) -> Tensors:
-        """The same with a constant of several axes, aligned at the last one."""
-        if np.ndim(constant) > len(x.shape):  # it has a batch axis
-            if np.shape(constant)[0] != 1:
-                raise LayerError(f"its constant of shape {np.shape(constant)} differs by sample")
-            constant = constant[0]
-        shape = (1,) * (len(x.shape) - np.ndim(constant)) + np.shape(constant)
-        if shape[0] != 1:
-            b.needs_whole(x, "its constant differs from step to step")
-        fixed = b.const("constant", np.reshape(constant, shape))
-        common = broadcast_shape(b, [x, fixed])
-        out = b.tensor("output", common)
-        with b.each(common[:-1]) as at:
-            v, c = At(broadcast(x, common, at)), At(broadcast(fixed, common, at))
-            left, right = (c, v) if self.position == 0 else (v, c)
-            b.copy(out.row(*at), combine(self.operator, left, right))
-        return (b.like(out, x, mask=x.mask if common[:1] == x.shape[:1] else None),)
 
     def _function(self, b: Builder, x: Tensor) -> Tensors:
         formula = FORMULAS.get(self.operator)

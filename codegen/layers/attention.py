@@ -77,6 +77,16 @@ def masked_scores(
         b.copy(scores, value)
 
 
+def _checked(b: Builder, mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
+    """An attention mask: a truth value for each step of the key, and perhaps of the query."""
+    if len(mask.shape) not in (1, 2):
+        raise LayerError(f"its attention_mask has {len(mask.shape)} axes, expected (query, key)")
+    if len(mask.shape) == 2 and mask.shape[0] != 1:
+        b.check(q.shape[0], "==", mask.shape[0])
+    b.check(k.shape[0], "==", mask.shape[-1])
+    return mask
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attention(Layer):
     """Attention (scores q . k, or `concat`) and AdditiveAttention, on [query, value(, key)].
@@ -107,7 +117,10 @@ class Attention(Layer):
             raise LayerError("its inputs must have a time axis and features, and no more axes")
         b.check(k.shape[0], "==", v.shape[0])
         b.check(q.shape[1], "==", k.shape[1])
-        q_mask, v_mask = mask_of(q, keywords, "query_mask"), mask_of(v, keywords, "value_mask")
+        q_mask, v_mask = (
+            mask_of(b, q, keywords, "query_mask"),
+            mask_of(b, v, keywords, "value_mask"),
+        )
         steps, features = k.shape[0], dims.fixed(q.shape[1])
         out = b.tensor("output", (q.shape[0], v.shape[1]))
         kept = b.tensor("scores", (q.shape[0], steps)) if self.return_scores else None
@@ -192,10 +205,11 @@ class MultiHeadAttention(Layer):
         q, v = inputs[:2]
         k = inputs[2] if len(inputs) == 3 else v
         b.check(k.shape[0], "==", v.shape[0])
-        q_mask = mask_of(q, keywords, "query_mask")
-        found = [mask_of(v, keywords, "value_mask"), *keywords.get("attention_mask", ())]
+        q_mask = mask_of(b, q, keywords, "query_mask")
+        found = [mask_of(b, v, keywords, "value_mask")]
+        found += [_checked(b, mask, q, k) for mask in keywords.get("attention_mask", ())]
         if len(inputs) == 3 or "key_mask" in keywords:
-            found.append(mask_of(k, keywords, "key_mask"))
+            found.append(mask_of(b, k, keywords, "key_mask"))
         masks = [mask for mask in found if mask is not None]
         streams = b.step and any(x.time for x in (q, v, k))
         if streams and not (self.causal and self.window is not None):

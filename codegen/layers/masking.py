@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.errors import LayerError
+from codegen.errors import LayerError, NotStreamable
 from codegen.model import Layer
 from codegen.program import dims
 from codegen.program.ops import At, Compare, Expr, Number, call
@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 Tensors = tuple["Tensor", ...]
 
 
-def mask_of(x: Tensor, keywords: Mapping[str, Tensors], name: str = "mask") -> Tensor | None:
+def mask_of(
+    b: Builder, x: Tensor, keywords: Mapping[str, Tensors], name: str = "mask"
+) -> Tensor | None:
     """The mask that a layer is given by name, else that of its input."""
     given = keywords.get(name)
     if given is None:
         return x.mask
-    return given[0] if given else None
+    if not given:
+        return None
+    mask = given[0]
+    if len(mask.shape) != 1:
+        raise LayerError(f"its {name} has {len(mask.shape)} axes, expected 1, that of the steps")
+    if b.step and x.time and not mask.time:
+        raise NotStreamable(f"its {name} has a truth value for each step of the whole sequence")
+    b.check(x.shape[0], "==", mask.shape[0])
+    return mask
 
 
 def merged_mask(b: Builder, inputs: Tensors, how: str = "min") -> Tensor | None:
@@ -67,6 +77,18 @@ class Masking(Layer):
             b.reduce(counts, "max", (("feature", x.shape[1]),), differs)
             b.copy(out.row(*at), At(row.vec()) * At(counts.every(x.shape[1])))
         return (b.like(out, x, mask=b.like(mask, x)),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GivenMask(Layer):
+    """Its input with the mask that a call gives by name: to a model, or a layer that passes it on.
+
+    No layer of Keras, which keeps masks with tensors.
+    """
+
+    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
+        """No ops."""
+        return (replace(inputs[0], mask=mask_of(b, inputs[0], keywords)),)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -15,7 +15,7 @@ from codegen.errors import LayerError
 from codegen.layers.padding import crop_rows
 from codegen.layers.reshaping import Permute
 from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, transpose, widen
-from codegen.model import Array, Layer
+from codegen.model import Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
@@ -344,6 +344,11 @@ class Comparison(Layer):
     operator: str
     constant: float | None = None
 
+    @property
+    def aligns(self) -> bool:
+        """As NumPy does."""
+        return True
+
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Element by element, broadcast."""
         rank = max(len(x.shape) for x in inputs)
@@ -427,6 +432,11 @@ class Matmul(Layer):
     transposed: bool = False  # the second is transposed first
     first_transposed: bool = False
 
+    @property
+    def aligns(self) -> bool:
+        """As NumPy does."""
+        return True
+
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """One row of the result at a time."""
         left, right = inputs
@@ -453,12 +463,15 @@ class Matmul(Layer):
 class Where(Layer):
     """The second input, or a number, where the first is not 0, else the third."""
 
-    choices: tuple[Array | None, Array | None]  # a number, or None for the next input
+    choices: tuple[float | None, float | None]  # a number, or None for the next input
+
+    @property
+    def aligns(self) -> bool:
+        """As NumPy does."""
+        return True
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Element by element, broadcast."""
-        if any(choice is not None and choice.size != 1 for choice in self.choices):
-            raise LayerError("it chooses from an array that is constant")
         rank = max(len(x.shape) for x in inputs)
         widened = [widen(x, rank) for x in inputs]
         shape = broadcast_shape(b, widened)
@@ -466,10 +479,7 @@ class Where(Layer):
         with b.each(shape[:-1]) as at:
             condition, *rest = (At(broadcast(x, shape, at)) for x in widened)
             given = iter(rest)
-            yes, no = (
-                next(given) if choice is None else Number(float(choice.reshape(-1)[0]))
-                for choice in self.choices
-            )
+            yes, no = (next(given) if choice is None else Number(choice) for choice in self.choices)
             b.copy(out.row(*at), Select(Compare("!=", condition, Number(0.0)), yes, no))
         return (b.like(out, *inputs),)
 

@@ -206,7 +206,7 @@ class GlobalPooling(WithChannels):
         x = inputs[0]
         if len(x.shape) != self.axes + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, expected {self.axes + 1}")
-        mask = mask_of(x, keywords)
+        mask = mask_of(b, x, keywords)
         if self.channels_first:
             b.needs_whole(x, "data_format='channels_first' puts the channels where time would be")
             channels, lengths = dims.fixed(x.shape[0]), x.shape[1:]

@@ -15,6 +15,7 @@ from codegen.layers.masking import mask_of
 from codegen.model import Array, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
+from codegen.program.operands import values
 from codegen.program.ops import At, Compare, Expr, Local, Number, Select, Vec, call
 
 if TYPE_CHECKING:
@@ -39,8 +40,33 @@ class Cell(Layer):
         return self
 
     def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
-        """Emit one step: the states are replaced in place; gives back the output."""
+        """Emit one step: the states are replaced in place; returns the output."""
         raise NotImplementedError
+
+    def lower(
+        self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """One step from given states, of the cell as a layer by itself: output, then new states."""
+        x, given = inputs[0], keywords.get("states", ())
+        cell = self.placed(x.shape)
+        if len(given) != len(cell.states):
+            raise LayerError(f"it is called with {len(given)} states, expected {len(cell.states)}")
+        if len(x.shape) != 1:
+            raise LayerError(f"its input has {len(x.shape)} axes, expected 1")
+        states = tuple(b.tensor(role, shape) for role, shape in cell.states)
+        for state, start in zip(states, given, strict=True):
+            check_start(state.shape, start.shape)
+            b.copy(state.vec(), start.vec())
+        with b.part("step"):
+            y = cell.advance(b, x, states)
+        sources = (x, *given)
+        return tuple(b.like(one, *sources) for one in (y, *states))
+
+
+def check_start(shape: tuple[Dim, ...], start: tuple[Dim, ...]) -> None:
+    """Refuse a start of another shape than the state has."""
+    if start != shape:
+        raise LayerError(f"initial state of shape {start}, expected {shape}")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -316,11 +342,11 @@ class Recurrent(Layer):
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         if keywords.get("constants"):
             raise LayerError("constants are not supported; concatenate them to the input")
-        mask = mask_of(x, keywords)
+        mask = mask_of(b, x, keywords)
         if b.step and b.has_time and not b.is_inner:
             if self.go_backwards:
                 raise NotStreamable("it reads the sequence backwards")
-            if initial:
+            if initial and not self._starts_fixed(initial):
                 raise NotStreamable("its initial state is another tensor of the model")
         if self.time_major:
             raise LayerError("time_major=True is not supported; save the model with False")
@@ -360,11 +386,18 @@ class Recurrent(Layer):
         flip: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The same, once the cell knows the shape of its steps."""
-        states = tuple(b.state(role, shape, self.stateful) for role, shape in self.cell.states)
-        outside = self._outside(states)
-        if initial and len(initial) != len(states):
-            raise LayerError(f"{len(initial)} initial states found, expected {len(states)}")
-        self._start(b, outside, initial)
+        order = self._outside(range(len(self.cell.states)))
+        if initial and len(initial) != len(order):
+            raise LayerError(f"{len(initial)} initial states found, expected {len(order)}")
+        fixed = bool(initial) and self._starts_fixed(initial)
+        starts = {k: values(x) for k, x in zip(order, initial, strict=True)} if fixed else {}
+        states = tuple(
+            self._state(b, role, shape, starts.get(number))
+            for number, (role, shape) in enumerate(self.cell.states)
+        )
+        outside = tuple(states[number] for number in order)
+        if not fixed:
+            self._start(b, outside, initial)
         previous = None
         if mask is not None and self.mask_rule == "zeros":
             previous = b.tensor("masked_output", self._output_shape())
@@ -391,6 +424,15 @@ class Recurrent(Layer):
                     b.copy(sequence.row(count - 1 - t if flip else t), row)
         return (y if sequence is None else sequence), outside
 
+    def _starts_fixed(self, initial: tuple[Tensor, ...]) -> bool:
+        """Whether every call starts from the same numbers, as it else does from zeros."""
+        return not self.stateful and all(values(x) is not None for x in initial)
+
+    def _state(self, b: Builder, role: str, shape: tuple[int, ...], start: Array | None) -> Tensor:
+        if start is not None:
+            check_start(shape, start.shape)
+        return b.state(role, shape, self.stateful, start)
+
     def _start(self, b: Builder, states: tuple[Tensor, ...], initial: tuple[Tensor, ...]) -> None:
         """Set the states to the given ones; where `initial_once`, only if all of them are zero."""
         carried = None
@@ -403,22 +445,21 @@ class Recurrent(Layer):
                 if number:
                     b.copy(carried, call("max", At(carried), At(found)))
         for state, start in zip(states, initial, strict=False):
-            if start.shape != state.shape:
-                raise LayerError(f"initial state of shape {start.shape}, expected {state.shape}")
+            check_start(state.shape, start.shape)
             value: Expr = At(start.vec())
             if carried is not None:
                 value = Select(At(carried.every(state.size)), At(state.vec()), value)
             b.copy(state.vec(), value)
 
-    def _outside(self, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The states in the order in which the model passes them around."""
+    def _outside(self, states: range) -> tuple[int, ...]:
+        """The numbers of the states in the order in which the model passes them around."""
         if not (isinstance(self.cell, StackedCells) and self.cell.last_first):
-            return states
+            return tuple(states)
         groups, first = [], 0
         for cell in self.cell.cells:
             groups.append(states[first : first + len(cell.states)])
             first += len(cell.states)
-        return tuple(state for group in reversed(groups) for state in group)
+        return tuple(number for group in reversed(groups) for number in group)
 
     def _output_shape(self) -> tuple[int, ...]:
         cell = self.cell
@@ -494,7 +535,7 @@ class Bidirectional(Layer):
         """The merged output (or two), then forward and backward states with return_state."""
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         b.needs_whole(x, "its backward half reads the sequence from the end")
-        mask = mask_of(x, keywords)
+        mask = mask_of(b, x, keywords)
         split = len(self.forward.cell.states) if initial else 0
         results = []
         for part, layer, start, flip in (

@@ -23,6 +23,7 @@ from codegen.errors import LayerError, NeedsHop, NotStreamable, TooLate
 from codegen.model import Array, Graph, Input, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
+from codegen.program.operands import settled
 from codegen.program.ops import (
     Affine,
     At,
@@ -196,7 +197,8 @@ class Builder:
             name = node.layer.name.rsplit("/", 1)[-1]
             part = name if call == 0 else f"{name}_{call + 1}"
             with self.part(part, inner=True, of=(node.layer.name, call)):
-                values.append(node.unmasked(node.layer.lower(self, *arguments, **keywords)))
+                given_to, named = settled(node.layer, arguments, keywords)
+                values.append(node.unmasked(node.layer.lower(self, *given_to, **named)))
         return tuple(values[ref.node][ref.index] for ref in graph.outputs)
 
     # ---- what a layer may refuse ---------------------------------------------------------
@@ -610,8 +612,3 @@ class Builder:
             else:
                 raise LayerError(f"activation {activation} is not supported")
         return self.like(out, x, mask=x.mask)
-
-
-def keyword(keywords: dict[str, Any], name: str) -> tuple[Tensor, ...]:
-    """The tensors given under a keyword, none if it is absent."""
-    return tuple(keywords.get(name, ()))

@@ -47,6 +47,7 @@ class Tensor:
     last: bool = False
     order: tuple[int, ...] = ()
     turned_by: str = ""
+    stored: bool = False  # a constant with the axes of the file: the first may be the batch axis
     mask: Tensor | None = None  # shape[:1], 1 where the step counts and 0 where it is masked
     refusal: str = ""  # why no layer can read this mask, where none can
 

@@ -35,20 +35,28 @@ def read(
     by_name: bool = False,
     keras_version: str | None = None,
     allow_nonfinite: bool = False,
+    inference: bool = False,
     max_bytes: int = 256 * 2**20,
     custom: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model in a file, or a live Keras model.
 
     `config` belongs to a file of weights alone: the `to_json()` text of Keras, or the LAYERS.json
-    of weights of PyTorch, safetensors and npz. `custom` maps
+    of weights of PyTorch, safetensors and npz. `inference` takes layers that the model calls with
+    training=True as they are at inference. `custom` maps
     the name of a class to a function (configuration, arrays, name) that gives back a Layer, or
     the name of an activation to a function of one expression. What is not supported becomes an
     `Unsupported` layer of the Model; a ReadError means that the file itself cannot be read.
     """
     config_path = None if config is None else Path(config)
     options = Options(
-        config_path, by_name, keras_version, allow_nonfinite, max_bytes, dict(custom or {})
+        config=config_path,
+        by_name=by_name,
+        keras_version=keras_version,
+        allow_nonfinite=allow_nonfinite,
+        inference=inference,
+        max_bytes=max_bytes,
+        custom=dict(custom or {}),
     )
     if not isinstance(source, (str, os.PathLike)):
         if config is not None:

@@ -16,5 +16,6 @@ class Options:
     by_name: bool = False
     keras_version: str | None = None
     allow_nonfinite: bool = False
+    inference: bool = False
     max_bytes: int = 256 * 2**20
     custom: Mapping[str, Any] = field(default_factory=dict)

@@ -51,6 +51,27 @@ REFUSALS: tuple[Refusal, ...] = (
         "a class of its author's own|layers of this class are not supported",
     ),
     Refusal(
+        "Dropout, noise, BatchNormalization; recurrent and attention layers with dropout",
+        "a call with training=True, which counts when these predict, too",
+        "Keras 2, TF",
+        "--inference, which takes such layers as they are at inference",
+        "it is called with training=True",
+    ),
+    Refusal(
+        "any layer",
+        "an argument of its call that changes what it computes and is not known here",
+        ALL,
+        "a call without it",
+        "it is called with .*, which is not supported",
+    ),
+    Refusal(
+        "any layer",
+        "a constant in its call that differs from sample to sample",
+        "TF 2, Keras 3",
+        "a constant whose batch axis is 1, or one more input",
+        "differs from sample to sample",
+    ),
+    Refusal(
         "any activation",
         "a function that is not of Keras, and sparsemax, which Keras itself computes wrongly",
         ALL,

@@ -110,6 +110,11 @@ def two_masks() -> Any:
     return keras.Model([x, mask], L.GRU(3)(inner))
 
 
+def plus_constant(samples: int) -> Any:
+    x = keras.Input((4,), batch_size=samples)
+    return keras.Model(x, L.Add()([x, ops.reshape(ops.arange(samples * 4.0), (samples, 4))]))
+
+
 def two_axes() -> Any:
     x = keras.Input((6, 5, 4))
     return keras.Model(x, L.Attention()([x, x]))
@@ -157,6 +162,9 @@ MERGE = [
 THREE_BY_THREE = ("kernel:0", array(2, 2, 2, 3))
 IMAGES = {"kernel_size": [2, 2], "filters": 3, "padding": "same", "use_bias": False}
 
+DROPOUT = layer("Dropout", "drop", rate=0.5)
+ENDS = (["i"], ["drop"])
+
 # By a part of the row's `what`.
 CASES: dict[str, list[Make]] = {
     "quantised": [live(quantised)],
@@ -171,6 +179,16 @@ CASES: dict[str, list[Make]] = {
         old(layer("Mystery", "m")),
         old({**layer("GRU", "m"), "registered_name": "mine>GRU", "module": "mine"}),
     ],
+    "a call with training=True": [
+        file(
+            functional([given("i", 3), called(DROPOUT, [["i", 0, 0, {"training": True}]])], *ENDS),
+            [],
+        )
+    ],
+    "an argument of its call": [
+        file(functional([given("i", 3), called(DROPOUT, [["i", 0, 0, {"rate": 0.1}]])], *ENDS), [])
+    ],
+    "a constant in its call": [live(lambda: plus_constant(2))],
     "a function that is not": [
         old(dense("d", 2, activation="wobble"), *dense_weights(2, 2)),
         one(lambda: L.Dense(3, activation="sparsemax"), 4),

@@ -14,22 +14,25 @@ def parse(text: bytes | str, label: str) -> dict[str, Any]:
     return plain
 
 
-def _plain(value: Any) -> Any:
-    """`value` with tuples and TensorShapes as lists, arrays of one number as that number."""
+def _plain(value: Any, in_call: bool = False) -> Any:
+    """`value` with tuples and TensorShapes as lists, arrays of one number as that number.
+
+    Arrays in calls of layers stay what they are: several in a list are no array of more axes.
+    """
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, in_call) for item in value]
     if not isinstance(value, dict):
         return value
     kind = value.get("class_name", value.get("type"))
     if kind in ("__tuple__", "TensorShape") and isinstance(value.get("items"), list):
-        return [_plain(item) for item in value["items"]]
+        return [_plain(item, in_call) for item in value["items"]]
     if kind == "ndarray" and "value" in value:
-        return _plain(value["value"])
-    if kind == "__numpy__" and isinstance(value.get("config"), dict):
+        return _plain(value["value"], in_call)
+    if kind == "__numpy__" and isinstance(value.get("config"), dict) and not in_call:
         return _plain(value["config"].get("value"))
     if set(value) == {"type", "value"}:
-        return _plain(value["value"])
-    return {key: _plain(item) for key, item in value.items()}
+        return _plain(value["value"], in_call)
+    return {key: _plain(item, in_call or key == "inbound_nodes") for key, item in value.items()}
 
 
 _BOUNDARIES = (

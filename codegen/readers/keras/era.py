@@ -79,6 +79,16 @@ class Era:
         return self.family != KERAS3 or self.merges_any_mask
 
     @property
+    def heeds_training(self) -> bool:
+        """Whether `predict` heeds training=True of a call; Keras 3 tells every layer False."""
+        return self.family != KERAS3
+
+    @property
+    def freezes_statistics(self) -> bool:
+        """Whether a frozen BatchNormalization takes its moving statistics, whatever it is told."""
+        return self.family == KERAS3 or (self.family == TF and self.version >= (2,))
+
+    @property
     def given_mask_passes(self) -> bool:
         """Whether a mask given by name goes on with the output, else the one of the input does.
 

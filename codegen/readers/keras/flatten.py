@@ -8,15 +8,27 @@ from dataclasses import replace
 from typing import Any
 
 from codegen.errors import LayerError, ReadError
-from codegen.model import Input, Ref
-from codegen.readers.keras import tf_ops
+from codegen.layers.masking import GivenMask
+from codegen.model import Input, Layer, Ref
+from codegen.readers.keras.constants import Fixed, constant
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Item
 from codegen.readers.keras.masks import Call
-from codegen.readers.keras.nodes import InboundNode, Source, inbound_node, leaves
+from codegen.readers.keras.nodes import InboundNode, Operand, Source, inbound_node, leaves
 from codegen.readers.settings import Config, show
 
 MAX_CALLS = 5_000  # of layers and of nested models, each use counted
+
+
+def unread(key: str, value: Any = None) -> str:
+    """The problem of an argument that changes what is computed in a way that nothing here reads."""
+    shown = "..." if value is None else show(value)
+    return f"it is called with {key}={shown}, which is not supported"
+
+
+def _own_item(layer: Layer) -> Item:
+    """The item of a layer that stands in no file."""
+    return Item(layer.name, layer.name, layer.class_name, Config({}), None)
 
 
 KernelShape = Callable[[Item], tuple[int, ...] | None]  # of a layer or of what is inside it
@@ -47,7 +59,7 @@ class Flattener:
         self._models = 0
 
     def add(self, call: Call) -> Ref:
-        """Append a call; gives back its first output."""
+        """Append a call; returns its first output."""
         if len(self.calls) >= MAX_CALLS:
             raise ReadError(f"{self._label}: the model has more than {MAX_CALLS} calls of layers")
         self.calls.append(call)
@@ -60,7 +72,12 @@ class Flattener:
             item = Item(name, self._unique(name), "InputLayer", Config({}), None)
             given = Input(name=item.path, class_name="InputLayer", shape=shape, dtype=dtype)
             inputs.append(self.add(Call(item, given=given)))
+        self.reserve(model)
         return self.model(model, inputs)
+
+    def reserve(self, item: Item) -> None:
+        """Keep the names of an item and all inside it from being given to anything else."""
+        self._names.update(one.path for one, _ in item.walk())
 
     def _unique(self, name: str) -> str:
         unique, number = name, 2
@@ -166,15 +183,16 @@ class Flattener:
     def _ends(self, model: Item, key: str) -> list[Source]:
         return leaves(model.config.get(key), f"{self._label}: model {model.name!r}: {key}")
 
-    def model(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
-        """Inline a model called on `inputs`; gives back its outputs."""
+    def model(self, model: Item, inputs: Sequence[Ref], trains: bool = False) -> list[Ref]:
+        """Inline a model called on `inputs`, perhaps with training=True; returns its outputs."""
         # A model that calls an inner one twice, which calls another twice, ... may be vast
         # without any layer.
         self._models += 1
         if self._models > MAX_CALLS:
             raise ReadError(f"{self._label}: the model has more than {MAX_CALLS} calls of models")
         if model.class_name == "Functional":
-            return self._functional(model, inputs)
+            return self._functional(model, inputs, trains)
+        settings = Config({"training": True} if trains else {})
         values = list(inputs)
         for number, (_, layer) in enumerate(model.parts):
             if layer.is_input:
@@ -182,9 +200,9 @@ class Flattener:
             if number == 0 and layer.class_name == "Merge" and layer.parts:
                 values = self._merged(layer, values)
             elif layer.is_model:
-                values = self.model(layer, values)
+                values = self.model(layer, values, trains)
             else:
-                values = [self.add(Call(layer, tuple(values)))]
+                values = [self.add(Call(layer, tuple(values), settings=settings))]
         return values
 
     def _merged(self, merge: Item, values: list[Ref]) -> list[Ref]:
@@ -196,7 +214,44 @@ class Flattener:
             values = values[count:]
         return [self.add(Call(merge, tuple(results)))]
 
-    def _functional(self, model: Item, inputs: Sequence[Ref]) -> list[Ref]:
+    def _called(self, call: Call) -> list[Ref] | Ref:
+        """The outputs of a model, or a layer's first."""
+        item, keywords = call.item, dict(call.keywords)
+        hands_on = item.is_model or (item.kind is not None and item.kind.hands_on_mask)
+        masks = keywords.pop("mask", ()) if hands_on else ()
+        if masks and call.problem is None:
+            if len(masks) != 1 or len(call.inputs) != 1:
+                problem = f"it is called on {len(call.inputs)} tensors with {len(masks)} masks"
+                return self.add(replace(call, problem=problem))
+            call = replace(call, inputs=(self._masked(item, call.inputs[0], masks),))
+        call = replace(call, keywords=keywords)
+        if not item.is_model:
+            return self.add(call)
+        settings = {key: v for key, v in call.settings.items() if v not in (None, False)}
+        trains = settings.pop("training", False)
+        for key in (*keywords, *settings):
+            call = replace(call, problem=call.problem or unread(key, settings.get(key)))
+        if call.problem is not None or trains not in (True, False):
+            problem = call.problem or unread("training", trains)
+            return self.add(replace(call, item=replace(item, problem=problem)))
+        return self.model(item, call.inputs, bool(trains))
+
+    def _constant(self, item: Item, fixed: Fixed) -> Ref:
+        """An array in a call of `item`."""
+        name = self._unique(f"{item.path}/constant")
+        try:
+            layer = constant(name, fixed.value)
+        except LayerError as error:
+            return self.add(Call(replace(item, problem=str(error))))
+        return self.add(Call(_own_item(layer), given=layer))
+
+    def _masked(self, item: Item, x: Ref, masks: tuple[Ref, ...]) -> Ref:
+        """A tensor with the mask that a call of `item` is given by name."""
+        name = self._unique(f"{item.path}/mask")
+        layer = GivenMask(name=name, class_name="GivenMask", stored=0)
+        return self.add(Call(_own_item(layer), (x,), {"mask": masks}, given=layer))
+
+    def _functional(self, model: Item, inputs: Sequence[Ref], trains: bool) -> list[Ref]:
         label = f"{self._label}: model {model.name!r}"
         layers = {part.name: part for _, part in model.parts}
         if len(layers) != len(model.parts):
@@ -207,9 +262,8 @@ class Flattener:
             raw = layer.entry.get("inbound_nodes", [])
             if not isinstance(raw, list):
                 raise ReadError(f"{label}: inbound_nodes of {name!r} is not a list")
-            is_function = layer.class_name in tf_ops.CLASSES
             nodes[name] = [
-                inbound_node(one, names, f"{label}: layer {name!r}", is_function) for one in raw
+                inbound_node(one, names, f"{label}: layer {name!r}", layer) for one in raw
             ]
         outputs = [self._end(s, layers) for s in self._ends(model, "output_layers")]
         ends = self._ends(model, "input_layers")
@@ -235,18 +289,17 @@ class Flattener:
 
         for name, number in self._order(layers, nodes, first, label):
             layer, node = layers[name], nodes[name][number]
-            arguments = tuple(lookup(source) for source in node.inputs)
-            keywords = {
-                key: tuple(lookup(source) for source in sources)
-                for key, sources in node.keywords.items()
-            }
-            if layer.is_model and layer.problem is None:
-                values[name, number] = self.model(layer, arguments)
-            else:
-                settings = Config(node.settings)
-                values[name, number] = self.add(
-                    Call(layer, arguments, keywords, settings, node.arguments)
-                )
+
+            def operand(one: Operand, layer: Item = layer) -> Ref:
+                return self._constant(layer, one) if isinstance(one, Fixed) else lookup(one)
+
+            arguments = tuple(operand(one) for one in node.inputs)
+            keywords = {key: tuple(map(operand, ones)) for key, ones in node.keywords.items()}
+            settings = dict(node.settings)
+            if trains:
+                settings["training"] = True
+            call = Call(layer, arguments, keywords, Config(settings), node.arguments, None)
+            values[name, number] = self._called(replace(call, problem=node.problem))
         for source in outputs:
             if (source.layer, source.node - first.get(source.layer, 0)) not in values:
                 raise ReadError(f"{label}: its output {source.layer!r} is never computed")
@@ -294,7 +347,7 @@ class Flattener:
         sources: Sequence[Source],
         label: str,
     ) -> dict[str, int]:
-        """The index of each layer's first call.
+        """The index of each layer's first call, 0 or 1.
 
         Up to Keras 2 it is 1 for a nested model, since building it counted as node 0; but not for
         one that was built only when it was called.
@@ -306,16 +359,11 @@ class Flattener:
             referenced.setdefault(source.layer, set()).add(source.node)
         first: dict[str, int] = {}
         for name, layer in layers.items():
-            used, calls = referenced.get(name, set()), len(nodes[name])
-            first[name] = 0
-            if not layer.is_input and used:
-                if max(used) >= calls and min(used) > 0:
-                    first[name] = max(used) + 1 - calls
-                elif layer.is_model and min(used) > 0 and not self._era.zero_based_nodes:
-                    first[name] = 1
-                span = range(first[name], first[name] + max(calls, 1))
-                if not all(index in span for index in used):
-                    raise ReadError(f"{label}: layer {name!r} has no call {max(used)}")
+            used = referenced.get(name, {0})
+            built = layer.is_model and not self._era.zero_based_nodes
+            first[name] = 1 if built and min(used) > 0 else 0
+            if max(used) >= first[name] + max(len(nodes[name]), 1):
+                raise ReadError(f"{label}: layer {name!r} has no call {max(used)}")
         return first
 
     def _order(

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.core import Embedding
-from codegen.layers.masking import NotEqualMask
-from codegen.layers.recurrent import Bidirectional, Recurrent
+from codegen.layers.masking import GivenMask, NotEqualMask
+from codegen.layers.recurrent import Bidirectional, Cell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
-from codegen.model import Graph, Input, Layer, Node, Ref, Unsupported
+from codegen.model import Constant, Graph, Input, Layer, Node, Ref, Unsupported
 from codegen.readers.keras import ops, tf_nodes, tf_ops
+from codegen.readers.keras.constants import constant
 from codegen.readers.keras.era import Era
-from codegen.readers.keras.flatten import Flattener
+from codegen.readers.keras.flatten import Flattener, unread
 from codegen.readers.keras.items import Bound, Context, InnerError, Item, ShapeError
 from codegen.readers.keras.layers.attention import called
 from codegen.readers.keras.layers.recurrent import started
@@ -35,6 +36,9 @@ class LayerBuilder:
         self._built: dict[tuple[int, bool], Layer] = {}
         self.shape_errors: list[str] = []
         self.further: list[Problem] = []
+        self.fixed: list[str] = []  # layers that are taken as they are at inference
+        self._taken: set[str] = set()
+        self._operations: dict[tuple[int, str], tuple[Layer, list[tuple[int, Constant]]]] = {}
 
     @property
     def era(self) -> Era:
@@ -66,22 +70,57 @@ class LayerBuilder:
             self._built[key] = self._guarded(item, lambda: self._build(item, masked))
         return self._built[key]
 
-    def operation(self, call: Call) -> Layer:
-        """The canonical layer of an operation."""
-        item = call.item
-        key = (id(item), False)
-        if key not in self._built:
-            self._built[key] = self._guarded(item, lambda: self._operation(call))
-        return self._built[key]
+    def operation(self, call: Call) -> tuple[Layer, list[tuple[int, Constant]]]:
+        """The layer of an operation, and the arrays among its inputs with their places there.
 
-    def _operation(self, call: Call) -> Layer:
+        The same for equal calls of it, as a nested model that is called twice has them.
+        """
+        key = (id(call.item), repr((call.arguments, dict(call.settings), list(call.keywords))))
+        if key not in self._operations:
+            arrays: list[tuple[int, Constant]] = []
+            layer = self._guarded(call.item, lambda: self._operation(call, arrays))
+            self._operations[key] = replace(layer, name=self._name(layer.name)), arrays
+        return self._operations[key]
+
+    def _operation(self, call: Call, arrays: list[tuple[int, Constant]]) -> Layer:
         if not call.inputs:
             raise LayerError("it is an operation on no tensor")
         for key in call.keywords:
             raise LayerError(f"it is called with a tensor as {key}=..., which is not supported")
-        builders = {**dict.fromkeys(tf_ops.CLASSES, tf_ops.build), tf_nodes.CLASS: tf_nodes.build}
-        build = builders.get(call.item.class_name, ops.build)
-        return build(call.item, call.arguments, call.settings)
+        makers = {**dict.fromkeys(tf_ops.CLASSES, tf_ops.build), tf_nodes.CLASS: tf_nodes.build}
+        make = makers.get(call.item.class_name, ops.build)
+        layer, found = make(call.item, call.arguments, call.settings)
+        for place, value in found:
+            arrays.append((place, constant(self._name(f"{call.item.path}/constant"), value)))
+        return layer
+
+    def _name(self, name: str) -> str:
+        """A name that no other operation or array of one has."""
+        unique, number = name, 2
+        while unique in self._taken:
+            unique, number = f"{name}_{number}", number + 1
+        self._taken.add(unique)
+        return unique
+
+    def trains(self, item: Item) -> str | None:
+        """Why a layer is not called with training=True; None where it may be."""
+        if not self.era.heeds_training:
+            return None
+        for one, frozen in item.walk():
+            differs = "" if one.kind is None else one.kind.training(one.config)
+            if one.is_custom:
+                differs = "may be random"
+            if one.class_name == "BatchNormalization" and frozen and self.era.freezes_statistics:
+                differs = ""
+            if differs and not self._context.inference:
+                whose = "it" if one.path == item.path else f"its {one.class_name}"
+                return (
+                    f"it is called with training=True, and {whose} {differs} then, when it "
+                    "predicts, too; --inference takes it as it is at inference"
+                )
+            if differs and item.path not in self.fixed:
+                self.fixed.append(item.path)
+        return None
 
     def unsupported(self, item: Item, message: str) -> Unsupported:
         """An Unsupported in the item's place."""
@@ -137,6 +176,7 @@ class LayerBuilder:
         given = Input(name=f"{item.path}/input", class_name="InputLayer", shape=())
         node = Item(given.name, given.name, "InputLayer", Config({}), None)
         first = flattener.add(Call(node, given=given))
+        flattener.reserve(item)
         if item.is_model:
             if flattener.count(item) != 1:
                 raise LayerError("the model inside has several inputs")
@@ -157,33 +197,45 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
     """Trace the masks, drop what no output needs, and build the layers."""
     masks = Masks(calls, builder.era)
     folded = masks.folded
-    needed = _needed(folded, outputs)
-    numbers = {old: new for new, old in enumerate(needed)}
-    nodes = []
-    for old in needed:
+    nodes: list[Node] = []
+    inputs: list[int] = []
+    places: dict[int, int] = {}  # of each call its node
+
+    def moved(ref: Ref) -> Ref:
+        return Ref(places[ref.node], ref.index)
+
+    for old in _needed(folded, outputs):
         call = folded[old]
-        layer = _layer_of(call, builder, id(call.item) in masks.masked)
-        layer = _check_call(layer, call, builder)
+        operands = [moved(ref) for ref in call.inputs]
+        if isinstance(call.given, GivenMask) and not call.keywords:  # the input's own mask
+            places[old] = operands[0].node
+            continue
+        if call.item.is_operation:
+            layer, arrays = builder.operation(call)
+            for place, array in arrays:
+                operands.insert(place, Ref(len(nodes)))
+                nodes.append(Node(array))
+        else:
+            layer = _layer_of(call, builder, id(call.item) in masks.masked)
         if old in masks.problems and not isinstance(layer, Unsupported):
             layer = builder.unsupported(call.item, masks.problems[old])
-        inputs = tuple(Ref(numbers[ref.node], ref.index) for ref in call.inputs)
-        keywords = {
-            key: tuple(Ref(numbers[ref.node], ref.index) for ref in refs)
-            for key, refs in call.keywords.items()
-        }
-        nodes.append(Node(layer, inputs, keywords, call.stops_mask))
-    ends = tuple(Ref(numbers[ref.node], ref.index) for ref in outputs)
+        keywords = {key: tuple(moved(ref) for ref in refs) for key, refs in call.keywords.items()}
+        places[old] = len(nodes)
+        if isinstance(layer, Input):
+            inputs.append(len(nodes))
+        nodes.append(Node(layer, tuple(operands), keywords, call.stops_mask))
+    ends = tuple(moved(ref) for ref in outputs)
     _check_indices(nodes, ends)
     nodes = [_integer_input(number, nodes) for number in range(len(nodes))]
-    given = tuple(numbers[old] for old in needed if calls[old].given is not None)
-    return Graph(tuple(nodes), given, ends)
+    return Graph(tuple(nodes), tuple(inputs), ends)
 
 
 def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
     if call.given is not None:
         return call.given
-    if call.item.is_operation:
-        return builder.operation(call)
+    problem = call.item.problem or _problem(call, builder)
+    if problem is not None:
+        return builder.unsupported(call.item, problem)
     layer = called(builder.layer(call.item, masked), call.settings)
     if len(call.inputs) == 1 and "initial_state" not in call.keywords:
         return layer
@@ -193,27 +245,29 @@ def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
         return builder.unsupported(call.item, str(error))
 
 
-def _check_call(layer: Layer, call: Call, builder: LayerBuilder) -> Layer:
-    """Unsupported in place of a layer that is called with what it does not take."""
+def _problem(call: Call, builder: LayerBuilder) -> str | None:
+    """What a layer is called with that it does not take, or that nothing here reads."""
     kind = call.item.kind
-    if kind is None or isinstance(layer, Unsupported):
-        return layer
-    low, high = kind.inputs
+    low, high = (1, 256) if kind is None else kind.inputs
+    keywords, settings = ((), ()) if kind is None else (kind.keywords, kind.settings)
+    if call.problem is not None:
+        return call.problem
     if not low <= len(call.inputs) <= high:
-        return builder.unsupported(
-            call.item, f"it is called on {len(call.inputs)} tensors, expected {low}"
-        )
+        return f"it is called on {len(call.inputs)} tensors, expected {low}"
     for key in call.keywords:
-        if key not in kind.keywords:
-            return builder.unsupported(
-                call.item, f"it is called with {key}=..., which is not supported"
-            )
-    return layer
+        if key not in keywords and not call.item.is_custom:
+            return unread(key)
+    for key, value in call.settings.items():
+        is_default = value is None or value is False
+        is_read = value is True and key in ("training", *settings)
+        if not is_default and not is_read:
+            return unread(key, value)
+    return builder.trains(call.item) if call.settings.get("training") is True else None
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Ref]) -> list[int]:
     """Numbers of the calls that the outputs depend on, and of all inputs, in order."""
-    keep = {number for number, call in enumerate(calls) if call.given is not None}
+    keep = {number for number, call in enumerate(calls) if isinstance(call.given, Input)}
     stack = [ref.node for ref in outputs]
     while stack:
         number = stack.pop()
@@ -229,6 +283,8 @@ def _output_count(layer: Layer) -> int | None:
     """How many tensors a layer gives; None where only lowering can tell."""
     if isinstance(layer, Recurrent):
         return 1 + len(layer.cell.states) * layer.return_state
+    if isinstance(layer, Cell):
+        return 1 + len(layer.states)
     if isinstance(layer, Bidirectional):
         states = len(layer.forward.cell.states) + len(layer.backward.cell.states)
         return (2 if layer.merge_mode is None else 1) + states * layer.return_state

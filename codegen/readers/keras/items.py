@@ -42,8 +42,18 @@ class Context:
     era: Era
     flat: bool = True  # weights come as flat lists (.h5), not by paths (.keras)
     allow_nonfinite: bool = False
+    inference: bool = False  # whether calls with training=True are taken as without it
     custom: Mapping[str, Any] = field(default_factory=dict)
     orderings: frozenset[str] = frozenset()  # every `dim_ordering` of Keras 1 that it has
+
+
+def random(*keys: str) -> Callable[[Config], str]:
+    """`Kind.training` of a layer that draws random numbers unless all these settings are 0."""
+
+    def differs(config: Config) -> str:
+        return "is random" if any(config.get(key) not in (0, None) for key in keys) else ""
+
+    return differs
 
 
 Parts = tuple[tuple[str, "Item"], ...]
@@ -56,8 +66,9 @@ class Kind:
 
     `mask` is what becomes of a mask: "pass" (the output has that of the input), "stop",
     "recurrent" (passes with return_sequences), "embedding", "masking", "merge". `inputs` is the
-    least and the largest number of tensors it is called on, `keywords` the arguments by name that
-    may be tensors.
+    least and the largest number of tensors it is called on. Of its other arguments `keywords` may
+    be tensors, `settings` are true or false, and `training` says in what way the layer differs
+    when it is called with training=True ("" where it does not); all others are refused.
     """
 
     build: Callable[[Bound], Layer]
@@ -65,7 +76,13 @@ class Kind:
     parts: Callable[[Config, Maker], Parts] = lambda config, make: ()
     mask: str = "pass"
     inputs: tuple[int, int] = (1, 1)
-    keywords: tuple[str, ...] = ("mask",)
+    call: tuple[str, ...] = ("inputs",)  # the arguments in the order of Keras 3
+    keywords: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    training: Callable[[Config], str] = lambda config: ""
+    hands_on_mask: bool = False  # whether all it does with a mask by name is to pass it on
+    lists_masks: bool = False  # whether `mask` is a list with one for each input
+    state_rank: int = 2  # axes of a state, with the batch axis
 
 
 @dataclass(frozen=True, eq=False)

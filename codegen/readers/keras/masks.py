@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codegen.errors import LayerError
-from codegen.model import Input, Ref
+from codegen.layers.masking import GivenMask
+from codegen.model import Layer, Ref
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Item
 from codegen.readers.settings import Config, show
@@ -26,8 +27,9 @@ class Call:
     keywords: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     settings: Config = field(default_factory=lambda: Config({}))  # arguments that are no tensors
     arguments: tuple[Any, ...] = ()  # of an operation, with ops.TENSOR for each tensor
-    given: Input | None = None  # for an input of the model
+    given: Layer | None = None  # no layer of the file: an input, a constant, a mask by name
     stops_mask: bool = False
+    problem: str | None = None  # why the call cannot be read
 
 
 Symbol = int  # where a mask comes from: equal numbers for equal masks
@@ -70,6 +72,8 @@ class Masks:
             if len(keywords["mask"]) == 1 and mask == implicit:
                 del keywords["mask"]
             passed = mask if self._era.given_mask_passes else implicit
+            if isinstance(call.given, GivenMask) and passed != mask:
+                self._check_merged(passed)
         elif self._era.is_keras3 and how == "recurrent" and (len(inputs) > 1 or keywords):
             # Keras 3 looks for a mask only where the sequence is the only tensor given.
             keywords["mask"], mask = (), None
@@ -84,7 +88,7 @@ class Masks:
             self.masked.add(id(call.item))
         if call.item.is_operation:
             self._operation(call, out)
-        elif call.given is None:
+        elif call.given is None or isinstance(call.given, GivenMask):
             self._pass_on(call, how, passed, out)
         # TensorFlow's functions know no masks, as Keras 3's operations do not.
         knows_none = self._era.is_keras3 or call.item.is_operation

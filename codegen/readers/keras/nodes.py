@@ -1,13 +1,19 @@
-"""How configurations of every era name tensors: in calls of layers, and at the ends of models."""
+"""How configurations of every era name tensors: in calls of layers, and at the ends of models.
+
+A call has arguments by position and by name; each is a tensor, an array that stands in a tensor's
+place, several of these, or a setting. `inbound_node` sorts them by what the called class takes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from codegen.errors import ReadError
-from codegen.readers.keras import ops, tf_ops
+from codegen.errors import LayerError, ReadError
+from codegen.readers.keras import constants, ops, tf_ops
+from codegen.readers.keras.constants import Fixed
+from codegen.readers.keras.items import Item
 from codegen.readers.settings import clean, show
 
 
@@ -20,104 +26,229 @@ class Source:
     index: int
 
 
+Operand = Source | Fixed
+
+
 @dataclass(frozen=True)
 class InboundNode:
-    """One inbound node with its tensors in order."""
+    """One inbound node with its tensors in order; `arguments` are those of an operation.
 
-    inputs: tuple[Source, ...]
-    keywords: Mapping[str, tuple[Source, ...]]
-    settings: Mapping[str, Any]
-    arguments: tuple[Any, ...]
+    `problem` says why the call cannot be read; then nothing else of it counts but its tensors.
+    """
+
+    inputs: tuple[Operand, ...]
+    keywords: Mapping[str, tuple[Operand, ...]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arguments: tuple[Any, ...] = ()
+    problem: str | None = None
 
     def sources(self) -> Iterator[Source]:
         """Every tensor."""
-        yield from self.inputs
-        for sources in self.keywords.values():
-            yield from sources
+        for operands in (self.inputs, *self.keywords.values()):
+            yield from (one for one in operands if isinstance(one, Source))
 
 
 _FIRST = ("inputs", "x", "sequences", "sequence", "query")  # a first argument given by name
-
-
-_MASKS = ("query_mask", "value_mask", "key_mask")
-
-
 _MORE = ("value", "key")  # further inputs given by name, in the order of the attention layers
+_MASKS = ("query_mask", "value_mask", "key_mask")  # what a list of masks is for, in order
+_STATES = ("initial_state", "states")
 
 
-def inbound_node(
-    raw: Any, names: frozenset[str], label: str, is_function: bool = False
-) -> InboundNode:
+def inbound_node(raw: Any, names: frozenset[str], label: str, item: Item) -> InboundNode:
     """One inbound node, of Keras 3 (args and kwargs) or before (a list of tensors)."""
-    sources: list[Source] = []
-    arguments: list[Any] = []
-    kwargs: dict[str, Any] = {}
     if isinstance(raw, dict) and isinstance(raw.get("args", []), list):
-        arguments = [_argument(argument, sources, label) for argument in raw.get("args", [])]
-        if isinstance(raw.get("kwargs", {}), dict):
-            kwargs = raw.get("kwargs", {})
+        given = raw.get("args", [])
+        kwargs = raw.get("kwargs", {})
+        if not isinstance(kwargs, dict):
+            raise ReadError(f"{label}: {show(kwargs)} are no arguments by name")
     elif isinstance(raw, list):
-        # A single tensor may stand without a list around it.
-        entries = [raw] if raw and isinstance(raw[0], str) else raw
-        for entry in entries:
-            if is_function and isinstance(entry, list) and entry[:1] == ["_CONSTANT_VALUE"]:
-                arguments.append(entry[2] if len(entry) > 2 else None)
-                if len(entry) > 3 and isinstance(entry[3], dict) and not kwargs:
-                    kwargs = entry[3]
-                continue
-            if not isinstance(entry, list) or len(entry) < 3:
-                raise ReadError(f"{label}: {show(entry)} is no reference to a layer")
-            arguments.append(ops.TENSOR)
-            sources.append(_source(entry, label))
-            if len(entry) > 3 and isinstance(entry[3], dict) and not kwargs:
-                kwargs = entry[3]
+        given, kwargs = _list_of_tensors(raw, label)
+        given = given if item.is_operation else [given]
     else:
         raise ReadError(f"{label}: {show(raw)} is no call of a layer")
-    first: list[Source] = []
-    keywords: dict[str, tuple[Source, ...]] = {}
-    settings: dict[str, Any] = {}
-    if is_function:
-        more, keywords = _more(kwargs, names, label)
-        arguments += [ops.TENSOR if isinstance(one, Source) else one for one in more]
-        sources += [one for one in more if isinstance(one, Source)]
-        kwargs = {key: value for key, value in kwargs.items() if key not in tf_ops.MORE}
-    for key, value in _without_lists(kwargs, names).items():
-        found = list(_tensors(value, names, label))
-        if not found and not (key in _MASKS and "mask" in kwargs):
-            settings[key] = value
-        elif key in _FIRST:
-            first += found
-        elif key not in _MORE:
-            keywords[key] = tuple(found)
-    for key in _MORE:
-        if key in kwargs:
-            sources += _tensors(kwargs[key], names, label)
-    return InboundNode((*first, *sources), keywords, settings, tuple(arguments))
+    call = _Call(names, label, item)
+    if item.is_operation:
+        return call.of_operation(given, kwargs)
+    return call.of_layer(given, kwargs)
 
 
-def _more(
-    kwargs: Mapping[str, Any], names: frozenset[str], label: str
-) -> tuple[list[Any], dict[str, tuple[Source, ...]]]:
-    """The arguments of a function after its first, and those that hold several tensors."""
-    arguments: list[Any] = []
-    several: dict[str, tuple[Source, ...]] = {}
-    for key in tf_ops.MORE:
-        if key in kwargs:
-            value = kwargs[key]
-            found = tuple(_tensors(value, names, label))
-            if found and isinstance(value, list) and not _is_source(value, names):
-                several[key] = found
+def _list_of_tensors(raw: list[Any], label: str) -> tuple[list[Any], dict[str, Any]]:
+    """A node of Keras 1 and 2: the tensors, each with the arguments by name, which are the same."""
+    # A single tensor may stand without a list around it.
+    entries = [raw] if raw and isinstance(raw[0], str) else raw
+    given: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for entry in entries:
+        if not isinstance(entry, list) or len(entry) < 3:
+            raise ReadError(f"{label}: {show(entry)} is no reference to a layer")
+        if entry[0] == "_CONSTANT_VALUE":
+            given.append(Fixed(entry[2]))
+        else:
+            given.append(_source(entry, label))
+        if len(entry) > 3 and isinstance(entry[3], dict):
+            if kwargs and entry[3] and entry[3] != kwargs:
+                raise ReadError(f"{label}: its tensors come with different arguments by name")
+            kwargs = kwargs or entry[3]
+    return given, kwargs
+
+
+class _Call:
+    """Reads the arguments of one call."""
+
+    def __init__(self, names: frozenset[str], label: str, item: Item) -> None:
+        self._names = names
+        self._label = label
+        self._item = item
+
+    # ---- layers ---------------------------------------------------------------------------
+
+    def of_layer(self, given: Sequence[Any], kwargs: Mapping[str, Any]) -> InboundNode:
+        """The call of a layer or a model."""
+        everything = tuple(
+            one
+            for value in (*given, *kwargs.values())
+            for one in self._tensors(value)
+            if isinstance(one, Source)
+        )
+        try:
+            return self._sorted(given, kwargs)
+        except LayerError as error:
+            return InboundNode(everything, problem=str(error))
+
+    def _sorted(self, given: Sequence[Any], kwargs: Mapping[str, Any]) -> InboundNode:
+        first, named = self._by_name(given, kwargs)
+        inputs = list(self._operands("inputs", first))
+        for key in _MORE:
+            if named.get(key) is not None:
+                inputs += self._operands(key, named[key])
+        keywords: dict[str, tuple[Operand, ...]] = {}
+        settings: dict[str, Any] = {}
+        for key, value in named.items():
+            if key in _MORE:
+                continue
+            found = self._keyword(key, value)
+            if found is None:
+                settings[key] = value
             else:
-                arguments.append(found[0] if found else value)
-    return arguments, several
+                keywords |= found
+        return InboundNode(tuple(inputs), keywords, settings)
 
+    def _by_name(
+        self, given: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The first argument, and all others under their names."""
+        kind = self._item.kind
+        order = ("inputs", "training", "mask") if kind is None else kind.call
+        named: dict[str, Any] = {}
+        for number, value in enumerate(given[1:], 1):
+            if number < len(order):
+                named[order[number]] = value
+            elif value is not None:
+                raise LayerError(f"it is called with {number + 1} arguments: {show(value)}")
+        first = given[0] if given else None
+        for key, value in kwargs.items():
+            if key in (order[0], *_FIRST) and key not in order[1:]:
+                if first is not None:
+                    raise LayerError(f"it is called with {key}=... besides its first argument")
+                first = value
+            elif key in named and value is not None:
+                raise LayerError(f"it is called with {key}=... twice")
+            else:
+                named[key] = value
+        return first, named
 
-def _without_lists(kwargs: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
-    """The keyword arguments with the list of masks of an attention layer under single names."""
-    masks = kwargs.get("mask")
-    if not isinstance(masks, list) or _is_source(masks, names):
-        return kwargs
-    return {**kwargs, "mask": None, **dict(zip(_MASKS, masks, strict=False))}
+    def _operands(self, key: str, value: Any) -> Iterator[Operand]:
+        """The tensors and arrays of an argument that holds nothing else."""
+        if value is None:
+            return
+        found = list(self._tensors(value))
+        if not found:
+            raise LayerError(f"it is called with {key}={show(value)}, which is no tensor")
+        yield from found
+
+    def _keyword(self, key: str, value: Any) -> dict[str, tuple[Operand, ...]] | None:
+        """An argument by name that holds tensors or arrays; None for a setting."""
+        kind = self._item.kind
+        if key == "mask" and isinstance(value, list) and kind is not None and kind.lists_masks:
+            if len(value) > len(_MASKS):
+                raise LayerError(f"it is called with {len(value)} masks")
+            listed = zip(_MASKS, value, strict=False)
+            return {name: tuple(self._tensors(mask)) for name, mask in listed}
+        if key in _STATES and kind is not None:
+            found = tuple(self._tensors(value, kind.state_rank))
+        else:
+            found = tuple(self._tensors(value))
+        return {key: found} if found else None
+
+    def _tensors(self, value: Any, rank: int | None = None) -> Iterator[Operand]:
+        """The tensors and arrays inside an argument of any era.
+
+        `rank` of an array that stands as plain lists, where several may stand in one more list.
+        """
+        if isinstance(value, (Source, Fixed)):
+            yield value
+        elif isinstance(value, dict):
+            if value.get("class_name") == "__keras_tensor__":
+                yield _keras_tensor(value, self._label)
+            elif constants.is_array(value):
+                yield Fixed(value)
+            else:
+                for item in value.values():
+                    yield from self._tensors(item, rank)
+        elif isinstance(value, list):
+            if _is_source(value, self._names):
+                yield _source(value, self._label)
+            elif constants.is_array(value) and (rank is None or constants.depth(value) <= rank):
+                yield Fixed(value)
+            else:
+                for item in value:
+                    yield from self._tensors(item, rank)
+
+    # ---- operations -----------------------------------------------------------------------
+
+    def of_operation(self, given: Sequence[Any], kwargs: Mapping[str, Any]) -> InboundNode:
+        """The call of an operation: arguments as they stand, with ops.TENSOR for each tensor."""
+        sources: list[Source] = []
+        arguments = [self._argument(value, sources) for value in given]
+        keywords: dict[str, tuple[Operand, ...]] = {}
+        settings: dict[str, Any] = {}
+        order = tf_ops.MORE if self._item.class_name in tf_ops.CLASSES else ()
+        further = [key for key in order if key in kwargs]
+        for key in (*further, *(key for key in kwargs if key not in order)):
+            found: list[Source] = []
+            value = self._argument(kwargs[key], found)
+            if key in order and not isinstance(value, list):
+                arguments.append(value)
+                sources += found
+            elif found:
+                keywords[key] = tuple(found)
+            elif key in order:
+                arguments.append(value)
+            else:
+                settings[key] = kwargs[key]
+        return InboundNode(tuple(sources), keywords, settings, tuple(arguments))
+
+    def _argument(self, value: Any, sources: list[Source]) -> Any:
+        """An argument of an operation; tensors are appended to `sources`."""
+        if isinstance(value, Source):
+            sources.append(value)
+            return ops.TENSOR
+        if isinstance(value, Fixed):
+            return value.value
+        if isinstance(value, list):
+            if _is_source(value, self._names):
+                sources.append(_source(value, self._label))
+                return ops.TENSOR
+            return [self._argument(item, sources) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("class_name") == "__keras_tensor__":
+            sources.append(_keras_tensor(value, self._label))
+            return ops.TENSOR
+        kind, config = value.get("class_name"), value.get("config")
+        if kind in ("slice", "__slice__") and isinstance(config, dict):
+            return ops.Slice(*(config.get(key) for key in ("start", "stop", "step")))
+        return value
 
 
 def _source(entry: Sequence[Any], label: str) -> Source:
@@ -129,37 +260,13 @@ def _source(entry: Sequence[Any], label: str) -> Source:
     return Source(name, node, index)
 
 
-def _argument(value: Any, sources: list[Source], label: str) -> Any:
-    """A positional argument of Keras 3; tensors are appended to `sources`."""
-    if isinstance(value, list):
-        return [_argument(item, sources, label) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("class_name") == "__keras_tensor__":
-        config = value.get("config")
-        history = config.get("keras_history") if isinstance(config, dict) else None
-        if not isinstance(history, list) or len(history) != 3:
-            raise ReadError(f"{label}: {show(value)} is no reference to a layer")
-        sources.append(_source(history, label))
-        return ops.TENSOR
-    if value.get("class_name") in ("slice", "__slice__") and isinstance(value.get("config"), dict):
-        parts = [value["config"].get(key) for key in ("start", "stop", "step")]
-        return ops.Slice(*parts)
-    return value
-
-
-def _tensors(value: Any, names: frozenset[str], label: str) -> Iterator[Source]:
-    """The tensors inside a keyword argument of any era."""
-    if isinstance(value, dict):
-        found: list[Source] = []
-        _argument(value, found, label)
-        yield from found
-    elif isinstance(value, list):
-        if _is_source(value, names):
-            yield _source(value, label)
-        else:
-            for item in value:
-                yield from _tensors(item, names, label)
+def _keras_tensor(value: Mapping[str, Any], label: str) -> Source:
+    """A tensor as Keras 3 spells it."""
+    config = value.get("config")
+    history = config.get("keras_history") if isinstance(config, dict) else None
+    if not isinstance(history, list) or len(history) != 3:
+        raise ReadError(f"{label}: {show(value)} is no reference to a layer")
+    return _source(history, label)
 
 
 def _is_source(value: Sequence[Any], names: frozenset[str]) -> bool:
@@ -173,9 +280,7 @@ def leaves(value: Any, label: str) -> list[Source]:
         return [_source(value, label)]
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
-            found: list[Source] = []
-            _argument(value, found, label)
-            return found
+            return [_keras_tensor(value, label)]
         value = [value[key] for key in sorted(value)]
     if not isinstance(value, list):
         raise ReadError(f"{label}: {show(value)} does not name inputs or outputs of a model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from codegen.layers.operations import (
 )
 from codegen.layers.reshaping import Flatten, Permute, Reshape
 from codegen.model import Array, Layer
+from codegen.readers.keras.constants import depth, is_array, load
 from codegen.readers.keras.items import Item
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
@@ -143,6 +144,7 @@ _PARAMETRIC = {
     "SoftShrink": ("soft_shrink", "threshold", 0.5),
     "HardShrink": ("hard_shrink", "threshold", 0.5),
 }
+_OF_ARRAYS = (*_BINARY, *_COMPARISONS, "Where", "Concatenate", "Stack", "AddN", "Einsum")
 _IDENTITIES = ("Copy", "StopGradient", "Identity", "ConvertToTensor")
 
 
@@ -153,6 +155,7 @@ class Use:
     item: Item
     arguments: Sequence[Any]  # with TENSOR for every tensor
     settings: Config
+    read: set[str] = field(default_factory=set)  # what the maker asked for of the settings
 
     @property
     def name(self) -> str:
@@ -171,23 +174,48 @@ class Use:
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A setting of the operation or of the call."""
-        return self.item.config.get(key, self.settings.get(key, default))
+        if key in self.item.config:
+            return self.item.config[key]
+        self.read.add(key)
+        return self.settings.get(key, default)
 
     def axis(self, key: str = "axis", default: Any = None) -> int:
         """A setting that is an axis."""
         return whole(self.setting(key, default), key, -16, 16)
 
 
-def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
+# An operation as a layer, and the arrays among its operands with their places there.
+Built = tuple[Layer, list[tuple[int, Any]]]
+
+
+def build(item: Item, arguments: Sequence[Any], settings: Config) -> Built:
     """The layer of an operation called with `arguments`, where TENSOR marks the tensors."""
     if len(arguments) == 1 and isinstance(arguments[0], list):
         arguments = arguments[0]  # a list of tensors
-    use = Use(item, arguments, settings)
+    operands: list[Any] = []
+    arrays: list[tuple[int, Any]] = []
+    for number, value in enumerate(arguments):
+        stands_in = _is_operand(item.class_name, number, value)
+        if stands_in:
+            arrays.append((sum(one is TENSOR for one in operands), value))
+        operands.append(TENSOR if stands_in else value)
+    use = Use(item, operands, settings)
     maker = MAKERS.get(use.name)
     found = None if maker is None or not use.tensors else maker(use)
     if found is None:
         raise LayerError("this operation is not supported; use a layer in its place")
-    return found
+    for key, value in settings.items():
+        if key not in use.read and key != "name" and value is not None and value is not False:
+            raise LayerError(f"it is called with {key}={show(value)}, which is not supported")
+    return found, arrays
+
+
+def _is_operand(name: str, number: int, value: Any) -> bool:
+    """Whether an argument is an array in place of a tensor."""
+    axes = depth(value) if is_array(value) else 0
+    if name == "Matmul":  # a constant matrix on the right is a kernel
+        return axes > (2 if number else 0)
+    return name in _OF_ARRAYS and axes > 0
 
 
 Maker = Callable[[Use], "Layer | None"]  # None: not with these arguments
@@ -202,8 +230,8 @@ def _binary(use: Use) -> Layer | None:
     position = 1 if arguments[0] is TENSOR else 0
     if (operator, arguments[position]) in (("minimum", math.inf), ("maximum", -math.inf)):
         return Identity(**use.both)  # the open end of a range
-    constant = _constant(arguments[position])
-    return Arithmetic(operator=operator, constant=constant, position=position, **use.both)
+    number = float(_constant(arguments[position]))
+    return Arithmetic(operator=operator, constant=number, position=position, **use.both)
 
 
 def _comparison(use: Use) -> Layer | None:
@@ -213,10 +241,7 @@ def _comparison(use: Use) -> Layer | None:
     if use.tensors == 2:
         return Comparison(operator=operator, **use.both)
     first = use.arguments[0] is TENSOR
-    other = _constant(use.arguments[1 if first else 0])
-    if other.size != 1:
-        return None
-    number = float(other.reshape(-1)[0])
+    number = float(_constant(use.arguments[1 if first else 0]))
     if use.name == "NotEqual":
         if np.isnan(number):
             raise LayerError("NotEqual with a number that is none")
@@ -278,7 +303,7 @@ def _identity(use: Use) -> Layer | None:
 def _where(use: Use) -> Layer | None:
     if len(use.arguments) != 3 or use.arguments[0] is not TENSOR:
         return None
-    yes, no = (None if a is TENSOR else _constant(a) for a in use.arguments[1:])
+    yes, no = (None if a is TENSOR else float(_constant(a)) for a in use.arguments[1:])
     return Where(choices=(yes, no), **use.both)
 
 
@@ -522,17 +547,9 @@ def _cast(dtype: str, both: dict[str, Any]) -> Layer:
 
 
 def _constant(value: Any) -> Array:
-    """A number, nested lists of numbers, or an array as Keras 3 writes it."""
-    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
-        config = value.get("config")
-        value = config.get("value") if isinstance(config, dict) else None
-    if isinstance(value, list):
-        if not 0 < len(value) <= MAX_INTEGER:
-            raise LayerError(f"its operand is {show(value)}, expected numbers")
-        parts = [_constant(item) for item in value]
-        if any(part.shape != parts[0].shape for part in parts):
-            raise LayerError("its operand is a list of uneven lists")
-        return np.stack(parts)
+    """A number, or an array as every era writes it."""
+    if is_array(value):
+        return load(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise LayerError(f"its operand is {show(value)}, expected a number")
     return np.array(Config({"operand": value}).number("operand"))

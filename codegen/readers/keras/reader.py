@@ -302,7 +302,14 @@ class Reader:
     def _context(self, value: dict[str, Any], found: Era, flat: bool) -> Context:
         options = self._options
         orderings = era.orderings(value)
-        return Context(found, flat, options.allow_nonfinite, options.custom, orderings)
+        return Context(
+            era=found,
+            flat=flat,
+            allow_nonfinite=options.allow_nonfinite,
+            inference=options.inference,
+            custom=options.custom,
+            orderings=orderings,
+        )
 
     def _built(self, item: Item, context: Context, binding: Binding, form: str) -> Model:
         return self._finished(item, context, LayerBuilder(context, binding, self._label), form)
@@ -325,6 +332,7 @@ class Reader:
             digest=self._digest.short,
             dtype="float64" if builder.is_double else "float32",
             problems=tuple(builder.further),
+            at_inference=tuple(builder.fixed),
         )
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codegen.errors import LayerError
-from codegen.model import Layer
 from codegen.readers.keras import ops, tf_ops
 from codegen.readers.keras.items import Item
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
@@ -154,7 +153,7 @@ def check(config: Config) -> None:
         )
 
 
-def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
+def build(item: Item, arguments: Sequence[Any], settings: Config) -> ops.Built:
     """The layer of a node that is called on `arguments`, which are ops.TENSOR only."""
     node = item.config.section("node_def")
     operation = _OPERATIONS[node["op"]]

@@ -11,7 +11,6 @@ from itertools import accumulate
 from typing import Any
 
 from codegen.errors import LayerError
-from codegen.model import Layer
 from codegen.readers.keras import ops
 from codegen.readers.keras.items import Item
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
@@ -183,7 +182,7 @@ def check(config: Config) -> None:
         )
 
 
-def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
+def build(item: Item, arguments: Sequence[Any], settings: Config) -> ops.Built:
     """The layer of a function called with `arguments`, where ops.TENSOR marks the tensors."""
     name = _FUNCTIONS[item.config["function"]]
     known = _SETTINGS.get(name, {})
@@ -204,7 +203,9 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Layer:
     return as_operation(item, name, arguments, given)
 
 
-def as_operation(item: Item, name: str, arguments: Sequence[Any], given: dict[str, Any]) -> Layer:
+def as_operation(
+    item: Item, name: str, arguments: Sequence[Any], given: dict[str, Any]
+) -> ops.Built:
     """The layer of an operation of Keras 3, whose settings are given as TensorFlow has them."""
     if name == "Split" and isinstance(given.get("indices_or_sections"), list):
         sizes = [whole(n, "size", 0, MAX_INTEGER) for n in given["indices_or_sections"]]
@@ -215,7 +216,8 @@ def as_operation(item: Item, name: str, arguments: Sequence[Any], given: dict[st
     elif axis == []:
         del given["axis"]
     operation = replace(item, class_name=name, config=Config(given))
-    return replace(ops.build(operation, arguments, Config({})), class_name=item.class_name)
+    layer, arrays = ops.build(operation, arguments, Config({}))
+    return replace(layer, class_name=item.class_name), arrays
 
 
 def _slices(spec: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from codegen.readers.keras.items import (
     Maker,
     Parts,
     Slot,
+    random,
     variables,
     with_bias,
 )
@@ -172,12 +173,21 @@ def _parametric_softplus(b: Bound) -> Layer:
 
 
 _MASKS = ("query_mask", "value_mask", "key_mask")
+_FLAGS = ("return_attention_scores", "use_causal_mask")
+_ATTENTION: dict[str, Any] = {
+    "inputs": (2, 3),
+    "call": ("inputs", "mask", "training", *_FLAGS),
+    "keywords": _MASKS,
+    "settings": _FLAGS,
+    "training": random("dropout"),
+    "lists_masks": True,
+}
 _NAMES = ("t_left", "a_left", "t_right", "a_right")
 
 KINDS = {
-    "EinsumDense": Kind(_einsum_dense, _einsum_slots, mask="stop"),
-    "Attention": Kind(_attention, _scale_slots, inputs=(2, 3), keywords=_MASKS),
-    "AdditiveAttention": Kind(_additive_attention, _additive_slots, inputs=(2, 3), keywords=_MASKS),
+    "EinsumDense": Kind(_einsum_dense, _einsum_slots, mask="stop", call=("inputs", "training")),
+    "Attention": Kind(_attention, _scale_slots, **_ATTENTION),
+    "AdditiveAttention": Kind(_additive_attention, _additive_slots, **_ATTENTION),
     PROJECTION: Kind(_projection, with_bias("kernel")),
     "Highway": Kind(_highway, _highway_slots),
     "MaxoutDense": Kind(_maxout, _maxout_slots),
@@ -191,5 +201,11 @@ for _name in ("MultiHeadAttention", "GroupedQueryAttention", "GroupQueryAttentio
         _multi_head,
         parts=_projections,
         inputs=(2, 3),
+        call=(
+            *("query", "value", "key", *_MASKS, "attention_mask"),
+            *("return_attention_scores", "training", "use_causal_mask"),
+        ),
         keywords=(*_MASKS, "attention_mask"),
+        settings=_FLAGS,
+        training=random("dropout"),
     )

@@ -28,7 +28,12 @@ from codegen.readers.keras.items import (
     variables,
     with_bias,
 )
-from codegen.readers.keras.layers.recurrent import LSTM_COLUMNS, LSTM_GATES
+from codegen.readers.keras.layers.recurrent import (
+    LSTM_COLUMNS,
+    LSTM_GATES,
+    RANDOM,
+    layer_kind,
+)
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 Numbers = tuple[int, ...]
@@ -479,6 +484,7 @@ KINDS = {
 }
 for _rank in (1, 2):
     _name = f"{_rank}D"
+    _mask = ("mask",) if _rank == 1 else ()
     KINDS |= {
         f"Conv{_name}": Kind(_convolution(_rank), with_bias("kernel"), mask="stop"),
         f"SeparableConv{_name}": Kind(_separable(_rank), _separable_slots, mask="stop"),
@@ -489,20 +495,19 @@ for _rank in (1, 2):
         f"LocallyConnected{_name}": Kind(
             _locally_connected(_rank), with_bias("kernel"), mask="stop"
         ),
-        f"ConvLSTM{_name}Cell": Kind(_conv_lstm_cell(_rank), _conv_lstm_slots),
-        f"ConvLSTM{_name}": Kind(
-            _conv_lstm,
-            parts=_conv_cell(_rank),
-            mask="recurrent",
-            inputs=(1, 256),
-            keywords=("mask", "initial_state"),
-        ),
+        f"ConvLSTM{_name}Cell": Kind(_conv_lstm_cell(_rank), _conv_lstm_slots, training=RANDOM),
+        f"ConvLSTM{_name}": layer_kind(_conv_lstm, _conv_cell(_rank), _rank + 2),
         f"AdaptiveMaxPooling{_name}": Kind(_adaptive_pooling("max", _rank), mask="stop"),
         f"AdaptiveAveragePooling{_name}": Kind(_adaptive_pooling("average", _rank), mask="stop"),
         f"MaxPooling{_name}": Kind(_pooling("max", _rank), mask="stop"),
         f"AveragePooling{_name}": Kind(_pooling("average", _rank), mask="stop"),
         f"GlobalMaxPooling{_name}": Kind(_global_pooling("max", _rank), mask="stop"),
-        f"GlobalAveragePooling{_name}": Kind(_global_pooling("average", _rank), mask="stop"),
+        f"GlobalAveragePooling{_name}": Kind(
+            _global_pooling("average", _rank),
+            mask="stop",
+            call=("inputs", *_mask),
+            keywords=_mask,
+        ),
         f"ZeroPadding{_name}": Kind(_zero_padding(_rank), mask="stop"),
         f"Cropping{_name}": Kind(_cropping(_rank), mask="stop"),
         f"UpSampling{_name}": Kind(_up_sampling(_rank), mask="stop"),

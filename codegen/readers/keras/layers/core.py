@@ -31,6 +31,7 @@ from codegen.readers.keras.items import (
     Maker,
     Parts,
     Slot,
+    random,
     sections,
     variables,
     with_bias,
@@ -273,28 +274,40 @@ def _rescaling(b: Bound) -> Layer:
     return b.layer(Rescaling, scale=scale, offset=offset)
 
 
-_NOTHING = (
-    "Dropout",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-    "GaussianNoise",
-    "GaussianDropout",
-    "AlphaDropout",
-    "ActivityRegularization",
-    "Identity",
-)
+_RATE = ("rate", "p")  # the second in Keras 1
+# What only trains, and the settings that make it random then.
+_NOTHING: dict[str, tuple[str, ...]] = {
+    "Dropout": _RATE,
+    "SpatialDropout1D": _RATE,
+    "SpatialDropout2D": _RATE,
+    "SpatialDropout3D": _RATE,
+    "GaussianNoise": ("stddev", "sigma"),
+    "GaussianDropout": _RATE,
+    "AlphaDropout": _RATE,
+    "ActivityRegularization": (),
+    "Identity": (),
+}
 
 KINDS = {
-    "Dense": Kind(_dense, lora_slots("kernel")),
+    "Dense": Kind(_dense, lora_slots("kernel"), call=("inputs", "training")),
     "TimeDistributedDense": Kind(_dense, with_bias("kernel")),  # Keras 1
     "Embedding": Kind(_embedding, lora_slots("embeddings"), mask="embedding"),
     "Masking": Kind(_masking, mask="masking"),
     "Activation": Kind(_activation),
     "PReLU": Kind(_prelu, lambda config, context: variables("alpha")),
-    "TimeDistributed": Kind(_time_distributed, parts=_inner_layer),
+    "TimeDistributed": Kind(
+        _time_distributed,
+        parts=_inner_layer,
+        call=("inputs", "training", "mask"),
+        hands_on_mask=True,
+    ),
     "SpectralNormalization": Kind(
-        _spectral_normalization, _spectral_normalization_slots, _inner_layer, mask="stop"
+        _spectral_normalization,
+        _spectral_normalization_slots,
+        _inner_layer,
+        mask="stop",
+        call=("inputs", "training"),
+        training=lambda config: "normalises its kernel once more",
     ),
     "Merge": Kind(_keras1_merge, parts=_merged_models, mask="merge", inputs=(2, 256)),
     "Concatenate": Kind(_concatenate, mask="merge", inputs=(1, 256)),
@@ -303,10 +316,23 @@ KINDS = {
     "Reshape": Kind(_reshape, mask="stop"),
     "Permute": Kind(_permute, mask="stop"),
     "RepeatVector": Kind(_repeat_vector, mask="stop"),
-    "BatchNormalization": Kind(_batch_normalization, _batch_normalization_slots),
+    "BatchNormalization": Kind(
+        _batch_normalization,
+        _batch_normalization_slots,
+        call=("inputs", "training", "mask"),
+        hands_on_mask=True,
+        training=lambda config: "normalises by the batch at hand",
+    ),
     "Rescaling": Kind(_rescaling),
     **{name: Kind(_activation_layer) for name in activations.LAYERS},
-    **{name: Kind(_identity) for name in _NOTHING},
+    **{
+        name: Kind(
+            _identity,
+            call=("inputs", "training"),
+            training=random(*settings),
+        )
+        for name, settings in _NOTHING.items()
+    },
     **{
         name: Kind(_merge(name.lower()), mask="merge", inputs=(2, 2 if name == "Subtract" else 256))
         for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")

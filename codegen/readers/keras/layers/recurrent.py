@@ -28,6 +28,7 @@ from codegen.readers.keras.items import (
     Parts,
     Slot,
     check_shape,
+    random,
     sections,
     variables,
 )
@@ -36,6 +37,7 @@ from codegen.readers.settings import Config, show
 GRU_GATES = ("z", "r", "h")
 LSTM_GATES = ("i", "c", "f", "o")  # the order in which Keras 1 stores one array per gate
 LSTM_COLUMNS = ("i", "f", "c", "o")
+RANDOM = random("dropout", "recurrent_dropout", "dropout_W", "dropout_U")  # the last two: Keras 1
 
 # ---- variables ----------------------------------------------------------------------------
 
@@ -288,28 +290,43 @@ def started(layer: Layer, era: Era) -> Layer:
     return replace(layer, initial_once=era.initial_state_once)
 
 
-def _layer(build: Any, parts: Any) -> Kind:
+def layer_kind(build: Any, parts: Any, state_rank: int = 2) -> Kind:
+    """A recurrent layer; what is random in training is inside it."""
     return Kind(
         build,
         parts=parts,
         mask="recurrent",
         inputs=(1, 256),  # the states of the start may follow the sequence
+        call=("sequences", "initial_state", "mask", "training"),
         keywords=("mask", "initial_state", "constants"),
+        state_rank=state_rank,
     )
 
 
+def _cell_kind(build: Any, slots: Any) -> Kind:
+    """A cell, which may be called as a layer, too."""
+    call = ("inputs", "states", "training")
+    return Kind(build, slots, mask="stop", call=call, keywords=("states",), training=RANDOM)
+
+
 KINDS = {
-    "SimpleRNNCell": Kind(_simple_cell, _gates()),
-    "GRUCell": Kind(_gru_cell, _gates(*GRU_GATES)),
-    "LSTMCell": Kind(_lstm_cell, _gates(*LSTM_GATES)),
+    "SimpleRNNCell": _cell_kind(_simple_cell, _gates()),
+    "GRUCell": _cell_kind(_gru_cell, _gates(*GRU_GATES)),
+    "LSTMCell": _cell_kind(_lstm_cell, _gates(*LSTM_GATES)),
     "CuDNNGRUCell": Kind(_gru_cell, _cudnn),  # names of our own: the layers have no cell
     "CuDNNLSTMCell": Kind(_lstm_cell, _cudnn),
-    "StackedRNNCells": Kind(_stacked_cells, parts=_stacked_parts),
-    "SimpleRNN": _layer(_recurrent, _own_cell("SimpleRNNCell")),
-    "GRU": _layer(_recurrent, _own_cell("GRUCell")),
-    "LSTM": _layer(_recurrent, _own_cell("LSTMCell")),
-    "CuDNNGRU": _layer(_recurrent, _own_cell("CuDNNGRUCell")),
-    "CuDNNLSTM": _layer(_recurrent, _own_cell("CuDNNLSTMCell")),
-    "RNN": _layer(_recurrent, _given_cell),
-    "Bidirectional": _layer(_bidirectional, _bidirectional_parts),
+    "StackedRNNCells": Kind(
+        _stacked_cells,
+        parts=_stacked_parts,
+        mask="stop",
+        call=("inputs", "states", "training"),
+        keywords=("states",),
+    ),
+    "SimpleRNN": layer_kind(_recurrent, _own_cell("SimpleRNNCell")),
+    "GRU": layer_kind(_recurrent, _own_cell("GRUCell")),
+    "LSTM": layer_kind(_recurrent, _own_cell("LSTMCell")),
+    "CuDNNGRU": layer_kind(_recurrent, _own_cell("CuDNNGRUCell")),
+    "CuDNNLSTM": layer_kind(_recurrent, _own_cell("CuDNNLSTMCell")),
+    "RNN": layer_kind(_recurrent, _given_cell),
+    "Bidirectional": layer_kind(_bidirectional, _bidirectional_parts),
 }
