@@ -233,10 +233,13 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
 def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
     if call.given is not None:
         return call.given
-    problem = call.item.problem or _problem(call, builder)
+    layer, problem = builder.layer(call.item, masked), _problem(call, builder)
+    if isinstance(layer, Unsupported):
+        known = call.item.problem is not None or problem is None
+        return layer if known else replace(layer, message=f"{layer.message}; {problem}")
     if problem is not None:
         return builder.unsupported(call.item, problem)
-    layer = called(builder.layer(call.item, masked), call.settings)
+    layer = called(layer, call.settings)
     if len(call.inputs) == 1 and "initial_state" not in call.keywords:
         return layer
     try:
