@@ -26,7 +26,7 @@ from tests.random_models.draw import CannotDrawError, draw
 from tests.random_models.judge import CPool, KerasCannotError, Verdict, judged
 from tests.random_models.shrink import keep, shrunk
 
-TARGETS: Sequence[tuple[str, ...]] = ((), ("numpy",), ("python",), ())
+TARGETS: Sequence[tuple[str, ...]] = ((), ("numpy",), ("python",), (), ("javascript",))  # () is C
 TOGETHER = 24  # headers that are compiled at once
 CHANGES = 6  # of the configuration of one model
 

@@ -15,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from codegen.commands.running import CRunner, PythonRunner
 
 from codegen.errors import CodegenError, ReadError, UnsupportedError
 from codegen.lowered import Lowered
@@ -23,9 +22,10 @@ from codegen.lowering import lower
 from codegen.program.evaluate import Reference
 from codegen.readers.keras.reader import Reader
 from codegen.readers.options import Options
+from codegen.running.c import CRunner
 from tests.layers.oracle import steps_equal_predict
 from tests.random_models.build import Spec, built, inputs_of
-from tests.support.targets import rendered
+from tests.support.targets import loaded, options, rendered
 
 Array = npt.NDArray[Any]
 Calls = list[list[Array]]
@@ -243,18 +243,12 @@ def against_interpreter(spec: Spec, live: Run, lowered: Lowered) -> Verdict:
     return Verdict("agrees")
 
 
-def options_of(target: str, live: Run, lowered: Lowered) -> dict[str, Any]:
-    if target == "c" and lowered.step is None and lowered.whole.lengths:
-        return {"max_steps": max(x.shape[1] for xs in live.calls for x in xs if x.ndim > 1)}
-    return {}
-
-
 def against_target(live: Run, lowered: Lowered, target: str, folder: Path) -> Verdict:
-    """A generated Python file, in float64, which leaves rounding out of the comparison."""
+    """A generated file in float64, which leaves rounding out of the comparison."""
     try:
-        path = folder / f"{target}_model.py"
-        path.write_text(rendered(lowered, target, dtype="float64"), encoding="utf-8")
-        return against_runner(PythonRunner(path), live, lowered, target)
+        text = rendered(lowered, target, dtype="float64")
+        runner = loaded(target, text, lowered, folder, dtype="float64")
+        return against_runner(runner, live, lowered, target)
     except CodegenError as error:
         return Verdict("crash", f"{target}: {error}"[:1000])
     except Exception:  # noqa: BLE001  # that is what is looked for
@@ -307,8 +301,8 @@ class CPool:
         """Keep the header of a model."""
         name = f"m{len(self.waiting)}"
         try:
-            options = options_of("c", live, lowered)
-            text = rendered(lowered, "c", dtype="float64", **options)
+            steps = options("c", lowered, live.calls)
+            text = rendered(lowered, "c", dtype="float64", **steps)
         except Exception:  # noqa: BLE001  # that is what is looked for
             self.failed.append((spec, Verdict("crash", f"c: {traceback.format_exc(limit=-4)}")))
             return
