@@ -126,6 +126,14 @@ class Era:
         """Whether MultiHeadAttention heeds the masks of its inputs, and passes the query's on."""
         return self.family != TF or self.version >= (2, 10)
 
+    def passes_mask(self, class_name: str) -> bool:
+        """Whether this class, one that computes each step by itself, gives its input's mask on."""
+        if self.family != TF:
+            return True
+        if class_name == "ReLU":
+            return self.version >= (2, 5)
+        return class_name not in ("Rescaling", "Normalization", "Identity")
+
     @property
     def distributes_masks(self) -> bool:
         """Whether TimeDistributed passes on the masks that its layer makes for every step."""

@@ -64,6 +64,8 @@ class Masks:
     def _trace(self, call: Call, out: Ref) -> Call:
         kind, inputs = call.item.kind, call.inputs
         how = "pass" if kind is None else kind.mask
+        if how == "pass" and not self._era.passes_mask(call.item.class_name):
+            how = "stop"
         implicit = self._masks.get(inputs[0]) if inputs else None
         keywords = dict(call.keywords)
         mask = passed = implicit
@@ -91,7 +93,7 @@ class Masks:
         elif call.given is None or isinstance(call.given, GivenMask):
             self._pass_on(call, how, passed, out)
         # TensorFlow's functions know no masks, as Keras 3's operations do not.
-        knows_none = self._era.is_keras3 or call.item.is_operation
+        knows_none = self._era.is_keras3 or call.item.is_operation or how == "stop"
         stops = knows_none and self._masks.get(out) is None
         if "mask" in call.keywords and not stops and passed != mask:
             self._check_merged(passed)
