@@ -81,6 +81,14 @@ def _gelu_tanh(x: Expr) -> Expr:
     return 0.5 * x * (1.0 + call("tanh", 0.7978845608028654 * (x + 0.044715 * x * x * x)))
 
 
+def _softplus(x: Expr, beta: float = 1.0, threshold: float = float("inf")) -> Expr:
+    """log(1 + exp(beta x)) / beta, and x where beta x is above the threshold."""
+    if beta == 1.0 and threshold == float("inf"):
+        return call("softplus", x)
+    soft = call("softplus", beta * x) / beta
+    return soft if threshold == float("inf") else _where(_above(beta * x, threshold), x, soft)
+
+
 def _soft_shrink(x: Expr, bound: float = 0.5) -> Expr:
     low = _where(Compare("<", x, Number(-bound)), x + bound, 0.0)
     return _where(_above(x, bound), x - bound, low)
@@ -100,7 +108,7 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
     "hard_sigmoid": lambda x: call("hard_sigmoid", x),  # Keras 1 and 2: clip(0.2 x + 0.5, 0, 1)
     "hard_sigmoid_3": lambda x: call("hard_sigmoid_3", x),  # Keras 3: clip(x / 6 + 0.5, 0, 1)
     "hard_silu": lambda x: x * call("hard_sigmoid_3", x),
-    "hard_tanh": lambda x: _clip(x, -1.0, 1.0),
+    "hard_tanh": lambda x, low=-1.0, high=1.0: _clip(x, low, high),
     "relu": _relu,
     "relu6": lambda x: _clip(x, 0.0, 6.0),
     "leaky_relu": lambda x, slope: _where(_above(x), x, slope * x),
@@ -112,7 +120,8 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
     "mish": lambda x: x * call("tanh", call("softplus", x)),
     "gelu": lambda x: 0.5 * x * (1.0 + call("erf", x * 0.7071067811865476)),
     "gelu_tanh": _gelu_tanh,
-    "softplus": lambda x: call("softplus", x),
+    "softplus": _softplus,
+    "threshold": lambda x, theta, value: _where(_above(x, theta), x, value),
     "parametric_softplus": lambda x, a, b: a * call("softplus", b * x),
     "softsign": lambda x: x / (1.0 + call("abs", x)),
     "exponential": lambda x: call("exp", x),

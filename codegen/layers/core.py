@@ -127,18 +127,23 @@ class ActivationLayer(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PReLU(Layer):
-    """x above 0, alpha * x below; alpha has 1 on each shared axis."""
+    """x above 0, alpha * x below; alpha has 1 on each shared axis, and is aligned at the last."""
 
     alpha: Array
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Row by row, with alpha broadcast to the input."""
         x = inputs[0]
-        if len(self.alpha.shape) != len(x.shape):
+        missing = len(x.shape) - self.alpha.ndim
+        if missing < 0:
             raise LayerError(f"alpha of shape {self.alpha.shape}, input of shape {x.shape}")
-        if self.alpha.shape[0] != 1:
+        values: Array = np.reshape(self.alpha, (1,) * missing + self.alpha.shape)
+        if values.shape[0] != 1:
             b.needs_whole(x, "its alpha differs from step to step")
-        alpha = b.const("alpha", self.alpha)
+        for length, own in zip(x.shape, values.shape, strict=True):
+            if own != 1:
+                b.check(length, "==", own)
+        alpha = b.const("alpha", values)
         out = b.tensor("output", x.shape)
         with b.each(x.shape[:-1]) as at:
             a, v = broadcast(alpha, x.shape, at), x.row(*at)

@@ -22,6 +22,32 @@ if TYPE_CHECKING:
 Tensors = tuple["Tensor", ...]
 
 
+def scale_and_offset(
+    mean: Array,
+    variance: Array,
+    epsilon: float,
+    gamma: Array | None,
+    beta: Array | None,
+    allow_nonfinite: bool,
+) -> tuple[Array, Array]:
+    """(x - mean) / sqrt(variance + epsilon) * gamma + beta as x * scale + offset, in float64."""
+    total = positive(variance, epsilon, allow_nonfinite)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = 1.0 / np.sqrt(total)
+    if gamma is not None:
+        scale = scale * gamma
+    offset = -mean.astype(np.float64) * scale
+    return scale, offset if beta is None else offset + beta
+
+
+def positive(variance: Array, epsilon: float, allow_nonfinite: bool) -> Array:
+    """`variance + epsilon` in float64; refused where its root would be no number."""
+    total = variance.astype(np.float64) + epsilon
+    if not allow_nonfinite and not (total > 0).all():
+        raise LayerError("its variance is negative somewhere; --allow-nonfinite takes it as it is")
+    return total
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AxisNormalization(Layer):
     """LayerNormalization, RMSNormalization, UnitNormalization, GroupNormalization and their like.

@@ -18,7 +18,7 @@ from codegen.errors import CodegenError, ReadError, UnsupportedError
 from codegen.layers.core import Dense
 from codegen.lowering import lower
 from codegen.model import Model
-from codegen.readers.torch.layers import COLUMNS, ROWS, gates
+from codegen.readers.torch.layers.recurrent import COLUMNS, ROWS, gates
 from codegen.readers.torch.pickles import MAX_BYTES
 from tests.readers.torch_files import (
     Call,

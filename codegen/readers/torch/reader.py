@@ -86,16 +86,15 @@ class Assembly:
         shape = self.described.input
         given = Input(name=INPUT, class_name="Input", shape=shape)
         nodes = [Node(given)]
-        places = {INPUT: (0, len(shape) + 1)}  # node and rank with the batch axis of each name
+        places = {INPUT: _Place(0, len(shape) + 1, False)}
         for entry in self.described.layers:
             inputs = [places[name] for name in entry.inputs]
-            rank = max(rank for _, rank in inputs)
-            refs = tuple(Ref(node) for node, _ in inputs)
-            for layer in self._built(entry, rank):
+            refs = tuple(Ref(place.node) for place in inputs)
+            bound = self._bound(entry, inputs)
+            for layer in self._built(entry, bound):
                 nodes.append(Node(layer, refs))
                 refs = (Ref(len(nodes) - 1),)
-            kind = layers.KINDS.get(entry.class_name)
-            places[entry.name] = (len(nodes) - 1, rank if kind is None else kind.rank(rank))
+            places[entry.name] = _Place(len(nodes) - 1, bound.rank, bound.turned)
         end = Ref(len(nodes) - 1)
         nodes[0] = Node(replace(given, dtype=_input_type(nodes)))
         return Model(
@@ -109,31 +108,36 @@ class Assembly:
             problems=self._left_over(),
         )
 
-    def _built(self, entry: Entry, rank: int) -> tuple[Layer, ...]:
-        """The layers of an entry, or an Unsupported that says why there are none."""
-        prefix = f"{entry.weights}." if entry.weights else ""
+    def _bound(self, entry: Entry, inputs: Sequence[_Place]) -> layers.Bound:
+        """What a builder takes."""
+        prefix = _prefix(entry)
         own: dict[str, Stored] = {}
         if entry.weights is not None:
             cut = len(prefix)
             own = {n[cut:]: t for n, t in self.weights.tensors.items() if n.startswith(prefix)}
-        bound = layers.Bound(
+        return layers.Bound(
             entry.name,
             entry.class_name,
             entry.options,
             own,
-            rank,
+            max(place.rank for place in inputs),
+            turned=any(place.turned for place in inputs),
             allow_nonfinite=self.options.allow_nonfinite,
         )
+
+    def _built(self, entry: Entry, bound: layers.Bound) -> tuple[Layer, ...]:
+        """The layers of an entry, or an Unsupported that says why there are none."""
+        prefix = _prefix(entry)
         try:
             kind = layers.KINDS.get(entry.class_name)
             if entry.weights is None and kind is not None and kind.has_weights:
                 raise LayerError('"weights" is missing: the prefix of its tensors')
-            if entry.weights is not None and not own:
+            if entry.weights is not None and not bound.tensors:
                 raise LayerError(self._no_prefix(entry.weights))
             found = layers.build(bound, len(entry.inputs))
             self.used |= {prefix + name for name in bound.used}
         except LayerError as error:
-            self.used |= {prefix + name for name in own}
+            self.used |= {prefix + name for name in bound.tensors}
             return (Unsupported(name=entry.name, class_name=entry.class_name, message=str(error)),)
         return found
 
@@ -164,6 +168,19 @@ class Assembly:
     def _dtype(self) -> str:
         kinds = {self.weights.tensors[name].dtype for name in self.used}
         return "float64" if "float64" in kinds else "float32"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the output of a named layer is: its node; see Bound for the others."""
+
+    node: int
+    rank: int
+    turned: bool
+
+
+def _prefix(entry: Entry) -> str:
+    return f"{entry.weights}." if entry.weights else ""
 
 
 def _input_type(nodes: Sequence[Node]) -> str:

@@ -19,7 +19,7 @@ from codegen.layers.core import (
 )
 from codegen.layers.masking import Masking
 from codegen.layers.merging import Concatenate, Dot, Merge
-from codegen.layers.normalization import AxisNormalization
+from codegen.layers.normalization import AxisNormalization, scale_and_offset
 from codegen.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Array, Layer
@@ -218,14 +218,6 @@ def _batch_normalization_slots(config: Config, context: Context) -> tuple[Slot, 
     return (*variables(*names), Slot("mean", False), Slot("variance", False))
 
 
-def positive(b: Bound, variance: Array, epsilon: float) -> Array:
-    """`variance + epsilon` in float64; refused where its root would be no number."""
-    total = variance.astype(np.float64) + epsilon
-    if not b.context.allow_nonfinite and not (total > 0).all():
-        raise LayerError("its variance is negative somewhere; --allow-nonfinite takes it as it is")
-    return total
-
-
 def _batch_normalization(b: Bound) -> Layer:
     mode = b.config.integer("mode", 0, low=0)  # Keras 1
     if mode > 1:
@@ -244,15 +236,14 @@ def _batch_normalization(b: Bound) -> Layer:
             gamma=b.weight("gamma", n),
             beta=b.weight("beta", n),
         )
-    variance = positive(b, b.weight("variance", n), b.config.number("epsilon", 1e-3))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scale = 1.0 / np.sqrt(variance)
-    gamma, beta = b.optional("gamma", n), b.optional("beta", n)
-    if gamma is not None:
-        scale = scale * gamma
-    offset = -mean.astype(np.float64) * scale
-    if beta is not None:
-        offset = offset + beta
+    scale, offset = scale_and_offset(
+        mean,
+        b.weight("variance", n),
+        b.config.number("epsilon", 1e-3),
+        b.optional("gamma", n),
+        b.optional("beta", n),
+        b.context.allow_nonfinite,
+    )
     return b.layer(BatchNormalization, scale=scale, offset=offset, axis=axis)
 
 

@@ -1,0 +1,40 @@
+"""From a class of `torch.nn`, its options and tensors to canonical layers.
+
+Options have torch's names and the defaults of torch 2. Formulas: the documentation of `torch.nn`.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from codegen.errors import LayerError
+from codegen.model import Layer
+from codegen.readers.torch.description import unknown
+from codegen.readers.torch.layers import core, normalization, recurrent, windows
+from codegen.readers.torch.layers.bound import Bound, Kind
+
+__all__ = ["KINDS", "Bound", "build"]
+
+KINDS: dict[str, Kind] = {
+    **recurrent.KINDS,
+    **core.KINDS,
+    **windows.KINDS,
+    **normalization.KINDS,
+}
+
+
+def build(b: Bound, inputs: int) -> tuple[Layer, ...]:
+    """The canonical layers that the class is, one after the other; LayerError where it is none."""
+    kind = KINDS.get(b.class_name)
+    if kind is None:
+        close = difflib.get_close_matches(b.class_name, KINDS, 1)
+        hint = f"did you mean {close[0]}?" if close else "docs/pytorch.md lists those that are"
+        raise LayerError(f"the class is not supported; {hint}")
+    for key in b.options:
+        if key not in kind.options:
+            raise LayerError(f"it has {unknown(key, kind.options)}")
+    low, high = kind.inputs
+    if not low <= inputs <= high:
+        raise LayerError(f"it takes {inputs} inputs, expected {low if low == high else 'several'}")
+    found = kind.build(b)
+    return found if isinstance(found, tuple) else (found,)
