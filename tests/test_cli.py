@@ -304,7 +304,7 @@ def test_inference_is_in_the_banner_and_said(here: Path) -> None:
 KEYS = [
     "name", "format", "writer", "keras_version", "parameters", "macs_per_step", "weight_bytes",
     "state_bytes", "inputs", "outputs", "layers", "at_inference", "stateful", "time_axis",
-    "streamable", "warmup", "hop", "reason", "supported", "problems",
+    "streamable", "warmup", "hop", "reason", "supported", "problems", "tensors", "layers_json",
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from codegen.commands import package as packaging
 from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner
-from codegen.commands.convert import Request, read_model, split
+from codegen.commands.convert import Request, bare_weights, read_model, split
 from codegen.commands.explain import explain as explain_text
 from codegen.commands.samples import read_samples
 from codegen.commands.verify import Report, verify_against_keras
@@ -29,6 +29,8 @@ from codegen.commands.verify import verify as verify_runner
 from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
 from codegen.generation import target_for, target_named
 from codegen.lowering import lower
+from codegen.readers.torch.propose import text as proposal_text
+from codegen.readers.torch.reader import Bare
 from codegen.running import Made
 from codegen.targets import TARGETS
 from codegen.targets.base import Option
@@ -42,7 +44,11 @@ PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
 
 # Options that say how the model is read, in the order in which the banner repeats them.
 READING = (
-    click.option("--config", metavar="CONFIG.json", help="The model's config, for weights alone."),
+    click.option(
+        "--config",
+        metavar="CONFIG.json",
+        help="The model's config, or LAYERS.json, for weights alone.",
+    ),
     click.option("--by-name", is_flag=True, help="Pair weights with layers by name."),
     click.option("--keras-version", help="The Keras that wrote the file, where it does not say."),
     click.option(
@@ -190,11 +196,24 @@ def convert(
 @main.command()
 @click.argument("model", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--layers",
+    metavar="LAYERS.json",
+    help="Of weights alone: write the description that fits them, for --config.",
+)
 @board_option
 @reading_options
-def inspect(model: str, as_json: bool, board: str | None, **options: Any) -> None:
+def inspect(
+    model: str, as_json: bool, layers: str | None, board: str | None, **options: Any
+) -> None:
     """Say what MODEL is, and whether and how it converts."""
     reading, _ = split(options)
+    bare = bare_weights(model, reading)
+    if bare is not None:
+        _inspect_bare(bare, model, as_json, layers)
+        return
+    if layers is not None:
+        raise click.UsageError("--layers is for weights whose layers are not described")
     found = read_model(model, reading)
     lowered, problems = None, tuple[Problem, ...]()
     try:
@@ -303,6 +322,28 @@ def explain(model: str, **options: Any) -> None:
 
 
 # ---- helpers -------------------------------------------------------------------------------
+
+
+def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) -> None:
+    """Weights without a description: the tensors, and the LAYERS.json that fits them."""
+    text = proposal_text(found.proposal)
+    if layers is not None:
+        refuse_model_as_out(layers, model, None)
+        write(layers, [text])
+    if as_json:
+        _print_json(report.bare_json(found))
+        return
+    era = f", written by {found.writer}" if found.writer else ""
+    click.echo(visible(f"{found.source}: {found.format}{era}, {found.parameters:,} parameters"))
+    click.echo(report.bare_text(found))
+    if layers is None:
+        click.echo(
+            "\nThe layers that fit, as far as tensors tell (--layers LAYERS.json writes it):\n"
+        )
+        click.echo(visible_lines(text), nl=False)
+    else:
+        click.echo(visible(f"{layers}: written; see its notes, then"))
+        click.echo(visible(f"  rnn-codegen convert {model} --config {layers} -o model.h"))
 
 
 def _print_whole(pieces: Iterable[str]) -> int:

@@ -17,6 +17,9 @@ from codegen.generation import checked_name, render, target_for, target_named, w
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
+from codegen.readers import bare_weights as read_bare
+from codegen.readers.options import Options
+from codegen.readers.torch.reader import Bare
 from codegen.targets.base import Target
 from codegen.text.banner import Origin
 from codegen.text.names import identifier
@@ -75,6 +78,14 @@ def read_model(model: str, reading: Mapping[str, Any]) -> Model:
     if "custom" in given:
         given["custom"] = dict(_function(text) for text in given["custom"])
     return codegen.read(model, reading["config"], **given)
+
+
+def bare_weights(model: str, reading: Mapping[str, Any]) -> Bare | None:
+    """What the file holds where it is weights whose layers are not described; else None."""
+    if reading["config"]:
+        return None
+    limit = {} if reading["max_bytes"] is None else {"max_bytes": reading["max_bytes"]}
+    return read_bare(Path(model), Options(**limit))
 
 
 def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -> Conversion:

@@ -9,9 +9,10 @@ from codegen.commands import boards as microcontroller
 from codegen.errors import Problem
 from codegen.lowered import Lowered
 from codegen.lowering import time_inputs
-from codegen.model import Input, Model
+from codegen.model import Graph, Input, Model
 from codegen.program import dims
 from codegen.program.ops import constants
+from codegen.readers.torch.reader import Bare
 from codegen.text.visible import LONGEST_CELL, visible
 
 
@@ -90,7 +91,36 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
         "problems": [
             {"layer": p.layer, "class": p.class_name, "message": p.message} for p in problems
         ],
+        "tensors": [],
+        "layers_json": None,
     }
+
+
+def bare_json(found: Bare) -> Any:
+    """The object of `inspect --json` for weights without a description."""
+    empty = inspect_json(
+        Model(found.source, Graph((), (), ()), found.format, found.writer, found.source, ""),
+        None,
+        (Problem(found.source, "tensors", "their layers are not described; see layers_json"),),
+    )
+    tensors = [{"name": n, "shape": list(s), "dtype": t} for n, s, t in found.tensors]
+    return {
+        **empty,
+        "name": found.source,
+        "parameters": found.parameters,
+        "tensors": tensors,
+        "layers_json": found.proposal,
+    }
+
+
+def bare_text(found: Bare) -> str:
+    """The tensors, a line each."""
+    width = max(len(visible(name, LONGEST_CELL)) for name, _, _ in found.tensors)
+    lines = [
+        f"  {visible(name, LONGEST_CELL):{width}}  {dtype}  {'x'.join(map(str, shape)) or 'scalar'}"
+        for name, shape, dtype in found.tensors
+    ]
+    return "\n".join(lines)
 
 
 def _shown_shape(layer: Input, number: int, lowered: Lowered | None) -> list[int | None]:

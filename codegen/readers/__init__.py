@@ -22,8 +22,9 @@ from codegen.readers.keras import reader as keras
 from codegen.readers.keras.reader import read_live
 from codegen.readers.options import Options
 from codegen.readers.torch import reader as torch
+from codegen.readers.torch.reader import Bare
 
-__all__ = ["read"]
+__all__ = ["bare_weights", "read"]
 
 Found = TypeVar("Found")
 
@@ -65,6 +66,16 @@ def read(
     path = Path(source)
     plain = replace(options, custom={})  # the user's own functions run once, here
     return contained(lambda: _read(path, plain), lambda: _read(path, options), path, options)
+
+
+def bare_weights(path: Path, options: Options) -> Bare | None:
+    """What a file of weights without a description holds; None for any other file."""
+
+    def work() -> Bare | None:
+        kind = sniff.kind(path, path.name or str(path))
+        return torch.bare(path, options) if kind in torch.KINDS else None
+
+    return contained(work, work, path, options) if options.config is None else None
 
 
 def contained(

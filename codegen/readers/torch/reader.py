@@ -4,7 +4,8 @@ pickles.py zips.py legacy.py  state dicts of torch, whose pickles are interprete
 safetensors.py npz.py         the other files of weights
 tensors.py state_dict.py      tensors by name, whatever file they came from
 description.py                LAYERS.json: which layers the weights belong to
-layers.py                     class, options and tensors -> canonical layers
+layers/                       class, options and tensors -> canonical layers
+propose.py                    tensors -> the LAYERS.json that fits them
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.core import Embedding
@@ -22,7 +24,7 @@ from codegen.readers.files import archive
 from codegen.readers.files.budget import Budget
 from codegen.readers.files.digest import Digest
 from codegen.readers.options import Options
-from codegen.readers.torch import description, layers, legacy, npz, safetensors, zips
+from codegen.readers.torch import description, layers, legacy, npz, propose, safetensors, zips
 from codegen.readers.torch.description import INPUT, Description, Entry
 from codegen.readers.torch.tensors import Stored, Weights
 
@@ -34,8 +36,9 @@ def read(path: Path, options: Options) -> Model:
     label, digest = path.name, Digest()
     if options.config is None:
         raise ReadError(
-            f"{label}: holds weights without their layers; describe these in a file for --config: "
-            f"{description.EXAMPLE}"
+            f"{label}: holds weights without their layers; `rnn-codegen inspect {label} --layers "
+            "LAYERS.json` writes the description that fits, as far as the tensors tell; then give "
+            "it with --config LAYERS.json"
         )
     if options.by_name:
         raise ReadError(f"{label}: its tensors are taken by name anyway; leave --by-name out")
@@ -44,6 +47,31 @@ def read(path: Path, options: Options) -> Model:
         text = digest.text(options.config)
         described = description.parse(text, options.config.name)
         return Assembly(described, weights, options).model(label, digest.short)
+
+
+@dataclass(frozen=True)
+class Bare:
+    """Weights without a description, and the one that would fit."""
+
+    source: str
+    format: str
+    writer: str
+    tensors: tuple[tuple[str, tuple[int, ...], str], ...]  # name, shape, type
+    parameters: int
+    proposal: dict[str, Any]
+
+
+def bare(path: Path, options: Options) -> Bare:
+    """What is known of weights without a description."""
+    with opened(path, options) as weights:
+        return Bare(
+            path.name,
+            weights.format,
+            weights.writer,
+            tuple((name, found.shape, found.dtype) for name, found in weights.tensors.items()),
+            propose.parameters(weights.tensors),
+            propose.propose(weights.tensors),
+        )
 
 
 @contextmanager

@@ -288,7 +288,8 @@ class StepScope(Scope):
         hint = hint or self.hint_of(source)
         if isinstance(source, Vec) and source.stride == 0 and source.size != 1 and not axes:
             # NumPy takes an array without axes faster than one of length 1.
-            return self.bind(f"{hint}_scalar", f"{text}.reshape(lead + (1,) * len(lead))")
+            shape = "()" if source.buffer.kind == "const" else "lead + (1,) * len(lead)"
+            return self.bind(f"{hint}_scalar", f"{text}.reshape({shape})")
         return self.bind(hint, text)
 
     def bind(self, hint: str, text: str) -> str:

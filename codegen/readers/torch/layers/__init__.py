@@ -13,7 +13,9 @@ from codegen.readers.torch.description import unknown
 from codegen.readers.torch.layers import core, normalization, recurrent, windows
 from codegen.readers.torch.layers.bound import Bound, Kind
 
-__all__ = ["KINDS", "Bound", "build"]
+__all__ = ["KINDS", "UNKNOWN", "Bound", "build"]
+
+UNKNOWN = "Unknown"  # in a proposal: what only the user can tell
 
 KINDS: dict[str, Kind] = {
     **recurrent.KINDS,
@@ -25,6 +27,8 @@ KINDS: dict[str, Kind] = {
 
 def build(b: Bound, inputs: int) -> tuple[Layer, ...]:
     """The canonical layers that the class is, one after the other; LayerError where it is none."""
+    if b.class_name == UNKNOWN:
+        raise LayerError("it is still to be told: put the layer that stands here, or take it out")
     kind = KINDS.get(b.class_name)
     if kind is None:
         close = difflib.get_close_matches(b.class_name, KINDS, 1)
