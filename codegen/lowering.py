@@ -34,6 +34,7 @@ from codegen.program.ops import (
     walk_ops,
 )
 from codegen.program.tensor import Tensor
+from codegen.text.names import argument_names
 
 LARGEST_HOP = 1 << 16
 MOVED = "it swaps the time axis with another"
@@ -241,9 +242,9 @@ def _run(
     calls: dict[int, int] = {}
     total = {id(n.layer): sum(m.layer is n.layer for m in graph.nodes) for n in graph.nodes}
 
-    for number, (port_layer, shape, time) in zip(graph.inputs, inputs, strict=True):
+    names = argument_names([layer.name for layer, _, _ in inputs], len(graph.outputs))
+    for number, name, (port_layer, shape, time) in zip(graph.inputs, names, inputs, strict=True):
         size = dims.product(shape)
-        name = "x" if len(inputs) == 1 else f"x_{graph.inputs.index(number)}"
         buffer = Buffer(name, size, "input", port_layer.dtype, None, (), shape)
         port_shape = shape[1:] if b.step and time and shape[0] == 1 else shape
         ports[number] = Port(port_layer.name, buffer, port_shape, time)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 LONGEST_NAME = 48
@@ -29,6 +29,17 @@ PYTHON_WORDS = frozenset(
     False None True and as assert async await break class continue def del elif else except exec
     finally for from global if import in is lambda match nonlocal not or pass print raise return
     try type while with yield self cls
+    """.split()
+)
+
+# Names that no argument of a generated function has: those that stand beside it in some language,
+# and functions of C that its body may call.
+ARGUMENT_WORDS = frozenset(
+    """
+    s t i j k y steps values seen found model self lead axis batch states array np math sum total
+    exp tanh log log1p expm1 sqrt fabs abs floor round pow erf fmin fmax min max rint copysign
+    expf tanhf logf log1pf expm1f sqrtf fabsf floorf roundf powf erff fminf fmaxf rintf copysignf
+    memcpy memmove memset
     """.split()
 )
 
@@ -73,6 +84,21 @@ class Names:
     def same(self, key: Any, other: Any) -> None:
         """Give `other` the name that `key` has."""
         self._given[other] = self._given[key]
+
+
+def argument_names(inputs: Sequence[str], outputs: int) -> list[str]:
+    """The arguments of the functions of a model: `x`, or the names of its several inputs.
+
+    Words in capitals become small: in C they may be macros.
+    """
+    if len(inputs) == 1:
+        return ["x"]
+    numbered = [
+        f"{word}_{n}" for word in ("y", "steps") for n in range(max(outputs, len(inputs)) + 1)
+    ]
+    names = Names(reserved=ARGUMENT_WORDS, words=numbered)
+    plain = [identifier(name) for name in inputs]
+    return [names(name.lower() if name.isupper() else name) for name in plain]
 
 
 def is_odd(char: str) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import Dense, Embedding
-from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
+from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent, SimpleRNNCell
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
@@ -122,6 +122,60 @@ def test_any_names_in_any_target(names: list[str], source: str, ids: bool) -> No
             model = started(target, lowered, Path(folder))
             assert worst(model.predict(x), expected) <= TOLERANCE
             assert model.step(x[0]) is not None
+
+
+def several(names: list[str]) -> Lowered:
+    """A model with inputs of these names, each with as many features as its place, and outputs."""
+    inputs = [
+        Input(name=name, class_name="InputLayer", shape=(None, number + 1))
+        for number, name in enumerate(names)
+    ]
+    nodes = [Node(one) for one in inputs]
+    for number in range(len(inputs)):
+        cell = SimpleRNNCell(
+            name=f"rnn_{number}",
+            class_name="SimpleRNNCell",
+            kernel=random(number, number + 1, 2),
+            recurrent_kernel=random(10 + number, 2, 2),
+            bias=random(20 + number, 2),
+        )
+        layer = Recurrent(name=cell.name, class_name="RNN", cell=cell, return_sequences=True)
+        nodes.append(Node(layer, (Ref(number),)))
+    outputs = tuple(Ref(number) for number in range(len(inputs), len(nodes)))
+    graph = Graph(tuple(nodes), tuple(range(len(inputs))), outputs)
+    return lower(Model("several", graph, "keras_h5", "2.1.5", "m.h5", "0" * 16, "float32"))
+
+
+@hypothesis.settings(
+    max_examples=30, suppress_health_check=list(hypothesis.HealthCheck), deadline=None
+)
+@hypothesis.given(names=st.lists(NAMES, min_size=2, max_size=4, unique=True))
+@hypothesis.example(names=["x", "X", "y_0", "steps_1"])
+@hypothesis.example(names=["INFINITY", "I", "expf", "t"])
+@hypothesis.example(names=["array", "lead", "tanh", "Model"])
+@hypothesis.example(names=["s", "y", "steps", "self"])
+@hypothesis.example(names=["t", "row", "i", "found"])
+def test_any_names_of_arguments(names: list[str]) -> None:
+    lowered = several(names)
+    inputs = [random(30 + n, 3, n + 1) for n in range(len(names))]
+    expected = [y[0] for y in Reference(lowered).predict(*(x[None] for x in inputs))]
+    with tempfile.TemporaryDirectory() as folder:
+        for target in TARGETS:
+            model = started(target, lowered, Path(folder))
+            assert worst(model.predict(*inputs), expected) <= TOLERANCE
+            model.reset()
+            assert model.step(*(x[0] for x in inputs)) is not None
+
+
+def test_arguments_carry_the_names_of_the_inputs() -> None:
+    lowered = several(["decoder/tokens", "Übergang", "class", "x"])
+    for target, signature in (
+        ("numpy", "def step(self, decoder_tokens, Ubergang, class_2, x):"),
+        ("python", "def predict(self, decoder_tokens, Ubergang, class_2, x):"),
+        ("javascript", "step(decoder_tokens, Ubergang, class_2, x"),
+        ("c", "const float *decoder_tokens"),
+    ):
+        assert signature in rendered(lowered, target)
 
 
 @hypothesis.settings(max_examples=40, deadline=None)

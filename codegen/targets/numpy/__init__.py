@@ -112,7 +112,8 @@ class _File:
         self.program = lowered.step or lowered.whole
         self.states = States(lowered, self.program, self.module)
         self.symbols = sorted({s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)})
-        self.inputs = _argument_names(lowered.whole)
+        arguments = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES, *self.symbols])
+        self.inputs = [arguments(port.buffer.name) for port in lowered.whole.inputs]
         self.attributes = Names(reserved=ATTRIBUTES)
         self.input_attributes = [self.attributes(n) for n in self.inputs]
         self.init = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES])
@@ -130,7 +131,7 @@ class _File:
         module = self.module
         float_name = module.use(module.dtype)
         written = Weights(module, self.weights)
-        selftest = selftest_lines(self.lowered, self.inputs, written)
+        selftest = selftest_lines(self.lowered, written)
         packed = [written.composed(b, n) for b, n in module.composed.values()]
         packed += [written.packed(p, n) for p, n in module.packed.items()]
         constants = [written.constant(b, n) for b, n in module.arrays.values()]
@@ -502,11 +503,6 @@ def _symbols(program: Program) -> set[str]:
         if counter:
             found.add(counter)
     return found
-
-
-def _argument_names(program: Program) -> list[str]:
-    count = len(program.inputs)
-    return ["x"] if count == 1 else [f"x_{n}" for n in range(count)]
 
 
 def _is_risky(program: Program) -> bool:

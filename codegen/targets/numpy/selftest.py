@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from codegen.lowered import Lowered
@@ -11,12 +9,14 @@ from codegen.recorded import LARGEST, TOLERANCE, record
 from codegen.targets.numpy.weights import Weights
 
 
-def selftest_lines(lowered: Lowered, inputs: Sequence[str], weights: Weights) -> list[str]:
+def selftest_lines(lowered: Lowered, weights: Weights) -> list[str]:
     """The body of selftest, which gives the worst error as a part of what is allowed."""
     test = record(lowered)
     lines = []
     program = lowered.step if test.by_step else lowered.whole
     assert program is not None
+    count = len(program.inputs)
+    inputs = ["x"] if count == 1 else [f"x_{n}" for n in range(count)]
     for name, values, port in zip(inputs, test.inputs, program.inputs, strict=True):
         lines += f"{name} = {''.join(weights.array(values, port.buffer.dtype))}".split("\n")
     expected = [f"expected_{n}" for n in range(len(test.outputs))]
