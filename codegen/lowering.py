@@ -422,7 +422,7 @@ def _finish(
     warmup = max(x.lead for x in outputs)
     names = [model.graph.nodes[ref.node].layer.name for ref in model.graph.outputs]
     targets: list[Port] = []
-    renamed: dict[int, Buffer] = {}
+    renamed: dict[Buffer, Buffer] = {}
     for number, x in enumerate(outputs):
         if b.step and x.lead != warmup:
             raise NotStreamable(
@@ -445,14 +445,13 @@ def _finish(
         port_shape = shape[1:] if b.step and x.time and shape[0] == 1 else shape
         targets.append(Port(names[number], buffer, port_shape, x.time))
         whole = x.buffer.kind == "temp" and x.offset == 0 and x.buffer.size == x.size
-        if whole and id(x.buffer) not in renamed and not x.buffer.scope:
-            renamed[id(x.buffer)] = buffer  # the layer writes its result straight to the caller
+        if whole and x.buffer not in renamed and not x.buffer.scope:
+            renamed[x.buffer] = buffer  # the layer writes its result straight to the caller
         else:
             with b.block(_OutputCopy(name=f"output_{number}", class_name="output"), 0, x.lead):
                 b.copy(buffer.vec(), x.vec())
     blocks = tuple(
-        Block(k.name, k.title, map_buffers(k.ops, lambda f: renamed.get(id(f), f)))
-        for k in b.blocks
+        Block(k.name, k.title, map_buffers(k.ops, lambda f: renamed.get(f, f))) for k in b.blocks
     )
     program = Program(
         model.name,

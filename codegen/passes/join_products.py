@@ -44,7 +44,7 @@ class Stages:
 
     def __init__(self, derived: Derived) -> None:
         self.derived = derived
-        self.moved: dict[int, tuple[Buffer, int]] = {}
+        self.moved: dict[Buffer, tuple[Buffer, int]] = {}
         self._placed: list[tuple[Buffer, int, Dim, str]] = []
 
     def join(self, ops: Sequence[Op]) -> tuple[Op, ...]:
@@ -67,7 +67,7 @@ class Stages:
         """The ops with joined scratch in its new place."""
 
         def vec(v: Vec) -> Vec:
-            found = self.moved.get(id(v.buffer))
+            found = self.moved.get(v.buffer)
             return v if found is None else replace(v, buffer=found[0], offset=v.offset + found[1])
 
         return tuple(map_op(op, vec, lambda mat: mat) for op in ops)
@@ -103,7 +103,7 @@ class Stages:
         buffer = replace(first, name=f"{_stem(stage)}_sums", size=size, shape=(size,))
         offset = 0
         for member in stage.members:
-            self.moved[id(member.out.buffer)] = (buffer, offset)
+            self.moved[member.out.buffer] = (buffer, offset)
             self._placed.append((buffer, offset, member.out.size, member.out.buffer.name))
             offset += dims.fixed(member.out.size)
         products = []

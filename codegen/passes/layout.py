@@ -103,7 +103,7 @@ def pack(program: Program, layout: str, is_ring: Callable[[Buffer], bool]) -> Pa
     while True:
         calls, arrays, spent = _arrange(list(chosen.values()), layout, is_ring)
         raw = {
-            id(vec.buffer)
+            vec.buffer
             for op in walk_ops(program.ops)
             for vec in reads(op)
             if vec.buffer.kind == "const"
@@ -114,7 +114,7 @@ def pack(program: Program, layout: str, is_ring: Callable[[Buffer], bool]) -> Pa
             key
             for key, op in chosen.items()
             for mat, _ in op.products
-            if id(mat.buffer) in raw or spent[id(mat.buffer)] > _int(mat.buffer.size)
+            if mat.buffer in raw or spent[mat.buffer] > _int(mat.buffer.size)
         }
         if not bad:
             return Packing(calls, tuple(arrays))
@@ -154,11 +154,11 @@ def _groups(op: Affine, is_ring: Callable[[Buffer], bool]) -> list[Group]:
 
 def _arrange(
     ops: list[Affine], layout: str, is_ring: Callable[[Buffer], bool]
-) -> tuple[dict[int, tuple[Call, ...]], list[Packed], dict[int, int]]:
+) -> tuple[dict[int, tuple[Call, ...]], list[Packed], dict[Buffer, int]]:
     """Kernel calls of the ops, the arrays they read, and how often each buffer's weights occur."""
     calls: dict[int, tuple[Call, ...]] = {}
     made: dict[object, Packed] = {}
-    spent: dict[int, int] = {}
+    spent: dict[Buffer, int] = {}
     for op in ops:
         rows = _int(op.out.size)
         groups = _groups(op, is_ring)
@@ -176,7 +176,7 @@ def _arrange(
             if packed is None:
                 for mat in mats:
                     count = _int(mat.rows) * _int(mat.columns)
-                    spent[id(mat.buffer)] = spent.get(id(mat.buffer), 0) + count
+                    spent[mat.buffer] = spent.get(mat.buffer, 0) + count
                 name = mats[0].buffer.name
                 if layout == "columns":
                     packed = _columns(name, mats)
@@ -219,11 +219,11 @@ def _is_const(vec: Vec) -> bool:
 
 def _key(mat: Mat) -> object:
     offset = (mat.offset, mat.rows, mat.columns, mat.row_stride, mat.column_stride)
-    return (id(mat.buffer), *offset)
+    return (mat.buffer, *offset)
 
 
 def _vec_key(vec: Vec) -> object:
-    return (id(vec.buffer), vec.offset, vec.size, vec.stride)
+    return (vec.buffer, vec.offset, vec.size, vec.stride)
 
 
 def _int(dim: object) -> int:

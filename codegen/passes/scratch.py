@@ -20,16 +20,16 @@ class _Life:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each temp stands in one array per dtype, by id, and how long the arrays are."""
+    """Where each temp stands in one array per dtype, and how long the arrays are."""
 
-    offsets: Mapping[int, int]
+    offsets: Mapping[Buffer, int]
     sizes: Mapping[str, int]
 
 
 def plan(program: Program, lengths: Mapping[str, int]) -> Plan:
     """Places for all temps, with room for the given lengths (the largest that may come)."""
     lives = _lives(program.ops)
-    offsets: dict[int, int] = {}
+    offsets: dict[Buffer, int] = {}
     sizes: dict[str, int] = {}
     for dtype in ("float32", "int32"):
         wanted = [
@@ -51,7 +51,7 @@ def plan(program: Program, lengths: Mapping[str, int]) -> Plan:
                     break
                 place = max(place, -(-end // ALIGN) * ALIGN)
             placed.append((place, place + size, life))
-            offsets[id(life.buffer)] = place
+            offsets[life.buffer] = place
         sizes[dtype] = max((end for _, end, _ in placed), default=0)
     return Plan(offsets, sizes)
 
@@ -61,32 +61,32 @@ def _lives(ops: tuple[Op, ...]) -> list[_Life]:
 
     A temp that belongs outside a loop and is used inside it lives through the whole loop.
     """
-    found: dict[int, _Life] = {}
+    found: dict[Buffer, _Life] = {}
     position = 0
 
     def touch(buffer: Buffer, first: int, last: int) -> None:
-        life = found.setdefault(id(buffer), _Life(buffer, first, last))
+        life = found.setdefault(buffer, _Life(buffer, first, last))
         life.first, life.last = min(life.first, first), max(life.last, last)
 
-    def walk(body: tuple[Op, ...]) -> set[int]:
+    def walk(body: tuple[Op, ...]) -> set[Buffer]:
         nonlocal position
-        touched: set[int] = set()
+        touched: set[Buffer] = set()
         for op in body:
             start = position
             position += 1
             if isinstance(op, (Loop, When)):
                 inside = walk(op.body)
-                for key in inside if isinstance(op, Loop) else ():
+                for buffer in inside if isinstance(op, Loop) else ():
                     assert isinstance(op, Loop)
-                    if op.counter not in found[key].buffer.scope:
-                        touch(found[key].buffer, start, position)
+                    if op.counter not in buffer.scope:
+                        touch(buffer, start, position)
                 touched |= inside
                 position += 1
                 continue
             for vec in (*reads(op), *writes(op)):
                 if vec.buffer.kind == "temp":
                     touch(vec.buffer, start, start)
-                    touched.add(id(vec.buffer))
+                    touched.add(vec.buffer)
         return touched
 
     walk(ops)

@@ -55,10 +55,10 @@ class _Stager:
         self.source = program
         self.functions = functions
         self.names = {buffer.name for buffer in temps(program)}
-        self.readers: dict[int, list[tuple[int, Vec | Mat]]] = {}
+        self.readers: dict[Buffer, list[tuple[int, Vec | Mat]]] = {}
         for op in walk_ops(program.ops):
             for vec in reads(op):
-                self.readers.setdefault(id(vec.buffer), []).append((id(op), vec))
+                self.readers.setdefault(vec.buffer, []).append((id(op), vec))
 
     def program(self) -> Program:
         blocks = tuple(
@@ -95,7 +95,7 @@ class _Stager:
             return False
         return all(
             reader == id(op) or not _overlap(vec, other)
-            for reader, other in self.readers.get(id(vec.buffer), ())
+            for reader, other in self.readers.get(vec.buffer, ())
         )
 
     def split(self, op: Elementwise, scope: tuple[str, ...], block: str) -> Iterator[Op]:

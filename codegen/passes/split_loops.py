@@ -44,12 +44,12 @@ def fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
     return tuple(result)
 
 
-def _written(op: Op) -> set[int]:
-    return {id(v.buffer) for o in walk_ops((op,)) for v in writes(o)}
+def _written(op: Op) -> set[Buffer]:
+    return {v.buffer for o in walk_ops((op,)) for v in writes(o)}
 
 
-def _read(op: Op) -> set[int]:
-    return {id(v.buffer) for o in walk_ops((op,)) for v in reads(o)}
+def _read(op: Op) -> set[Buffer]:
+    return {v.buffer for o in walk_ops((op,)) for v in reads(o)}
 
 
 def _can_move(op: Op, counter: str) -> bool:
@@ -66,12 +66,12 @@ def _can_move(op: Op, counter: str) -> bool:
 def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
     moving = [_can_move(op, loop.counter) for op in loop.body]
     while True:
-        varying: set[int] = set()
+        varying: set[Buffer] = set()
         for op, moves in zip(loop.body, moving, strict=True):
             if not moves:
                 varying |= _written(op)
         now = []
-        seen: set[int] = set()  # by ops that stay: what they read must not change before them
+        seen: set[Buffer] = set()  # by ops that stay: what they read must not change before them
         for op, moves in zip(loop.body, moving, strict=True):
             now.append(
                 moves and not (_read(op) | _written(op)) & varying and not _written(op) & seen
@@ -92,12 +92,12 @@ def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
         kept.append(late)
     if not before:
         return [loop]
-    grown: dict[int, Buffer] = {}
+    grown: dict[Buffer, Buffer] = {}
     for op in walk_ops(tuple(before)):
         for out in writes(op):
             old = out.buffer
-            if id(old) not in grown:
-                grown[id(old)] = replace(
+            if old not in grown:
+                grown[old] = replace(
                     old,
                     size=old.size * loop.count,
                     shape=(loop.count, *(old.shape or (old.size,))),
@@ -109,11 +109,11 @@ def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
         return t * old.size
 
     def vec(v: Vec) -> Vec:
-        new = grown.get(id(v.buffer))
+        new = grown.get(v.buffer)
         return v if new is None else replace(v, buffer=new, offset=v.offset + start(v.buffer))
 
     def mat(m: Mat) -> Mat:
-        new = grown.get(id(m.buffer))
+        new = grown.get(m.buffer)
         return m if new is None else replace(m, buffer=new, offset=m.offset + start(m.buffer))
 
     first = replace(loop, body=tuple(map_op(op, vec, mat) for op in before), carried=False)
@@ -121,7 +121,7 @@ def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
     return [first, replace(loop, body=rest)] if rest else [first]
 
 
-def _parted(op: Op, varying: set[int], counters: tuple[str, ...]) -> tuple[list[Op], Op]:
+def _parted(op: Op, varying: set[Buffer], counters: tuple[str, ...]) -> tuple[list[Op], Op]:
     """The terms of the products in `op` that nothing carried enters, and `op` without them."""
     if isinstance(op, Loop) and not op.carried:
         parts = [_parted(inner, varying, (*counters, op.counter)) for inner in op.body]
@@ -130,9 +130,9 @@ def _parted(op: Op, varying: set[int], counters: tuple[str, ...]) -> tuple[list[
         return ([replace(op, body=early)] if early else []), late
     if not isinstance(op, Affine):
         return [], op
-    known = [p for p in op.products if not ({id(p[0].buffer), id(p[1].buffer)} & varying)]
+    known = [p for p in op.products if not ({p[0].buffer, p[1].buffer} & varying)]
     rest = [p for p in op.products if p not in known]
-    if not known or not rest or (op.bias is not None and id(op.bias.buffer) in varying):
+    if not known or not rest or (op.bias is not None and op.bias.buffer in varying):
         return [], op
     work = [dims.product((mat.rows, mat.columns)) for mat, _ in known]
     if all(isinstance(n, int) for n in work) and sum(dims.fixed(n) for n in work) <= FEW:

@@ -30,7 +30,7 @@ class Derived:
 
     def __init__(self) -> None:
         self._made: dict[tuple[tuple[Part, ...], int], Mat] = {}
-        self._parts: dict[int, tuple[Part, ...]] = {}
+        self._parts: dict[Buffer, tuple[Part, ...]] = {}
 
     def make(self, name: str, parts: Sequence[Part], columns: int) -> Mat:
         """A matrix with the rows of the parts one below the other."""
@@ -47,13 +47,13 @@ class Derived:
                 return flat[0].mat
             rows = sum(part.rows for part in flat)
             buffer = Buffer(name, rows * columns, "const", shape=(rows, columns))
-            self._parts[id(buffer)] = tuple(flat)
+            self._parts[buffer] = tuple(flat)
             self._made[key] = Mat(buffer, 0, rows, columns, columns)
         return self._made[key]
 
     def is_made(self, buffer: Buffer) -> bool:
         """Whether the constant is made here, and not one of the model."""
-        return id(buffer) in self._parts
+        return buffer in self._parts
 
     def matrix(self, mat: Mat) -> Array:
         """The numbers of a constant matrix: a view where it is one of the model."""
@@ -87,13 +87,13 @@ class Derived:
 
     def _flattened(self, part: Part) -> list[Part]:
         mat = part.mat
-        if mat is None or id(mat.buffer) not in self._parts:
+        if mat is None or mat.buffer not in self._parts:
             return [part]
         columns = dims.fixed(mat.columns)
         first = dims.fixed(mat.offset) // columns
         result: list[Part] = []
         row = 0
-        for inner in self._parts[id(mat.buffer)]:
+        for inner in self._parts[mat.buffer]:
             start, stop = max(row, first), min(row + inner.rows, first + part.rows)
             if start < stop:
                 result.append(

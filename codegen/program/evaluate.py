@@ -115,7 +115,7 @@ class Machine:
     def __init__(self, batch: int = 1, dtype: Any = np.float64) -> None:
         self.batch = batch
         self.dtype = np.dtype(dtype)
-        self.memory: dict[int, Array] = {}
+        self.memory: dict[Buffer, Array] = {}
         self.known: dict[str, int | Array] = {}
         self.lanes: dict[str, Array] = {}  # counters that run at once, outermost first
         self.seen = 0  # steps since reset
@@ -127,11 +127,11 @@ class Machine:
         """
         if buffer.data is not None:
             return buffer.data[None, :]
-        found = self.memory.get(id(buffer))
+        found = self.memory.get(buffer)
         lanes = [len(place) for place in self._lanes(buffer)]
         shape = (*lanes, self._samples(buffer), self.number(buffer.size))
         if found is None or found.shape != shape:
-            self.memory[id(buffer)] = found = np.zeros(shape, self._kind(buffer))
+            self.memory[buffer] = found = np.zeros(shape, self._kind(buffer))
         return found
 
     def _kind(self, buffer: Buffer) -> Any:
@@ -387,7 +387,7 @@ class Reference:
                 for op, done in zip(program.ops, _last_uses(program.ops), strict=True):
                     self.machine.execute(op)
                     for buffer in done:
-                        self.machine.memory.pop(id(buffer), None)
+                        self.machine.memory.pop(buffer, None)
         return tuple(self._output(port) for port in program.outputs)
 
     def _output(self, port: Port) -> Array:

@@ -464,12 +464,8 @@ def rows_seen(whole: Program) -> list[Dim]:
 
 def constants(program: Program) -> tuple[Buffer, ...]:
     """The const buffers in the order of their first use."""
-    found: dict[int, Buffer] = {}
-    for op in walk_ops(program.ops):
-        for source in reads(op):
-            if source.buffer.kind == "const":
-                found[id(source.buffer)] = source.buffer
-    return tuple(found.values())
+    every = (source.buffer for op in walk_ops(program.ops) for source in reads(op))
+    return tuple(dict.fromkeys(buffer for buffer in every if buffer.kind == "const"))
 
 
 def rows_looked_up(name: str, programs: Iterable[Program]) -> int | None:
@@ -509,12 +505,8 @@ def matrix_of(mat: Mat) -> Array:
 
 def temps(program: Program) -> tuple[Buffer, ...]:
     """The temp buffers in the order of their first write."""
-    found: dict[int, Buffer] = {}
-    for op in walk_ops(program.ops):
-        for vec in writes(op):
-            if vec.buffer.kind == "temp":
-                found[id(vec.buffer)] = vec.buffer
-    return tuple(found.values())
+    every = (vec.buffer for op in walk_ops(program.ops) for vec in writes(op))
+    return tuple(dict.fromkeys(buffer for buffer in every if buffer.kind == "temp"))
 
 
 def macs(ops: tuple[Op, ...], known: dict[str, int]) -> int:

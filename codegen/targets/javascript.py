@@ -70,6 +70,7 @@ METHODS = "constructor reset restart step advance predict getState setState seen
 # How the functions of a Call are written where not by their own names.
 SPELLING = {
     **{f: f"Math.{f}" for f in ("expm1", "log", "log1p", "sqrt", "abs", "floor", "min", "max")},
+    "gate_sigmoid": "sigmoid",
     "hard_sigmoid": "hardSigmoid",
     "hard_sigmoid_3": "hardSigmoid3",
 }
@@ -198,7 +199,7 @@ class Printer(Scalars):
     def call(self, function: str, arguments: list[str]) -> str:
         """A function of JavaScript, or one of the file's own."""
         name = SPELLING.get(function, function)
-        return f"{self.file.use(name) if name in HELPERS else name}({', '.join(arguments)})"
+        return f"{name if '.' in name else self.file.use(name)}({', '.join(arguments)})"
 
     def start(self, vec: Vec) -> str:
         """Where the vector begins in its array."""

@@ -30,7 +30,7 @@ class ConstArray:
 def weights(header: Header) -> list[ConstArray]:
     """Every constant array, once the blocks have been printed."""
     halved = {
-        id(call.packed)
+        call.packed
         for calls in header.packing.calls.values()
         for call in calls
         if any(header.derived.is_made(m.buffer) for group in call.groups for m in group.mats)
@@ -38,18 +38,18 @@ def weights(header: Header) -> list[ConstArray]:
     result = [
         const_array(
             header,
-            header.const_names[id(packed)],
+            header.const_names[packed],
             packed,
-            packed.layout + (HALVED if id(packed) in halved else ""),
+            packed.layout + (HALVED if packed in halved else ""),
         )
         for packed in header.packing.arrays
     ]
-    for key, buffer in header.used.raw.items():
+    for buffer in header.used.raw:
         data = header.derived.numbers(buffer)
         shape = " x ".join(str(n) for n in buffer.shape) or "1"
         shape += HALVED if header.derived.is_made(buffer) else ""
         kind = "int" if buffer.dtype == "int32" else "float"
-        result.append(const_array(header, header.const_names[key], data, shape, kind))
+        result.append(const_array(header, header.const_names[buffer], data, shape, kind))
     return result
 
 

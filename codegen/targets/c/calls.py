@@ -80,7 +80,7 @@ def _signatures(
     marked = ", ".join([*first, *_pointers(header, restrict=restrict)])
     stem = f"{header.prefix}_{name}"
     ports = (*header.program.inputs, *header.program.outputs)
-    arguments = ["s", *lengths, *(header.parameters[id(port.buffer)] for port in ports)]
+    arguments = ["s", *lengths, *(header.parameters[port.buffer] for port in ports)]
     return {
         "name": stem,
         "declaration": wrapped(f"int {stem}({plain})"),
@@ -96,8 +96,8 @@ def _pointers(header: Header, *, restrict: bool) -> list[str]:
     result = []
     for port in header.program.inputs:
         kind = "int32_t" if port.buffer.dtype == "int32" else header.real
-        result.append(f"const {kind} *{mark}{header.parameters[id(port.buffer)]}")
-    outputs = [header.parameters[id(port.buffer)] for port in header.program.outputs]
+        result.append(f"const {kind} *{mark}{header.parameters[port.buffer]}")
+    outputs = [header.parameters[port.buffer] for port in header.program.outputs]
     return [*result, *(f"{header.real} *{mark}{name}" for name in outputs)]
 
 
@@ -131,9 +131,7 @@ def _refusals(header: Header) -> list[str]:
 def _stream(header: Header) -> list[str]:
     """The loop over steps."""
     hop = header.lowered.hop
-    names = [
-        header.parameters[id(p.buffer)] for p in (*header.program.inputs, *header.program.outputs)
-    ]
+    names = [header.parameters[p.buffer] for p in (*header.program.inputs, *header.program.outputs)]
     call = f"{header.prefix}_step(s, {', '.join(names)})"
     moves: list[str] = []
     outputs: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.passes.layout import Packing
+from codegen.passes.layout import Packed, Packing
 from codegen.passes.scratch import Plan
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -39,9 +39,9 @@ class Expressions:
         profile: str,
         packing: Packing,
         plan: Plan,
-        rings: Mapping[int, tuple[int, int]],
-        const_names: Mapping[int, str],
-        members: Mapping[int, str],
+        rings: Mapping[Buffer, tuple[int, int]],
+        const_names: Mapping[Buffer | Packed, str],
+        members: Mapping[Buffer, str],
         names: Names,
         used: Used,
     ) -> None:
@@ -52,9 +52,9 @@ class Expressions:
         self.profile = profile
         self.packing = packing
         self.plan = plan
-        self.rings = rings  # rows and row size, by id of the line's buffer
-        self.const_names = const_names  # by id of a buffer or Packed
-        self.members = members  # of the state structure, by id of the buffer
+        self.rings = rings  # rows and row size of a delay line
+        self.const_names = const_names  # of constants
+        self.members = members  # of the state structure
         self.names = names
         self.used = used
         self.symbols: dict[str, str] = {}
@@ -65,11 +65,11 @@ class Expressions:
     def buffer(self, buffer: Buffer) -> str:
         """The C expression for the first element's address."""
         if buffer.kind == "state":
-            return f"s->{self.members[id(buffer)]}"
+            return f"s->{self.members[buffer]}"
         if buffer.kind == "const":
-            self.used.raw[id(buffer)] = buffer
-            return self.const_names[id(buffer)]
-        return self.names(buffer.name, ("buffer", id(buffer)))
+            self.used.raw[buffer] = None
+            return self.const_names[buffer]
+        return self.names(buffer.name, ("buffer", buffer))
 
     def dim(self, dim: Dim, within: int = SUM) -> str:
         """A length or offset; in parentheses where it binds weaker than `within`."""
@@ -79,9 +79,9 @@ class Expressions:
     def place(self, vec: Vec) -> tuple[str, Dim, str]:
         """Base, offset and a ring's own offset text of a vector."""
         base = self.buffer(vec.buffer)
-        if id(vec.buffer) not in self.rings:
+        if vec.buffer not in self.rings:
             return base, vec.offset, ""
-        rows, size = self.rings[id(vec.buffer)]
+        rows, size = self.rings[vec.buffer]
         row, inner = ring_row(vec.offset, size)
         at = f"{base}_at"
         if row == 0:

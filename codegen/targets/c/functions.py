@@ -96,7 +96,7 @@ def _source(header: Header, path: str) -> str:
 def needs_math(header: Header, text: str, is_finite: bool) -> bool:
     """Whether the code calls a function of `<math.h>`, or it or a weight is a macro of it."""
     library = re.compile(r"\b(?:exp|expm1|log|log1p|tanh|erf|pow|sqrt|fabs|floor|rint)f?\(")
-    given = [*constants(header.lowered.step or header.lowered.whole), *header.used.raw.values()]
+    given = [*constants(header.lowered.step or header.lowered.whole), *header.used.raw]
     finite = is_finite and all(b.data is None or np.isfinite(b.data).all() for b in given)
     return not finite or bool(
         library.search(text) or re.search(r"HUGE_VAL|\b(INFINITY|NAN)\b", text)

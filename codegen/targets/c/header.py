@@ -9,13 +9,13 @@ from typing import Any
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.passes.fold_gates import EXACT, fold_gates
-from codegen.passes.layout import Packing, pack
+from codegen.passes.layout import Packed, Packing, pack
 from codegen.passes.scratch import Plan, plan
 from codegen.passes.split_calls import stage
 from codegen.program import dims
 from codegen.program.derived import Derived
 from codegen.program.dims import Dim
-from codegen.program.ops import Port, Program, Shift, When, constants, reads, walk_ops
+from codegen.program.ops import Buffer, Port, Program, Shift, When, constants, reads, walk_ops
 from codegen.targets.base import dtype_of
 from codegen.targets.c.ops import STAGED, Printer
 from codegen.targets.c.text import HOOKS, Used, ring_row
@@ -54,19 +54,19 @@ class Header:
             self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
         )
         layout = "columns" if self.profile == "host" else "blocks"
-        self.packing: Packing = pack(self.program, layout, lambda b: id(b) in self.rings)
+        self.packing: Packing = pack(self.program, layout, lambda b: b in self.rings)
 
         own = [f"{self.prefix}_{word}" for word in _own_words()]
         self.names = Names([*own, "s", "i", "j", "sum", "total", "found", "steps", "values"])
-        self.const_names: dict[int, str] = {}
+        self.const_names: dict[Buffer | Packed, str] = {}
         for packed in self.packing.arrays:
-            self.name_const(id(packed), packed.name)
+            self.name_const(packed, packed.name)
         for buffer in constants(self.program):
-            self.name_const(id(buffer), buffer.name)
+            self.name_const(buffer, buffer.name)
         member_names = Names(["scratch", "scratch_int", "seen", "unused"])
-        self.members = {id(s.buffer): member_names(s.buffer.name) for s in self.program.states}
+        self.members = {s.buffer: member_names(s.buffer.name) for s in self.program.states}
         self.parameters = {
-            id(port.buffer): self.names(port.buffer.name, ("buffer", id(port.buffer)))
+            port.buffer: self.names(port.buffer.name, ("buffer", port.buffer))
             for port in (*self.program.inputs, *self.program.outputs)
         }
         self.printer = Printer(
@@ -100,8 +100,8 @@ class Header:
         blocks = [replace(b, ops=tuple(next(folded) for _ in b.ops)) for b in program.blocks]
         return stage(replace(program, blocks=tuple(blocks)), STAGED)
 
-    def name_const(self, key: int, wanted: str) -> None:
-        """Give a constant array, by the id of its buffer or Packed, its name in the file."""
+    def name_const(self, key: Buffer | Packed, wanted: str) -> None:
+        """Give a constant array, its name in the file."""
         self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
 
     def _max_steps(self, given: Any) -> int | None:
@@ -139,27 +139,27 @@ class Header:
         return max([self.lowered.warmup, *after])
 
 
-def _rings(program: Program) -> dict[int, tuple[int, int]]:
-    """Rows and row size of the delay lines that are kept as rings, by id of the buffer."""
-    rows: dict[int, int] = {}
-    found: dict[int, tuple[int, int]] = {}
+def _rings(program: Program) -> dict[Buffer, tuple[int, int]]:
+    """Rows and row size of the delay lines that are kept as rings, by buffer."""
+    rows: dict[Buffer, int] = {}
+    found: dict[Buffer, tuple[int, int]] = {}
     for op in walk_ops(program.ops):
         if isinstance(op, Shift):
             size = dims.fixed(op.x.size)
-            if size == rows.get(id(op.line), size):
-                rows[id(op.line)] = size
+            if size == rows.get(op.line, size):
+                rows[op.line] = size
             else:  # rows of different sizes
-                rows[id(op.line)] = 0
+                rows[op.line] = 0
     for op in walk_ops(program.ops):
         if isinstance(op, Shift):
-            size, total = rows[id(op.line)], dims.fixed(op.line.size)
+            size, total = rows[op.line], dims.fixed(op.line.size)
             if size and total - size >= LONGEST_MOVED:
-                found[id(op.line)] = (total // size, size)
+                found[op.line] = (total // size, size)
     for op in walk_ops(program.ops):
         if isinstance(op, Shift):
             continue
         for vec in reads(op):
-            key = id(vec.buffer)
+            key = vec.buffer
             if key not in found:
                 continue
             try:

@@ -51,21 +51,20 @@ class Printer(Expressions):
 
     def pointers(self, ops: tuple[Op, ...]) -> list[str]:
         """Declarations of the scratch vectors that the ops touch, in order of first use."""
-        found: dict[int, tuple[Buffer, bool]] = {}
+        found: dict[Buffer, bool] = {}  # whether it is written
         for op in walk_ops(ops):
             for vec, written in (
                 *((v, False) for v in reads(op)),
                 *((v, True) for v in writes(op)),
             ):
                 if vec.buffer.kind == "temp":
-                    before = found.get(id(vec.buffer))
-                    found[id(vec.buffer)] = (vec.buffer, written or bool(before and before[1]))
+                    found[vec.buffer] = written or found.get(vec.buffer, False)
         lines = []
-        for buffer, written in found.values():
+        for buffer, written in found.items():
             real, arena = (
                 ("int32_t", "scratch_int") if buffer.dtype == "int32" else (self.real, "scratch")
             )
-            offset = self.plan.offsets[id(buffer)]
+            offset = self.plan.offsets[buffer]
             place = f"s->{arena} + {offset}" if offset else f"s->{arena}"
             const = "" if written else "const "
             lines.append(f"{const}{real} *const {self.buffer(buffer)} = {place};")
@@ -147,7 +146,7 @@ class Printer(Expressions):
         if not (first or calls[0].with_bias):
             lines.append(self._start(op))
         for call in calls:
-            w = self.const_names[id(call.packed)]
+            w = self.const_names[call.packed]
             if self.profile == "host":
                 self.used.kernels.add("axpy")
                 (group,) = call.groups
@@ -182,7 +181,7 @@ class Printer(Expressions):
             terms = [] if op.bias is None else [self.element(op.bias[row : row + 1], "")]
             for call in self.packing.calls[id(op)]:
                 (group,) = call.groups
-                w = self.const_names[id(call.packed)]
+                w = self.const_names[call.packed]
                 w = f"{w} + {row * group.columns}" if row else w
                 terms.append(f"{self.prefix}_dot({w}, {self.pointer(group.x)}, {group.columns})")
             lines.append(f"{self.element(op.out[row : row + 1], '')} = {' + '.join(terms)};\n")
@@ -288,8 +287,8 @@ class Printer(Expressions):
         if op.x.stride != 1 or op.x.buffer.dtype != "float32" or op.x.buffer.kind == "const":
             raise NotImplementedError("a delay line that takes a vector with gaps")
         x = self.pointer(op.x)
-        if id(op.line) in self.rings:
-            rows, _ = self.rings[id(op.line)]
+        if op.line in self.rings:
+            rows, _ = self.rings[op.line]
             self.used.kernels.add("push")
             return f"{line}_at = {self.prefix}_push({line}, {line}_at, {rows}, {x}, {n});\n"
         self.used.kernels.add("shift")

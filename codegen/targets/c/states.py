@@ -38,8 +38,8 @@ def members(header: Header) -> list[str]:
     lines = []
     for state in header.program.states:
         shape = " x ".join(str(n) for n in state.shape)
-        name = header.members[id(state.buffer)]
-        ring = ", a ring" if id(state.buffer) in header.rings else ""
+        name = header.members[state.buffer]
+        ring = ", a ring" if state.buffer in header.rings else ""
         lines.append(
             f"{header.real} {name}[{state.buffer.size}];"
             f" /* {comment(f'{state.layer}: {state.role}, {shape}{ring}')} */"
@@ -61,18 +61,18 @@ def members(header: Header) -> list[str]:
 
 
 def _start(header: Header, state: State) -> list[str]:
-    name = header.members[id(state.buffer)]
+    name = header.members[state.buffer]
     size = state.buffer.size
     value = header.number(0.0)
     if state.initial is not None and np.any(state.initial):
         buffer = Buffer(
             f"{state.buffer.name}_initial", size, "const", "float32", np.ravel(state.initial)
         )
-        header.name_const(id(buffer), buffer.name)
-        header.used.raw[id(buffer)] = buffer
-        value = f"{header.upper}_READ({header.const_names[id(buffer)]}[i])"
+        header.name_const(buffer, buffer.name)
+        header.used.raw[buffer] = None
+        value = f"{header.upper}_READ({header.const_names[buffer]}[i])"
     lines = [f"for (int i = 0; i < {size}; ++i) {{", f"    s->{name}[i] = {value};", "}"]
-    if id(state.buffer) in header.rings:
+    if state.buffer in header.rings:
         lines.append(f"s->{name}_at = 0;")
     return lines
 
@@ -108,16 +108,16 @@ def state_access(header: Header) -> tuple[str, str]:
     put: list[str] = []
     offset = 0
     for state in shown(header):
-        name, size = header.members[id(state.buffer)], dims.fixed(state.buffer.size)
+        name, size = header.members[state.buffer], dims.fixed(state.buffer.size)
         place = f"values[{offset} + i]" if offset else "values[i]"
         loop = f"for (int i = 0; i < {size}; ++i) {{"
         source = f"s->{name}[i]"
-        if id(state.buffer) in header.rings:
-            _, row = header.rings[id(state.buffer)]
+        if state.buffer in header.rings:
+            _, row = header.rings[state.buffer]
             source = f"s->{name}[(s->{name}_at * {row} + i) % {size}]"
         get += [loop, f"    {place} = {source};", "}"]
         put += [loop, f"    s->{name}[i] = {place};", "}"]
-        if id(state.buffer) in header.rings:
+        if state.buffer in header.rings:
             put.append(f"s->{name}_at = 0;")
         offset += size
     if header.lowered.warmup and header.has_seen():

@@ -22,7 +22,7 @@ class Used:
 
     functions: set[str] = field(default_factory=set)  # named as in program.FUNCTIONS
     kernels: set[str] = field(default_factory=set)
-    raw: dict[int, Buffer] = field(default_factory=dict)  # const buffers read as they are
+    raw: dict[Buffer, None] = field(default_factory=dict)  # constants that are read as they are
 
 
 def ring_row(offset: Dim, size: int) -> tuple[Dim, int]:

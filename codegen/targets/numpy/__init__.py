@@ -117,10 +117,10 @@ class _File:
         self.attributes = Names(reserved=ATTRIBUTES)
         self.input_attributes = [self.attributes(n) for n in self.inputs]
         self.init = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES])
-        self.bases: dict[int, Base] = {}
+        self.bases: dict[Buffer, Base] = {}
         self.setup: list[str] = []
         self.scratch: list[Buffer] = []
-        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self.homes: dict[Buffer, tuple[Buffer, int]] = {}
         self.hints: dict[Vec, str] = {}
         self.output_name = ""  # of the output in the last block of step, if that ends with it
 
@@ -132,15 +132,15 @@ class _File:
         float_name = module.use(module.dtype)
         written = Weights(module, self.weights)
         selftest = selftest_lines(self.lowered, written)
-        packed = [written.composed(b, n) for b, n in module.composed.values()]
+        packed = [written.composed(b, n) for b, n in module.composed.items()]
         packed += [written.packed(p, n) for p, n in module.packed.items()]
-        constants = [written.constant(b, n) for b, n in module.arrays.values()]
+        constants = [written.constant(b, n) for b, n in module.arrays.items()]
         numbers = [
             f"{n} = np.array({module.literal(v)}, {float_name})" for v, n in module.numbers.items()
         ]
         width = 8 if module.dtype == "float64" else 4
         kept = sum(dims.fixed(s.buffer.size) for s in self.program.states)
-        weights = sum(dims.fixed(b.size) for b, _ in module.arrays.values())
+        weights = sum(dims.fixed(b.size) for b in module.arrays)
         scratch = [dims.product(b.shape) for b in self.scratch]
         sizes = Sizes(
             width * weights, width * kept, sum(width * n for n in scratch if isinstance(n, int))
@@ -371,7 +371,7 @@ class _File:
                 head.append(f"{argument} = accept({given}, {kind}, lead + {shape})")
             head += late
             late.clear()
-            scope.bases[id(port.buffer)] = Base(argument, port.shape)
+            scope.bases[port.buffer] = Base(argument, port.shape)
         for left, relation, right in program.checks:
             if relation == ">=" and right == 1 and dims.text(left) in program.lengths:
                 continue  # accept has seen to it
@@ -388,7 +388,7 @@ class _File:
         states = self.program.states
         state_names = [names(s.buffer.name) for s in states]
         for state, name in zip(states, state_names, strict=True):
-            scope.bases[id(state.buffer)] = Base(name, state.buffer.shape or (state.buffer.size,))
+            scope.bases[state.buffer] = Base(name, state.buffer.shape or (state.buffer.size,))
         if states:
             head += wrapped("(", state_names, ") = self.states")
         fresh = [(n, s) for n, s in zip(state_names, states, strict=True) if not s.carried]
@@ -428,13 +428,13 @@ class _File:
         self, planned: Sequence[tuple[Block, list[Instruction]]], scope: Scope
     ) -> list[str]:
         """Names of the arrays that more than one block uses: these keep the name of their block."""
-        first: dict[int, int] = {}
+        first: dict[Buffer, int] = {}
         for number, (_, instructions) in enumerate(planned):
             for buffer in buffers_of(instructions):
-                if first.setdefault(id(buffer), number) != number:
-                    scope.full_names.setdefault(id(buffer), scope.names(buffer.name))
+                if first.setdefault(buffer, number) != number:
+                    scope.full_names.setdefault(buffer, scope.names(buffer.name))
         for port in self.lowered.whole.outputs:
-            scope.full_names.setdefault(id(port.buffer), scope.names(port.buffer.name))
+            scope.full_names.setdefault(port.buffer, scope.names(port.buffer.name))
         bases = [base.name for base in scope.bases.values()]
         return [*bases, *scope.full_names.values()]
 

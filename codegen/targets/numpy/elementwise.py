@@ -143,19 +143,17 @@ class Arrays:
     def __init__(self, ops: Sequence[Op]) -> None:
         self.position = 0
         self.named: dict[Vec, str] = {}  # places that hold a local of the program
-        self._reads: dict[int, list[tuple[int, Vec]]] = {}
-        self._loops: list[str] = []
-        self._number = 0
+        self._reads: dict[Buffer, list[tuple[int, Vec]]] = {}
         for number, op in enumerate(walk_ops(tuple(ops))):
             for vec in reads(op):
                 whole = Vec(vec.buffer, 0, vec.buffer.size) if isinstance(vec, Mat) else vec
-                self._reads.setdefault(id(vec.buffer), []).append((number, whole))
+                self._reads.setdefault(vec.buffer, []).append((number, whole))
 
     def is_dead(self, vec: Vec, loops: Sequence[str]) -> bool:
         """Whether nothing reads the elements after the current op, in this call or the next."""
         if vec.buffer.kind != "temp" or any(c not in vec.buffer.scope for c in loops):
             return False
-        later = self._reads.get(id(vec.buffer), ())
+        later = self._reads.get(vec.buffer, ())
         return not any(n > self.position and overlap(vec, other) for n, other in later)
 
     def scratch(self, name: str, size: Dim, axes: Axes, dtype: str = "float32") -> Vec:

@@ -130,11 +130,6 @@ class Packed:
 # ---- where vectors lie ---------------------------------------------------------------------
 
 
-def depends(vec: Vec | Mat, counter: str) -> bool:
-    """Whether the elements move with the counter."""
-    return counter in dims.symbols(vec.offset)
-
-
 def is_full(vec: Vec, axes: Axes, size: Dim) -> bool:
     """Whether every element along the axes is an element of its own, so it can be written."""
     if vec.size != size or (vec.stride == 0 and size != 1):

@@ -107,13 +107,13 @@ def _is_affine(dim: Dim, counters: frozenset[str]) -> bool:
 
 def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
     """The ops with every temp inside a loop that becomes an axis given that axis too."""
-    found: dict[int, tuple[Buffer, Dim]] = {}
+    found: dict[Buffer, tuple[Buffer, Dim]] = {}
 
     def changed(buffer: Buffer, axes: Axes) -> tuple[Buffer, Dim]:
         own = [axis for axis in axes if axis.counter in buffer.scope]
         if buffer.kind != "temp" or not own:
             return buffer, 0
-        if id(buffer) not in found:
+        if buffer not in found:
             shape = (*(axis.count for axis in own), *(buffer.shape or (buffer.size,)))
             scope = tuple(c for c in buffer.scope if c not in {a.counter for a in own})
             new = replace(buffer, size=dims.product(shape), shape=shape, scope=scope)
@@ -122,8 +122,8 @@ def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
             for axis in reversed(own):
                 offset = offset + dims.symbol(axis.counter) * stride
                 stride = stride * axis.count
-            found[id(buffer)] = (new, offset)
-        return found[id(buffer)]
+            found[buffer] = (new, offset)
+        return found[buffer]
 
     def one(op: Op, axes: Axes) -> Op:
         if isinstance(op, Loop):
@@ -156,16 +156,16 @@ class Planner:
         self.position = -1
         self.step = step
         self.name = ""
-        self._carried: set[int] = set()  # buffers that hold a state during a loop
+        self._carried: set[Buffer] = set()  # buffers that hold a state during a loop
         self.blocks = [(name, part if step else self._carry(part)) for name, part in blocks]
         ops = [op for _, part in self.blocks for op in part]
         self.arrays = Arrays(ops)
         products = [op for op in walk_ops(tuple(ops)) if isinstance(op, Affine)]
-        self._computed = {id(op.out.buffer) for op in products}
+        self._computed = {op.out.buffer for op in products}
         # By id: what a product is called, its window, where buffers live that lie in a window.
         self.stems: dict[int, str] = {}
         self.windows: dict[int, Window] = {}
-        self.homes: dict[int, tuple[Buffer, int]] = {}
+        self.homes: dict[Buffer, tuple[Buffer, int]] = {}
         self.window_names: dict[Vec, str] = {}
         if step:
             self._lay_out(self.blocks)
@@ -191,14 +191,14 @@ class Planner:
                 for _, x in inner.products
             ]
             self.loops = []
-            lines = {id(o.line) for o in walk_ops(op.body) if isinstance(o, Shift)}
+            lines = {o.line for o in walk_ops(op.body) if isinstance(o, Shift)}
             states = [v for v in dict.fromkeys(read) if v.buffer.kind == "state" and _is_whole(v)]
-            states = [v for v in states if id(v.buffer) not in lines]
-            local = {id(v.buffer): replace(v.buffer, kind="temp") for v in states}
-            self._carried |= {id(buffer) for buffer in local.values()}
+            states = [v for v in states if v.buffer not in lines]
+            local = {v.buffer: replace(v.buffer, kind="temp") for v in states}
+            self._carried.update(local.values())
 
-            def vec(v: Vec, local: dict[int, Buffer] = local) -> Vec:
-                return replace(v, buffer=local.get(id(v.buffer), v.buffer))
+            def vec(v: Vec, local: dict[Buffer, Buffer] = local) -> Vec:
+                return replace(v, buffer=local.get(v.buffer, v.buffer))
 
             result += [Elementwise(v.size, (), ((vec(v), At(v)),)) for v in states]
             result.append(map_op(op, vec, lambda mat: mat))
@@ -341,11 +341,11 @@ class Planner:
     def _can_live(self, x: Vec) -> bool:
         """Whether the only place of a vector may be a part of a longer one."""
         buffer = x.buffer
-        if not _is_whole(x) or id(buffer) in self._computed or buffer.dtype != "float32":
+        if not _is_whole(x) or buffer in self._computed or buffer.dtype != "float32":
             return False
         if self.step:
             return buffer.kind in ("input", "state", "temp")
-        return id(buffer) in self._carried or set(self.loops) <= set(buffer.scope)
+        return buffer in self._carried or set(self.loops) <= set(buffer.scope)
 
     def _pack(self, name: str, mats: Sequence[tuple[Mat, int]]) -> Packed:
         pieces: list[Piece] = []
@@ -501,12 +501,12 @@ def names_of(instructions: Sequence[Instruction]) -> dict[Vec, str]:
 
 def buffers_of(instructions: Sequence[Instruction]) -> list[Buffer]:
     """The buffers that instructions read or write, constants left out."""
-    found: dict[int, Buffer] = {}
+    found: dict[Buffer, None] = {}
     for op in instructions:
         if isinstance(op, (Repeat, After)):
             inner = buffers_of(op.body)
         else:
             read, written = vectors(op)
             inner = [v.buffer for v in (*read, *written)]
-        found.update((id(buffer), buffer) for buffer in inner if buffer.kind != "const")
-    return list(found.values())
+        found.update(dict.fromkeys(buffer for buffer in inner if buffer.kind != "const"))
+    return list(found)

@@ -15,7 +15,7 @@ class States:
 
     def __init__(self, lowered: Lowered, program: Program, module: Module) -> None:
         self.lowered, self.program, self.module = lowered, program, module
-        self._initials: dict[int, Buffer] = {}
+        self._initials: dict[Buffer, Buffer] = {}
 
     def initial(self, state: State) -> str:
         """What a state starts from."""
@@ -25,10 +25,10 @@ class States:
         return self.module.constant(buffer).name
 
     def _initial_buffer(self, state: State) -> Buffer:
-        if id(state.buffer) not in self._initials:
+        if state.buffer not in self._initials:
             assert state.initial is not None
             data = np.asarray(state.initial)
-            self._initials[id(state.buffer)] = Buffer(
+            self._initials[state.buffer] = Buffer(
                 f"{state.buffer.name}_initial",
                 int(data.size),
                 "const",
@@ -37,7 +37,7 @@ class States:
                 (),
                 state.shape,
             )
-        return self._initials[id(state.buffer)]
+        return self._initials[state.buffer]
 
     def reset(self) -> list[str]:
         """The body of reset."""

@@ -46,24 +46,23 @@ class Module:
 
     dtype: str
     names: Names
-    arrays: dict[int, tuple[Buffer, str]] = field(default_factory=dict)
+    arrays: dict[Buffer, str] = field(default_factory=dict)
     packed: dict[Packed, str] = field(default_factory=dict)
     numbers: dict[float, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # NumPy functions and helpers
     derived: Derived = field(default_factory=Derived)
-    composed: dict[int, tuple[Buffer, str]] = field(default_factory=dict)  # of other constants
+    composed: dict[Buffer, str] = field(default_factory=dict)  # of other constants
 
     def constant(self, buffer: Buffer) -> Base:
         """The array of a const buffer."""
         if self.derived.is_made(buffer):
-            if id(buffer) not in self.composed:
-                self.composed[id(buffer)] = (buffer, self.names(f"{buffer.name.upper()}_SCALED"))
+            if buffer not in self.composed:
+                self.composed[buffer] = self.names(f"{buffer.name.upper()}_SCALED")
             shape = buffer.shape if buffer.shape[1] != 1 else buffer.shape[:1]
-            return Base(self.composed[id(buffer)][1], shape, has_lead=False)
-        if id(buffer) not in self.arrays:
-            self.arrays[id(buffer)] = (buffer, self.names(buffer.name.upper()))
-        name = self.arrays[id(buffer)][1]
-        return Base(name, buffer.shape or (buffer.size,), has_lead=False)
+            return Base(self.composed[buffer], shape, has_lead=False)
+        if buffer not in self.arrays:
+            self.arrays[buffer] = self.names(buffer.name.upper())
+        return Base(self.arrays[buffer], buffer.shape or (buffer.size,), has_lead=False)
 
     def matrix(self, packed: Packed) -> str:
         """The name of a packed matrix."""
@@ -101,24 +100,24 @@ class Scope:
     def __init__(self, module: Module, names: Names) -> None:
         self.module = module
         self.names = names
-        self.bases: dict[int, Base] = {}
+        self.bases: dict[Buffer, Base] = {}
         self.pending: list[str] = []  # lines that must stand before the next statement
         self.hints: dict[Vec, str] = {}  # names for vectors
-        self.full_names: dict[int, str] = {}  # of arrays that more than one block uses
-        self.homes: dict[int, tuple[Buffer, int]] = {}  # buffers that lie inside a window
+        self.full_names: dict[Buffer, str] = {}  # of arrays that more than one block uses
+        self.homes: dict[Buffer, tuple[Buffer, int]] = {}  # buffers that lie inside a window
         self.prefix = ""  # of the names in the block, which is left out
 
     def base(self, buffer: Buffer) -> Base:
         """The array of a buffer."""
         if buffer.kind == "const":
             return self.module.constant(buffer)
-        if id(buffer) not in self.bases:
-            self.bases[id(buffer)] = self.make(buffer)
-        return self.bases[id(buffer)]
+        if buffer not in self.bases:
+            self.bases[buffer] = self.make(buffer)
+        return self.bases[buffer]
 
     def make(self, buffer: Buffer) -> Base:
         """Make scratch."""
-        name = self.full_names.get(id(buffer)) or self.names(self.short(buffer.name))
+        name = self.full_names.get(buffer) or self.names(self.short(buffer.name))
         base = Base(name, buffer.shape or (buffer.size,))
         text = self.allocation(buffer, base)
         self.pending.append(f"{base.name} = {text}")
@@ -126,8 +125,8 @@ class Scope:
 
     def allocation(self, buffer: Buffer, base: Base) -> str:
         """The text that makes the array of a buffer, or its place in a window."""
-        if id(buffer) in self.homes:
-            window, start = self.homes[id(buffer)]
+        if buffer in self.homes:
+            window, start = self.homes[buffer]
             stop = dims.text(start + buffer.size)
             text = f"{self.base(window).name}[..., {start}:{stop}]"
             return text if len(base.shape) == 1 else f"{text}.reshape({shape_text(base.shape)})"
@@ -233,7 +232,7 @@ class Scope:
     def is_whole(self, vec: Vec, axes: Axes) -> bool:
         """Whether the vector with its axes is all of a contiguous array, in order."""
         # A part of a window, as a state may be, has gaps where there is a leading axis.
-        if vec.buffer.kind == "state" or id(vec.buffer) in self.homes:
+        if vec.buffer.kind == "state" or vec.buffer in self.homes:
             return False
         if vec.stride != 1 or not is_full(vec, axes, vec.size):
             return False
@@ -260,7 +259,7 @@ class StepScope(Scope):
         module: Module,
         init: Names,
         reserved: Sequence[str],
-        bases: dict[int, Base],
+        bases: dict[Buffer, Base],
         prefix: str,
     ) -> None:
         super().__init__(module, Names(reserved=reserved))
@@ -275,7 +274,7 @@ class StepScope(Scope):
         """Make scratch in __init__."""
         base = Base(self.init(buffer.name), buffer.shape or (buffer.size,))
         text = self.allocation(buffer, base)
-        if id(buffer) not in self.homes:
+        if buffer not in self.homes:
             self.scratch.append(buffer)
         self.setup.append(f"{base.name} = {text}")
         return base

@@ -60,7 +60,7 @@ class Windows:
     may_live: Callable[[Vec], bool]
     _rows: list[_Row] = field(default_factory=list)
     _users: dict[int, _User] = field(default_factory=dict)
-    _living: set[int] = field(default_factory=set)
+    _living: set[Buffer] = field(default_factory=set)
 
     def add(self, op: Affine, position: int, one: bool, row_name: str, name: str) -> None:
         """Find room for the inputs of the op at this position, with a 1 where `one`.
@@ -83,9 +83,9 @@ class Windows:
             parts = sorted([*run, *fresh], key=lambda part: wanted.index(part.vec))
         self._users[id(op)] = _User(name, row, parts, fresh)
 
-    def finish(self) -> tuple[dict[int, Window], dict[int, tuple[Buffer, int]], dict[Vec, str]]:
+    def finish(self) -> tuple[dict[int, Window], dict[Buffer, tuple[Buffer, int]], dict[Vec, str]]:
         """The window of each op by id; where buffers live, by id; names of the windows."""
-        homes: dict[int, tuple[Buffer, int]] = {}
+        homes: dict[Buffer, tuple[Buffer, int]] = {}
         buffers: dict[int, Vec] = {}
         for row in self._rows:
             size = 0
@@ -96,7 +96,7 @@ class Windows:
             buffers[id(row)] = buffer.vec()
             for part in row.parts:
                 if part.vec is not None and part.copied is None:
-                    homes[id(part.vec.buffer)] = (buffer, part.start)
+                    homes[part.vec.buffer] = (buffer, part.start)
         windows: dict[int, Window] = {}
         names: dict[Vec, str] = {}
         for key, user in self._users.items():
@@ -117,9 +117,9 @@ class Windows:
     def _part(self, vec: Vec | None, position: int) -> _Part:
         if vec is None:
             return _Part(None)
-        if id(vec.buffer) in self._living or not self.may_live(vec):
+        if vec.buffer in self._living or not self.may_live(vec):
             return _Part(vec, position)
-        self._living.add(id(vec.buffer))
+        self._living.add(vec.buffer)
         return _Part(vec)
 
     def _shared(

@@ -109,9 +109,9 @@ class _File:
             name = names(port.buffer.name)
             for program in programs:  # the same tensor in another program is another buffer
                 other = (*program.inputs, *program.outputs)[number]
-                self.file.ports[id(other.buffer)] = name
+                self.file.ports[other.buffer] = name
         for state in self.states:
-            names(state.buffer.name, id(state.buffer))
+            names(state.buffer.name, state.buffer)
         self.printers = [
             Printer(self.file, p, kept=k == 0 and lowered.step is not None, notes=not self.small)
             for k, p in enumerate(self.printed)
@@ -132,8 +132,8 @@ class _File:
         step = methods.step() if self.lowered.step is not None else None
         predict = methods.predict()
         reset_all, restart = states.resets()
-        kept = {id(b): b for printer in self.printers for b in printer.kept}
-        if any(b.kind == "temp" for b in kept.values()):
+        kept = dict.fromkeys(b for printer in self.printers for b in printer.kept)
+        if any(b.kind == "temp" for b in kept):
             self.file.help("zeros")
         get_state, set_state = states.get_state(), states.set_state()
         test: Any = None
@@ -166,7 +166,7 @@ class _File:
             runtime=runtime,
             functions=functions,
             tables=tables,
-            kept=[(self.printers[0].name(b), b.size) for b in kept.values()],
+            kept=[(self.printers[0].name(b), b.size) for b in kept],
             reset_all=reset_all,
             restart=restart,
             step=step,

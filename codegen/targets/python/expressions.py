@@ -58,7 +58,7 @@ class Expressions:
     def __init__(self, file: File, program: Program) -> None:
         self.file = file
         self.program = program
-        self.lines = {id(s.buffer): s for s in program.states if s.line}
+        self.lines = {s.buffer: s for s in program.states if s.line}
 
     # ---- names ------------------------------------------------------------------------
 
@@ -66,18 +66,17 @@ class Expressions:
         """The local name of a buffer, or the constant."""
         if buffer.kind == "const":
             return self.file.vector(buffer)
-        if id(buffer) in self.file.ports:
-            return self.file.ports[id(buffer)]
-        self.file.keep.append(buffer)
-        return self.file.names(buffer.name, id(buffer))
+        if buffer in self.file.ports:
+            return self.file.ports[buffer]
+        return self.file.names(buffer.name, buffer)
 
     def oldest(self, line: Buffer) -> str:
         """The name of where the oldest row of a delay line stands."""
-        return self.file.names(f"{line.name}_oldest", ("oldest", id(line)))
+        return self.file.names(f"{line.name}_oldest", ("oldest", line))
 
     def is_ring(self, buffer: Buffer) -> bool:
         """Whether the rows of a delay line go round (one row has nowhere to go)."""
-        state = self.lines.get(id(buffer))
+        state = self.lines.get(buffer)
         return state is not None and state.shape[0] > 1
 
     def local(self, name: str) -> str:

@@ -49,8 +49,7 @@ class File:
     tables: dict[object, Table] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
     runtime: set[str] = field(default_factory=set)
-    ports: dict[int, str] = field(default_factory=dict)  # names of inputs and outputs
-    keep: list[object] = field(default_factory=list)  # ids are keys: their owners must live
+    ports: dict[Buffer, str] = field(default_factory=dict)  # names of inputs and outputs
     widths: set[int] = field(default_factory=set)  # of the expressions that products need
     zero: Buffer = field(default_factory=lambda: const("zero", np.zeros(1, np.float32)))
 
@@ -66,13 +65,13 @@ class File:
 
     def port(self, port: Port) -> str:
         """The name of an input or output."""
-        return self.ports[id(port.buffer)]
+        return self.ports[port.buffer]
 
     def vector(self, buffer: Buffer) -> str:
         """The name of a constant as one flat list."""
         assert buffer.data is not None
         note = f"{comment(buffer.name)} {_shape(buffer.shape)}"
-        return self._table(("vector", id(buffer)), buffer.name, "vector", note, (_row(buffer),))
+        return self._table(("vector", buffer), buffer.name, "vector", note, (_row(buffer),))
 
     def array(self, name: str, data: Array) -> str:
         """The name of a constant that belongs to no buffer."""
@@ -86,9 +85,8 @@ class File:
         # Without a bias there are zeros in its place: one zero, again and again.
         first = column(bias) if bias else Mat(self.zero, 0, rows, 1, 0)
         parts = (first, *mats)
-        key = ("matrix", *((id(m.buffer), m.offset, m.row_stride, m.column_stride) for m in parts))
+        key = ("matrix", *((m.buffer, m.offset, m.row_stride, m.column_stride) for m in parts))
         columns = [dims.fixed(m.columns) for m in mats]
-        self.keep.extend(m.buffer for m in parts)
         names = [comment(m.buffer.name) for m in mats]
         wanted = names[0] if len(mats) == 1 else f"{_common(names) or out}_weights"
         each = [f"{n} of {name}" for n, name in zip(columns, names, strict=True)]
@@ -101,7 +99,7 @@ class File:
     def lookup(self, table: Mat) -> str:
         """The name of a constant whose rows are looked up."""
         shape = dims.fixed(table.rows), dims.fixed(table.columns)
-        key = ("table", id(table.buffer), table.offset, shape)
+        key = ("table", table.buffer, table.offset, shape)
         note = f"{comment(table.buffer.name)} {shape}"
         return self._table(key, table.buffer.name, "table", note, (table,))
 

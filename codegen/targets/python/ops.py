@@ -62,42 +62,42 @@ class Printer(Expressions):
         super().__init__(file, program)
         self.notes = notes
         self.prefix = ""  # the name of the layer
-        self.attributes: dict[int, Buffer] = {id(s.buffer): s.buffer for s in program.states}
+        self.attributes = dict.fromkeys(s.buffer for s in program.states)
         self.fresh: list[Buffer] = []  # lists made at the start of the method
-        filled: set[int] = set()
+        filled: set[Buffer] = set()
         for op in walk_ops(program.ops):
             for vec in writes(op):
                 buffer = vec.buffer
-                if buffer.kind in ("temp", "output") and id(buffer) not in filled:
-                    filled.add(id(buffer))
+                if buffer.kind in ("temp", "output") and buffer not in filled:
+                    filled.add(buffer)
                     if self._makes(op, vec):
                         continue
                     if kept and buffer.kind == "temp":
-                        self.attributes[id(buffer)] = buffer
+                        self.attributes[buffer] = None
                     else:
                         self.fresh.append(buffer)
-        self.kept = [b for b in self.attributes.values() if b.kind == "temp"]
+        self.kept = [b for b in self.attributes if b.kind == "temp"]
         for port in program.outputs:  # an output that nothing writes has no elements
-            if id(port.buffer) not in filled:
+            if port.buffer not in filled:
                 self.fresh.append(port.buffer)
 
     def blocks(self) -> list[BlockView]:
         """The program, layer by layer."""
-        bound: set[int] = set()
+        bound: set[Buffer] = set()
         return [self._block(block, bound) for block in self.program.blocks]
 
-    def _block(self, block: Block, bound: set[int]) -> BlockView:
+    def _block(self, block: Block, bound: set[Buffer]) -> BlockView:
         self.prefix = block.name
-        used: dict[int, Buffer] = {}
+        used: dict[Buffer, None] = {}
         for op in walk_ops(block.ops):
             for source in (*reads(op), *writes(op)):
-                used.setdefault(id(source.buffer), source.buffer)
+                used.setdefault(source.buffer)
             if isinstance(op, Shift):
-                used.setdefault(id(op.line), op.line)
+                used.setdefault(op.line)
         names = []
-        for key, buffer in used.items():
-            if key in self.attributes and key not in bound:
-                bound.add(key)
+        for buffer in used:
+            if buffer in self.attributes and buffer not in bound:
+                bound.add(buffer)
                 name = self.name(buffer)
                 names.append((name, f"self.{name}"))
                 if self.is_ring(buffer):
@@ -289,10 +289,10 @@ def _last_word(name: str) -> str:
 
 def states_of(programs: Iterable[Program]) -> list[State]:
     """The states of all programs, each once, in order."""
-    found: dict[int, State] = {}
+    found: dict[Buffer, State] = {}
     for program in programs:
         for state in program.states:
-            found.setdefault(id(state.buffer), state)
+            found.setdefault(state.buffer, state)
     return list(found.values())
 
 
