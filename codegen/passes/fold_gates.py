@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.program import dims
-from codegen.program.derived import Derived, Part, column, rows_of
+from codegen.program.derived import column, made, rows_of
 from codegen.program.ops import (
     Affine,
     At,
@@ -22,6 +22,8 @@ from codegen.program.ops import (
     Mat,
     Number,
     Op,
+    Part,
+    Program,
     Vec,
     When,
     children,
@@ -70,18 +72,24 @@ SIDE_BY_SIDE = Folding(FOLDED, ("hard_sigmoid", "hard_sigmoid_3", "sigmoid", "ta
 EXACT = Folding({"sigmoid": FOLDED["sigmoid"]})
 
 
-def fold_gates(
-    ops: Sequence[Op], derived: Derived, folding: Folding = SIDE_BY_SIDE
-) -> tuple[Op, ...]:
-    """The ops with scaled and reordered gates; equal to rounding."""
-    every = list(walk_ops(tuple(ops)))
-    result = tuple(ops)
+def fold_gates(program: Program) -> Program:
+    """Put slopes of gates into weights, and gates of one kind side by side; equal to rounding."""
+    return _folded(program, SIDE_BY_SIDE)
+
+
+def halve_gates(program: Program) -> Program:
+    """Compute sigmoid gates by tanh of halved weights, which changes no digit of the weights."""
+    return _folded(program, EXACT)
+
+
+def _folded(program: Program, folding: Folding) -> Program:
+    every = list(walk_ops(program.ops))
     for op in every:
         if isinstance(op, Affine):
             segments = _segments(op, every)
             if segments is not None:
-                result = _apply(result, op, segments, derived, folding)
-    return result
+                program = _apply(program, op, segments, folding)
+    return program
 
 
 def _segments(affine: Affine, every: Sequence[Op]) -> list[_Segment] | None:
@@ -138,17 +146,13 @@ def _uses(root: Expr, buffer: Buffer) -> list[tuple[Vec, str]]:
 
 
 def _apply(
-    ops: tuple[Op, ...],
-    affine: Affine,
-    segments: Sequence[_Segment],
-    derived: Derived,
-    folding: Folding,
-) -> tuple[Op, ...]:
+    program: Program, affine: Affine, segments: Sequence[_Segment], folding: Folding
+) -> Program:
     bias = affine.bias
     folds = [folding.of(s.function, bias is not None) for s in segments]
     order = sorted(range(len(segments)), key=lambda k: (folding.place(segments[k].function), k))
     if order == sorted(order) and all(f == (1.0, 0.0) for f in folds):
-        return ops
+        return program
     moved: dict[int, int] = {}
     end = 0
     for k in order:
@@ -165,12 +169,12 @@ def _apply(
             )
             for k in order
         ]
-        return derived.make(mat.buffer.name, parts, dims.fixed(mat.columns))
+        return made(mat.buffer.name, parts, dims.fixed(mat.columns))
 
     new_bias = None
     if bias is not None:
-        made = matrix(column(bias), True)
-        new_bias = Vec(made.buffer, made.offset, bias.size, made.row_stride)
+        scaled = matrix(column(bias), True)
+        new_bias = Vec(scaled.buffer, scaled.offset, bias.size, scaled.row_stride)
     products = tuple((matrix(m, False), v) for m, v in affine.products)
     new_affine = Affine(affine.out, new_bias, products)
     folded = {
@@ -179,7 +183,7 @@ def _apply(
         if f != (1.0, 0.0)
     }
     change = _Change(affine, new_affine, moved, folded)
-    return tuple(change.op(op) for op in ops)
+    return program.map_ops(change.op)
 
 
 @dataclass(frozen=True)

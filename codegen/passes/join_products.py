@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from codegen.program import dims
-from codegen.program.derived import Derived, Part, column
-from codegen.program.dims import Dim
+from codegen.program.derived import column, made
 from codegen.program.ops import (
     Affine,
     At,
@@ -20,6 +19,8 @@ from codegen.program.ops import (
     Loop,
     Mat,
     Op,
+    Part,
+    Program,
     Vec,
     When,
     reads,
@@ -39,13 +40,29 @@ class _Stage:
     inputs: list[Vec] = field(default_factory=list)
 
 
-class Stages:
-    """Joins products; the renamed scratch must then be replaced everywhere."""
+def join_products(program: Program) -> Program:
+    """Compute what has an input in common at the same time by one product of stacked weights."""
+    stages = _Stages()
+    return stages.renamed(program.map_blocks(lambda block: stages.join(block.ops)))
 
-    def __init__(self, derived: Derived) -> None:
-        self.derived = derived
+
+def join_in_loops(program: Program) -> Program:
+    """The same in the bodies of loops that carry something, where it is done again and again."""
+    stages = _Stages()
+
+    def one(op: Op) -> Op:
+        if isinstance(op, Loop) and op.carried:
+            return replace(op, body=stages.join(op.body))
+        return op
+
+    return stages.renamed(program.map_ops(one))
+
+
+class _Stages:
+    """Joins products; their scratch is then part of other scratch, wherever it is used."""
+
+    def __init__(self) -> None:
         self.moved: dict[Buffer, tuple[Buffer, int]] = {}
-        self._placed: list[tuple[Buffer, int, Dim, str]] = []
 
     def join(self, ops: Sequence[Op]) -> tuple[Op, ...]:
         """The ops of one block or loop body."""
@@ -63,18 +80,14 @@ class Stages:
                 result[stage.position] = self._merged(stage)
         return tuple(result)
 
-    def rename(self, ops: Sequence[Op]) -> tuple[Op, ...]:
-        """The ops with joined scratch in its new place."""
+    def renamed(self, program: Program) -> Program:
+        """The program with joined scratch in its new place."""
 
         def vec(v: Vec) -> Vec:
             found = self.moved.get(v.buffer)
             return v if found is None else replace(v, buffer=found[0], offset=v.offset + found[1])
 
-        return tuple(map_op(op, vec, lambda mat: mat) for op in ops)
-
-    def names(self) -> dict[Vec, str]:
-        """What was where in the joined scratch, by the names that it had."""
-        return {Vec(buffer, offset, size): name for buffer, offset, size, name in self._placed}
+        return program.map_ops(lambda op: map_op(op, vec, lambda mat: mat))
 
     def _place(self, op: Affine, result: list[Op], stages: list[_Stage]) -> list[Op]:
         """Put the product into an earlier stage where that is possible; gives what stays here."""
@@ -99,13 +112,14 @@ class Stages:
 
     def _merged(self, stage: _Stage) -> Affine:
         size = sum(dims.fixed(m.out.size) for m in stage.members)
-        first = stage.members[0].out.buffer
-        buffer = replace(first, name=f"{_stem(stage)}_sums", size=size, shape=(size,))
-        offset = 0
+        places, offset = [], 0
         for member in stage.members:
-            self.moved[member.out.buffer] = (buffer, offset)
-            self._placed.append((buffer, offset, member.out.size, member.out.buffer.name))
+            places.append((member.out.buffer.name, offset, dims.fixed(member.out.size)))
             offset += dims.fixed(member.out.size)
+        first, name = stage.members[0].out.buffer, f"{_stem(stage)}_sums"
+        buffer = replace(first, name=name, size=size, shape=(size,), places=tuple(places))
+        for member, (_, offset, _) in zip(stage.members, places, strict=True):
+            self.moved[member.out.buffer] = (buffer, offset)
         products = []
         for vec in stage.inputs:
             parts = []
@@ -115,15 +129,15 @@ class Stages:
                 assert len(mats) <= 1, member
                 parts.append(Part(mats[0] if mats else None, rows))
             name = next(p.mat.buffer.name for p in parts if p.mat is not None)
-            products.append((self.derived.make(name, parts, dims.fixed(vec.size)), vec))
+            products.append((made(name, parts, dims.fixed(vec.size)), vec))
         bias = None
         if any(m.bias is not None for m in stage.members):
             parts = [
                 Part(None if m.bias is None else column(m.bias), dims.fixed(m.out.size))
                 for m in stage.members
             ]
-            made = self.derived.make(f"{_stem(stage)}_bias", parts, 1)
-            bias = Vec(made.buffer, made.offset, size, made.row_stride)
+            sums = made(f"{_stem(stage)}_bias", parts, 1)
+            bias = Vec(sums.buffer, sums.offset, size, sums.row_stride)
         return Affine(buffer.vec(), bias, tuple(products))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.model import Array
-from codegen.program.derived import column
+from codegen.program.derived import column, matrix
 from codegen.program.ops import Affine, Buffer, Mat, Program, Vec, reads, walk_ops
 
 NARROW = 4
@@ -41,14 +41,11 @@ class Packed:
         rows, columns = _shape(self.mats)
         return rows * (columns + (self.bias is not None))
 
-    def data(self, numbers: Callable[[Mat], Array]) -> Array:
-        """The weights in their order, made anew at each call: they may be large.
-
-        `numbers` gives those of one matrix.
-        """
-        parts = [numbers(mat) for mat in self.mats]
+    def data(self) -> Array:
+        """The weights in their order, made anew at each call: they may be large."""
+        parts = [matrix(mat) for mat in self.mats]
         if self.bias is not None:
-            parts.insert(0, numbers(column(self.bias)))
+            parts.insert(0, matrix(column(self.bias)))
         rows, _ = _shape(self.mats)
         if not self.in_blocks:
             table = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

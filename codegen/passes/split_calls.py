@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from codegen.passes import Pass
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     At,
@@ -35,9 +36,13 @@ from codegen.program.ops import (
 )
 
 
-def stage(program: Program, functions: frozenset[str]) -> Program:
-    """The program with every call of `functions` as an op of its own, on a temp in place."""
-    return _Stager(program, functions).program()
+def split_calls(*functions: str) -> Pass:
+    """A pass that gives every call of these functions an op of its own, on a temp in place."""
+
+    def split(program: Program) -> Program:
+        return _Stager(program, frozenset(functions)).program()
+
+    return split
 
 
 def in_place_call(op: Op) -> Call | None:
@@ -61,11 +66,7 @@ class _Stager:
                 self.readers.setdefault(vec.buffer, []).append((id(op), vec))
 
     def program(self) -> Program:
-        blocks = tuple(
-            replace(block, ops=_gathered(self.ops(block.ops, (), block.name)))
-            for block in self.source.blocks
-        )
-        return replace(self.source, blocks=blocks)
+        return self.source.map_blocks(lambda block: _gathered(self.ops(block.ops, (), block.name)))
 
     def ops(self, ops: Iterable[Op], scope: tuple[str, ...], block: str) -> Iterator[Op]:
         for op in ops:

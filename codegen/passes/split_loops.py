@@ -18,6 +18,7 @@ from codegen.program.ops import (
     Loop,
     Mat,
     Op,
+    Program,
     Shift,
     Vec,
     When,
@@ -30,15 +31,20 @@ from codegen.program.rewrite import map_op
 FEW = 8192  # multiply-adds that take about as long as a call for an addition
 
 
-def fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
+def split_loops(program: Program) -> Program:
+    """Move what a loop does not carry into a loop of its own before it."""
+    return program.map_blocks(lambda block: _fission(block.ops))
+
+
+def _fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
     """The ops with every carried loop split; `around` are the counters of the loops outside."""
     result: list[Op] = []
     for op in ops:
         if isinstance(op, Loop):
-            inner = replace(op, body=fission(op.body, (*around, op.counter)))
+            inner = replace(op, body=_fission(op.body, (*around, op.counter)))
             result += _split(inner, around) if op.carried else [inner]
         elif isinstance(op, When):
-            result.append(replace(op, body=fission(op.body, around)))
+            result.append(replace(op, body=_fission(op.body, around)))
         else:
             result.append(op)
     return tuple(result)

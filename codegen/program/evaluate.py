@@ -16,6 +16,7 @@ import numpy as np
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program import dims
+from codegen.program.derived import numbers_of
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
@@ -125,8 +126,8 @@ class Machine:
 
         A constant is (1, size), of the type that it is stored in.
         """
-        if buffer.data is not None:
-            return buffer.data[None, :]
+        if buffer.kind == "const":
+            return numbers_of(buffer)[None, :]
         found = self.memory.get(buffer)
         lanes = [len(place) for place in self._lanes(buffer)]
         shape = (*lanes, self._samples(buffer), self.number(buffer.size))

@@ -34,7 +34,7 @@ class Buffer:
     - temp: scratch. It is written before it is read in every iteration of the loops in `scope`
       (the counters of the loops around its use), so loops can run all their iterations at once
       when it is given one more axis for each parallel one.
-    - const: `data`, as stored in the model.
+    - const: `data`, as stored in the model; or `parts`, which a pass has made it of.
     """
 
     name: str
@@ -44,6 +44,8 @@ class Buffer:
     data: Array | None = None
     scope: tuple[str, ...] = ()
     shape: tuple[Dim, ...] = ()  # for comments: the meaning of a const or a state, row-major
+    parts: tuple[Part, ...] = ()  # one below the other, each with as many columns as `shape` says
+    places: tuple[tuple[str, int, int], ...] = ()  # name, offset, size of what lies in scratch
 
     def vec(self) -> Vec:
         """All of it."""
@@ -82,6 +84,16 @@ class Mat:
     columns: Dim
     row_stride: int
     column_stride: int = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a constant: `factor * mat + shift`, or all `shift` where there is no matrix."""
+
+    mat: Mat | None
+    rows: int
+    factor: float = 1.0
+    shift: float = 0.0
 
 
 # ---- scalar expressions, evaluated for each element of an Elementwise ----------------------
@@ -411,6 +423,15 @@ class Program:
     def ops(self) -> tuple[Op, ...]:
         """All ops in order, without the headings."""
         return tuple(op for block in self.blocks for op in block.ops)
+
+    def map_ops(self, change: Callable[[Op], Op]) -> Program:
+        """The program with each op, under its heading, replaced."""
+        return self.map_blocks(lambda block: tuple(map(change, block.ops)))
+
+    def map_blocks(self, change: Callable[[Block], tuple[Op, ...]]) -> Program:
+        """The program with the ops of each block replaced."""
+        blocks = tuple(replace(block, ops=change(block)) for block in self.blocks)
+        return replace(self, blocks=blocks)
 
 
 def walk_ops(ops: tuple[Op, ...]) -> Iterator[Op]:

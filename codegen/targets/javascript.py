@@ -402,7 +402,7 @@ class Methods:
         fresh = [*self._start(outline.fresh)]
         fresh += ["this.seen = 0; // steps since the start"] if outline.warmup else []
         carried = [*self._start(outline.carried)]
-        if fresh and carried:
+        if outline.restart == "restart":
             yield Method(["Resets all states."], "reset()", ["this.restart();", *carried])
             yield Method(["Resets what predict does not go on from."], "restart()", fresh)
         else:
@@ -480,10 +480,7 @@ class Methods:
         for port in whole.inputs:
             name = self.file.name(port.buffer)
             lines.append(f"{name} = {self.read(port, self.file.array(port.buffer))}")
-        if outline.restarts:
-            lines.append(
-                "this.restart();" if outline.fresh and outline.carried else "this.reset();"
-            )
+        lines += [f"this.{outline.restart}();"] if outline.restart else []
         lines += self.by_steps() if outline.loops else self.at_once()
         outputs = [self.file.name(port.buffer) for port in whole.outputs]
         lines.append(f"return {one_or_all(outputs)};")

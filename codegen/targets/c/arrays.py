@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from codegen.model import Array
 from codegen.passes.layout import Packed
+from codegen.program.derived import numbers_of
 from codegen.targets.c.header import Header
 from codegen.text import numbers
 from codegen.text.names import comment
@@ -33,7 +34,7 @@ def weights(header: Header) -> list[ConstArray]:
         call.packed
         for calls in header.packing.calls.values()
         for call in calls
-        if any(header.derived.is_made(m.buffer) for group in call.groups for m in group.mats)
+        if any(m.buffer.parts for group in call.groups for m in group.mats)
     }
     result = [
         const_array(
@@ -45,9 +46,9 @@ def weights(header: Header) -> list[ConstArray]:
         for packed in header.packing.arrays
     ]
     for buffer in header.used.raw:
-        data = header.derived.numbers(buffer)
+        data = numbers_of(buffer)
         shape = " x ".join(str(n) for n in buffer.shape) or "1"
-        shape += HALVED if header.derived.is_made(buffer) else ""
+        shape += HALVED if buffer.parts else ""
         kind = "int" if buffer.dtype == "int32" else "float"
         result.append(const_array(header, header.const_names[buffer], data, shape, kind))
     return result
@@ -62,7 +63,7 @@ def const_array(
 
 
 def _rows(header: Header, given: Array | Packed) -> Iterator[str]:
-    data = given.data(header.derived.matrix) if isinstance(given, Packed) else given
+    data = given.data() if isinstance(given, Packed) else given
     yield from numbers.rows(data, header.dtype, header.suffix)
 
 

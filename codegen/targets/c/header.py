@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
-from codegen.passes.fold_gates import EXACT, fold_gates
+from codegen.passes.fold_gates import halve_gates
 from codegen.passes.layout import Packed, Packing, pack
 from codegen.passes.scratch import Plan, plan
-from codegen.passes.split_calls import stage
+from codegen.passes.split_calls import split_calls
 from codegen.program import dims
-from codegen.program.derived import Derived
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Port, Program, Shift, When, constants, reads, walk_ops
 from codegen.targets.base import dtype_of
@@ -25,6 +23,10 @@ from codegen.text.numbers import c_number
 
 # A delay line longer than this is a ring: moving it would cost more than finding rows in it.
 LONGEST_MOVED = 64
+
+
+# For hosts with the built-in mathematics.
+PASSES = (halve_gates, split_calls(*STAGED))
 
 
 class Header:
@@ -47,8 +49,9 @@ class Header:
 
         source = lowered.step or lowered.whole
         vectorised = self.profile == "host" and self.math == "fast"
-        self.derived = Derived()
-        self.program = self._vectorised(source) if vectorised else source
+        for one in PASSES if vectorised else ():
+            source = one(source)
+        self.program = source
         self.rings = _rings(self.program)
         self.plan: Plan = plan(
             self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
@@ -93,12 +96,6 @@ class Header:
             }
         self.lengths = list(dict.fromkeys(self.symbols.values()))
         self.printer.symbols.update(self.symbols)
-
-    def _vectorised(self, program: Program) -> Program:
-        """The program with sigmoid gates as tanh and the costly functions on whole arrays."""
-        folded = iter(fold_gates(program.ops, self.derived, EXACT))
-        blocks = [replace(b, ops=tuple(next(folded) for _ in b.ops)) for b in program.blocks]
-        return stage(replace(program, blocks=tuple(blocks)), STAGED)
 
     def name_const(self, key: Buffer | Packed, wanted: str) -> None:
         """Give a constant array, its name in the file."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ import numpy as np
 from codegen.commands.explain import equations
 from codegen.lowered import Lowered
 from codegen.passes.fold_gates import fold_gates
-from codegen.passes.join_products import Stages
-from codegen.passes.split_loops import fission
+from codegen.passes.join_products import join_in_loops, join_products
+from codegen.passes.split_loops import split_loops
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -30,20 +29,19 @@ from codegen.program.ops import (
     Call,
     Elementwise,
     Expr,
-    Loop,
     Number,
-    Op,
     Port,
     Program,
     Reduce,
     State,
     Vec,
     rows_looked_up,
+    temps,
     walk,
     walk_ops,
 )
 from codegen.running.python import start
-from codegen.targets.base import DTYPE, WEIGHTS, Target, dtype_of
+from codegen.targets.base import DTYPE, WEIGHTS, Target
 from codegen.targets.numpy.instructions import Dot, Instruction, Ufunc
 from codegen.targets.numpy.plan import Planner, buffers_of, expand, names_of
 from codegen.targets.numpy.selftest import selftest_lines
@@ -60,6 +58,7 @@ from codegen.targets.numpy.text import (
 )
 from codegen.targets.numpy.views import Base, shape_text
 from codegen.targets.numpy.weights import Weights
+from codegen.targets.spine.outline import Outline
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
 from codegen.text.names import Names, comment
@@ -87,6 +86,9 @@ ATTRIBUTES = [
     "get_state",
     "set_state",
 ]
+# For step, and for predict, where loops stay only around what they carry.
+PASSES = (fold_gates, join_products, expand)
+WHOLE_PASSES = (fold_gates, split_loops, join_in_loops, expand)
 MOST_EQUATIONS = 24
 RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 
@@ -95,20 +97,20 @@ def render(
     lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
 ) -> Iterator[str]:
     """The text of the module `name`.py in pieces."""
-    return _File(lowered, name, dtype_of(lowered, options), options["weights"], origin).text()
+    outline = Outline(lowered, options, PASSES, WHOLE_PASSES)
+    return _File(outline, name, options["weights"], origin).text()
 
 
 class _File:
     """Everything that the template needs, made from the programs of one model."""
 
-    def __init__(
-        self, lowered: Lowered, name: str, dtype: str, weights: str, origin: Origin
-    ) -> None:
-        self.lowered = lowered
+    def __init__(self, outline: Outline, name: str, weights: str, origin: Origin) -> None:
+        self.outline, self.lowered = outline, outline.lowered
+        lowered = self.lowered
         self.name = name
         self.weights = weights
         self.origin = origin
-        self.module = Module(dtype, Names(reserved=MODULE_NAMES))
+        self.module = Module(outline.dtype, Names(reserved=MODULE_NAMES))
         self.program = lowered.step or lowered.whole
         self.states = States(lowered, self.program, self.module)
         self.symbols = sorted({s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)})
@@ -178,8 +180,9 @@ class _File:
             return None
         lines: list[str] = []
         body: list[str] = []
-        planned = self._plan(program, step=True)
-        for block, instructions in planned:
+        assert self.outline.step is not None
+        planned = self._plan(self.outline.step, step=True)
+        for block, instructions in zip(program.blocks, planned, strict=True):
             body += self._step_block(block, instructions)
         scope = self._init_scope("")
         for port, attribute in zip(program.inputs, self.input_attributes, strict=True):
@@ -247,41 +250,23 @@ class _File:
             return [*body[:-1], f"return {computed[1]})"], True
         return body, False
 
-    def _plan(self, program: Program, step: bool) -> list[tuple[Block, list[Instruction]]]:
+    def _plan(self, program: Program, step: bool) -> list[list[Instruction]]:
         """The instructions of each block."""
-        derived = self.module.derived
-        folded = iter(fold_gates(program.ops, derived))
-        stages = Stages(derived)
-        parts: list[tuple[Op, ...]] = []
-        for block in program.blocks:
-            ops = tuple(next(folded) for _ in block.ops)
-            if step:
-                parts.append(stages.join(ops))
-            else:
-                parts.append(self._joined_loops(fission(ops), stages))
-        ops = expand(stages.rename(tuple(op for part in parts for op in part)))
-        blocks = []
-        for block, part in zip(program.blocks, parts, strict=True):
-            own, ops = ops[: len(part)], ops[len(part) :]
-            blocks.append((block.name, own))
-        planner = Planner(blocks, derived, step)
+        planner = Planner([(block.name, block.ops) for block in program.blocks], step)
         planned = planner.plan_blocks()
         self.homes.update(planner.homes)
         every = [op for part in planned for op in part]
         self.hints = {
-            **stages.names(),
+            **{
+                Vec(buffer, offset, size): name
+                for buffer in temps(program)
+                for name, offset, size in buffer.places
+            },
             **names_of(every),
             **planner.local_places(),
             **planner.window_names,
         }
-        return list(zip(program.blocks, planned, strict=True))
-
-    def _joined_loops(self, ops: Sequence[Op], stages: Stages) -> tuple[Op, ...]:
-        """Products joined in the bodies of the loops that stay loops."""
-        return tuple(
-            replace(op, body=stages.join(op.body)) if isinstance(op, Loop) and op.carried else op
-            for op in ops
-        )
+        return planned
 
     def _guarded(self, program: Program, body: list[str]) -> list[str]:
         if not _is_risky(program):
@@ -395,10 +380,10 @@ class _File:
         for name, state in fresh:
             head.append(f"{name}[...] = {self.states.initial(state)}")
         body: list[str] = []
-        planned = self._plan(program, step=False)
+        planned = self._plan(self.outline.whole, step=False)
         scope.hints, scope.homes = self.hints, self.homes
         taken = [*reserved, *self._shared(planned, scope)]
-        for block, instructions in planned:
+        for block, instructions in zip(program.blocks, planned, strict=True):
             scope.names, scope.prefix = Names(reserved=taken), block.name
             lines = lines_of(instructions, scope)
             if lines:
@@ -424,12 +409,10 @@ class _File:
         lines += _returned(results)
         return {"summary": self._predict_summary(), "lines": lines}
 
-    def _shared(
-        self, planned: Sequence[tuple[Block, list[Instruction]]], scope: Scope
-    ) -> list[str]:
+    def _shared(self, planned: Sequence[Sequence[Instruction]], scope: Scope) -> list[str]:
         """Names of the arrays that more than one block uses: these keep the name of their block."""
         first: dict[Buffer, int] = {}
-        for number, (_, instructions) in enumerate(planned):
+        for number, instructions in enumerate(planned):
             for buffer in buffers_of(instructions):
                 if first.setdefault(buffer, number) != number:
                     scope.full_names.setdefault(buffer, scope.names(buffer.name))

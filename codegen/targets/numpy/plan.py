@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from codegen.program import dims
-from codegen.program.derived import Derived, column
+from codegen.program.derived import column, parts_of
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
@@ -25,6 +25,7 @@ from codegen.program.ops import (
     Mat,
     Number,
     Op,
+    Program,
     Reduce,
     Shift,
     Softmax,
@@ -105,8 +106,8 @@ def _is_affine(dim: Dim, counters: frozenset[str]) -> bool:
     return True
 
 
-def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
-    """The ops with every temp inside a loop that becomes an axis given that axis too."""
+def expand(program: Program) -> Program:
+    """Give every temp inside a loop that becomes an axis that axis, too."""
     found: dict[Buffer, tuple[Buffer, Dim]] = {}
 
     def changed(buffer: Buffer, axes: Axes) -> tuple[Buffer, Dim]:
@@ -116,7 +117,7 @@ def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
         if buffer not in found:
             shape = (*(axis.count for axis in own), *(buffer.shape or (buffer.size,)))
             scope = tuple(c for c in buffer.scope if c not in {a.counter for a in own})
-            new = replace(buffer, size=dims.product(shape), shape=shape, scope=scope)
+            new = replace(buffer, size=dims.product(shape), shape=shape, scope=scope, places=())
             offset: Dim = 0
             stride = buffer.size
             for axis in reversed(own):
@@ -142,16 +143,13 @@ def expand(ops: Sequence[Op]) -> tuple[Op, ...]:
 
         return map_op(op, vec, mat)
 
-    return tuple(one(op, ()) for op in ops)
+    return program.map_ops(lambda op: one(op, ()))
 
 
 class Planner:
     """Turns expanded ops into instructions."""
 
-    def __init__(
-        self, blocks: Sequence[tuple[str, Sequence[Op]]], derived: Derived, step: bool
-    ) -> None:
-        self.derived = derived
+    def __init__(self, blocks: Sequence[tuple[str, Sequence[Op]]], step: bool) -> None:
         self.loops: list[str] = []
         self.position = -1
         self.step = step
@@ -351,7 +349,7 @@ class Planner:
         pieces: list[Piece] = []
         for mat, row in mats:
             column_ = 0
-            for part in self.derived.parts(mat):
+            for part in parts_of(mat):
                 if part.mat is not None:
                     pieces.append(Piece(row, column_, part.mat, part.factor, part.shift))
                 column_ += part.rows

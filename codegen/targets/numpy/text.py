@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from codegen.program import dims
-from codegen.program.derived import Derived
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Buffer, Count, Expr, Index, Mat, Number, Vec
 from codegen.targets.numpy.instructions import (
@@ -50,12 +49,11 @@ class Module:
     packed: dict[Packed, str] = field(default_factory=dict)
     numbers: dict[float, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)  # NumPy functions and helpers
-    derived: Derived = field(default_factory=Derived)
     composed: dict[Buffer, str] = field(default_factory=dict)  # of other constants
 
     def constant(self, buffer: Buffer) -> Base:
         """The array of a const buffer."""
-        if self.derived.is_made(buffer):
+        if buffer.parts:
             if buffer not in self.composed:
                 self.composed[buffer] = self.names(f"{buffer.name.upper()}_SCALED")
             shape = buffer.shape if buffer.shape[1] != 1 else buffer.shape[:1]

@@ -11,6 +11,7 @@ import numpy as np
 
 from codegen.model import Array
 from codegen.program import dims
+from codegen.program.derived import parts_of
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Mat
 from codegen.targets.numpy.instructions import Packed
@@ -82,7 +83,7 @@ class Weights:
         shape = f"({rows}, {columns})" if columns > 1 else str(rows)
         lines = [f"{name} = np.zeros({shape}, {self.module.dtype})"]
         row = 0
-        for part in self.module.derived.parts(Mat(buffer, 0, rows, columns, columns)):
+        for part in parts_of(Mat(buffer, 0, rows, columns, columns)):
             if part.mat is not None:
                 text = self._piece(part.mat, part.factor, part.shift, "", flat=columns == 1)
                 lines.append(f"{name}[{_range(row, part.rows)}] = {text}")

@@ -14,16 +14,14 @@ from dataclasses import replace
 from typing import Any
 
 from codegen.lowered import Lowered
-from codegen.passes.fold_gates import EXACT, fold_gates
+from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
-from codegen.program.derived import Derived
-from codegen.program.ops import Loop, Program, Reduce, temps, walk_ops
 from codegen.recorded import TOLERANCE
 from codegen.running.python import start
-from codegen.targets.base import SHARED, Option, Target, dtype_of
+from codegen.targets.base import SHARED, Option, Target
 from codegen.targets.python.file import File
 from codegen.targets.python.methods import Methods
-from codegen.targets.python.ops import Printer, states_of, uses_infinity
+from codegen.targets.python.ops import Printer, uses_infinity
 from codegen.targets.python.parts import (
     FUNCTIONS,
     RUNTIME,
@@ -37,6 +35,7 @@ from codegen.targets.python.parts import (
 from codegen.targets.python.selftest import selftest_parts, small_selftest
 from codegen.targets.python.states import States
 from codegen.targets.python.weights import Weights
+from codegen.targets.spine.outline import Outline
 from codegen.text.banner import Origin, Sizes, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render
@@ -84,6 +83,10 @@ def generate(
 TARGET = Target("python", (".py",), OPTIONS, generate, start)
 
 
+# Sigmoid gates as tanh cost no call of a function of ours.
+PASSES = (halve_gates,)
+
+
 class _File:
     """One generated file in the making."""
 
@@ -91,44 +94,30 @@ class _File:
         self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
     ) -> None:
         self.lowered, self.name, self.options, self.origin = lowered, name, options, origin
-        self.dtype = dtype_of(lowered, options)
+        self.outline = outline = Outline(lowered, options, PASSES)
+        self.dtype = outline.dtype
         self.small = options["runtime"] == "micropython"
         self.has_test = not options["no_selftest"]
-        self.derived = Derived()
-        programs = [self._folded(p) for p in (lowered.step, lowered.whole) if p is not None]
-        self.first = programs[0]
-        # With one row a step, predict is a loop around the step; else both have code of their own.
-        self.loops = lowered.step is not None and lowered.hop == 1 and _is_one_length(lowered)
-        self.printed = programs[:1] if self.loops else programs
-        self.states = states_of(self.printed)
+        self.first, self.printed = outline.first, outline.printed
         own = (*RUNTIME, *SMALL, *FUNCTIONS, *BUILT_IN, *LOCAL_WORDS, *METHODS)
-        names = Names((*own, *_symbols(programs)))
+        names = Names((*own, *outline.symbols()))
         constants = Names(CONSTANT_WORDS)
-        self.file = File(names, constants, self.small, self.derived)
-        for number, port in enumerate((*self.first.inputs, *self.first.outputs)):
-            name = names(port.buffer.name)
-            for program in programs:  # the same tensor in another program is another buffer
-                other = (*program.inputs, *program.outputs)[number]
-                self.file.ports[other.buffer] = name
-        for state in self.states:
+        self.file = File(names, constants, self.small)
+        for port, buffers in outline.ports():
+            self.file.ports.update(dict.fromkeys(buffers, names(port.buffer.name)))
+        for state in outline.states:
             names(state.buffer.name, state.buffer)
         self.printers = [
-            Printer(self.file, p, kept=k == 0 and lowered.step is not None, notes=not self.small)
-            for k, p in enumerate(self.printed)
+            Printer(self.file, p, kept=p is outline.step, notes=not self.small)
+            for p in self.printed
         ]
-
-    def _folded(self, program: Program) -> Program:
-        """The program with sigmoid gates as tanh, which costs no call of a function of ours."""
-        ops = iter(fold_gates(program.ops, self.derived, EXACT))
-        blocks = [replace(b, ops=tuple(next(ops) for _ in b.ops)) for b in program.blocks]
-        return replace(program, blocks=tuple(blocks))
 
     # ---- the file -------------------------------------------------------------------------
 
     def text(self) -> Iterator[str]:
         """All of it in pieces."""
-        states = States(self.lowered, self.printers[0], self.states)
-        methods = Methods(self.lowered, self.printers, states, self.loops)
+        states = States(self.outline, self.printers[0])
+        methods = Methods(self.outline, self.printers, states)
         step = methods.step() if self.lowered.step is not None else None
         predict = methods.predict()
         reset_all, restart = states.resets()
@@ -180,36 +169,16 @@ class _File:
         )
 
     def _sizes(self) -> Sizes:
-        item = 8 if self.dtype == "float64" else 4
-        known = dict.fromkeys(self.lowered.whole.lengths, 1)
-        scratch = [dims.value(b.size, known) for p in self.printed for b in temps(p)]
-        state = sum(dims.fixed(s.buffer.size) for s in self.states)
         parts = [part for table in self.file.tables.values() for part in table.parts]
         weights = sum(
             dims.fixed(part.rows) * dims.fixed(part.columns)
             for part in parts
             if part.buffer is not self.file.zero
         )
-        return Sizes(weights * item, state * item, sum(scratch) * item)
+        return replace(self.outline.sizes(), weights=weights * self.outline.item)
 
 
 def shortened(lines: Sequence[str]) -> list[str]:
     """The banner without layer table and sizes."""
     kept = [k for k, line in enumerate(lines) if line.startswith("Model: ")]
     return [*lines[: kept[0] + 1], lines[-1]]
-
-
-def _is_one_length(lowered: Lowered) -> bool:
-    """Whether all inputs with a time axis are equally long."""
-    return len({str(p.shape[0]) for p in lowered.whole.inputs if p.time}) <= 1
-
-
-def _symbols(programs: Sequence[Program]) -> Iterator[str]:
-    """Free lengths and loop counters."""
-    for program in programs:
-        yield from program.lengths
-        for op in walk_ops(program.ops):
-            if isinstance(op, Loop):
-                yield op.counter
-            elif isinstance(op, Reduce):
-                yield from (name for name, _ in op.counters)

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.model import Array
 from codegen.program import dims
-from codegen.program.derived import Derived, column
+from codegen.program.derived import column
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Mat, Port, Vec, const
 from codegen.text.names import Names, comment
@@ -45,7 +45,6 @@ class File:
     names: Names
     constants: Names
     small: bool = False  # for a board with a few kilobytes
-    derived: Derived = field(default_factory=Derived)  # weights that passes made of others
     tables: dict[object, Table] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
     runtime: set[str] = field(default_factory=set)
@@ -91,7 +90,7 @@ class File:
         wanted = names[0] if len(mats) == 1 else f"{_common(names) or out}_weights"
         each = [f"{n} of {name}" for n, name in zip(columns, names, strict=True)]
         note = f"{rows} row{'s' * (rows > 1)}: {', '.join(['bias' if bias else '0', *each])}"
-        if any(self.derived.is_made(m.buffer) for m in mats):
+        if any(m.buffer.parts for m in mats):
             note += "; sigmoid gates halved"
         self.widths.update(group_sizes(sum(columns)))
         return self._table((*key, rows, *columns), wanted, "matrix", note, parts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import Port, Program, rows_looked_up
@@ -13,6 +12,7 @@ from codegen.targets.python.file import tuple_text
 from codegen.targets.python.ops import Printer
 from codegen.targets.python.states import States
 from codegen.targets.python.views import BlockView
+from codegen.targets.spine.outline import Outline
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ class Method:
 class Methods:
     """Both methods of one model."""
 
-    def __init__(
-        self, lowered: Lowered, printers: Sequence[Printer], states: States, loops: bool
-    ) -> None:
-        self.lowered, self.printers, self.states, self.loops = lowered, printers, states, loops
+    def __init__(self, outline: Outline, printers: Sequence[Printer], states: States) -> None:
+        self.outline, self.lowered = outline, outline.lowered
+        self.printers, self.states = printers, states
         self.file = printers[0].file
 
     def step(self) -> Method:
@@ -74,13 +73,13 @@ class Methods:
 
     def predict(self) -> Method:
         """The method predict."""
-        return self._by_steps() if self.loops else self._whole()
+        return self._by_steps() if self.outline.loops else self._whole()
 
     @property
     def _is_simple(self) -> bool:
         """Whether the flat lists of a step are its inputs and outputs as they are."""
         step = self.lowered.step
-        if not self.loops or step is None:
+        if not self.outline.loops or step is None:
             return False
         return all(len(p.shape) == 1 for p in (*step.inputs, *step.outputs)) and all(
             p.time and _is_one_row(p) for p in step.outputs
@@ -199,9 +198,7 @@ class Methods:
 
     def _checks(self, program: Program) -> Iterator[str]:
         """Lines that refuse lengths which do not fit."""
-        for left, relation, right in program.checks:
-            if _holds(left, relation, right):
-                continue
+        for left, relation, right in self.outline.conditions(program):
             condition = f"{dims.text(left)} {relation} {dims.text(right)}"
             lengths = sorted(dims.symbols(left) | dims.symbols(right))
             found = " and ".join("%d" for _ in lengths)
@@ -210,14 +207,6 @@ class Methods:
                 f'    raise ValueError("expected {" and ".join(lengths)} with {condition}, '
                 f'found {found}" % ({", ".join(lengths)}{"," if len(lengths) == 1 else ""}))'
             )
-
-
-def _holds(left: Dim, relation: str, right: Dim) -> bool:
-    """Whether a check holds for all lengths, which are 1 or more."""
-    if relation != ">=" or not isinstance(right, int) or isinstance(left, int):
-        return False
-    plain = all(isinstance(atom, dims.Symbol) and factor > 0 for atom, factor in left.terms)
-    return plain and dims.value(left, dict.fromkeys(dims.symbols(left), 1)) >= right
 
 
 def _is_one_row(port: Port) -> bool:

@@ -24,7 +24,6 @@ from codegen.program.ops import (
     Reduce,
     Shift,
     Softmax,
-    State,
     Vec,
     When,
     reads,
@@ -148,7 +147,7 @@ class Printer(Expressions):
         terms = [f"{self._short(m.buffer.vec())} @ {self._short(v)}" for m, v in op.products]
         terms += [] if op.bias is None else [self._short(op.bias)]
         note = self._note(f"{self._short(op.out)} = {' + '.join(terms)}")
-        if note and any(self.file.derived.is_made(m.buffer) for m, _ in op.products):
+        if note and any(m.buffer.parts for m, _ in op.products):
             note += f"\n# {HALVED}"
         if not self._is_packed(op):
             return self._product(op, note)
@@ -285,15 +284,6 @@ def _vectors(node: Expr) -> list[Vec]:
 
 def _last_word(name: str) -> str:
     return name.rsplit("_", 1)[-1]
-
-
-def states_of(programs: Iterable[Program]) -> list[State]:
-    """The states of all programs, each once, in order."""
-    found: dict[Buffer, State] = {}
-    for program in programs:
-        for state in program.states:
-            found.setdefault(state.buffer, state)
-    return list(found.values())
 
 
 def uses_infinity(programs: Iterable[Program]) -> bool:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.ops import State
 from codegen.targets.python.ops import Printer
+from codegen.targets.spine.outline import Outline
 
 
 class States:
     """Bodies of the methods that have to do with states."""
 
-    def __init__(self, lowered: Lowered, printer: Printer, states: Sequence[State]) -> None:
-        self.lowered, self.printer, self.states = lowered, printer, states
-        self.file = printer.file
-        self.shown = [s for s in states if not s.hidden]
+    def __init__(self, outline: Outline, printer: Printer) -> None:
+        self.outline, self.printer, self.file = outline, printer, printer.file
 
     def _start(self, state: State) -> Iterator[str]:
         """Lines that put a state at its start."""
@@ -37,9 +35,9 @@ class States:
 
     def resets(self) -> tuple[list[str], list[str]]:
         """The bodies of reset and of restart; no restart where reset does or nothing is to do."""
-        seen = ["self.seen = 0  # steps since the start"] if self.lowered.warmup else []
-        fresh = [line for s in self.states if not s.carried for line in self._start(s)]
-        carried = [line for s in self.states if s.carried for line in self._start(s)]
+        seen = ["self.seen = 0  # steps since the start"] if self.outline.warmup else []
+        fresh = [line for s in self.outline.fresh for line in self._start(s)]
+        carried = [line for s in self.outline.carried for line in self._start(s)]
         if not carried:
             return [*fresh, *seen] or ["pass  # there are no states"], []
         if not fresh and not seen:
@@ -48,26 +46,22 @@ class States:
 
     def restart(self) -> list[str]:
         """What predict does first."""
-        reset_all, restart = self.resets()
-        if restart:
-            return ["self.restart()"]
-        if all(s.carried for s in self.states):
-            return []
-        return ["self.reset()"] if reset_all else []
+        method = self.outline.restart
+        return [f"self.{method}()"] if method else []
 
     def get_state(self) -> list[str]:
         """The body of get_state."""
         printer = self.printer
         lines = []
         items = []
-        for state in self.shown:
+        for state in self.outline.shown:
             name = f"self.{printer.name(state.buffer)}"
             value = f"list({name})"
             if printer.is_ring(state.buffer):
                 oldest = f"self.{printer.oldest(state.buffer)}"
                 value = f"list({name}[{oldest}:]) + list({name}[:{oldest}])"
             items.append(self.file.nested(value, state.shape))
-        if self.lowered.warmup:
+        if self.outline.warmup:
             items.append("[self.seen]")
         lines.append("return [")
         lines += [f"    {item}," for item in items]
@@ -77,35 +71,39 @@ class States:
     def set_state(self) -> list[str]:
         """The body of set_state."""
         printer = self.printer
-        count = len(self.shown) + bool(self.lowered.warmup)
+        count = len(self.outline.shown) + bool(self.outline.warmup)
         states = "state" if count == 1 else "states"
         lines = [
             f"if len(states) != {count}:",
             f'    raise ValueError("expected {count} {states}, found %d" % len(states))',
         ]
-        if self.file.small and not self.lowered.warmup and all(_is_plain(s) for s in self.shown):
+        if (
+            self.file.small
+            and not self.outline.warmup
+            and all(_is_plain(s) for s in self.outline.shown)
+        ):
             numbers = self.file.help("numbers")
             return [
                 f"self.{printer.name(s.buffer)} = {numbers}(states[{n}], {s.shape[0]})"
-                for n, s in enumerate(self.shown)
+                for n, s in enumerate(self.outline.shown)
             ] or ["pass"]
         read = self.file.help("read")
         self.file.help("store")
         items = [
             f'{read}(states[{n}], {state.shape}, "{printer.name(state.buffer)}"),'
-            for n, state in enumerate(self.shown)
+            for n, state in enumerate(self.outline.shown)
         ]
-        if self.lowered.warmup:
+        if self.outline.warmup:
             items.append(f'{read}(states[{len(items)}], (1,), "steps seen"),')
         if not items:
             return lines
         lines += ["values = [", *(f"    {item}" for item in items), "]"]
-        for n, state in enumerate(self.shown):
+        for n, state in enumerate(self.outline.shown):
             lines.append(f"store(self.{printer.name(state.buffer)}, 0, values[{n}])")
             if printer.is_ring(state.buffer):
                 lines.append(f"self.{printer.oldest(state.buffer)} = 0")
-        if self.lowered.warmup:
-            lines.append(f"self.seen = int(values[{len(self.shown)}][0])")
+        if self.outline.warmup:
+            lines.append(f"self.seen = int(values[{len(self.outline.shown)}][0])")
         return lines
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codegen.model import Array
+from codegen.program.derived import matrix
 from codegen.targets.python.file import File, Table
 from codegen.text.numbers import PER_LINE, block_texts, blocks
 
@@ -44,7 +45,7 @@ class Weights:
 
     def _rows(self, table: Table, write: Callable[[Array], list[str]]) -> Iterator[str]:
         """The lines of each row; a row never shares a line with the next."""
-        parts = [self.file.derived.matrix(part) for part in table.parts]
+        parts = [matrix(part) for part in table.parts]
         for row in range(table.shape[0]):
             whole = np.concatenate([part[row] for part in parts])
             for values in blocks(whole):
@@ -55,7 +56,7 @@ class Weights:
             return False
         if not self.as_text:
             return True
-        return not all(np.isfinite(self.file.derived.matrix(part)).all() for part in table.parts)
+        return not all(np.isfinite(matrix(part)).all() for part in table.parts)
 
     def _bytes(self, row: Array) -> list[str]:
         data = row.astype("<f8" if self.dtype == "float64" else "<f4").tobytes()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from codegen.lowered import Lowered
+from codegen.passes import Pass
 from codegen.program import dims
+from codegen.program.derived import shared
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Buffer,
@@ -27,12 +29,25 @@ from codegen.text.banner import Sizes
 
 
 class Outline:
-    """The methods of a generated file and what they work on."""
+    """The methods of a generated file and what they work on.
 
-    def __init__(self, lowered: Lowered, options: Mapping[str, Any]) -> None:
+    `passes` run on the program of step, and on that of predict where `whole_passes` are not given.
+    """
+
+    def __init__(
+        self,
+        lowered: Lowered,
+        options: Mapping[str, Any],
+        passes: Sequence[Pass] = (),
+        whole_passes: Sequence[Pass] | None = None,
+    ) -> None:
         self.lowered = lowered
         self.dtype = dtype_of(lowered, options)
-        self.step, self.whole = lowered.step, lowered.whole
+        whole = _after(passes if whole_passes is None else whole_passes, lowered.whole)
+        if lowered.step is None:
+            (self.whole,), self.step = shared([whole]), None
+        else:
+            self.step, self.whole = shared([_after(passes, lowered.step), whole])
         self.warmup, self.hop = lowered.warmup, lowered.hop
 
     @property
@@ -76,9 +91,11 @@ class Outline:
         return tuple(state for state in self.states if state.carried)
 
     @property
-    def restarts(self) -> bool:
-        """Whether predict has anything to put at its start."""
-        return bool(self.fresh or self.warmup)
+    def restart(self) -> str:
+        """What predict calls first: `restart`, `reset` where that does no more, or nothing."""
+        if not (self.fresh or self.warmup):
+            return ""
+        return "restart" if self.carried else "reset"
 
     # ---- arguments --------------------------------------------------------------------------
 
@@ -124,6 +141,12 @@ class Outline:
     def consts(self) -> tuple[Buffer, ...]:
         """The constants of all programs, each once."""
         return tuple(dict.fromkeys(b for program in self.printed for b in constants(program)))
+
+
+def _after(passes: Sequence[Pass], program: Program) -> Program:
+    for one in passes:
+        program = one(program)
+    return program
 
 
 def _holds(left: Dim, relation: str, right: Dim) -> bool:
