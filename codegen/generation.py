@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,11 +30,11 @@ def target_for(out: str) -> str:
     raise UsageError(f"{out}: say --target, since the suffix does not tell the language")
 
 
-def checked_name(name: str) -> str:
+def checked_name(name: str, target: Target) -> str:
     """A name given by the user, which must be an identifier already."""
-    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name):
+    if not name.isidentifier() or not name.isascii() or name in target.keywords:
         better = identifier(name)
-        better = f"{better}_model" if keyword.iskeyword(better) else better
+        better = f"{better}_model" if better in target.keywords else better
         raise UsageError(f"name {name!r} is not an identifier; {better!r} would be")
     return name
 
@@ -43,7 +42,7 @@ def checked_name(name: str) -> str:
 def generate(model: Model, target: str = "numpy", name: str | None = None, **options: Any) -> str:
     """The text of one self-contained file for the model; see `codegen.generate`."""
     chosen = target_named(target)
-    name = identifier(model.name) if name is None else checked_name(name)
+    name = identifier(model.name) if name is None else checked_name(name, chosen)
     origin = Origin(name + chosen.suffixes[0], words(chosen, name + chosen.suffixes[0], options))
     return "".join(render(lower(model), chosen, name, options, origin))
 

@@ -110,7 +110,7 @@ def test_identifier(text: str, name: str) -> None:
 
 
 def test_names_are_unique_and_not_reserved() -> None:
-    handed = names.Names(["step"])
+    handed = names.Names(["for", "class", "None"], ["step"])
     given = [
         handed(text) for text in ("for", "class", "None", "step", "a/b", "a_b", "A_B", "x" * 10000)
     ]

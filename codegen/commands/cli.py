@@ -161,7 +161,7 @@ def main() -> None:
 @click.option("--name", help="Prefix of what the file defines; default: OUT's stem.")
 @click.option(
     "--package",
-    type=click.Choice(packaging.PACKAGES),
+    type=click.Choice([kind for target in TARGETS.values() for kind in target.packages]),
     help="Write a C library with a sketch into the folder OUT; --profile mcu if not given.",
 )
 @board_option

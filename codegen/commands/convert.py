@@ -20,6 +20,7 @@ from codegen.model import Model
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
 from codegen.readers.torch.reader import Bare
+from codegen.targets import TARGETS
 from codegen.targets.base import Target
 from codegen.text.banner import Origin
 from codegen.text.names import identifier
@@ -56,7 +57,7 @@ class Conversion:
 
     def summary(self, size: int, board: str | None) -> str:
         """What convert ends with."""
-        if self.target.name == "c":
+        if self.target.packages:
             options = self.target.complete(self.options)
             parts = [report.footprint(self.lowered, options, board)]
         else:
@@ -92,9 +93,10 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
     """Read and lower the model; `advance` is told what begins. Nothing is written yet."""
     target, options = request.target, dict(request.options)
     if request.package is not None:
-        if request.out == "-" or target not in (None, "c"):
-            raise UsageError("--package writes C into a folder")
-        target = "c"
+        written = next(t.name for t in TARGETS.values() if request.package in t.packages)
+        if request.out == "-" or target not in (None, written):
+            raise UsageError(f"--package {request.package} writes {written.upper()} into a folder")
+        target = written
         options["profile"] = options.get("profile") or "mcu"
     if target is None and request.out == "-":
         raise UsageError("say --target, since standard output has no suffix")
@@ -102,7 +104,7 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
     out = request.out if request.package is None else str(Path(request.out).resolve())
     chosen = target_named(target or target_for(Path(out).name))
     own = _own(chosen, options)
-    name = None if request.name is None else checked_name(request.name)
+    name = None if request.name is None else checked_name(request.name, chosen)
     advance("read")
     model = read_model(request.model, request.reading)
     advance("lower")
@@ -111,8 +113,8 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
     if name is None:
         stem = Path(model.source if out == "-" else out).stem
         name = identifier(stem if request.package is None else base)
-    # a package is C whatever its folder is called
-    typed = words(chosen, base if request.package is None else f"{name}.h", own)
+    # a package has its language whatever its folder is called
+    typed = words(chosen, base if request.package is None else f"{name}{chosen.suffixes[0]}", own)
     origin = Origin(base, (*typed, *_given(request)))
     advance("write")
     text = render(lowered, chosen, name, own, origin)

@@ -20,7 +20,6 @@ from codegen.targets.base import dtype_of
 from codegen.text import writing
 from codegen.text.names import comment
 
-PACKAGES = ("arduino",)
 # Headers of the C library and of Arduino, which one of the same name would hide.
 TAKEN = frozenset(
     """

@@ -58,7 +58,9 @@ class Render(Protocol):
 class Target:
     """A language that models are converted to.
 
-    `suffixes` of OUT choose it by default. `start` runs a generated file.
+    `suffixes` of OUT choose it by default. `start` runs a generated file. A file whose name is one
+    of `keywords` cannot be used. `packages` are the kinds of folders that it is written into, for
+    boards: where there are some, flash and RAM count.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Target:
     options: tuple[Option, ...]
     render: Render
     start: Callable[[Made], Runner]
+    keywords: frozenset[str] = frozenset()
+    packages: tuple[str, ...] = ()
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its value; an unknown option or choice is refused."""

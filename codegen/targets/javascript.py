@@ -54,13 +54,10 @@ from codegen.text import numbers
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render, source
+from codegen.text.words import JAVASCRIPT_WORDS
 
-WORDS = """
-    abstract arguments await boolean break byte case catch char class const continue debugger
-    default delete do double else enum eval export extends false final finally float for function
-    goto if implements import in instanceof int interface let long native new null package private
-    protected public return short static super switch synchronized this throw throws transient true
-    try typeof undefined var void volatile while with yield async of
+# Names of the file itself: what it calls, and locals of its methods.
+OWN = """
     Array Float32Array Float64Array Infinity Int32Array Math NaN Number Object RangeError String
     TypeError Uint8Array console process i states total values Model selftest
     POWERS TOLERANCE LARGEST
@@ -597,7 +594,7 @@ def generate(
 ) -> Iterator[str]:
     """The module in pieces."""
     outline = Outline(lowered, options)
-    file = File(outline.dtype, Names(HELPERS, WORDS))
+    file = File(outline.dtype, Names(JAVASCRIPT_WORDS, OWN, HELPERS))
     for symbol in outline.symbols():
         file.symbol(symbol)
     methods = Methods(outline, file)

@@ -7,30 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from codegen.text.words import C_WORDS, JAVASCRIPT_WORDS, PYTHON_WORDS
+
 LONGEST_NAME = 48
 LONGEST_COMMENT = 160
-
-C_WORDS = frozenset(
-    """
-    auto break case char const continue default do double else enum extern float for goto if inline
-    int long register restrict return short signed sizeof static struct switch typedef union
-    unsigned void volatile while alignas alignof bool constexpr false nullptr static_assert
-    thread_local true typeof typeof_unqual asm fortran near far interrupt
-    and and_eq bitand bitor catch char8_t char16_t char32_t class co_await co_return co_yield compl
-    concept consteval constinit const_cast decltype delete dynamic_cast explicit export friend
-    import module mutable namespace new noexcept not not_eq operator or or_eq private protected
-    public reinterpret_cast requires static_cast template this throw try typeid typename using
-    virtual wchar_t xor xor_eq final override
-    main errno NULL EOF assert linux unix i386 arm
-    """.split()
-)
-PYTHON_WORDS = frozenset(
-    """
-    False None True and as assert async await break class continue def del elif else except exec
-    finally for from global if import in is lambda match nonlocal not or pass print raise return
-    try type while with yield self cls
-    """.split()
-)
 
 # Names that no argument of a generated function has: those that stand beside it in some language,
 # and functions of C that its body may call.
@@ -57,14 +37,14 @@ def identifier(text: str, fallback: str = "x") -> str:
 
 
 class Names:
-    """Hands out identifiers that are valid, unique, and none of the reserved words.
+    """Hands out identifiers that are valid, unique, and none of the reserved `words`.
 
     The same requests in the same order give the same names. `key` asks for the name that was
     given to that object before.
     """
 
-    def __init__(self, reserved: Iterable[str] = (), words: Iterable[str] = ()) -> None:
-        self._used = {name.lower() for name in (*C_WORDS, *PYTHON_WORDS, *words, *reserved)}
+    def __init__(self, *words: Iterable[str]) -> None:
+        self._used = {name.lower() for part in words for name in part}
         self._given: dict[Any, str] = {}
 
     def __call__(self, wanted: str, key: Any = None) -> str:
@@ -96,7 +76,7 @@ def argument_names(inputs: Sequence[str], outputs: int) -> list[str]:
     numbered = [
         f"{word}_{n}" for word in ("y", "steps") for n in range(max(outputs, len(inputs)) + 1)
     ]
-    names = Names(reserved=ARGUMENT_WORDS, words=numbered)
+    names = Names(C_WORDS, PYTHON_WORDS, JAVASCRIPT_WORDS, ARGUMENT_WORDS, numbered)
     plain = [identifier(name) for name in inputs]
     return [names(name.lower() if name.isupper() else name) for name in plain]
 

@@ -178,4 +178,4 @@ def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[st
     return _sizes(header), tuple(sorted(header.used.kernels))
 
 
-TARGET = Target("c", (".h",), OPTIONS, render, start)
+TARGET = Target("c", (".h",), OPTIONS, render, start, packages=("arduino",))

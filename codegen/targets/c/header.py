@@ -20,9 +20,11 @@ from codegen.targets.c.text import HOOKS, Used, ring_row
 from codegen.text.banner import Origin
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
+from codegen.text.words import C_WORDS
 
 # A delay line longer than this is a ring: moving it would cost more than finding rows in it.
 LONGEST_MOVED = 64
+LOCALS = ("s", "i", "j", "sum", "total", "found", "steps", "values")
 
 
 # For hosts with the built-in mathematics.
@@ -60,13 +62,13 @@ class Header:
         self.packing: Packing = pack(self.program, layout, lambda b: b in self.rings)
 
         own = [f"{self.prefix}_{word}" for word in _own_words()]
-        self.names = Names([*own, "s", "i", "j", "sum", "total", "found", "steps", "values"])
+        self.names = Names(C_WORDS, own, LOCALS)
         self.const_names: dict[Buffer | Packed, str] = {}
         for packed in self.packing.arrays:
             self.name_const(packed, packed.name)
         for buffer in constants(self.program):
             self.name_const(buffer, buffer.name)
-        member_names = Names(["scratch", "scratch_int", "seen", "unused"])
+        member_names = Names(C_WORDS, ("scratch", "scratch_int", "seen", "unused"))
         self.members = {s.buffer: member_names(s.buffer.name) for s in self.program.states}
         self.parameters = {
             port.buffer: self.names(port.buffer.name, ("buffer", port.buffer))

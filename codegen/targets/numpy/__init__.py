@@ -7,6 +7,7 @@ with `elementwise` and `windows`; `text` writes them with `views`.
 
 from __future__ import annotations
 
+import keyword
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +63,7 @@ from codegen.targets.spine.outline import Outline
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
 from codegen.text.names import Names, comment
+from codegen.text.words import PYTHON_WORDS
 
 # Names of the file itself, which no name from a model may take.
 MODULE_NAMES = [
@@ -110,15 +112,15 @@ class _File:
         self.name = name
         self.weights = weights
         self.origin = origin
-        self.module = Module(outline.dtype, Names(reserved=MODULE_NAMES))
+        self.module = Module(outline.dtype, Names(PYTHON_WORDS, MODULE_NAMES))
         self.program = lowered.step or lowered.whole
         self.states = States(lowered, self.program, self.module)
         self.symbols = sorted({s for p in (lowered.whole, lowered.step) if p for s in _symbols(p)})
-        arguments = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES, *self.symbols])
+        arguments = Names(PYTHON_WORDS, MODULE_NAMES, METHOD_NAMES, self.symbols)
         self.inputs = [arguments(port.buffer.name) for port in lowered.whole.inputs]
-        self.attributes = Names(reserved=ATTRIBUTES)
+        self.attributes = Names(PYTHON_WORDS, ATTRIBUTES)
         self.input_attributes = [self.attributes(n) for n in self.inputs]
-        self.init = Names(reserved=[*MODULE_NAMES, *METHOD_NAMES])
+        self.init = Names(PYTHON_WORDS, MODULE_NAMES, METHOD_NAMES)
         self.bases: dict[Buffer, Base] = {}
         self.setup: list[str] = []
         self.scratch: list[Buffer] = []
@@ -332,7 +334,7 @@ class _File:
     def _predict(self) -> dict[str, Any]:
         program = self.lowered.whole
         reserved = [*MODULE_NAMES, *METHOD_NAMES, *self.symbols, *self.inputs]
-        names = Names(reserved=reserved)
+        names = Names(PYTHON_WORDS, reserved)
         scope = Scope(self.module, names)
         head = ["lead = self.lead"]
         known: set[str] = set()
@@ -384,7 +386,7 @@ class _File:
         scope.hints, scope.homes = self.hints, self.homes
         taken = [*reserved, *self._shared(planned, scope)]
         for block, instructions in zip(program.blocks, planned, strict=True):
-            scope.names, scope.prefix = Names(reserved=taken), block.name
+            scope.names, scope.prefix = Names(PYTHON_WORDS, taken), block.name
             lines = lines_of(instructions, scope)
             if lines:
                 # A model with a step has its equations there.
@@ -513,4 +515,4 @@ def _shape(shape: Sequence[Dim]) -> str:
     return shape_text(shape) if shape else "lead"
 
 
-TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render, start)
+TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render, start, frozenset(keyword.kwlist))

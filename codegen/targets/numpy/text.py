@@ -31,6 +31,7 @@ from codegen.targets.numpy.instructions import (
 from codegen.targets.numpy.views import Base, Span, shape_text, view
 from codegen.text.names import Names
 from codegen.text.numbers import number
+from codegen.text.words import PYTHON_WORDS
 
 FOLDS = {"sum": "add", "max": "maximum", "min": "minimum"}
 NUMBERS = {0.0: "ZERO", 1.0: "ONE", 0.5: "HALF", 2.0: "TWO", -1.0: "MINUS_ONE"}
@@ -260,7 +261,7 @@ class StepScope(Scope):
         bases: dict[Buffer, Base],
         prefix: str,
     ) -> None:
-        super().__init__(module, Names(reserved=reserved))
+        super().__init__(module, Names(PYTHON_WORDS, reserved))
         self.init = init  # names of the locals of __init__
         self.bases = bases
         self.prefix = prefix

@@ -9,6 +9,7 @@ This file knows the options and the page. `ops` prints ops by `expressions` as
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,7 @@ from codegen.targets.spine.outline import Outline
 from codegen.text.banner import Origin, Sizes, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render
+from codegen.text.words import PYTHON_WORDS
 
 # What no name from a model may take: what is built in, and names of the file besides its parts.
 BUILT_IN = ("abs", "float", "int", "len", "list", "max", "min", "print", "range", "zip")
@@ -80,7 +82,7 @@ def generate(
     return _File(lowered, name, options, origin).text()
 
 
-TARGET = Target("python", (".py",), OPTIONS, generate, start)
+TARGET = Target("python", (".py",), OPTIONS, generate, start, frozenset(keyword.kwlist))
 
 
 # Sigmoid gates as tanh cost no call of a function of ours.
@@ -100,8 +102,8 @@ class _File:
         self.has_test = not options["no_selftest"]
         self.first, self.printed = outline.first, outline.printed
         own = (*RUNTIME, *SMALL, *FUNCTIONS, *BUILT_IN, *LOCAL_WORDS, *METHODS)
-        names = Names((*own, *outline.symbols()))
-        constants = Names(CONSTANT_WORDS)
+        names = Names(PYTHON_WORDS, own, outline.symbols())
+        constants = Names(PYTHON_WORDS, CONSTANT_WORDS)
         self.file = File(names, constants, self.small)
         for port, buffers in outline.ports():
             self.file.ports.update(dict.fromkeys(buffers, names(port.buffer.name)))
