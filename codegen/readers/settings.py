@@ -87,12 +87,14 @@ def shortest(value: float) -> float:
 
 
 class Config(Mapping[str, Any]):
-    """The settings of one layer, with a getter for each type."""
+    """The settings of one layer, with a getter for each type. It knows which have been read."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], read: set[str] | None = None) -> None:
         self._values = values
+        self._read = set[str]() if read is None else read
 
     def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -101,23 +103,27 @@ class Config(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """A copy of the settings, which does not count as reading them."""
+        return dict(self._values)
+
+    @property
+    def unread(self) -> list[str]:
+        """The settings that have a value and have not been read."""
+        given = (key for key, value in self._values.items() if value is not None)
+        return [key for key in given if key not in self._read]
+
     def _get(self, key: str, default: Any) -> Any:
+        self._read.add(key)
         value = self._values.get(key, default)
         if value is _REQUIRED:
             raise LayerError(f"its configuration has no {key!r}")
         return value
 
-    def renamed(self, **names: str) -> Config:
-        """The same settings with keys changed: `renamed(units="output_dim")`."""
-        values = dict(self._values)
-        for new, old in names.items():
-            if old in values and new not in values:
-                values[new] = values.pop(old)
-        return Config(values)
-
     def changed(self, **values: Any) -> Config:
         """The same settings with these values instead."""
-        return Config({**self._values, **values})
+        return Config({**self._values, **values}, self._read)
 
     def integer(
         self, key: str, default: Any = _REQUIRED, low: int = 1, high: int = MAX_INTEGER
@@ -143,7 +149,17 @@ class Config(Mapping[str, Any]):
             raise LayerError(f"{key} is {show(value)}, expected true or false")
         return value
 
-    def number(self, key: str, default: Any = _REQUIRED) -> float:
+    def wholes(
+        self, key: str, default: Any = _REQUIRED, low: int = 1, high: int = MAX_INTEGER
+    ) -> tuple[int, ...]:
+        """One or more whole numbers; a single one needs no list."""
+        value = self._get(key, default)
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if not values:
+            raise LayerError(f"{key} is {show(value)}, expected at least one number")
+        return tuple(whole(item, key, low, high) for item in values)
+
+    def number(self, key: str, default: Any = _REQUIRED, low: float = -math.inf) -> float:
         """A finite number, float32 noise removed."""
         value = self._get(key, default)
         while isinstance(value, (list, tuple)) and len(value) == 1:
@@ -152,6 +168,8 @@ class Config(Mapping[str, Any]):
             raise LayerError(f"{key} is {show(value)}, expected a number")
         if not math.isfinite(value) or abs(value) > 1e300:
             raise LayerError(f"{key} is {show(value)}, expected a finite number")
+        if value < low:
+            raise LayerError(f"{key} is {show(value)}, expected a number of {low} or more")
         return shortest(float(value))
 
     def text(self, key: str, default: Any = _REQUIRED, choices: Sequence[str] = ()) -> str:

@@ -45,6 +45,13 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "any layer",
+        "a setting that this version does not know, or a dtype that is no type",
+        "newer ones",
+        "save without it",
+        "setting .* is not known|dtype is .*, (expected|which is)",
+    ),
+    Refusal(
+        "any layer",
         "a class that is not of Keras",
         ALL,
         "--custom CLASS=package.module:function",

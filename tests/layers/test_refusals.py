@@ -175,6 +175,10 @@ CASES: dict[str, list[Make]] = {
             [("d", [("kernel:0", np.full((3, 2), np.nan)), ("bias:0", array(2))])],
         )
     ],
+    "a setting that": [
+        old(dense("d", 2, wobble=1), *dense_weights(2, 2)),
+        old(dense("d", 2, dtype="float31"), *dense_weights(2, 2)),
+    ],
     "a class that is not of Keras": [
         old(layer("Mystery", "m")),
         old({**layer("GRU", "m"), "registered_name": "mine>GRU", "module": "mine"}),

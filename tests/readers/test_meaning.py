@@ -846,10 +846,14 @@ def test_keras_3_2_forgets_which_call_of_a_layer_another_one_takes(tmp_path: Pat
     assert not problems(read_h5(tmp_path, config, weights, keras_version="3"))
 
 
-@pytest.mark.parametrize("class_name", ["Discretization", "CategoryEncoding"])
-def test_codes_keep_an_axis_of_length_1_before_keras_3_4(tmp_path: Path, class_name: str) -> None:
-    settings = {"bin_boundaries": [0.0, 1.0], "num_tokens": 3, "output_mode": "one_hot"}
-    config = sequential(layer(class_name, "c", **settings), shape=(4, 1))
+@pytest.mark.parametrize(
+    ("class_name", "own"),
+    [("Discretization", {"bin_boundaries": [0.0, 1.0]}), ("CategoryEncoding", {"num_tokens": 3})],
+)
+def test_codes_keep_an_axis_of_length_1_before_keras_3_4(
+    tmp_path: Path, class_name: str, own: Json
+) -> None:
+    config = sequential(layer(class_name, "c", output_mode="one_hot", **own), shape=(4, 1))
 
     def shape(version: str) -> Any:
         return lower(read_h5(tmp_path, config, [], version)).whole.outputs[0].shape[1:]
@@ -924,9 +928,12 @@ def masked(*entries: Json) -> Json:
 def test_what_a_masked_step_gives(
     tmp_path: Path, version: str, unroll: bool, zeros: bool, rule: str
 ) -> None:
-    entry = gru("g", 2, unroll=unroll, zero_output_for_mask=zeros, output_dim=2)
+    entry = gru("g", 2, unroll=unroll, zero_output_for_mask=zeros)
     weights = gru_weights(3, 2)
     if version == "1.2.2":
+        for new, old in (("units", "output_dim"), ("recurrent_activation", "inner_activation")):
+            entry["config"][old] = entry["config"].pop(new)
+        del entry["config"]["reset_after"]
         entry["config"]["consume_less"] = "gpu"
     model = read_h5(tmp_path, masked(entry), [("g", weights)], version)
     assert named(model, "g").mask_rule == rule
@@ -1217,9 +1224,9 @@ def test_a_live_model_is_saved_by_its_own_keras(tmp_path: Path) -> None:
 
 def test_recurrent_layers_of_any_cell(tmp_path: Path) -> None:
     cells = [
-        {"class_name": "GRUCell", "config": gru("c", 2)["config"]},
+        {"class_name": "GRUCell", "config": {"name": "c", "units": 2, "reset_after": False}},
         {"class_name": "LSTMCell", "config": {"name": "c2", "units": 3}},
-        {"class_name": "GRUCell", "config": gru("c3", 2)["config"]},
+        {"class_name": "GRUCell", "config": {"name": "c3", "units": 2, "reset_after": False}},
     ]
     arrays = {
         **variables("layers/rnn/cell/cells/gru_cell", *(w for _, w in gru_weights(3, 2, 1))),

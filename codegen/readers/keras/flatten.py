@@ -168,13 +168,17 @@ class Flattener:
                 shape = [None, config["input_dim"]]
         if shape is None:
             shape = self._inferred(model)
+        if shape is None and layer.problem is not None:
+            raise ReadError(f"{self._label}: layer {layer.path!r}: {layer.problem}")
         if not isinstance(shape, list) or not shape:
             raise ReadError(
                 f"{self._label}: no input shape is stored for layer {layer.path!r} "
                 f"({show(shape)} found); give the first layer an input_shape and save again"
             )
         try:
-            lengths = Config({"input shape": shape[1:]}).shape("input shape")
+            lengths = Config({"input shape": shape}).shape("input shape")[1:]
+            if not lengths:
+                raise LayerError("it gives a single number, expected an axis besides the batch")
         except LayerError as error:
             raise ReadError(f"{self._label}: layer {layer.path!r}: {error}") from None
         dtype = config.get("dtype", config.get("input_dtype"))

@@ -15,6 +15,7 @@ from codegen.layers.recurrent import Bidirectional, Cell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Constant, Graph, Input, Layer, Node, Ref, Unsupported
 from codegen.readers.keras import ops, tf_nodes, tf_ops
+from codegen.readers.keras.checks import check_read
 from codegen.readers.keras.constants import constant
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener, unread
@@ -34,6 +35,7 @@ class LayerBuilder:
         self._binding = binding
         self._label = label
         self._built: dict[tuple[int, bool], Layer] = {}
+        self._cells: set[int] = set()  # items that share the settings of another
         self.shape_errors: list[str] = []
         self.further: list[Problem] = []
         self.fixed: list[str] = []  # layers that are taken as they are at inference
@@ -168,7 +170,13 @@ class LayerBuilder:
             return layer
         if item.kind is None:
             raise LayerError("a model stands where a layer is expected")
-        return item.kind.build(bound)
+        # The cell of a GRU has the settings of its layer, and each reads its own.
+        cells = [part for _, part in item.parts if part.path == item.path]
+        self._cells.update(map(id, cells))
+        layer = item.kind.build(bound)
+        if id(item) not in self._cells:
+            check_read(item.config, *(cell.config for cell in cells))
+        return layer
 
     def graph(self, item: Item) -> Graph:
         """What is inside a TimeDistributed as a graph with one input."""

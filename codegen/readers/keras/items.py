@@ -212,6 +212,18 @@ class Bound:
                 return self.build_graph(part)
         raise LayerError(f"its configuration has no {name!r}")
 
+    def only(self, **expected: Any) -> None:
+        """Refuse these settings where they have another value; what weights tell is checked so."""
+        for key, value in expected.items():
+            found = self.config.get(key)
+            if found is not None and (found != value or type(found) is not type(value)):
+                raise LayerError(f"{key} is {show(found)}, expected {show(value)}")
+
+    def told(self, *keys: str) -> None:
+        """Pass over settings that change nothing here: weights tell them, or training is over."""
+        for key in keys:
+            self.config.get(key)
+
     def activation(self, key: str = "activation", default: Any = None) -> Activation:
         """The activation named under `key`, in the meaning of the era."""
         value = self.config.get(key, default)

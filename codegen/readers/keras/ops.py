@@ -420,14 +420,14 @@ def _clip(use: Use) -> Layer:
 
 
 def _transpose(use: Use) -> Layer:
-    axes = tuple(whole(v, "axes", -16, 16) for v in use.setting("axes") or ())
+    axes = Config({"axes": use.setting("axes")}).wholes("axes", low=-16, high=16)
     if axes[:1] != (0,) or sorted(axes) != list(range(len(axes))):
         raise LayerError("it moves the batch axis")
     return Permute(dims=axes[1:], **use.both)
 
 
 def _reshape(use: Use) -> Layer:
-    shape = [whole(v, "newshape", -1, MAX_INTEGER) for v in use.setting("newshape") or ()]
+    shape = [*Config({"newshape": use.setting("newshape")}).wholes("newshape", low=-1)]
     if shape[:1] != [-1] or -1 in shape[1:]:
         raise LayerError("it does not keep the batch axis apart")
     return Reshape(shape=tuple(shape[1:]), **use.both)

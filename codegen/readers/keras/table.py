@@ -14,6 +14,13 @@ from typing import Any
 
 from codegen.errors import LayerError
 from codegen.readers.keras import activations, tf_nodes, tf_ops
+from codegen.readers.keras.checks import (
+    OWN_MODULE,
+    check_dtype,
+    check_input,
+    check_names,
+    name_of,
+)
 from codegen.readers.keras.config import snake_case
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Context, Item, Kind, Parts, sections
@@ -49,14 +56,14 @@ ALIASES = {
 # Classes that files name otherwise than Python, whose name gives the path of their weights.
 PYTHON_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
 
-# Keras' own modules; a class from elsewhere is the user's, whatever its name.
-_OWN_MODULE = re.compile(r"(tf_)?keras(\.|$)|tensorflow\.(python\.)?keras\.|builtins$")
 _BOTH = (
     "Add", "Subtract", "Multiply", "Maximum", "Minimum", "Average", "Dot", "Concatenate",
     "Softmax", "Flatten", "Reshape", "Identity",
 )  # fmt: skip  # classes of layers and of operations
 _OPERATION = re.compile(r"keras\.(src\.)?ops(\.|$)")
 _MODELS = ("Sequential", "Functional")
+_NODES = (*tf_ops.CLASSES, tf_nodes.CLASS)  # operations of TensorFlow
+_WITH_WHOLE = ("InputLayer", "Discretization", "CategoryEncoding")  # may have whole numbers
 
 
 class ItemMaker:
@@ -80,17 +87,20 @@ class ItemMaker:
         config = entry.get("config", {})
         class_name = clean(entry.get("class_name")) or show(entry.get("class_name"))
         class_name = class_name[:200]
-        given = clean(entry.get("name"))
-        if given is None and isinstance(config, Mapping):
-            given = clean(config.get("name"))
+        given = problem = None
+        try:
+            given = name_of(entry, config, class_name not in _NODES)
+        except LayerError as error:
+            given, problem = clean(entry.get("name")), str(error)
         name = given or fallback or snake_case(class_name) or "layer"
         path = outer if inside else self._unique(f"{outer}/{name}" if outer else name)
-        try:
-            return self._known(entry, config, class_name, name, path, given is not None)
-        except LayerError as error:
-            plain = Config(config if isinstance(config, Mapping) else {})
-            problem = str(error)
-            return Item(name, path, class_name, plain, None, problem=problem, entry=entry)
+        if problem is None:
+            try:
+                return self._known(entry, config, class_name, name, path, given is not None)
+            except LayerError as error:
+                problem = str(error)
+        plain = Config(config if isinstance(config, Mapping) else {})
+        return Item(name, path, class_name, plain, None, problem=problem, entry=entry)
 
     def _unique(self, path: str) -> str:
         unique, number = path, 2
@@ -118,21 +128,23 @@ class ItemMaker:
         if not isinstance(config, Mapping):
             raise LayerError(f"its configuration is {show(config)}, expected an object")
         settings = Config(config)
-        trainable = settings.get("trainable", True) is not False
+        if canonical not in _NODES:
+            check_dtype(settings, canonical in _WITH_WHOLE)
+        trainable = settings.flag("trainable", True)
         if canonical == "InputLayer":
+            check_input(settings)
             return Item(name, path, canonical, settings, None, entry=entry, named=named)
         if canonical in _MODELS:
             parts = self._layers(settings, path, named)
             return Item(
                 name, path, canonical, settings, None, (), parts, trainable, None, entry, named
             )
-        if canonical in (*tf_ops.CLASSES, tf_nodes.CLASS):
+        if canonical in _NODES:
             (tf_nodes if canonical == tf_nodes.CLASS else tf_ops).check(settings)
             return Item(name, path, canonical, settings, None, entry=entry, is_operation=True)
         kind = TABLE.get(canonical)
         if kind is None:
             raise LayerError(_unknown(class_name))
-        _refuse_quantised(settings)
         activations.check(settings)
         frozen_by = self._context.era.frozen_by(canonical)
         if frozen_by == "inner":
@@ -164,6 +176,10 @@ class ItemMaker:
             stem = snake_case(PYTHON_NAMES.get(plain, plain))
             index = counts[stem] = counts.get(stem, -1) + 1
             parts.append((f"layers/{stem}_{index}" if index else f"layers/{stem}", part))
+        check_names(part.name for _, part in parts if part.named)
+        for _, part in parts:
+            if part.is_input and part.problem is not None:
+                raise LayerError(f"its input {show(part.name)}: {part.problem}")
         return tuple(parts)
 
     def _fallback(self, entry: Mapping[str, Any], number: int) -> str:
@@ -173,7 +189,7 @@ class ItemMaker:
 
     def _refuse_foreign(self, entry: Mapping[str, Any], class_name: str) -> None:
         module, registered = entry.get("module"), entry.get("registered_name")
-        foreign = isinstance(module, str) and not _OWN_MODULE.match(module)
+        foreign = isinstance(module, str) and not OWN_MODULE.match(module)
         # Early Keras 3 registers its own classes under their plain names.
         own = registered is None or registered == class_name or str(registered).startswith("keras")
         if ">" in class_name or foreign or (not own and module is not None and foreign):
@@ -215,21 +231,3 @@ def _unknown(class_name: str) -> str:
         "layers of this class are not supported; if it is your own, say what it computes with "
         "--custom"
     )
-
-
-def _refuse_quantised(config: Config) -> None:
-    policy = config.get("dtype")
-    mode = config.get("quantization_mode")
-    if isinstance(policy, Mapping):
-        inner = policy.get("config")
-        name = inner.get("name") if isinstance(inner, Mapping) else None
-        if policy.get("class_name") != "DTypePolicy" and "uant" in str(policy.get("class_name")):
-            mode = mode or name or "quantised"
-        policy = name
-    if isinstance(policy, str) and policy.startswith(("int8", "int4", "float8", "gptq", "awq")):
-        mode = policy
-    if mode:
-        raise LayerError(
-            f"it is quantised ({show(mode)}), which is not supported; save the model as it was "
-            "before quantize()"
-        )

@@ -206,8 +206,7 @@ def _split(item: Item, entry: Entry) -> Binding:
         why = "its weights cannot be told from those of a layer that is not supported"
         return {id(one): why for one, _ in item.walk() if one.slots}
     if len(slots) != count:
-        names = ", ".join(slot.name for _, slot in slots)
-        why = f"{count} weight arrays found ({_shapes(entry)}), expected {len(slots)} ({names})"
+        why = _wrong_number(entry.arrays, [slot.name for _, slot in slots])
         return {id(one): why for one, _ in item.walk() if one.slots}
     result: dict[int, dict[str, Stored] | str] = {}
     for (one, slot), stored in zip(slots, entry.arrays, strict=True):
@@ -221,8 +220,10 @@ def _has_unknown(item: Item) -> bool:
     return any(one.unknown for one, _ in item.walk())
 
 
-def _shapes(entry: Entry) -> str:
-    return ", ".join(str(array.shape) for array in entry.arrays[:8])
+def _wrong_number(arrays: Sequence[Stored], names: Sequence[str]) -> str:
+    shapes = ", ".join(str(array.shape) for array in arrays[:8])
+    expected = f"{len(names)} ({', '.join(names)})" if names else "none"
+    return f"{len(arrays)} weight arrays found ({shapes}), expected {expected}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -285,17 +286,13 @@ def bind_paths(model: Item, file: PathFile) -> Binding:
         stack.extend((part, f"{path}/{key}".lstrip("/")) for key, part in file.keys(item))
         if item.is_custom:
             bound[id(item)] = _variables(file, path)
-        elif item.slots:
+        elif item.kind is not None:
             arrays = list(_variables(file, path).values())
             names = [slot.name for slot in item.slots]
             if len(arrays) == len(names):
                 bound[id(item)] = dict(zip(names, arrays, strict=True))
             elif arrays:
-                shapes = ", ".join(str(array.shape) for array in arrays[:8])
-                bound[id(item)] = (
-                    f"{len(arrays)} weight arrays found ({shapes}), expected {len(names)} "
-                    f"({', '.join(names)})"
-                )
+                bound[id(item)] = _wrong_number(arrays, names)
             else:
                 bound[id(item)] = f"its weights are not in the file (no group {path!r})"
     return bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -22,19 +23,27 @@ from codegen.readers.keras.items import (
     variables,
     with_bias,
 )
-from codegen.readers.settings import Config, show, whole
+from codegen.readers.settings import Config, show
 
 
 def _einsum_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
     return variables("kernel", *(["bias"] if config.get("bias_axes") is not None else []))
 
 
+def _equation(b: Bound) -> str:
+    text = b.config.text("equation").replace(" ", "")
+    if not re.fullmatch(r"[a-zA-Z.]+,[a-zA-Z]+->[a-zA-Z.]+", text):
+        raise LayerError(f"equation is {show(text)}, expected one such as ab,bc->ac")
+    return text
+
+
 def _einsum_dense(b: Bound) -> Layer:
     if b.config.get("lora_rank") is not None and b.context.flat:
         raise LayerError("its LoRA weights are stored apart; save the model as .keras")
+    b.told("output_shape")
     return b.layer(
         EinsumDense,
-        equation=b.config.text("equation").replace(" ", ""),
+        equation=_equation(b),
         kernel=b.weight("kernel"),
         bias=b.optional("bias"),
         activation=b.activation(default="linear"),
@@ -91,8 +100,7 @@ def _projections(config: Config, make: Maker) -> Parts:
 def _multi_head(b: Bound) -> Layer:
     axes = b.config.get("attention_axes")
     if axes is not None:
-        given = axes if isinstance(axes, list) else [axes]
-        axes = tuple(sorted(whole(axis, "attention_axes", 1, 16) for axis in given))
+        axes = tuple(sorted(b.config.wholes("attention_axes", high=16)))
     found: dict[str, Any] = {}
     for name, _ in b.item.parts:
         part = b.part(name)
@@ -102,6 +110,11 @@ def _multi_head(b: Bound) -> Layer:
     heads, key_heads = found["query_kernel"].shape[1], found["key_kernel"].shape[1]
     if heads % key_heads or found["output_kernel"].shape[0] != heads:
         raise LayerError(f"{heads} heads for queries, {key_heads} for keys")
+    width = found["query_kernel"].shape[2]
+    b.only(num_heads=heads, num_query_heads=heads, num_key_value_heads=key_heads)
+    b.only(key_dim=width, head_dim=width, value_dim=found["value_kernel"].shape[2])
+    b.only(softmax_robust_masking=False)
+    b.told("output_shape", "query_shape", "key_shape", "value_shape")
     window = b.config.get("sliding_window")
     return b.layer(
         MultiHeadAttention,
@@ -148,6 +161,7 @@ def _highway(b: Bound) -> Layer:
 
 def _maxout(b: Bound) -> Layer:
     kernel = b.weight("kernel", None, None, b.config.integer("output_dim"))
+    b.only(nb_feature=kernel.shape[0])
     return b.layer(Maxout, kernel=kernel, bias=b.optional("bias", kernel.shape[0], None))
 
 

@@ -39,11 +39,16 @@ from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 Numbers = tuple[int, ...]
 
 
+_MAY_BE_NULL = ("data_format", "dim_ordering", "strides", "stride")
+
+
 def _value(b: Bound, *keys: str, default: Any = None) -> Any:
     """What stands under the first of the keys (names of this and of older versions)."""
     for key in keys:
         if b.config.get(key) is not None:
             return b.config[key]
+        if key in b.config and key not in _MAY_BE_NULL:
+            raise LayerError(f"{key} is null, expected a value")
     return default
 
 
@@ -139,6 +144,7 @@ def _convolution(rank: int) -> Any:
     def build(b: Bound) -> Layer:
         filters = _filters(b)
         kernel = _kernel(b, "kernel", rank, filters)
+        b.told("lora_rank")  # a .keras file holds the merged kernel, an .h5 file too many arrays
         return b.layer(
             Convolution,
             kernel=kernel,
@@ -159,6 +165,7 @@ def _separable(rank: int) -> Any:
         pointwise = _kernel(b, "pointwise_kernel", rank, filters)
         if pointwise.shape[-2] != kernel.shape[-1] * kernel.shape[-2]:
             raise LayerError(f"kernels of shapes {kernel.shape} and {pointwise.shape}")
+        b.only(groups=1, depth_multiplier=kernel.shape[-1])
         return b.layer(
             DepthwiseConvolution,
             kernel=kernel,
@@ -175,6 +182,7 @@ def _separable(rank: int) -> Any:
 def _depthwise(rank: int) -> Any:
     def build(b: Bound) -> Layer:
         kernel = _kernel(b, "depthwise_kernel", rank, None)
+        b.only(groups=1, depth_multiplier=kernel.shape[-1])
         return b.layer(
             DepthwiseConvolution,
             kernel=kernel,
@@ -211,6 +219,7 @@ def _transposed(rank: int) -> Any:
             kernel = kernel.swapaxes(-1, -2)
         if kernel.shape[-2] != filters:
             raise LayerError(f"kernel of shape {kernel.shape}, expected {filters} filters")
+        b.only(groups=1)
         geometry = _geometry(b, rank, kernel)
         if math.prod(geometry["strides"]) > MAX_PHASES:
             raise LayerError(f"strides of {geometry['strides']} are longer than is supported")
@@ -333,7 +342,7 @@ def _conv_lstm_slots(config: Config, context: Context) -> tuple[Slot, ...]:
 
 def _conv_cell(rank: int) -> Any:
     def parts(config: Config, make: Maker) -> Parts:
-        entry = {"class_name": f"ConvLSTM{rank}DCell", "config": dict(config)}
+        entry = {"class_name": f"ConvLSTM{rank}DCell", "config": config.plain}
         return (("cell", make(entry, inside=True)),)
 
     return parts
@@ -342,6 +351,7 @@ def _conv_cell(rank: int) -> Any:
 def _conv_lstm(b: Bound) -> Layer:
     cell = b.part("cell")
     assert isinstance(cell, Cell)
+    b.only(time_major=False)
     unroll, zeros = b.config.flag("unroll", False), b.config.flag("zero_output_for_mask", False)
     return b.layer(
         ConvRecurrent,
@@ -413,7 +423,7 @@ def _pairs(b: Bound, key: str, rank: int) -> Pairs:
 
     if isinstance(value, dict):  # Keras 1 names the ends
         ends = ("left_pad", "right_pad") if rank == 1 else _ENDS
-        if not set(value) <= set(ends):
+        if not value or not set(value) <= set(ends):
             raise LayerError(f"{key} is {show(value)}, expected {', '.join(ends)}")
         value = [value.get(end, 0) for end in ends]
     if not isinstance(value, (list, tuple)):

@@ -48,6 +48,8 @@ def lora_slots(kernel: str, *others: str) -> Any:
             "bias" if context.era.is_keras1 else "use_bias", True
         ):
             rest = (*variables("bias"), *rest)
+        if config.get("lora_rank") is not None:
+            config.integer("lora_rank")
         if config.get("lora_rank") is None or not context.flat:
             return (Slot(kernel), *rest)
         return (*rest, *variables("lora_a", "lora_b"), Slot(kernel, trainable=False))
@@ -103,10 +105,16 @@ def _activation_layer(b: Bound) -> Layer:
 
 
 def _prelu(b: Bound) -> Layer:
-    return b.layer(PReLU, alpha=b.weight("alpha"))
+    alpha = b.weight("alpha")
+    given = b.config.get("shared_axes") is not None
+    for axis in b.config.wholes("shared_axes", high=alpha.ndim) if given else ():
+        if alpha.shape[axis - 1] != 1:
+            raise LayerError(f"its weight 'alpha' has shape {alpha.shape}, but shares axis {axis}")
+    return b.layer(PReLU, alpha=alpha)
 
 
 def _identity(b: Bound) -> Layer:
+    b.told("data_format")  # of SpatialDropout2D, for what it drops
     return b.layer(Identity)
 
 
@@ -160,6 +168,10 @@ _KERAS1_MODES = {"sum": "add", "mul": "multiply", "ave": "average", "max": "maxi
 def _keras1_merge(b: Bound) -> Layer:
     """`Merge` of Keras 1; its `mode` may also be the name of a function, which is refused."""
     mode = b.config.get("mode")
+    if b.config.get("mode_type") not in (None, "raw"):
+        raise LayerError(f"merge mode {show(mode)} is not supported: it is code")
+    b.only(output_shape_type="raw", output_mask_type="raw", arguments={})
+    b.told("concat_axis", "dot_axes")  # each counts in its mode alone
     if isinstance(mode, str) and mode in _KERAS1_MODES:
         return b.layer(Merge, mode=_KERAS1_MODES[mode])
     if mode == "concat":
@@ -181,7 +193,9 @@ def _merged_models(config: Config, make: Maker) -> Parts:
 
 
 def _flatten(b: Bound) -> Layer:
-    first = b.config.get("data_format") == "channels_first"
+    formats = ("channels_last", "channels_first")
+    given = b.config.get("data_format") is not None
+    first = given and b.config.text("data_format", choices=formats) == "channels_first"
     return b.layer(Flatten, channels_first=first)
 
 
@@ -200,7 +214,7 @@ def _permute(b: Bound) -> Layer:
     value = b.config.get("dims")
     if not isinstance(value, list) or not all(type(v) is int for v in value):
         raise LayerError(f"dims is {show(value)}, expected a list of axes")
-    if sorted(value) != list(range(1, len(value) + 1)):
+    if not value or sorted(value) != list(range(1, len(value) + 1)):
         raise LayerError(f"dims {show(value)} does not name every axis once")
     return b.layer(Permute, dims=tuple(value))
 
@@ -232,14 +246,14 @@ def _batch_normalization(b: Bound) -> Layer:
         return b.layer(
             AxisNormalization,
             kind="sample",
-            epsilon=b.config.number("epsilon", 1e-3),
+            epsilon=b.config.number("epsilon", 1e-3, low=0),
             gamma=b.weight("gamma", n),
             beta=b.weight("beta", n),
         )
     scale, offset = scale_and_offset(
         mean,
         b.weight("variance", n),
-        b.config.number("epsilon", 1e-3),
+        b.config.number("epsilon", 1e-3, low=0),
         b.optional("gamma", n),
         b.optional("beta", n),
         b.context.allow_nonfinite,

@@ -16,9 +16,7 @@ from codegen.readers.settings import Config, show, whole
 
 
 def _axes(b: Bound) -> tuple[int, ...]:
-    value = b.config.get("axis", -1)
-    values = value if isinstance(value, list) else [value]
-    return tuple(whole(v, "axis", -16, 16) for v in values)
+    return b.config.wholes("axis", -1, -16, 16)
 
 
 def _gamma_beta(config: Config, _context: Context) -> tuple[Slot, ...]:
@@ -32,7 +30,7 @@ def _layer_normalization(b: Bound) -> Layer:
         AxisNormalization,
         kind="scale" if b.config.flag("rms_scaling", False) else "layer",
         axes=_axes(b),
-        epsilon=b.config.number("epsilon", 1e-3),
+        epsilon=b.config.number("epsilon", 1e-3, low=0),
         gamma=b.optional("gamma"),
         beta=b.optional("beta"),
     )
@@ -46,10 +44,10 @@ def _group_normalization(b: Bound) -> Layer:
         AxisNormalization,
         kind="layer",
         axes=axes,
-        epsilon=b.config.number("epsilon", 1e-3),
+        epsilon=b.config.number("epsilon", 1e-3, low=0),
         gamma=b.optional("gamma"),
         beta=b.optional("beta"),
-        groups=b.config.integer("groups", 32, low=-1),
+        groups=-1 if b.config.get("groups") == -1 else b.config.integer("groups", 32),
     )
 
 
@@ -60,7 +58,7 @@ def _rms_normalization(b: Bound) -> Layer:
         AxisNormalization,
         kind="rms",
         axes=_axes(b),
-        epsilon=b.config.number("epsilon", 1e-6),
+        epsilon=b.config.number("epsilon", 1e-6, low=0),
         gamma=scale,
         weight_axes=tuple(range(-scale.ndim, 0)),
     )
@@ -89,6 +87,7 @@ def _array(value: Any, key: str) -> Array:
 def _normalization(b: Bound) -> Layer:
     if b.has("mean"):
         mean, variance = b.weight("mean"), b.weight("variance")
+        b.told("variance")  # without a mean it does not count
     else:
         mean = _array(b.config.get("mean"), "mean")
         variance = _array(b.config.get("variance"), "variance")
@@ -126,6 +125,8 @@ def _discretization(b: Bound) -> Layer:
     if (np.diff(boundaries) < 0).any():
         raise LayerError("bin_boundaries do not ascend, which no Keras gives a meaning to")
     mode, keeps = _mode(b, "int"), b.era.codes_keep_axes
+    b.config.number("epsilon", 0.01)  # this and the next: of adapt(), which made the boundaries
+    b.told("num_bins")
     # Keras 3 makes inputs what its layers compute in; until 3.10 that was int64 here.
     policy = b.config.get("dtype")
     inner = policy.get("config") if isinstance(policy, Mapping) else None

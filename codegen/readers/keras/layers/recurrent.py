@@ -191,7 +191,7 @@ def _own_cell(class_name: str) -> Any:
     """The cell of GRU and the like, whose settings are those of the layer."""
 
     def parts(config: Config, make: Maker) -> Parts:
-        return (("cell", make({"class_name": class_name, "config": dict(config)}, inside=True)),)
+        return (("cell", make({"class_name": class_name, "config": config.plain}, inside=True)),)
 
     return parts
 
@@ -237,7 +237,7 @@ def _bidirectional_parts(config: Config, make: Maker) -> Parts:
         name = inner.get("name")
         turned = not inner.flag("go_backwards", False)
         changed = {"go_backwards": turned, "name": f"backward_{name}"}
-        backward = {**forward, "config": {**inner, **changed}}
+        backward = {**forward, "name": None, "config": {**inner, **changed}}
     return (
         ("forward_layer", make(dict(forward))),
         ("backward_layer", make(dict(backward))),
