@@ -52,9 +52,11 @@ def test_not_finite_is_refused(value: float) -> None:
         list(numbers.rows(np.array([1e300])))
 
 
-def test_rows_have_eight_a_line() -> None:
+def test_rows_have_six_a_line() -> None:
     text = "".join(numbers.rows(np.arange(10, dtype=np.int64)))
-    assert text == "    0, 1, 2, 3, 4, 5, 6, 7,\n    8, 9\n"
+    assert text == "    0, 1, 2, 3, 4, 5,\n    6, 7, 8, 9\n"
+    wide = "".join(numbers.rows(np.full(6, -1.2345678e-30, np.float32)))
+    assert wide.count("\n") == 2  # three a line where six are too long
     assert list(numbers.rows(np.array([0.5, 1.0]), suffix="f")) == ["    0.5f, 1.0f", "\n"]
 
 

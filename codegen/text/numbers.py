@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from codegen.errors import NumberError
 from codegen.model import Array
 
-PER_LINE = 8
-BLOCK = 1 << 16  # numbers turned into text at once
+PER_LINE = 6
+LONGEST_LINE = 88  # columns of numbers; with an indent and brackets that is 100 at most
+BLOCK = 3 << 15  # a multiple of PER_LINE; numbers turned into text at once
 BASE64_LINE = 72  # bytes
 FEW = 64  # so few that it is not worth while
 _EXPONENT = re.compile(r"e([+-])0*(\d+)")
@@ -96,6 +97,20 @@ def texts(values: Array, dtype: str = "float32", suffix: str = "") -> list[str]:
     return result
 
 
+def lines(found: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Six numbers a line, or three where these are too long for one.
+
+    The place of a number does not depend on the numbers before it, so that a changed weight
+    changes one line.
+    """
+    for start in range(0, len(found), PER_LINE):
+        line = found[start : start + PER_LINE]
+        if sum(len(text) + 2 for text in line) <= LONGEST_LINE:
+            yield line
+        else:
+            yield from (line[k : k + PER_LINE // 2] for k in range(0, len(line), PER_LINE // 2))
+
+
 def rows(
     values: Array,
     dtype: str = "float32",
@@ -103,12 +118,11 @@ def rows(
     indent: str = "    ",
     special: NumberText = c_number,
 ) -> Iterator[str]:
-    """The numbers, eight a line, each line indented; all but the last end with a comma."""
+    """The numbers in lines (`lines`), each indented; all but the last end with a comma."""
     end = ""
     for part in blocks(values):
         found = block_texts(part, dtype, suffix, special)
-        lines = (", ".join(found[k : k + PER_LINE]) for k in range(0, len(found), PER_LINE))
-        yield end + ",\n".join(indent + line for line in lines)
+        yield end + ",\n".join(indent + ", ".join(line) for line in lines(found))
         end = ",\n"
     yield "\n"
 

@@ -107,11 +107,10 @@ class Weights:
 
 
 def _decimals(values: Array, dtype: str) -> Iterator[str]:
-    """Lines of eight numbers, many in a piece."""
+    """Lines of numbers, many in a piece."""
     for part in numbers.blocks(values):
         texts = numbers.block_texts(part, dtype, special=lambda value, *_: str(float(value)))
-        lines = (texts[k : k + numbers.PER_LINE] for k in range(0, len(texts), numbers.PER_LINE))
-        yield "".join(" ".join(line) + "\n" for line in lines)
+        yield "".join(" ".join(line) + "\n" for line in numbers.lines(texts))
 
 
 def _plain(shape: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from codegen.model import Array
 from codegen.program.derived import matrix
 from codegen.targets.python.file import File, Table
-from codegen.text.numbers import PER_LINE, block_texts, blocks
+from codegen.text.numbers import block_texts, blocks, lines
 
 BYTES_A_LINE = 32
 
@@ -65,9 +65,7 @@ class Weights:
         return [f'b"{escaped(part, self.file.small)}"' for part in parts]
 
     def _numbers(self, row: Array) -> list[str]:
-        texts = block_texts(row, self.dtype)
-        parts = (texts[k : k + PER_LINE] for k in range(0, len(texts), PER_LINE))
-        return [", ".join(part) + "," for part in parts]
+        return [", ".join(line) + "," for line in lines(block_texts(row, self.dtype))]
 
 
 SHORT_ESCAPES = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x22: '\\"', 0x5C: "\\\\"}
