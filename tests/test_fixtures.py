@@ -63,6 +63,10 @@ def scale(config: Mapping[str, Any], arrays: list[Array], name: str) -> Layer:
 NEEDED: dict[str, dict[str, Any]] = {
     "custom_layer": {"custom": {"Scale": scale}},
     # "2.2.4-tf" is written by TensorFlow 1.13 to 2.1, which differ in these.
+    "tf115/bidirectional_state_stateful": {"keras_version": "tf1.15"},
+    "tf115/masking_bidirectional_kinds": {"keras_version": "tf1.15"},
+    "tf21/bidirectional_state_stateful": {"keras_version": "tf2.1"},
+    "tf21/masking_bidirectional_kinds": {"keras_version": "tf2.1"},
     "tf115/bidirectional_stateful": {"keras_version": "tf1.15"},
     "tf115/initial_state_stateful": {"keras_version": "tf1.15"},
     "tf115/masking_bidirectional": {"keras_version": "tf1.15"},

@@ -97,8 +97,8 @@ def _by_suffix(path: Path, label: str) -> str:
     return sniff.ZIP if path.suffix == ".keras" else sniff.HDF5
 
 
-def _plain_mask(era: Era, unroll: bool, zeros: bool, sequences: bool) -> str:
-    return era.mask_rule(unroll, zeros)
+def _plain_mask(era: Era, unroll: bool, sequences: bool, fused: bool) -> str:
+    return era.mask_rule(unroll, False)
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,11 @@ TRAPS = {
     ),
     "a masked first step gave the carried state": Trap(
         ("keras215/mask_stateful_leading", "keras224/mask_stateful_leading"),
-        _constant(Era, "mask_rule", lambda era, unroll, zeros: "previous"),
+        _constant(Era, "mask_rule", lambda era, unroll, zeros, fused: "previous"),
     ),
     "a masked first step gives zeros": Trap(
         ("tf24/mask_stateful_leading", "keras3_15/mask_stateful_leading"),
-        _constant(Era, "mask_rule", lambda era, unroll, zeros: "state"),
+        _constant(Era, "mask_rule", lambda era, unroll, zeros, fused: "state"),
     ),
     "Bidirectional puts zeros at masked steps": Trap(
         ("tf115/masking_bidirectional", "tf24/masking_bidirectional"),

@@ -154,8 +154,15 @@ class Era:
         ignored = ("Bidirectional", "TimeDistributed") if both_ignore else ("Bidirectional",)
         return "inner" if wrapper in ignored else "both"
 
-    def mask_rule(self, unroll: bool, zero_output: bool) -> str:
-        """What a recurrent layer puts out at a masked step: see `codegen.layers.recurrent`."""
+    def mask_rule(self, unroll: bool, zero_output: bool, fused: bool = False) -> str:
+        """What a recurrent layer puts out at a masked step: see `codegen.layers.recurrent`.
+
+        `fused`: cuDNN computes such a layer too. TensorFlow 2.0 and 2.1 forget zero_output there.
+        """
+        if zero_output and fused and self.family == TF:
+            if not self.version:
+                raise self._ambiguous("whether zero_output_for_mask counts")
+            zero_output = not (2, 0) <= self.version < (2, 2)
         if zero_output:
             return "zeros"
         if self.family == KERAS:
@@ -165,14 +172,17 @@ class Era:
             return "previous" if unroll or newer else "state"
         return "previous"
 
-    def bidirectional_mask_rule(self, unroll: bool, zero_output: bool, sequences: bool) -> str:
-        """The same for a layer inside `Bidirectional`."""
-        if not sequences or zero_output or self.family == KERAS:
-            return self.mask_rule(unroll, zero_output)
-        if self.family == TF and not self.version:
+    def bidirectional_mask_rule(self, unroll: bool, sequences: bool, fused: bool = False) -> str:
+        """The same for a layer inside `Bidirectional`, which sets zero_output to `sequences`."""
+        forced = sequences and self.family != KERAS
+        if forced and self.family == TF and not self.version:
             raise self._ambiguous("what a masked step inside Bidirectional gives")
-        unforced = self.family == TF and (2, 0) <= self.version < (2, 2)
-        return "previous" if unforced else "zeros"
+        return self.mask_rule(unroll, forced, fused)
+
+    @property
+    def normalize_is_turned(self) -> bool:
+        """Whether the operation takes its `axis` for its `order` in a functional model."""
+        return self.is_keras3 and not self._since((3, 1), "what is the order of Normalize")
 
     @property
     def bidirectional_turns_time(self) -> bool:

@@ -121,6 +121,8 @@ class ItemMaker:
         self._refuse_foreign(entry, class_name)
         if is_operation(entry, self._context.era):
             settings = Config(config if isinstance(config, Mapping) else {})
+            if class_name == "Normalize" and self._context.era.normalize_is_turned:
+                settings = settings.changed(axis=settings.get("order"), order=settings.get("axis"))
             return Item(name, path, class_name, settings, None, entry=entry, is_operation=True)
         canonical = ALIASES.get(class_name, class_name)
         if canonical == "Sequential" and isinstance(config, list):  # Keras 1 to 2.1

@@ -9,6 +9,8 @@ import numpy as np
 
 from codegen.errors import LayerError
 from codegen.layers.recurrent import (
+    SIGMOID,
+    TANH,
     Bidirectional,
     Cell,
     GRUCell,
@@ -210,6 +212,7 @@ def _recurrent(b: Bound) -> Layer:
     unroll = config.flag("unroll", False)
     zeros = config.flag("zero_output_for_mask", False)
     cell = _cell(b.part("cell"))
+    rule = b.era.mask_rule(unroll, zeros, _is_fused(config, cell)) if b.masked else "previous"
     return b.layer(
         Recurrent,
         cell=cell,
@@ -218,8 +221,20 @@ def _recurrent(b: Bound) -> Layer:
         stateful=config.flag("stateful", False),
         go_backwards=config.flag("go_backwards", False),
         time_major=config.flag("time_major", False),
-        mask_rule=_unrolled(b.era.mask_rule(unroll, zeros), config) if b.masked else "previous",
+        mask_rule=_unrolled(rule, config),
     )
+
+
+def _is_fused(config: Config, cell: Cell) -> bool:
+    """Whether cuDNN computes a GRU or LSTM of these settings too."""
+    usual = (
+        isinstance(cell, (GRUCell, LSTMCell))
+        and cell.bias is not None
+        and (cell.activation, cell.recurrent_activation) == (TANH, SIGMOID)
+        and not (isinstance(cell, GRUCell) and not cell.reset_after)
+    )
+    own = "cell" not in config and not config.flag("unroll", False)
+    return usual and own and not config.get("recurrent_dropout")
 
 
 def _unrolled(rule: str, config: Config) -> str:
@@ -267,8 +282,9 @@ def _bidirectional(b: Bound) -> Layer:
         if not b.masked:
             return layer
         config = parts[key].config
-        unroll, zeros = config.flag("unroll", False), config.flag("zero_output_for_mask", False)
-        rule = b.era.bidirectional_mask_rule(unroll, zeros, layer.return_sequences)
+        fused = _is_fused(config, layer.cell)
+        unroll = config.flag("unroll", False)
+        rule = b.era.bidirectional_mask_rule(unroll, layer.return_sequences, fused)
         return replace(layer, mask_rule=_unrolled(rule, config))
 
     stateful = forward.stateful or backward.stateful
@@ -285,9 +301,16 @@ def _bidirectional(b: Bound) -> Layer:
 
 def started(layer: Layer, era: Era) -> Layer:
     """A recurrent layer that is called with an initial state, as the era takes it."""
-    if not isinstance(layer, Recurrent) or not layer.stateful:
-        return layer
-    return replace(layer, initial_once=era.initial_state_once)
+    if isinstance(layer, Recurrent):
+        return _started(layer, era)
+    if isinstance(layer, Bidirectional):
+        forward, backward = _started(layer.forward, era), _started(layer.backward, era)
+        return replace(layer, forward=forward, backward=backward)
+    return layer
+
+
+def _started(layer: Recurrent, era: Era) -> Recurrent:
+    return replace(layer, initial_once=era.initial_state_once) if layer.stateful else layer
 
 
 def layer_kind(build: Any, parts: Any, state_rank: int = 2) -> Kind:
