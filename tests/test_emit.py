@@ -64,7 +64,7 @@ def test_rows_of_many_blocks() -> None:
     values = np.arange(11 * (numbers.BLOCK // 4)).reshape(-1, 11).T
     text = "".join(numbers.rows(values))
     assert [int(word) for word in text.replace(",", " ").split()] == np.ravel(values).tolist()
-    assert all(line.count(",") == 8 for line in text.split("\n")[:-2])
+    assert all(line.count(",") == numbers.PER_LINE for line in text.split("\n")[:-2])
 
 
 @pytest.mark.parametrize(
