@@ -1,5 +1,6 @@
 # make demo      convert the seed model to every target, run the results, compare and time them
 # make test      install everything that the tests need, and run all of them
+# make test-torch  trace live PyTorch modules, in an environment of its own, since torch is large
 # make lint      ruff and mypy alone;  make format  lets ruff mend what it can
 # make bench     time generated code beside what users could pick instead
 # make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container;
@@ -19,7 +20,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint format bench fuzz fixtures clean setup-core setup-lint setup-test
+.PHONY: help demo test test-torch lint format bench fuzz fixtures clean setup-core setup-lint setup-test
 
 help:
 	@sed -n 's/^# \(make .*\|   .*\)/\1/p' Makefile
@@ -32,6 +33,9 @@ test: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n $(PYTEST_JOBS) $(PYTEST_ARGS)
+
+test-torch:
+	bash scripts/test_torch.sh $(PYTEST_ARGS)
 
 lint: setup-lint
 	$(BIN)/ruff check .

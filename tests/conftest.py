@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Generator
 from typing import Any
@@ -21,6 +22,10 @@ hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")
 )
+
+
+# `make test-torch` runs these where torch is, in an environment of its own.
+collect_ignore = [] if importlib.util.find_spec("torch") else ["live"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -76,6 +76,10 @@ class Arithmetic(Layer):
         """The operation."""
         return f"{self.class_name}({self.operator})"
 
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Itself."""
+        return self, order
+
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """Element by element."""
         if self.constant is None:

@@ -133,6 +133,15 @@ class GetItem(Layer):
 
     items: tuple[int | Slice | str, ...]
 
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """The same slices, each along the axis where it is held; none where an axis goes."""
+        if not order or not all(isinstance(item, tuple) for item in self.items):
+            return None
+        items: list[int | Slice | str] = [(None, None, None)] * len(order)
+        for item, axis in zip(self.items, order, strict=False):
+            items[axis] = item
+        return replace(self, items=tuple(items)), order
+
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
         x = inputs[0]

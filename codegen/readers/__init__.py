@@ -22,6 +22,7 @@ from codegen.readers.keras import reader as keras
 from codegen.readers.keras.reader import read_live
 from codegen.readers.options import Options
 from codegen.readers.torch import reader as torch
+from codegen.readers.torch.live.trace import is_module
 from codegen.readers.torch.reader import Bare
 
 __all__ = ["bare_weights", "read"]
@@ -39,12 +40,15 @@ def read(
     inference: bool = False,
     max_bytes: int = 256 * 2**20,
     custom: Mapping[str, Any] | None = None,
+    example: Any = None,
+    states: Mapping[str, Any] | None = None,
 ) -> Model:
-    """The model in a file, or a live Keras model.
+    """The model in a file, a live Keras model, or a live torch module.
 
     `config` belongs to a file of weights alone: the `to_json()` text of Keras, or the LAYERS.json
     of weights of PyTorch, safetensors and npz. `inference` takes layers that the model calls with
-    training=True as they are at inference. `custom` maps
+    training=True as they are at inference. `example` are the inputs of a live torch module,
+    `states` names the arguments that are states and the outputs that they become. `custom` maps
     the name of a class to a function (configuration, arrays, name) that gives back a Layer, or
     the name of an activation to a function of one expression. What is not supported becomes an
     `Unsupported` layer of the Model; a ReadError means that the file itself cannot be read.
@@ -58,10 +62,14 @@ def read(
         inference=inference,
         max_bytes=max_bytes,
         custom=dict(custom or {}),
+        example=example,
+        states=dict(states or {}),
     )
     if not isinstance(source, (str, os.PathLike)):
         if config is not None:
             raise ReadError("a live model has its own configuration; leave config out")
+        if is_module(source):
+            return torch.read_module(source, options)
         return read_live(source, options)
     path = Path(source)
     plain = replace(options, custom={})  # the user's own functions run once, here

@@ -19,3 +19,5 @@ class Options:
     inference: bool = False
     max_bytes: int = 256 * 2**20
     custom: Mapping[str, Any] = field(default_factory=dict)
+    example: Any = None  # of a live torch module: its inputs
+    states: Mapping[str, Any] = field(default_factory=dict)  # and argument: output of its states

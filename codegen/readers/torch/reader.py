@@ -5,6 +5,7 @@ safetensors.py npz.py         the other files of weights
 tensors.py state_dict.py      tensors by name, whatever file they came from
 description.py                LAYERS.json: which layers the weights belong to
 layers/                       class, options and tensors -> canonical layers
+live/                         a torch module, traced by torch.fx
 propose.py                    tensors -> the LAYERS.json that fits them
 """
 
@@ -47,6 +48,13 @@ def read(path: Path, options: Options) -> Model:
         text = digest.text(options.config)
         described = description.parse(text, options.config.name)
         return Assembly(described, weights, options).model(label, digest.short)
+
+
+def read_module(module: Any, options: Options) -> Model:
+    """A live torch module."""
+    from codegen.readers.torch.live.walk import read as walk
+
+    return walk(module, options.example, options.states, options)
 
 
 @dataclass(frozen=True)

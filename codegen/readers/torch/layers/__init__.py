@@ -13,7 +13,9 @@ from codegen.readers.torch.description import unknown
 from codegen.readers.torch.layers import core, normalization, recurrent, windows
 from codegen.readers.torch.layers.bound import Bound, Kind
 
-__all__ = ["KINDS", "UNKNOWN", "Bound", "build"]
+__all__ = ["ELEMENTWISE", "KINDS", "UNKNOWN", "Bound", "build"]
+
+ELEMENTWISE = (*core.ACTIVATIONS, *core.NOTHING)  # whatever the axes are
 
 UNKNOWN = "Unknown"  # in a proposal: what only the user can tell
 

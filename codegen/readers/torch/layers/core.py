@@ -200,7 +200,7 @@ _MERGES = {
     "Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Maximum": "maximum",
     "Minimum": "minimum",
 }  # fmt: skip
-_NOTHING = (
+NOTHING = (
     "Dropout", "Dropout1d", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "Identity",
 )  # fmt: skip
 _EMBEDDING = tuple(
@@ -227,5 +227,5 @@ KINDS: dict[str, Kind] = {
     "Concat": _free(_concat, "dim", inputs=(2, 256)),
     "Last": _free(_last),
     "Flatten": _free(_flatten, "start_dim", "end_dim", "channels_first"),
-    **{name: _free(_identity, "p", "inplace") for name in _NOTHING},
+    **{name: _free(_identity, "p", "inplace") for name in NOTHING},
 }
