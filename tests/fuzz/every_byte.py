@@ -20,7 +20,7 @@ from unittest import mock
 
 import codegen.readers
 from tests.fuzz.outcome import outcome, packed
-from tests.readers import hostile
+from tests.readers import hostile, torch_files
 
 SECONDS = 5  # of CPU time for one file; a good one takes a hundredth of one
 MEMORY = 2 << 30
@@ -54,7 +54,48 @@ def members(folder: Path) -> Iterator[bytes]:
             yield packed([*parts[:number], (name, found), *parts[number + 1 :]])
 
 
-FILES = {"hdf5": hdf5, "zip": archive, "members": members}
+_STATE = {"fc.weight": torch_files.tensor([[1.0, 2.0]]), "fc.bias": torch_files.tensor([0.5])}
+
+
+def pickled(folder: Path) -> Iterator[bytes]:
+    """A state dict of torch whose pickle is changed."""
+    data = torch_files.Writer().pickle(_STATE)
+    for found in changed(data):
+        yield torch_files.archive(_STATE, {"model/data.pkl": found})
+
+
+def legacy(folder: Path) -> Iterator[bytes]:
+    """A changed state dict of torch before 1.6."""
+    yield from changed(torch_files.legacy(_STATE))
+
+
+def safetensors(folder: Path) -> Iterator[bytes]:
+    """A changed safetensors file."""
+    entries = {
+        "fc.weight": torch_files.entry([1, 2], 0, 8),
+        "fc.bias": torch_files.entry([1], 8, 12),
+    }
+    yield from changed(torch_files.safetensors(entries, bytes(12)))
+
+
+def npz(folder: Path) -> Iterator[bytes]:
+    """A NumPy archive in which a member is changed."""
+    good = torch_files.npz(**{name: found.array for name, found in _STATE.items()})
+    with zipfile.ZipFile(io.BytesIO(good)) as file:
+        parts = [(name, file.read(name)) for name in file.namelist()]
+    for found in changed(parts[0][1]):
+        yield packed([(parts[0][0], found), *parts[1:]])
+
+
+FILES = {
+    "hdf5": hdf5,
+    "zip": archive,
+    "members": members,
+    "pickle": pickled,
+    "legacy": legacy,
+    "safetensors": safetensors,
+    "npz": npz,
+}
 
 
 def changed(good: bytes) -> Iterator[bytes]:

@@ -17,7 +17,10 @@ from typing import Any, NoReturn
 
 import codegen
 from codegen.errors import CodegenError
+from codegen.readers import bare_weights
 from codegen.readers.files import contained
+from codegen.readers.options import Options
+from codegen.readers.torch import propose
 from codegen.targets import TARGETS
 from tests.readers import hostile
 from tests.support.fixtures import FIXTURES
@@ -37,7 +40,24 @@ SEEDS = {
         "keras3_15/multi_io/model.keras",
         "tf215/gru/model.keras",
     ),
+    "torch_zip": (
+        "torch/torch213/gru/weights.pt",
+        "torch/torch213/checkpoint/weights.pt",
+        "torch/torch213/views/weights.pt",
+        "torch/torch213/bfloat16/weights.pt",
+    ),
+    "torch_legacy": (
+        "torch/torch151/lstm/weights.pt",
+        "torch/torch151/half/weights.pt",
+        "torch/torch213/legacy/weights.pt",
+    ),
+    "safetensors": (
+        "torch/torch213/safetensors/weights.safetensors",
+        "torch/torch213/safetensors_bfloat16/weights.safetensors",
+    ),
+    "npz": ("torch/torch213/npz/weights.npz",),
 }
+ARCHIVES = ("zip", "torch_zip", "npz")
 SECONDS = 200  # by the clock for one input, on a busy machine; a good one takes a hundredth
 
 # The HDF5 library loops for ever on some damaged files, and the child that reads them is then given
@@ -84,7 +104,7 @@ def outcome(data: bytes, folder: Path, number: int = 0, known: set[bytes] | None
     with limited(SECONDS), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model = codegen.read(path)
+            model = codegen.read(path, description(path, folder))
             key = pickle.dumps((target, replace(model, digest="")))
             if known is not None and key in known:
                 return "converted"
@@ -105,6 +125,16 @@ def outcome(data: bytes, folder: Path, number: int = 0, known: set[bytes] | None
     if known is not None:
         known.add(key)
     return "converted"
+
+
+def description(path: Path, folder: Path) -> Path | None:
+    """Weights alone are read with the layers that are proposed for them."""
+    found = bare_weights(path, Options())
+    if found is None:
+        return None
+    config = folder / "layers.json"
+    config.write_text(propose.text(found.proposal))
+    return config
 
 
 # ---- mutation -----------------------------------------------------------------------------
@@ -128,12 +158,12 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 def mutated(container: str, data: bytes, chance: random.Random, mutate: Mutate) -> bytes:
     """A damaged file; of an archive mostly a member, since its checksum guards that otherwise."""
-    if container == "zip" and chance.random() < 0.8:
+    if container in ARCHIVES and chance.random() < 0.8:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 members = [(name, archive.read(name)) for name in archive.namelist()[:8]]
         except Exception:  # noqa: BLE001  # what was damaged before need not be readable
-            members = list(hostile.good_members())
+            members = list(hostile.good_members()) if container == "zip" else []
         if not members:
             return mutate(data)
         which = chance.randrange(len(members))
