@@ -28,6 +28,11 @@ class Activation:
         """Whether each output depends on one input only."""
         return self.function is not None or self.name in ELEMENTWISE
 
+    @property
+    def gate(self) -> Activation:
+        """The same for a gate that is multiplied with what is of unit size and added to such."""
+        return GATE_SIGMOID if self == SIGMOID else self
+
     def __call__(self, x: Expr) -> Expr:
         """The activation of one element."""
         if self.function is not None:
@@ -78,7 +83,8 @@ def _relu(
 
 
 def _gelu_tanh(x: Expr) -> Expr:
-    return 0.5 * x * (1.0 + call("tanh", 0.7978845608028654 * (x + 0.044715 * x * x * x)))
+    # (1 + tanh u) / 2 is sigmoid(2 u), which keeps its digits where tanh u is next to -1.
+    return x * call("sigmoid", 1.5957691216057308 * (x + 0.044715 * x * x * x))
 
 
 def _softplus(x: Expr, beta: float = 1.0, threshold: float = float("inf")) -> Expr:
@@ -105,6 +111,7 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
     "linear": lambda x: x,
     "tanh": lambda x: call("tanh", x),
     "sigmoid": lambda x: call("sigmoid", x),
+    "gate_sigmoid": lambda x: call("gate_sigmoid", x),
     "hard_sigmoid": lambda x: call("hard_sigmoid", x),  # Keras 1 and 2: clip(0.2 x + 0.5, 0, 1)
     "hard_sigmoid_3": lambda x: call("hard_sigmoid_3", x),  # Keras 3: clip(x / 6 + 0.5, 0, 1)
     "hard_silu": lambda x: x * call("hard_sigmoid_3", x),
@@ -138,3 +145,5 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
 VECTOR = ("softmax", "log_softmax", "glu", "sparsemax_keras")
 
 LINEAR = Activation("linear")
+SIGMOID = Activation("sigmoid")
+GATE_SIGMOID = Activation("gate_sigmoid")

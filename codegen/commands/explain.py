@@ -136,4 +136,5 @@ def _expr(node: Expr, outer: int = 0) -> str:
         parts = (_expr(node.yes), _expr(node.condition), _expr(node.no))
         return "({} where {}, else {})".format(*parts)
     assert isinstance(node, Call), node
-    return f"{node.function}({', '.join(_expr(a) for a in node.arguments)})"
+    name = "sigmoid" if node.function == "gate_sigmoid" else node.function
+    return f"{name}({', '.join(_expr(a) for a in node.arguments)})"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.activations import Activation
+from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError
 from codegen.layers.convolution import convolve
-from codegen.layers.recurrent import SIGMOID, TANH, Cell, Recurrent, gates_note
+from codegen.layers.recurrent import TANH, Cell, Recurrent, gates_note
 from codegen.layers.shared.axes import transpose
 from codegen.layers.shared.windows import Geometry, padding_of, part_of, reach
 from codegen.model import Array
@@ -83,7 +83,7 @@ class ConvLSTMCell(Cell):
                 At(part_of(given.row(*at), k, filters)) + At(part_of(kept.row(*at), k, filters))
                 for k in range(4)
             ]
-            gate = self.recurrent_activation
+            gate = self.recurrent_activation.gate
             input_gate = b.apply(gate, parts[0], filters, "input_gate")
             forget_gate = b.apply(gate, parts[1], filters, "forget_gate")
             candidate = b.apply(self.activation, parts[2], filters, "candidate")

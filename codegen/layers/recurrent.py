@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.activations import Activation
+from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.masking import mask_of
 from codegen.model import Array, Layer
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from codegen.program.tensor import Tensor
 
 TANH = Activation("tanh")
-SIGMOID = Activation("sigmoid")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,8 +158,9 @@ class GRUCell(Cell):
             (b.weight("gates_kernel", K[: 2 * n]), x.vec()),
             (b.weight("gates_recurrent_kernel", U[: 2 * n]), h),
         )
-        update = b.apply(self.recurrent_activation, At(gates[:n]), n, "update")
-        reset = b.apply(self.recurrent_activation, At(gates[n:]), n, "reset")
+        gate = self.recurrent_activation.gate
+        update = b.apply(gate, At(gates[:n]), n, "update")
+        reset = b.apply(gate, At(gates[n:]), n, "reset")
         new_h = Local("update") * At(h) + (1.0 - Local("update")) * Local("candidate")
 
         candidate = b.temp("candidate", n)
@@ -235,7 +235,7 @@ class LSTMCell(Cell):
             (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
         )
         parts = [gates[k * n : (k + 1) * n] for k in range(4)]
-        gate = self.recurrent_activation
+        gate = self.recurrent_activation.gate
         input_gate = b.apply(gate, At(parts[0]), n, "input_gate")
         forget_gate = b.apply(gate, At(parts[1]), n, "forget_gate")
         candidate = b.apply(self.activation, At(parts[2]), n, "candidate")

@@ -1,7 +1,8 @@
 """Gates that cost less: slopes go into the weights, gates of one kind stand side by side.
 
 sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: with x / 2 computed by halved weights, one tanh serves the
-sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alone.
+sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alone. The sum rounds to
+6e-8 whatever the value is, so only `gate_sigmoid` may be folded.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from codegen.program.rewrite import with_children
 
 # Slope and offset that go into the weights, for activations of which a clip or tanh then is left.
 FOLDED = {
-    "sigmoid": (0.5, 0.0),
+    "gate_sigmoid": (0.5, 0.0),
     "hard_sigmoid": (0.2, 0.5),
     "hard_sigmoid_3": (1.0 / 6.0, 0.5),
 }
@@ -67,9 +68,9 @@ class Folding:
         return self.order.index(function) if function in self.order else len(self.order)
 
 
-SIDE_BY_SIDE = Folding(FOLDED, ("hard_sigmoid", "hard_sigmoid_3", "sigmoid", "tanh"))
+SIDE_BY_SIDE = Folding(FOLDED, ("hard_sigmoid", "hard_sigmoid_3", "gate_sigmoid", "tanh"))
 # What changes no digit: halving touches the exponents alone.
-EXACT = Folding({"sigmoid": FOLDED["sigmoid"]})
+EXACT = Folding({"gate_sigmoid": FOLDED["gate_sigmoid"]})
 
 
 def fold_gates(program: Program) -> Program:
@@ -223,6 +224,6 @@ class _Change:
 
 def _rest(function: str, x: Expr) -> Expr:
     """The activation of what the scaled weights give."""
-    if function == "sigmoid":
+    if function == "gate_sigmoid":
         return Number(0.5) * Call("tanh", (x,)) + Number(0.5)
     return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))

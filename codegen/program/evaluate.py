@@ -59,7 +59,8 @@ def erf(x: Array) -> Array:
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow."""
-    return np.asarray(0.5 * np.tanh(0.5 * x) + 0.5)
+    e = np.exp(-np.abs(x))
+    return np.asarray(np.where(x < 0, e, 1) / (1 + e))
 
 
 def softplus(x: Array) -> Array:
@@ -74,6 +75,7 @@ MEANING: dict[str, Any] = {
     "log1p": np.log1p,
     "tanh": np.tanh,
     "sigmoid": sigmoid,
+    "gate_sigmoid": sigmoid,
     "hard_sigmoid": lambda x: np.minimum(np.maximum(0.2 * x + 0.5, 0), 1),
     "hard_sigmoid_3": lambda x: np.minimum(np.maximum(x / 6 + 0.5, 0), 1),
     "softplus": softplus,

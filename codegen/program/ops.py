@@ -200,7 +200,8 @@ class Select(Expr):
 # Every function that a Call may name, with its number of arguments. `sigmoid`, `softplus` and
 # `hard_sigmoid` (clip(0.2 x + 0.5, 0, 1)), `hard_sigmoid_3` (clip(x / 6 + 0.5, 0, 1)) stand here
 # because targets fold them in their own ways; min and max take the other argument when one is
-# smaller or larger; round goes to even at ties.
+# smaller or larger; round goes to even at ties. `gate_sigmoid` is `sigmoid` where only the absolute
+# error counts, as in gates of recurrent cells: a target may compute it by tanh.
 FUNCTIONS = {
     "exp": 1,
     "expm1": 1,
@@ -208,6 +209,7 @@ FUNCTIONS = {
     "log1p": 1,
     "tanh": 1,
     "sigmoid": 1,
+    "gate_sigmoid": 1,
     "hard_sigmoid": 1,
     "hard_sigmoid_3": 1,
     "softplus": 1,

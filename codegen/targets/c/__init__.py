@@ -38,7 +38,7 @@ OPTIONS = (
     ),
     Option(
         "math",
-        "tanh, sigmoid, exp and softplus: built in (within 4e-7), or the C library's.",
+        "tanh, sigmoid, exp, softplus: built in (within 3 last places), or the C library's.",
         default="fast",
         choices=("fast", "libm"),
     ),

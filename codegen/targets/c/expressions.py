@@ -59,6 +59,7 @@ class Expressions:
         self.used = used
         self.symbols: dict[str, str] = {}
         self.vectorised = False  # tanh and sigmoid work on whole arrays
+        self.gate = "sigmoid"  # what computes the sigmoid of a gate
 
     # ---- names and places ---------------------------------------------------------------
 
@@ -162,6 +163,7 @@ class Expressions:
 
     def function(self, name: str) -> str:
         """What a function is called in this file."""
+        name = self.gate if name == "gate_sigmoid" else name
         if name in LIBRARY:
             self.used.functions.add(name)
             return {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}[name] + (

@@ -14,15 +14,19 @@ from codegen.text import templates
 
 # What each function or kernel is built on.
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "sigmoid": ("tanh",),
-    "sigmoid_libm": ("exp",),
+    "sigmoid": ("exp",),
     "expm1": ("exp",),
     "softplus": ("exp",),
     "softplus_libm": ("exp", "log1p"),
-    "sigmoid_each": ("tanh_each",),
-    "tanh_each": (),
 }
-FAST = ("exp", "expm1", "tanh", "sigmoid", "softplus")
+# What each kernel for whole arrays is built on, and the function that a user may bring instead.
+EACH: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "tanh_each": ((), "tanh"),
+    "sigmoid_each": ((), "sigmoid"),
+    "gate_sigmoid_each": (("tanh_each",), "sigmoid"),
+}
+OWN = ("sigmoid", "softplus")  # what the C library does not have
+FAST = ("exp", "expm1", "tanh", "softplus")
 HELPERS = ("hard_sigmoid", "hard_sigmoid_3", "min", "max")
 KERNELS_IN_FUNCTIONS = ("floor_div", "min_length", "max_length", "ring")
 
@@ -34,18 +38,19 @@ def functions(header: Header) -> list[str]:
     def add(name: str) -> None:
         if name in done:
             return
-        fast = header.math == "fast" and name in FAST
-        key = name if fast or f"{name}_libm" not in NEEDS else f"{name}_libm"
-        for needed in NEEDS.get(key, ()) if fast or key.endswith("_libm") else ():
+        key = f"{name}_libm" if header.math != "fast" and f"{name}_libm" in NEEDS else name
+        own = name in OWN or (header.math == "fast" and name in FAST)
+        for needed in NEEDS.get(key, ()) if own else ():
             add(needed)
-        done[name] = _function(header, name, fast)
+        done[name] = _function(header, name, key if own else "")
 
     # Before the hooks: they ask whether a macro is the user's, which the next lines would hide.
-    each = header.used.kernels & {"tanh_each", "sigmoid_each"}
-    if each:
-        done["tanh_each"] = _each(header, "tanh")
-        if "sigmoid_each" in each:
-            done["sigmoid_each"] = _each(header, "sigmoid")
+    each = [name for name in EACH if name in header.used.kernels]
+    for name in dict.fromkeys(n for kernel in each for n in (*EACH[kernel][0], kernel)):
+        done[name] = _each(header, name)
+    if "gate_sigmoid" in header.used.functions:
+        add("tanh")
+        done["gate_sigmoid"] = _gate(header)
     for name in HOOKS:
         if name in header.used.functions:
             add(name)
@@ -60,11 +65,10 @@ def functions(header: Header) -> list[str]:
     return [text for text in done.values() if text]
 
 
-def _function(header: Header, name: str, fast: bool) -> str:
-    """A function behind its hook."""
+def _function(header: Header, name: str, file: str) -> str:
+    """A function behind its hook: from a source file, or the C library's where that is ""."""
     macro = f"{header.upper}_{name.upper()}"
-    if fast or name in ("sigmoid", "softplus"):
-        file = name if fast else f"{name}_libm"
+    if file:
         source = _source(header, f"c/functions/{file}.c")
         return f"#ifndef {macro}\n{source}#define {macro}(x) {header.prefix}_{name}(x)\n#endif\n"
     arguments = "x, y" if name == "pow" else "x"
@@ -72,11 +76,18 @@ def _function(header: Header, name: str, fast: bool) -> str:
     return f"#ifndef {macro}\n#define {macro}({arguments}) {call}\n#endif\n"
 
 
+def _gate(header: Header) -> str:
+    """The sigmoid of gates, which is the user's where there is one."""
+    source, name = _source(header, "c/functions/gate_sigmoid.c"), f"{header.prefix}_gate_sigmoid"
+    macro = f"{header.upper}_SIGMOID"
+    return f"#ifndef {macro}\n{source}#else\n#define {name}(x) {macro}(x)\n#endif\n"
+
+
 def _each(header: Header, name: str) -> str:
     """A function of a whole array; one element at a time where the user brings the function."""
-    kernel = _source(header, f"c/kernels/{name}_each.c")
-    macro = f"{header.upper}_{name.upper()}"
-    head = f"static {header.upper}_INLINE void {header.prefix}_{name}_each({header.real} *v, int n)"
+    kernel = _source(header, f"c/kernels/{name}.c")
+    macro = f"{header.upper}_{EACH[name][1].upper()}"
+    head = f"static {header.upper}_INLINE void {header.prefix}_{name}({header.real} *v, int n)"
     body = f"    for (int i = 0; i < n; ++i) {{\n        v[i] = {macro}(v[i]);\n    }}\n"
     loop = f"{head}\n{{\n{body}}}\n"
     return f"#ifndef {macro}\n{kernel}#else\n{loop}#endif\n"

@@ -87,6 +87,7 @@ class Header:
             self.used,
         )
         self.printer.vectorised = vectorised
+        self.printer.gate = "gate_sigmoid" if self.math == "fast" else "sigmoid"
         # All inputs of a streamable model have the same number of steps.
         free = lowered.whole.lengths
         if lowered.step is not None:
@@ -178,7 +179,7 @@ def _own_words() -> list[str]:
     inline always_inline read weights hop warmup max_steps axpy axpy_from axpy_block axpy_pair
     axpy_blocks block pair least unroll roll dot affine softmax log_softmax softmax_strided
     log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
-    sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor round
-    state_size input_size output_size h_included"""
+    sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
+    max sqrt abs floor round state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
     return [*kernels.split(), *HOOKS, *numbered]

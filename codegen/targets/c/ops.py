@@ -34,7 +34,7 @@ from codegen.text.templates import environment
 
 # Functions that have a kernel for whole arrays; clip(slope x + 0.5, 0, 1) is one for any slope.
 SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_3": 1.0 / 6.0}
-STAGED = frozenset({"tanh", "sigmoid", *SLOPES})
+STAGED = frozenset({"tanh", "sigmoid", "gate_sigmoid", *SLOPES})
 
 
 class Printer(Expressions):

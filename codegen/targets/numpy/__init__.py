@@ -92,7 +92,7 @@ ATTRIBUTES = [
 PASSES = (fold_gates, join_products, expand)
 WHOLE_PASSES = (fold_gates, split_loops, join_in_loops, expand)
 MOST_EQUATIONS = 24
-RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
+RISKY = ("exp", "sigmoid", "expm1", "log", "log1p", "pow", "sqrt")
 
 
 def render(

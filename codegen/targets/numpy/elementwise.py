@@ -65,7 +65,9 @@ def simplify(node: Expr) -> Expr:
     if isinstance(node, Call):
         arguments = tuple(simplify(a) for a in node.arguments)
         x = arguments[0]
-        if node.function == "sigmoid":  # by tanh: nothing overflows
+        if node.function == "sigmoid":  # an overflow gives 0, as it has to
+            return Number(1.0) / (Call("exp", (x * -1.0,)) + Number(1.0))
+        if node.function == "gate_sigmoid":
             return Number(0.5) * Call("tanh", (x * 0.5,)) + Number(0.5)
         if node.function == "hard_sigmoid":
             return _clip(x * 0.2 + 0.5)

@@ -32,6 +32,7 @@ SPELLING = {
     "log1p": "log1p",
     "tanh": "tanh",
     "sigmoid": "sigmoid",
+    "gate_sigmoid": "sigmoid",
     "hard_sigmoid": "hard_sigmoid",
     "hard_sigmoid_3": "hard_sigmoid_3",
     "softplus": "softplus",
@@ -197,5 +198,12 @@ def _is_positive(node: Expr) -> bool:
     if isinstance(node, Binary) and node.operator == "+":
         for known, other in ((node.left, node.right), (node.right, node.left)):
             if isinstance(known, Number) and known.value > 0 and isinstance(other, Call):
-                return other.function in ("abs", "exp", "sqrt", "sigmoid", "softplus")
+                return other.function in (
+                    "abs",
+                    "exp",
+                    "sqrt",
+                    "sigmoid",
+                    "gate_sigmoid",
+                    "softplus",
+                )
     return False

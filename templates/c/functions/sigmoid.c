@@ -1,5 +1,6 @@
 /* 1 / (1 + exp(-x)), which no x makes overflow. */
 static RNN_INLINE float rnn_sigmoid(float x)
 {
-    return 0.5f * RNN_TANH(0.5f * x) + 0.5f;
+    const float e = RNN_EXP(x < 0.0f ? x : -x);
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }

@@ -1,4 +1,4 @@
-/* tanh x = x P(x x) / Q(x x), within 4e-7 and never above 1; P and Q fit |x| < 9. */
+/* tanh x = x P(x x) / Q(x x), within 3 last places and never above 1; P and Q fit |x| < 9. */
 static RNN_INLINE float rnn_tanh(float x)
 {
     const float t = x * x;

@@ -9,8 +9,8 @@ static void rnn_log_softmax(float *y, const float *x, int n)
     for (i = 0; i < n; ++i) {
         sum += RNN_EXP(x[i] - largest);
     }
-    largest += RNN_LOG(sum);
+    sum = RNN_LOG(sum);
     for (i = 0; i < n; ++i) {
-        y[i] = x[i] - largest;
+        y[i] = x[i] - largest - sum;
     }
 }

@@ -9,8 +9,8 @@ static void rnn_log_softmax_strided(float *y, int y_stride, const float *x, int 
     for (i = 0; i < n; ++i) {
         sum += RNN_EXP(x[i * x_stride] - largest);
     }
-    largest += RNN_LOG(sum);
+    sum = RNN_LOG(sum);
     for (i = 0; i < n; ++i) {
-        y[i * y_stride] = x[i * x_stride] - largest;
+        y[i * y_stride] = x[i * x_stride] - largest - sum;
     }
 }

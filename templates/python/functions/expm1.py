@@ -8,7 +8,7 @@ except ImportError:
             return x
         if grown - 1.0 == -1.0:
             return -1.0
-        return (grown - 1.0) * x / math.log(grown)
+        return x * ((grown - 1.0) / math.log(grown))
 
 
 def expm1(x):

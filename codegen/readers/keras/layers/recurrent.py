@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from codegen.activations import SIGMOID
 from codegen.errors import LayerError
 from codegen.layers.recurrent import (
-    SIGMOID,
     TANH,
     Bidirectional,
     Cell,
