@@ -44,6 +44,10 @@ def _few(_x: Array, y: Array, eps: float) -> Array:
     return 4 * eps * np.abs(y)  # four units in the last place, or two
 
 
+def _twice_as_many(x: Array, y: Array, eps: float) -> Array:
+    return 2 * _few(x, y, eps)
+
+
 def _of_one(_x: Array, _y: Array, eps: float) -> Array:
     return np.asarray(1.5 * eps)
 
@@ -52,8 +56,11 @@ def _of_x(x: Array, y: Array, eps: float) -> Array:
     return 4 * eps * (np.abs(x) + np.abs(y))
 
 
-# What may differ by more, each as in Keras, which computes the same formula in the same type.
+# What may differ by more, most as in Keras, which computes the same formula in the same type.
 LOOSE: Mapping[str, Bound] = {
+    # JavaScript has no erf: its exp(-x^2) is off by as much as rounding changes x^2.
+    "erf": _twice_as_many,
+    "the operation erf": _twice_as_many,
     # Gates are multiplied with numbers of unit size and added to such.
     "gate_sigmoid": _of_one,
     "the activation gate_sigmoid": _of_one,
@@ -83,6 +90,8 @@ CASES: tuple[Case, ...] = (
     ("numpy", "float32", {}),
     ("numpy", "float64", {}),
     ("python", "float64", {}),
+    ("javascript", "float32", {}),
+    ("javascript", "float64", {}),
     ("c", "float32", {"profile": "host"}),
     ("c", "float32", {"profile": "mcu"}),
     ("c", "float32", {"profile": "host", "math": "libm"}),
@@ -141,8 +150,8 @@ def too_far(found: Array, expected: Array, allowed: Array | float, dtype: str) -
     """
     info = np.finfo(dtype)
     smallest, largest = info.smallest_normal, info.max * (1 - 8 * info.eps)
-    y = np.asarray(found, expected.dtype)
     with np.errstate(all="ignore"):
+        y = np.asarray(found, expected.dtype)
         same = (np.abs(expected) < smallest) & (np.abs(y) <= smallest)
         same |= (np.abs(expected) > largest) & (np.abs(y) > largest) & (expected * y > 0)
         same |= np.isnan(expected) & np.isnan(y)

@@ -24,7 +24,7 @@ def broken(line: str, width: int = WIDTH, by: str = "    ") -> Iterator[str]:
     start = line[: len(line) - len(line.lstrip())]
     indent = ""
     while len(indent) + len(line) > width:
-        places = [(k, rank) for k, rank in _places(line) if len(indent) + k <= width]
+        places = [*_places(line, width - len(indent))]
         if not places:
             break
         best = min(rank for _, rank in places)
@@ -34,11 +34,14 @@ def broken(line: str, width: int = WIDTH, by: str = "    ") -> Iterator[str]:
     yield indent + line
 
 
-def _places(line: str) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Where the line may be broken, with the depth in brackets and the rank among operators."""
+def _places(line: str, last: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Where the line may be broken up to `last`: depth in brackets and rank among operators.
+
+    What follows is not looked at: a line may be long, and is broken in many places.
+    """
     depth, quote = 0, ""
     first = len(line) - len(line.lstrip())
-    for k, sign in enumerate(line):
+    for k, sign in enumerate(line[:last]):
         if quote:
             quote = "" if sign == quote else quote
         elif sign in "\"'`":
@@ -49,8 +52,9 @@ def _places(line: str) -> Iterator[tuple[int, tuple[int, int]]]:
             depth -= 1
         elif k > first:
             for text in _AFTER:
-                if line.startswith(text, k) and line[k + len(text) :].strip():
-                    yield k + len(text), (depth, 0)
+                after = k + len(text)
+                if line.startswith(text, k) and after <= last and line[after:].strip():
+                    yield after, (depth, 0)
             for rank, texts in enumerate(_BEFORE):
                 if line.startswith(texts, k):
                     yield k + 1, (depth, rank)
