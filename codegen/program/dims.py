@@ -75,7 +75,7 @@ class Sum:
             return Sum(whole, self.constant // other)
         return _atom(Compound("//", self, other))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return text(self)
 
 

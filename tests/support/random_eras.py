@@ -21,7 +21,8 @@ import codegen
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from tests.support.fixtures import FIXTURES, Call
+from codegen.program.evaluate import Reference
+from tests.support.fixtures import FIXTURES, Array, Call
 
 NAME = "random.tar.xz"
 COUNT = 50  # models of each era
@@ -87,9 +88,21 @@ def models(era: str) -> tuple[RandomModel, ...]:
     return archive(FIXTURES / era / NAME)
 
 
-def reasons(error: CodegenError) -> list[str]:
-    """The reasons for which a model is refused, without the name of the file."""
-    return [line.strip() for line in str(error).splitlines()[1:]]
+def predicted(one: RandomModel) -> list[list[Array]]:
+    """The outputs of every call as the interpreter computes them; CodegenError or ValueError."""
+    reference = Reference(one.read(), len(one.calls[0].inputs[0]))
+    found = []
+    for call in one.calls:
+        if call.reset:
+            reference.reset()
+        found.append(list(reference.predict(*call.inputs)))
+    return found
+
+
+def reasons(error: Exception) -> list[str]:
+    """Why a model is refused, without the name of the file, or a call of it."""
+    lines = str(error).splitlines()
+    return [line.strip() for line in lines[len(lines) > 1 :]]
 
 
 def refused() -> dict[str, list[str]]:
@@ -97,8 +110,8 @@ def refused() -> dict[str, list[str]]:
     found = {}
     for one in (one for era in ERAS for one in models(era)):
         try:
-            one.read()
-        except CodegenError as error:
+            predicted(one)
+        except (CodegenError, ValueError) as error:
             found[str(one)] = reasons(error)
     return found
 
