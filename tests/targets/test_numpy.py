@@ -714,7 +714,7 @@ def test_the_text_of_a_view_is_the_view(
     array = np.arange(int(np.prod(front)) * size).reshape(front + tuple(shape))
     grid = load(text_of(_overlapping())).grid
     base = Base("array", tuple(shape), has_lead=lead)
-    found = eval(view(base, offset, spans), {"array": array, "lead": front, "grid": grid})  # noqa: S307
+    found = eval(view(base, offset, spans, str), {"array": array, "lead": front, "grid": grid})  # noqa: S307
     flat = array.reshape((*front, size))
     index = np.full((1,) * len(spans), offset)
     for k, (count, stride) in enumerate(spans):

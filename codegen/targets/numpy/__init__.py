@@ -8,7 +8,6 @@ with `elementwise` and `windows`; `text` writes them with `views`.
 from __future__ import annotations
 
 import keyword
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +22,6 @@ from codegen.passes.split_loops import split_loops
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
-    At,
     Binary,
     Block,
     Buffer,
@@ -53,6 +51,7 @@ from codegen.targets.numpy.text import (
     Scope,
     StepScope,
     folded,
+    fresh,
     indented,
     lines_of,
     wrapped,
@@ -126,7 +125,7 @@ class _File:
         self.scratch: list[Buffer] = []
         self.homes: dict[Buffer, tuple[Buffer, int]] = {}
         self.hints: dict[Vec, str] = {}
-        self.output_name = ""  # of the output in the last block of step, if that ends with it
+        self.reads_axis = False  # whether step asks for the number of leading axes
 
     def text(self) -> Iterator[str]:
         """The whole file in pieces."""
@@ -184,8 +183,12 @@ class _File:
         body: list[str] = []
         assert self.outline.step is not None
         planned = self._plan(self.outline.step, step=True)
-        for block, instructions in zip(program.blocks, planned, strict=True):
-            body += self._step_block(block, instructions)
+        final = max(number for number, part in enumerate(planned) if part) if any(planned) else -1
+        given_back = False
+        for number, (block, part) in enumerate(zip(program.blocks, planned, strict=True)):
+            last = part[-1] if number == final and self._returns(program, part[-1]) else None
+            own, given_back = self._step_block(block, part, last)
+            body += own
         scope = self._init_scope("")
         for port, attribute in zip(program.inputs, self.input_attributes, strict=True):
             argument = self.inputs[program.inputs.index(port)]
@@ -207,13 +210,12 @@ class _File:
             for argument, attribute in zip(self.inputs, self.input_attributes, strict=True)
         ]
         self._keep_states(scope, states)
-        body, given_back = self._last(program, body)
         results = []
         for number, port in enumerate(program.outputs if not given_back else ()):
             attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
             self.setup.append(f"self.{attribute} = {self._shaped(scope, port)}")
             results.append(f"self.{attribute}.copy()")
-        if any("swapaxes(0, axis)" in line for line in body):
+        if self.reads_axis:
             lines.append("axis = len(self.lead)")
         lines += self._guarded(program, body)
         if not given_back:
@@ -234,23 +236,11 @@ class _File:
         programs = (self.lowered.whole, self.lowered.step)
         return rows_looked_up(port.name, [program for program in programs if program])
 
-    def _last(self, program: Program, body: list[str]) -> tuple[list[str], bool]:
-        """The body with a last statement that returns what it computes, where it can.
-
-        A new array then comes from the function itself, and need not be copied from the output.
-        """
+    def _returns(self, program: Program, last: Instruction) -> bool:
+        """Whether `last` computes all that step returns, so that it may come back as it is."""
         port = program.outputs[0]
         alone = len(program.outputs) == 1 and not self.lowered.warmup and len(port.shape) == 1
-        last = body[-1] if body else ""
-        name = re.escape(self.output_name)
-        if not (alone and self.output_name) or last.startswith((" ", ")")):
-            return body, False
-        if copied := re.fullmatch(rf"{name}\[\.\.\.\] = (\w+)", last):
-            return [*body[:-1], f"return {copied[1]}.copy()"], True
-        # Not where the output is also an operand of another shape, nor with a keyword.
-        if computed := re.fullmatch(rf"([\w.]+\(.+), (?:out=)?{name}\)", last):
-            return [*body[:-1], f"return {computed[1]})"], True
-        return body, False
+        return alone and isinstance(last, (Ufunc, Dot)) and last.out == port.buffer.vec()
 
     def _plan(self, program: Program, step: bool) -> list[list[Instruction]]:
         """The instructions of each block."""
@@ -286,13 +276,19 @@ class _File:
         scope.hints = self.hints
         return scope
 
-    def _step_block(self, block: Block, instructions: Sequence[Instruction]) -> list[str]:
+    def _step_block(
+        self, block: Block, instructions: Sequence[Instruction], last: Instruction | None
+    ) -> tuple[list[str], bool]:
+        """The lines of a block; the value of `last`, where it is new, is returned by them."""
         scope = self._init_scope(block.name)
         before = len(self.setup)
-        body = lines_of(instructions, scope)
+        body = lines_of(instructions if last is None else instructions[:-1], scope)
+        value = None if last is None else fresh(last, scope)
+        if last is not None:
+            body += [f"return {value}"] if value else lines_of([last], scope)
+        self.reads_axis |= scope.reads_axis
         if not body:
-            return []
-        self.output_name = self._output_name(scope, instructions)
+            return [], False
         title = f"# {comment(block.title, 90)}"
         self.setup.insert(before, title)
         lines = ["", title, *_equations(block)]
@@ -300,24 +296,7 @@ class _File:
             attribute = self.attributes(block.name)
             self.setup += wrapped(f"self.{attribute} = (", list(scope.kept), ")")
             lines += wrapped("(", list(scope.kept.values()), f") = self.{attribute}")
-        return lines + body
-
-    def _output_name(self, scope: StepScope, instructions: Sequence[Instruction]) -> str:
-        """The name of the first output in this block, if the block ends by computing all of it."""
-        assert self.lowered.step is not None
-        port = self.lowered.step.outputs[0]
-        last = instructions[-1]
-        if not isinstance(last, (Ufunc, Dot)) or last.out != port.buffer.vec() or last.axes:
-            return ""
-        if isinstance(last, Ufunc):
-            operands = [o for o in last.operands if isinstance(o, At)]
-            if last.function in ("choose", "erf"):  # these need a place for the result
-                return ""
-            if not any(o.vec.size == last.out.size for o in operands):
-                return ""
-            if any(o.vec.buffer.dtype != "float32" for o in operands):
-                return ""
-        return scope.get(last.out, ())
+        return lines + body, value is not None
 
     def _shaped(self, scope: Scope, port: Port) -> str:
         base = scope.base(port.buffer)
@@ -401,7 +380,7 @@ class _File:
                 text = f"{text}.reshape({_shape(port.shape)})"
             results.append(text if fresh_array else f"{text}.copy()")
         body = scope.take() + body
-        if any("swapaxes(0, axis)" in line for line in body):
+        if scope.reads_axis:
             head.append("axis = len(lead)  # that of time, in arrays that have it")
         lines = [*head, *self._guarded(program, body), ""]
         if self.lowered.warmup:

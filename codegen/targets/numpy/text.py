@@ -105,6 +105,7 @@ class Scope:
         self.full_names: dict[Buffer, str] = {}  # of arrays that more than one block uses
         self.homes: dict[Buffer, tuple[Buffer, int]] = {}  # buffers that lie inside a window
         self.prefix = ""  # of the names in the block, which is left out
+        self.reads_axis = False  # whether the number of leading axes is asked for
 
     def base(self, buffer: Buffer) -> Base:
         """The array of a buffer."""
@@ -155,10 +156,7 @@ class Scope:
         for dim in (offset, *(n for span in spans for n in span)):
             for symbol in sorted(dims.symbols(dim)):
                 self.counter(symbol)
-        result = view(base, offset, spans)
-        if "grid(" in result:
-            self.module.use("grid")
-        return result
+        return view(base, offset, spans, self.module.use)
 
     def get(self, source: Vec | Mat, axes: Axes, hint: str = "") -> str:
         """The operand as it is written here; `hint` is a name for it."""
@@ -178,6 +176,11 @@ class Scope:
 
     def counter(self, name: str) -> None:
         """Note that a loop variable is read."""
+
+    def axis(self) -> str:
+        """The axis after the leading ones."""
+        self.reads_axis = True
+        return "axis"
 
     def count(self, dim: Dim, axes: Axes) -> str:
         """A length or a counter as an operand."""
@@ -345,7 +348,9 @@ class LoopScope(Scope):
             across = (Axis(self.variable, self.length), *axes)
             whole = self.parent.get(source, across, f"{hint}_rows")
             if source.buffer.kind != "const":
-                whole = f"{whole}.swapaxes(0, axis)"  # the loop's axis before the leading one
+                whole = (
+                    f"{whole}.swapaxes(0, {self.axis()})"  # the loop's axis before the leading one
+                )
             key = f"each of {whole}"
             if key not in self.known:
                 self.known[key] = self.names(f"{hint}_{self.variable}")
@@ -392,6 +397,10 @@ class LoopScope(Scope):
         else:
             self.parent.counter(name)
 
+    def axis(self) -> str:
+        """As outside."""
+        return self.parent.axis()
+
     def is_whole(self, vec: Vec, axes: Axes) -> bool:
         """As outside."""
         return self.parent.is_whole(vec, axes) and not self._moves(vec.offset)
@@ -415,6 +424,27 @@ def lines_of(instructions: Sequence[Instruction], scope: Scope) -> list[str]:
         lines += scope.take()
         lines += statement
     return lines
+
+
+def fresh(op: Instruction, scope: Scope) -> str | None:
+    """What the instruction computes as a new array, where its function makes one by itself."""
+    if isinstance(op, Dot) and not op.axes:
+        product = f"{scope.get(op.x, ())}.dot({scope.module.matrix(op.matrix)})"
+        if op.add:
+            return f"{scope.module.use('add')}({scope.get(op.out, ())}, {product})"
+        return product if scope.is_whole(op.out, ()) else None
+    if not isinstance(op, Ufunc) or op.axes or op.function in ("choose", "clip", "erf"):
+        return None
+    sources = [operand.vec for operand in op.operands if isinstance(operand, At)]
+    # Not where another shape or type would come of the operands.
+    if all(vec.size != op.out.size for vec in sources):
+        return None
+    if any(vec.buffer.dtype != "float32" for vec in sources):
+        return None
+    operands = [scope.operand(operand, (), op.out.size) for operand in op.operands]
+    if op.function == "copy":
+        return f"{operands[0]}.copy()"
+    return f"{scope.module.use(op.function)}({', '.join(operands)})"
 
 
 def _statement(instruction: Instruction, scope: Scope) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from codegen.program import dims
@@ -25,8 +25,10 @@ class Base:
         return dims.product(self.shape)
 
 
-def view(base: Base, offset: Dim, spans: Sequence[Span]) -> str:
+def view(base: Base, offset: Dim, spans: Sequence[Span], use: Callable[[str], str]) -> str:
     """`base[offset + sum of index * stride]` with one axis for each span, slowest first.
+
+    `use` is told of the helper that this takes, if any, and returns its name.
 
     A span of stride 0 becomes an axis of length 1, which NumPy repeats by itself. The result has
     the leading axis of `base` in front.
@@ -46,7 +48,7 @@ def view(base: Base, offset: Dim, spans: Sequence[Span]) -> str:
     text = _sliced(base, start, positive)
     if text is None:
         pairs = ", ".join(f"({number(n)}, {number(s)})" for n, s in moving)
-        text = f"grid({flat(base)}, {number(offset)}, {pairs})"
+        text = f"{use('grid')}({flat(base)}, {number(offset)}, {pairs})"
     elif any(signs):
         steps = ", ".join("::-1" if back else ":" for back in signs)
         text = f"{text}[..., {steps}]"

@@ -95,10 +95,7 @@ class Weights:
         spans: list[tuple[Dim, Dim]] = [(mat.rows, mat.row_stride)]
         if not flat:
             spans.append((mat.columns, mat.column_stride))
-        text = view(base, mat.offset, spans)
-        if "grid(" in text:
-            self.module.use("grid")
-        text = f"{text}{suffix}"
+        text = f"{view(base, mat.offset, spans, self.module.use)}{suffix}"
         if factor != 1.0:
             text = f"{self.module.literal(factor)} * {text}"
         if shift != 0.0:
