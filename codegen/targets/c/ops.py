@@ -192,7 +192,7 @@ class Printer(Expressions):
         products = []
         for mat, x in op.products:
             products.append(
-                (self.dim(mat.columns), self._matrix(mat), self.expr(At(x), "j", PRODUCT))
+                (self.dim(mat.columns), self._matrix(mat, "i", "j"), self.expr(At(x), "j", PRODUCT))
             )
         start = self.number(0.0) if op.bias is None else self.expr(At(op.bias), "i")
         size = self.dim(op.out.size)
@@ -205,11 +205,11 @@ class Printer(Expressions):
             out=self.element(op.out, "i"),
         )
 
-    def _matrix(self, mat: Mat) -> str:
-        """Element (i, j) of a matrix."""
+    def _matrix(self, mat: Mat, row: str, column: str) -> str:
+        """An element of a matrix."""
         base = self.buffer(mat.buffer)
         parts = [] if mat.offset == 0 else [self.dim(mat.offset)]
-        for name, stride in (("i", mat.row_stride), ("j", mat.column_stride)):
+        for name, stride in ((row, mat.row_stride), (column, mat.column_stride)):
             if stride == 1:
                 parts.append(name)
             elif stride != 0:
@@ -277,7 +277,7 @@ class Printer(Expressions):
             last=self.dim(table.rows - 1),
             size=self.dim(op.out.size),
             out=self.element(op.out, "i"),
-            value=self._matrix(table).replace("i * ", f"{row} * ", 1).replace("j", "i", 1),
+            value=self._matrix(table, row, "i"),
         )
 
     def shift(self, op: Shift) -> str:

@@ -348,9 +348,8 @@ class LoopScope(Scope):
             across = (Axis(self.variable, self.length), *axes)
             whole = self.parent.get(source, across, f"{hint}_rows")
             if source.buffer.kind != "const":
-                whole = (
-                    f"{whole}.swapaxes(0, {self.axis()})"  # the loop's axis before the leading one
-                )
+                # The loop's axis stands before the leading one.
+                whole = f"{whole}.swapaxes(0, {self.axis()})"
             key = f"each of {whole}"
             if key not in self.known:
                 self.known[key] = self.names(f"{hint}_{self.variable}")
