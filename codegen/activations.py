@@ -141,9 +141,6 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
     "sparse_plus": _sparse_plus,
 }
 
-# These read a whole vector to give one element; the builder emits ops for them.
-VECTOR = ("softmax", "log_softmax", "glu", "sparsemax_keras")
-
 LINEAR = Activation("linear")
 SIGMOID = Activation("sigmoid")
 GATE_SIGMOID = Activation("gate_sigmoid")

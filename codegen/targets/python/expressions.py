@@ -101,12 +101,17 @@ class Expressions:
 
     def element(self, vec: Vec, index: str | None) -> str:
         """One element, by the index of a loop."""
+        return f"{self.name(vec.buffer)}[{self.place(vec, index)}]"
+
+    def place(self, vec: Vec, index: str | None) -> str:
+        """Where an element stands in its buffer."""
         start = self.start(vec)
         if index is None or vec.stride == 0:
-            return f"{self.name(vec.buffer)}[{start}]"
+            return start
         moved = index if vec.stride == 1 else f"{vec.stride} * {index}"
-        at = moved if start == "0" else f"{start} + {moved}"
-        return f"{self.name(vec.buffer)}[{at}]"
+        if vec.offset == 0 and not self.is_ring(vec.buffer):
+            return moved
+        return f"{start} + {moved}"
 
     def part(self, vec: Vec) -> str:
         """The vector as a list."""
@@ -123,9 +128,11 @@ class Expressions:
                 at = f"{at} + {dims.text(vec.offset)}"
             return f"{self.file.help('ring')}({name}, {at}, {dims.text(vec.size)})"
         stop = dims.text(vec.offset + vec.size)
-        if start == "0":
+        if not isinstance(vec.offset, int):
+            return f"{name}[{start} : {stop}]"
+        if vec.offset == 0:
             return f"{name}[:{stop}]" if isinstance(vec.size, int) else f"{name}[0 : {stop}]"
-        return f"{name}[{start}:{stop}]" if start.isdigit() else f"{name}[{start} : {stop}]"
+        return f"{name}[{start}:{stop}]"
 
     def _index(self) -> str:
         return self.file.names("k", "index")

@@ -166,7 +166,7 @@ class Printer(Expressions):
             name = self.local("values" if number == 0 else f"values_{number + 1}")
             values.append((name, self.part(vec)))
             at = Vec(mat.buffer, mat.offset, mat.rows, mat.row_stride)
-            place = self.element(at, index)[len(self.name(mat.buffer)) + 1 : -1]
+            place = self.place(at, index)
             dot = self.file.help("dot")
             terms.append(
                 f"{dot}({total}, {self.name(mat.buffer)}, {place}, {mat.column_stride}, {name})"
