@@ -15,6 +15,7 @@ import numpy as np
 
 from codegen.lowered import Lowered
 from codegen.model import Array
+from codegen.passes import Pass
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -91,6 +92,7 @@ HELPERS: Mapping[str, tuple[str, ...]] = {
     "readWhole": ("check",),
     "decoded": (),
 }
+PASSES: tuple[Pass, ...] = ()  # the ops are printed as lowering made them
 # In place of the helpers that are as exact as float32.
 DOUBLE = {name: f"const {name} = Math.{name};\n" for name in ("exp", "tanh")}
 
@@ -159,15 +161,12 @@ def special(value: float) -> str:
 
 
 class Printer(Scalars):
-    """The ops of one program as statements; states and the scratch of a step are members."""
+    """The ops of one program as statements. States are members of the class, and `members`."""
 
-    def __init__(self, file: File, program: Program, is_step: bool) -> None:
+    def __init__(self, file: File, program: Program, members: Iterable[Buffer]) -> None:
         self.file, self.program = file, program
         self.lines = {state.buffer for state in program.states if state.line}
-        self.members = {state.buffer for state in program.states}
-        if is_step:
-            ports = (*program.inputs, *program.outputs)
-            self.members.update((*temps(program), *(port.buffer for port in ports)))
+        self.members = {*members, *(state.buffer for state in program.states)}
 
     def number(self, value: float) -> str:
         """A literal."""
@@ -344,156 +343,183 @@ def loop(counter: str, count: str, body: Iterable[str]) -> Iterator[str]:
     return block(f"for (let {counter} = 0; {counter} < {count}; ++{counter})", body)
 
 
-# ---- methods --------------------------------------------------------------------------------
+# ---- the page -------------------------------------------------------------------------------
 
 
-class Method:
-    """A method of the class: its comment, what stands before the brace, its lines."""
+def generate(
+    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+) -> Iterator[str]:
+    """The module in pieces."""
+    outline = Outline(lowered, options, PASSES)
+    file = File(outline.dtype, Names(JAVASCRIPT_WORDS, OWN, HELPERS))
+    for symbol in outline.symbols():
+        file.symbol(symbol)
+    for port, buffers in outline.ports():
+        file.name(port.buffer)
+        for buffer in buffers:
+            file.names.same(port.buffer, buffer)
+    page = Page(outline, file)
+    step = None if outline.step is None else page.step(outline.step)
+    fresh = page.starts(outline.fresh, seen=bool(outline.warmup))
+    carried = page.starts(outline.carried, seen=False)
+    both = outline.restart == "restart"
+    members = [] if outline.step is None else page.members(outline.step)
+    for helper in ("check", *(["read"] if outline.shown or outline.warmup else [])):
+        file.use(helper)
+    values = {
+        "title": f"{comment(name)}, from {comment(lowered.model.source)}.",
+        "states": [page.state(state) for state in outline.states],
+        "shown": [page.state(state) for state in outline.shown],
+        "scratch": [(file.name(buffer), file.array(buffer)) for buffer in members],
+        "reset": ["this.restart();", *carried] if both else [*fresh, *carried],
+        "restart": fresh if both else [],
+        "step": step,
+        "predict": page.predict(),
+        "test": selftest(lowered),
+    }
+    arrays = [array(file, buffer, options["weights"] == "text") for buffer in file.consts]
+    return render(
+        "javascript/model.js.j2",
+        **values,
+        banner=banner(lowered, origin, outline.sizes()),
+        functions=[file.helper_text(helper) for helper in HELPERS if helper in file.helpers],
+        arrays=arrays,
+        warmup=outline.warmup,
+        tolerance=numbers.number(TOLERANCE),
+        largest=numbers.number(LARGEST),
+        judges=[file.helper_text(helper) for helper in ("close", "isMain")],
+    )
 
-    def __init__(self, doc: Sequence[str], head: str, lines: Iterable[str]) -> None:
-        self.doc, self.head = doc, head
-        self.lines = [part for line in lines for part in broken(line, 96)]
 
-
-class Methods:
-    """The methods of one class."""
+class Page:
+    """What the template is filled with."""
 
     def __init__(self, outline: Outline, file: File) -> None:
         self.outline, self.file = outline, file
-        for port, buffers in outline.ports():
-            file.name(port.buffer)
-            for buffer in buffers:
-                file.names.same(port.buffer, buffer)
         for state in outline.states:
             file.name(state.buffer)
-        self.printers = [Printer(file, p, p is outline.step) for p in outline.printed]
 
-    def members(self) -> Iterator[str]:
-        """The members of the class."""
-        for state in self.outline.states:
-            array, note = self.file.array(state.buffer), comment(f"{state.layer}: {state.role}", 50)
-            if state.line:  # with room to move on in
-                array = array.replace("(", "(2 * ")
-            yield f"this.{self.file.name(state.buffer)} = {array}; // {note}"
-        step = self.outline.step
-        if step is not None:
-            ports = [port.buffer for port in (*step.inputs, *step.outputs)]
-            for buffer in dict.fromkeys((*ports, *temps(step))):
-                yield f"this.{self.file.name(buffer)} = {self.file.array(buffer)};"
+    def state(self, state: State) -> dict[str, Any]:
+        """A state: its member, and where its numbers stand in that."""
+        size, at = state.buffer.size, ""
+        if state.line:
+            at = self.file.place(state.buffer)
+        return {
+            "name": self.file.name(state.buffer),
+            "kind": self.file.kind(state.buffer),
+            "note": comment(f"{state.layer}: {state.role}", 50),
+            "size": size,
+            "at": at,
+            "room": f"2 * {size}" if at else size,  # for a delay line to move on in
+            "part": f"this.{at}, this.{at} + {size}" if at else "",
+        }
 
-    def _start(self, states: Sequence[State]) -> Iterator[str]:
+    def starts(self, states: Sequence[State], seen: bool) -> list[str]:
         """Lines that put states at their start."""
+        lines = []
         for state in states:
             name = f"this.{self.file.name(state.buffer)}"
             if state.initial is None or not np.any(state.initial):
-                yield f"{name}.fill(0);"
+                lines.append(f"{name}.fill(0);")
             else:
                 first = const(f"{state.buffer.name}_initial", state.initial)
-                yield f"{name}.set({self.file.name(first)});"
+                lines.append(f"{name}.set({self.file.name(first)});")
             if state.line:
-                yield f"this.{self.file.place(state.buffer)} = 0; // where the oldest row stands"
+                lines.append(f"this.{self.file.place(state.buffer)} = 0; // its oldest row")
+        return [*lines, *(["this.seen = 0; // steps since the start"] if seen else [])]
 
-    def all(self) -> Iterator[Method]:
-        """Every method but the constructor."""
-        outline = self.outline
-        fresh = [*self._start(outline.fresh)]
-        fresh += ["this.seen = 0; // steps since the start"] if outline.warmup else []
-        carried = [*self._start(outline.carried)]
-        if outline.restart == "restart":
-            yield Method(["Resets all states."], "reset()", ["this.restart();", *carried])
-            yield Method(["Resets what predict does not go on from."], "restart()", fresh)
-        else:
-            yield Method(["Resets all states."], "reset()", fresh or carried)
-        if outline.step is not None:
-            yield self.step(outline.step)
-            yield self.advance()
-        yield self.predict()
-        yield self.get_state()
-        yield self.set_state()
+    def members(self, program: Program) -> list[Buffer]:
+        """The arrays of a step that are no states."""
+        ports = [port.buffer for port in (*program.inputs, *program.outputs)]
+        return [*dict.fromkeys((*ports, *temps(program)))]
 
-    # ---- step and predict -------------------------------------------------------------------
+    def tensor(self, port: Port) -> dict[str, Any]:
+        """An input or output."""
+        name, limit = self.file.name(port.buffer), ""
+        if port.buffer.dtype == "int32":
+            rows = rows_looked_up(port.name, self.outline.printed)
+            limit = f", {rows or 'Infinity'}"
+        return {
+            "name": name,
+            "note": f"{comment(port.name, 40)} " if port.name != name else "",
+            "shape": self.file.shape(port.shape),
+            "kind": self.file.kind(port.buffer),
+            "size": self.file.dim(port.buffer.size),
+            "array": self.file.array(port.buffer),
+            "read": f'{self.file.use("readWhole" if limit else "read")}("{name}", {name}',
+            "limit": limit,
+        }
 
-    def step(self, program: Program) -> Method:
-        """The method step: from the caller's arrays to members, and back."""
+    def call(self, program: Program, other: str = "") -> dict[str, Any]:
+        """Inputs, outputs and result of a method."""
+        outputs = [self.tensor(port) for port in program.outputs]
+        names, kinds = ([str(y[key]) for y in outputs] for key in ("name", "kind"))
+        shapes = ", ".join(str(y["shape"]) for y in outputs)
+        return {
+            "inputs": [self.tensor(port) for port in program.inputs],
+            "outputs": outputs,
+            "result": one_or_all(names),
+            "returned": f"{{{one_or_all(kinds)}{other}}} {shapes}",
+        }
+
+    def step(self, program: Program) -> dict[str, Any]:
+        """The method step, and advance."""
         late = self.outline.warmup
-        outputs = [(self.file.name(p.buffer), p) for p in program.outputs]
-        doc = ["Computes one time step.", *self.doc(program.inputs)]
-        lines, defaults = [], []
-        for name, port in outputs:
-            size = self.file.dim(port.buffer.size)
-            lines.append(f'{self.file.use("check")}("{name}", {name}, {size});')
-            defaults.append(f"{name} = {self.file.array(port.buffer)}")
-            kind = self.file.kind(port.buffer)
-            doc.append(f"@param {{{kind}}} [{name}] filled and returned; new if not given")
-        lines += [self.read(p, f"this.{self.file.name(p.buffer)}") for p in program.inputs]
-        lines.append("if (!this.advance()) return null;" if late else "this.advance();")
-        for name, port in outputs:
-            size = self.file.dim(port.buffer.size)
-            lines.append(f"{self.file.use('copy')}({name}, this.{name}, {size});")
-        lines.append(f"return {one_or_all([name for name, _ in outputs])};")
-        note = f"; null for the first {late} steps" if late else ""
-        doc.append(f"@returns {self.returned(program, ' | null' if late else '')}{note}")
-        names = [self.file.name(port.buffer) for port in program.inputs]
-        return Method(doc, f"step({', '.join([*names, *defaults])})", lines)
+        call = self.call(program, " | null" if late else "")
+        call["returned"] += f"; null for the first {late} steps" if late else ""
+        defaults = (f"{y['name']} = {y['array']}" for y in call["outputs"])
+        self.file.use("copy")
+        body = [*Printer(self.file, program, self.members(program)).blocks()][1:]
+        return {
+            **call,
+            "arguments": ", ".join([*(x["name"] for x in call["inputs"]), *defaults]),
+            "body": [part for line in body for part in broken(line, 96)],
+        }
 
-    def advance(self) -> Method:
-        """The method advance: a step from members to members."""
-        late, lines = self.outline.warmup, [*self.printers[0].blocks()][1:]
-        doc = "Computes a step from members to members"
-        if late:
-            lines += [
-                "",
-                f"if (this.seen === {late}) return true;",
-                "this.seen += 1;",
-                "return false;",
-            ]
-            doc += "; returns whether there is an output"
-        return Method([f"{doc}."], "advance()", lines)
-
-    def predict(self) -> Method:
+    def predict(self) -> dict[str, Any]:
         """The method predict."""
-        outline, whole, dim = self.outline, self.outline.whole, self.file.dim
-        least = outline.warmup * outline.hop + 1 if outline.step else 1
-        lines: list[str] = []
+        outline, whole = self.outline, self.outline.whole
+        call = self.call(whole)
+        lengths = [self.file.symbol(length) for length in whole.lengths]
         defaults = []
-        doc = ["Computes a whole input, as Keras' predict does.", *self.doc(whole.inputs)]
-        for symbol in whole.lengths:
-            length = self.file.symbol(symbol)
+        for length, symbol in zip(lengths, whole.lengths, strict=True):
             port = next(p for p in whole.inputs if symbol in dims.symbols(p.shape[0]))
             row = dims.product(port.shape[1:])
-            per = f" / {dim(row)}" if row != 1 else ""
+            per = f" / {self.file.dim(row)}" if row != 1 else ""
             defaults.append(f"{length} = {self.file.name(port.buffer)}.length{per}")
-            doc.append(f"@param {{number}} [{length}] the number of time steps")
-            lines += refusal(
-                f"!Number.isInteger({length}) || {length} < {least}",
-                f"{length}: expected a whole number of {least} or more, found ${{{length}}}",
-            )
-        for left, relation, right in outline.conditions(whole):
+        body = self.by_steps() if outline.loops else self.at_once()
+        return {
+            **call,
+            "lengths": lengths,
+            "arguments": ", ".join([*(x["name"] for x in call["inputs"]), *defaults]),
+            "refusals": [*self.refusals()],
+            "restart": outline.restart,
+            "body": [part for line in body for part in broken(line, 96)],
+        }
+
+    def refusals(self) -> Iterator[tuple[str, str]]:
+        """Conditions on the lengths that are refused, with what is said then."""
+        outline, dim = self.outline, self.file.dim
+        least = outline.warmup * outline.hop + 1 if outline.step else 1
+        for length in map(self.file.symbol, outline.whole.lengths):
+            found = f"expected a whole number of {least} or more, found ${{{length}}}"
+            yield f"!Number.isInteger({length}) || {length} < {least}", f"{length}: {found}"
+        for left, relation, right in outline.conditions(outline.whole):
             opposite, a, b = "!==" if relation == "==" else "<", dim(left), dim(right)
             known = sorted(map(self.file.symbol, dims.symbols(left) | dims.symbols(right)))
             found = " and ".join(f"${{{name}}}" for name in known)
             wanted = f"{' and '.join(known)} with {a} {relation} {b}"
-            lines += refusal(f"{a} {opposite} {b}", f"expected {wanted}, found {found}")
-        for port in whole.inputs:
-            name = self.file.name(port.buffer)
-            lines.append(f"{name} = {self.read(port, self.file.array(port.buffer))}")
-        lines += [f"this.{outline.restart}();"] if outline.restart else []
-        lines += self.by_steps() if outline.loops else self.at_once()
-        outputs = [self.file.name(port.buffer) for port in whole.outputs]
-        lines.append(f"return {one_or_all(outputs)};")
-        doc.append(f"@returns {self.returned(whole)}")
-        names = [self.file.name(port.buffer) for port in whole.inputs]
-        return Method(doc, f"predict({', '.join([*names, *defaults])})", lines)
+            yield f"{a} {opposite} {b}", f"expected {wanted}, found {found}"
 
     def by_steps(self) -> Iterator[str]:
         """Predict as a loop around the step."""
         outline, step = self.outline, self.outline.step
         assert step is not None
-        copy, t, body, due, last = self.file.use("copy"), self.file.symbol("t"), [], [], []
+        t, body, due, last = self.file.symbol("t"), [], [], []
         for port in step.inputs:
             name, size = self.file.name(port.buffer), self.file.dim(port.buffer.size)
             if port.time:
-                body.append(f"{copy}(this.{name}, {name}, {size}, 0, {size} * {t});")
+                body.append(f"copy(this.{name}, {name}, {size}, 0, {size} * {t});")
             else:
                 yield f"this.{name}.set({name});"
         row = f"({t} - {outline.warmup})" if outline.warmup else t
@@ -501,7 +527,7 @@ class Methods:
             name, size = self.file.name(port.buffer), self.file.dim(port.buffer.size)
             yield f"const {name} = {self.file.array(whole.buffer)};"
             if whole.time:
-                due.append(f"{copy}({name}, this.{name}, {size}, {size} * {row});")
+                due.append(f"copy({name}, this.{name}, {size}, {size} * {row});")
             else:
                 last.append(f"{name}.set(this.{name});")
         if outline.warmup and due:
@@ -516,103 +542,16 @@ class Methods:
         outline, whole = self.outline, self.outline.whole
         for buffer in dict.fromkeys((*(p.buffer for p in whole.outputs), *temps(whole))):
             yield f"const {self.file.name(buffer)} = {self.file.array(buffer)};"
-        yield from self.printers[-1].blocks()
+        yield from Printer(self.file, whole, ()).blocks()
         yield ""
         if outline.warmup:
             steps = self.file.dim(dims.symbol(whole.lengths[0]) // outline.hop)
             yield f"this.seen = Math.min({steps}, {outline.warmup});"
 
-    def read(self, port: Port, into: str) -> str:
-        """The call that checks an input and copies it."""
-        name = self.file.name(port.buffer)
-        if port.buffer.dtype != "int32":
-            return f'{self.file.use("read")}("{name}", {name}, {into});'
-        limit = rows_looked_up(port.name, self.outline.printed) or "Infinity"
-        return f'{self.file.use("readWhole")}("{name}", {name}, {into}, {limit});'
 
-    def doc(self, ports: Sequence[Port]) -> Iterator[str]:
-        """The inputs, for comments."""
-        for port in ports:
-            name = self.file.name(port.buffer)
-            note = f"{comment(port.name, 40)} " if port.name != name else ""
-            yield f"@param {{ArrayLike<number>}} {name} {note}{self.file.shape(port.shape)}"
-
-    def returned(self, program: Program, other: str = "") -> str:
-        """Type and shapes of what comes back."""
-        kinds = [self.file.kind(port.buffer) for port in program.outputs]
-        shapes = ", ".join(self.file.shape(port.shape) for port in program.outputs)
-        kind = kinds[0] if len(kinds) == 1 else f"[{', '.join(kinds)}]"
-        return f"{{{kind}{other}}} {shapes}"
-
-    # ---- states -----------------------------------------------------------------------------
-
-    def get_state(self) -> Method:
-        """The method getState."""
-        items = []
-        for state in self.outline.shown:
-            name, part = self.file.name(state.buffer), ""
-            if state.line:
-                at = f"this.{self.file.place(state.buffer)}"
-                part = f"{at}, {at} + {state.buffer.size}"
-            items.append(f"this.{name}.slice({part}),")
-        items += ["Float32Array.of(this.seen),"] if self.outline.warmup else []
-        doc = ["Returns copies of the states, in layer order; a delay line oldest first."]
-        doc.append("@returns {(Float32Array | Float64Array)[]}")
-        return Method(doc, "getState()", ["return [", *indented(items, "  "), "];"])
-
-    def set_state(self) -> Method:
-        """The method setState."""
-        sizes = [self.file.array(state.buffer) for state in self.outline.shown]
-        sizes += ["[0]"] if self.outline.warmup else []
-        lines = [f'{self.file.use("check")}("states", states, {len(sizes)});', "const values = ["]
-        for n, into in enumerate(sizes):
-            lines.append(f'  {self.file.use("read")}("states[{n}]", states[{n}], {into}),')
-        lines.append("];")
-        for n, state in enumerate(self.outline.shown):
-            lines.append(f"this.{self.file.name(state.buffer)}.set(values[{n}]);")
-            lines += [f"this.{self.file.place(state.buffer)} = 0;"] if state.line else []
-        lines += ["[this.seen] = values.at(-1);"] if self.outline.warmup else []
-        doc = ["Goes on from what getState returned.", "@param {ArrayLike<number>[]} states"]
-        return Method(doc, "setState(states)", lines if sizes else lines[:1])
-
-
-def refusal(condition: str, message: str) -> Iterator[str]:
-    """Lines that throw where the condition holds."""
-    return block(f"if ({condition})", [f"throw new RangeError(`{message}`);"])
-
-
-def one_or_all(names: Sequence[str]) -> str:
-    """One value, or an array of several."""
-    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
-
-
-# ---- the page -------------------------------------------------------------------------------
-
-
-def generate(
-    lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
-) -> Iterator[str]:
-    """The module in pieces."""
-    outline = Outline(lowered, options)
-    file = File(outline.dtype, Names(JAVASCRIPT_WORDS, OWN, HELPERS))
-    for symbol in outline.symbols():
-        file.symbol(symbol)
-    methods = Methods(outline, file)
-    bodies = [*methods.all()]
-    arrays = [array(file, buffer, options["weights"] == "text") for buffer in file.consts]
-    return render(
-        "javascript/model.js.j2",
-        banner=banner(lowered, origin, outline.sizes()),
-        functions=[file.helper_text(helper) for helper in HELPERS if helper in file.helpers],
-        arrays=arrays,
-        title=f"{comment(name)}, from {comment(lowered.model.source)}.",
-        members=[*methods.members()],
-        methods=bodies,
-        tolerance=numbers.number(TOLERANCE),
-        largest=numbers.number(LARGEST),
-        judges=[file.helper_text(helper) for helper in ("close", "isMain")],
-        selftest=[part for line in selftest(lowered) for part in broken(line, 98)],
-    )
+def one_or_all(texts: Sequence[str]) -> str:
+    """One text, or those of several as an array."""
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
 
 def array(file: File, buffer: Buffer, is_text: bool) -> dict[str, Any]:
@@ -629,34 +568,22 @@ def array(file: File, buffer: Buffer, is_text: bool) -> dict[str, Any]:
     return {**found, "opening": opening, "pieces": pieces, "closing": "`)"}
 
 
-def selftest(lowered: Lowered) -> Iterator[str]:
-    """The lines of the self-test: what is called, what comes back, how they are compared."""
+def selftest(lowered: Lowered) -> dict[str, Any]:
+    """The recorded calls: what is called, what comes back, the states at the end."""
     record = recorded(lowered)
-    yield "const calls = [ // arguments, and what is due"
+    calls: list[str] = []
     results = [*[None] * record.waiting, *record.results]
     for call, result in zip(record.calls, results, strict=True):
         given = [*(literal(x) for x in call), *(str(n) for n in record.test.lengths)]
         due = "null" if result is None else f"[{', '.join(literal(y) for y in result)}]"
-        yield f"  [[{', '.join(given)}], {due}],"
-    yield from ("];", "const states = [")
-    yield from (f"  {literal(state)}," for state in record.test.states)
-    found = "[found]" if len(lowered.whole.outputs) == 1 else "found"
-    yield from ("];", "const model = new Model();")
-    body = [
-        "model.reset(); // of a used state, the second time",
-        *block(
-            "for (const [inputs, due] of calls)",
-            [
-                f"const found = model.{record.method}(...inputs);",
-                "if ((due === null) !== (found === null)) return false;",
-                f"if (due?.some((expected, k) => !close({found}[k], expected))) return false;",
-            ],
-        ),
-        "const left = model.getState();",
-        "if (states.some((expected, k) => !close(left[k], expected))) return false;",
-    ]
-    yield from loop("run", "2", body)
-    yield "return true;"
+        calls += broken(f"    [[{', '.join(given)}], {due}],", 100)
+    states = [f"    {literal(state)}," for state in record.test.states]
+    return {
+        "method": record.method,
+        "found": "[found]" if len(lowered.whole.outputs) == 1 else "found",
+        "calls": calls,
+        "states": [part for line in states for part in broken(line, 100)],
+    }
 
 
 def literal(values: Array) -> str:

@@ -210,11 +210,11 @@ export class Model {
   /** Resets all states. */
   reset() {
     this.conv1d_line.fill(0);
-    this.conv1d_line_at = 0; // where the oldest row stands
+    this.conv1d_line_at = 0; // its oldest row
     this.conv1d_1_line.fill(0);
-    this.conv1d_1_line_at = 0; // where the oldest row stands
+    this.conv1d_1_line_at = 0; // its oldest row
     this.conv1d_2_line.fill(0);
-    this.conv1d_2_line_at = 0; // where the oldest row stands
+    this.conv1d_2_line_at = 0; // its oldest row
     this.gru_h.fill(0);
   }
 
