@@ -29,7 +29,8 @@ class Lowered:
     takes `hop` rows of each input that has a time axis; the first `warmup` steps give nothing.
     `whole` is predict; it has the same states as `step` where there is one, and starts with all
     that are not carried at their initial value. With `fills_up` a window of `whole` may be short of
-    rows where the sequence ends (padding='same'), which no step sees.
+    rows where the sequence ends (padding='same'), which no step sees. With `by_row` there is no
+    step, but predict of one row is one: its states are inputs and outputs.
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Lowered:
     hop: int
     layers: tuple[LayerReport, ...]
     fills_up: bool = False
+    by_row: bool = False
 
     @property
     def name(self) -> str:

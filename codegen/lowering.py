@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from codegen.errors import LayerError, NeedsHop, NotStreamable, Problem, TooLate, UnsupportedError
 from codegen.fold_norm import fold
 from codegen.layers.core import Embedding
+from codegen.layers.recurrent import Cell, Recurrent, StackedCells
 from codegen.layers.reshaping import Flatten, Permute
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
@@ -73,7 +74,37 @@ def lower(model: Model) -> Lowered:
         hop if step is not None else 1,
         _reports(original, replace(whole, shapes=shapes), step),
         whole.fills_up,
+        step is None and _is_step_of_given_states(model, times, is_double),
     )
+
+
+def _is_step_of_given_states(model: Model, times: tuple[bool, ...], is_double: bool) -> bool:
+    """Whether predict of one row is a step: all states come in as inputs, and go out as outputs."""
+    graph, states = model.graph, 0
+    for number, node in enumerate(graph.nodes):
+        layer, keywords = node.layer, node.keywords
+        if isinstance(layer, Recurrent):
+            starts, cell = (*node.inputs[1:], *keywords.get("initial_state", ())), layer.cell
+        elif isinstance(layer, Cell):
+            starts, cell = keywords.get("states", ()), layer
+        else:
+            continue
+        ends = [Ref(number, k + 1) for k in range(len(cell.states))]
+        if isinstance(layer, Cell) and not isinstance(cell, StackedCells):
+            ends[0] = Ref(number) if Ref(number) in graph.outputs else ends[0]  # both are h
+        given = len(starts) == len(ends) and all(ref.node in graph.inputs for ref in starts)
+        if not given or not set(ends) <= set(graph.outputs):
+            return False
+        states += len(ends)
+    if not any(times) or not states:
+        return bool(states)
+    if _saved_lengths(model, times) - {1}:
+        return False  # predict takes the number of rows that it was saved with
+    try:
+        step = _lower_step(model, times, Shared(is_double), 1, starts=True)
+    except (NotStreamable, NeedsHop):
+        return False
+    return len(step.program.states) == states
 
 
 def _saved_lengths(model: Model, times: tuple[bool, ...]) -> set[int]:
@@ -159,9 +190,12 @@ def _step(
             return None, str(why), 1
 
 
-def _lower_step(model: Model, times: tuple[bool, ...], shared: Shared, hop: int) -> _Result:
+def _lower_step(
+    model: Model, times: tuple[bool, ...], shared: Shared, hop: int, starts: bool = False
+) -> _Result:
+    """The step program; with `starts` each step may start from states that are given to it."""
     b = Builder(step=True, streamable=True, shared=shared)
-    b.hop = hop
+    b.hop, b.starts = hop, starts
     inputs = []
     for layer, time in zip(model.inputs, times, strict=True):
         shape: tuple[Dim, ...] = _known(layer.shape[1:] if time else layer.shape)

@@ -151,6 +151,10 @@ def table(lowered: Lowered) -> str:
 
 def streaming(lowered: Lowered) -> str:
     """One sentence about step."""
+    if lowered.by_row:
+        rows = "predict of one row" if any(time_inputs(lowered.model)) else "predict"
+        why = "given the states that the one before returned"
+        return f"no step: {lowered.reason}; {rows} is one step, {why}"
     if lowered.step is None:
         return f"no step: {lowered.reason}"
     hop = "" if lowered.hop == 1 else f", {lowered.hop} rows at a time"
@@ -174,7 +178,8 @@ def summary(lowered: Lowered, out: str, size: int) -> str:
 
 def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -> str:
     """Flash, RAM and stack of the C header, a line a layer, and whether a board holds it."""
-    if lowered.step is None and lowered.whole.lengths and not options.get("max_steps"):
+    chosen = lowered.step is not None or lowered.by_row or options.get("max_steps")
+    if lowered.whole.lengths and not chosen:
         return "flash and RAM depend on --max-steps"
     found = microcontroller.cost(lowered, options)
     text = f"as C, --profile {options.get('profile') or 'mcu'}, bytes:\n"

@@ -346,7 +346,7 @@ class Recurrent(Layer):
         if b.step and b.has_time and not b.is_inner:
             if self.go_backwards:
                 raise NotStreamable("it reads the sequence backwards")
-            if initial and not self._starts_fixed(initial):
+            if initial and not b.starts and not self._starts_fixed(initial):
                 raise NotStreamable("its initial state is another tensor of the model")
         if self.time_major:
             raise LayerError("time_major=True is not supported; save the model with False")

@@ -79,6 +79,7 @@ class Builder:
         self.states: dict[str, State] = {}
         self.checks: list[tuple[Dim, str, Dim]] = []
         self.hop = 1  # rows of an input in one step
+        self.starts = False  # each step may start from states that are given to it
         self.fills_up = False  # a window along time takes rows after the last
         self.is_inner = False  # inside TimeDistributed: states start at zero for every call
         self.has_time = False  # the model has a time axis

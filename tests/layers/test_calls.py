@@ -14,9 +14,11 @@ from keras import layers as kl
 from keras import ops
 
 import codegen
-from codegen.errors import ReadError, UnsupportedError
+from codegen.commands.inspect import streaming
+from codegen.errors import CodegenError, ReadError, UnsupportedError
 from codegen.lowered import Lowered
 from codegen.lowering import lower
+from codegen.model import Constant
 from codegen.program.evaluate import Reference
 from codegen.readers.keras.table import TABLE
 from tests.layers.oracle import close, compare, lowered, randomised
@@ -32,15 +34,22 @@ from tests.readers.files import (
     layer,
     own,
     problems,
+    sequential,
     tensor,
     variables,
     write_h5,
     write_keras,
 )
-from tests.support.targets import TARGETS, started, worst
+from tests.support.targets import TARGETS, rendered, started, worst
 
 T, F = 6, 4
 RNG = np.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True)
+def again() -> None:
+    """Every test draws the same numbers, whichever was before it."""
+    RNG.bit_generator.state = np.random.default_rng(7).bit_generator.state
 
 
 def fixed(*shape: int) -> Any:
@@ -193,7 +202,8 @@ def test_a_constant_in_a_model_that_is_called_twice(tmp_path: Path) -> None:
     def build(x: Any) -> Any:
         return kl.Concatenate()([kl.TimeDistributed(inner)(x), inner(inner(x[:, 0]))[:, None] + x])
 
-    on_all_targets(model(build), tmp_path)
+    low = on_all_targets(model(build), tmp_path)
+    assert sum(isinstance(one, Constant) for one in low.model.layers) == 2
 
 
 def refused(folder: Path, value: Any) -> str:
@@ -309,6 +319,46 @@ def test_a_model_called_with_what_nobody_reads(tmp_path: Path, kwargs: dict[str,
     config = functional([given("x", 3), entry], ["x"], [["inner", 1, 0]])
     read = codegen.read(write_h5(tmp_path / "m.h5", config, [("inner", dense_weights(3, 2))]))
     assert "it is called with surprise=" in problems(read)[0]
+
+
+def test_a_model_that_is_given_its_inputs_by_name(tmp_path: Path) -> None:
+    """In another order than it has them."""
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    inner = keras.Model([b, a], kl.Subtract()([a, kl.Dense(3)(b)]))
+    x, y = keras.Input((3,)), keras.Input((3,))
+    on_all_targets(keras.Model([x, y], inner({"a": x, "b": y})), tmp_path)
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_mask_for_each_input_of_a_model(by_name: bool, tmp_path: Path) -> None:
+    """Of three; by name Keras takes them in the order of the names, not of the inputs."""
+    a, b, c = (keras.Input((T, F), name=name) for name in "abc")
+    states = [kl.GRU(3)(one) for one in (a, b, c)]
+    inner = keras.Model([c, a, b], kl.Concatenate()(states))
+
+    def build(x: Any) -> Any:
+        masked, mask = kl.Masking()(x), truth(1, T)
+        if by_name:
+            inputs = {"a": masked, "b": x, "c": x}
+            return inner(inputs, mask={"a": masked._keras_mask, "b": mask, "c": None})
+        return inner([x, masked, x], mask=[None, masked._keras_mask, mask])
+
+    on_all_targets(model(build), tmp_path)
+
+
+def test_a_model_that_is_given_inputs_that_it_does_not_have(tmp_path: Path) -> None:
+    entry = own(dense("d", 2))
+    entry["inbound_nodes"] = [{"args": [{"a": tensor("x")}], "kwargs": {}}]
+    config = functional([given("x", 3), entry], ["x"], ["d"])
+    read = codegen.read(write_keras(tmp_path / "m.keras", config, {}))
+    assert "by other names than it has" in problems(read)[0]
+
+
+def test_a_softmax_that_a_mask_reaches(tmp_path: Path) -> None:
+    layers = [layer("Masking", "m", mask_value=0.0), layer("Softmax", "s", axis=-1)]
+    config = sequential(*layers, shape=(4, 4))
+    read = codegen.read(write_h5(tmp_path / "m.h5", config, [], "2.9.0"))
+    assert "a mask reaches it" in problems(read)[0]
 
 
 def test_an_operation_called_with_what_nobody_reads(tmp_path: Path) -> None:
@@ -453,6 +503,7 @@ def test_keras_3_tells_every_layer_that_it_predicts() -> None:
     x = RNG.normal(size=(2, T, F)).astype("float32")
     low = lowered(built)
     assert close(Reference(low, 2).predict(x)[0], np.asarray(built.predict(x, verbose=0)))
+    assert len(low.model.at_inference) == 2  # which `inspect` says
 
 
 # ---- cells as layers --------------------------------------------------------------------------
@@ -501,3 +552,73 @@ def test_a_cell_without_its_states(tmp_path: Path, kwargs: Any, says: str) -> No
     stored = [("it", [("it/kernel:0", array(2, 8)), ("it/recurrent_kernel:0", array(2, 8))])]
     with pytest.raises(UnsupportedError, match=says):
         lower(codegen.read(write_h5(tmp_path / "m.h5", config, stored, "2.9.0")))
+
+
+# ---- decoders with their states as inputs and outputs -----------------------------------------
+
+
+def decoder(steps: int | None = None, body: Callable[[Any], Any] = lambda x: x) -> Any:
+    """What Keras' own example of a translator decodes with."""
+    x, h, c = keras.Input((steps, F)), keras.Input((3,)), keras.Input((3,))
+    y, *states = kl.LSTM(3, return_sequences=True, return_state=True)(body(x), initial_state=[h, c])
+    return keras.Model([x, h, c], [kl.Dense(2)(y), *states])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_decoder_steps_by_predict_of_one_row(target: str, tmp_path: Path) -> None:
+    built = randomised(decoder())
+    low = lowered(built)
+    assert low.by_row
+    assert "predict of one row is one step" in streaming(low)
+    x = RNG.normal(size=(1, 5, F)).astype("float32")
+    h, c = (RNG.normal(size=(1, 3)).astype("float32") for _ in range(2))
+    expected = [np.asarray(y)[0] for y in built([x, h, c])]
+    runner = started(target, low, tmp_path)  # in C without --max-steps
+    states, rows = [h[0], c[0]], []
+    for t in range(5):
+        y, *states = runner.predict(x[0, t : t + 1], *states)
+        rows.append(np.reshape(y, -1))
+    assert worst([np.array(rows), *states], expected) <= 2e-5
+
+
+def test_a_decoder_of_one_row_takes_no_length(tmp_path: Path) -> None:
+    low = lowered(randomised(decoder(1)))
+    assert low.by_row
+    assert low.whole.lengths == ()
+    assert "_MAX_STEPS" not in rendered(low, "c")
+
+
+def test_one_step_of_a_cell_is_said() -> None:
+    assert "; predict is one step, given the states" in streaming(lowered(CELLS["LSTMCell"]()))
+
+
+def not_returned() -> Any:
+    x, h = keras.Input((None, F)), keras.Input((3,))
+    return keras.Model([x, h], kl.GRU(3)(x, initial_state=h))
+
+
+def from_a_layer() -> Any:
+    x, h = keras.Input((None, F)), keras.Input((2,))
+    y, state = kl.GRU(3, return_state=True)(x, initial_state=kl.Dense(3)(h))
+    return keras.Model([x, h], [y, state])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        not_returned,
+        from_a_layer,
+        lambda: decoder(5),
+        lambda: decoder(body=kl.GRU(3, return_sequences=True)),
+        lambda: decoder(body=kl.Conv1D(3, 2, padding="causal")),
+        lambda: decoder(body=kl.Bidirectional(kl.GRU(3, return_sequences=True))),
+    ],
+    ids=["not returned", "from a layer", "5 rows", "another state", "a delay", "the future"],
+)
+def test_one_row_that_is_no_step(build: Callable[[], Any]) -> None:
+    low = lowered(build())
+    assert low.step is None
+    assert not low.by_row
+    if low.whole.lengths:
+        with pytest.raises(CodegenError, match="--max-steps"):
+            rendered(low, "c")

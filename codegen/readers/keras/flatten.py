@@ -14,7 +14,14 @@ from codegen.readers.keras.constants import Fixed, constant
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Item
 from codegen.readers.keras.masks import Call
-from codegen.readers.keras.nodes import InboundNode, Operand, Source, inbound_node, leaves
+from codegen.readers.keras.nodes import (
+    InboundNode,
+    Operand,
+    Source,
+    inbound_node,
+    is_default,
+    leaves,
+)
 from codegen.readers.settings import Config, show
 
 MAX_CALLS = 5_000  # of layers and of nested models, each use counted
@@ -57,6 +64,7 @@ class Flattener:
         self._label = label
         self._names: set[str] = set()
         self._models = 0
+        self._constants: dict[int, Ref] = {}  # by the id of the value in the configuration
 
     def add(self, call: Call) -> Ref:
         """Append a call; returns its first output."""
@@ -220,34 +228,38 @@ class Flattener:
 
     def _called(self, call: Call) -> list[Ref] | Ref:
         """The outputs of a model, or a layer's first."""
-        item, keywords = call.item, dict(call.keywords)
-        hands_on = item.is_model or (item.kind is not None and item.kind.hands_on_mask)
-        masks = keywords.pop("mask", ()) if hands_on else ()
-        if masks and call.problem is None:
-            if len(masks) != 1 or len(call.inputs) != 1:
-                problem = f"it is called on {len(call.inputs)} tensors with {len(masks)} masks"
-                return self.add(replace(call, problem=problem))
-            call = replace(call, inputs=(self._masked(item, call.inputs[0], masks),))
-        call = replace(call, keywords=keywords)
+        item, keywords, inputs = call.item, dict(call.keywords), list(call.inputs)
+        problem = call.problem
+        if item.is_model or (item.kind is not None and item.kind.hands_on_mask):
+            for number, x in enumerate(inputs):
+                masks = keywords.pop(f"mask_{number}" if item.is_model else "mask", ())
+                inputs[number] = self._masked(item, x, masks) if masks else x
+                if len(masks) > 1:
+                    problem = problem or unread("mask")
+        call = replace(call, inputs=tuple(inputs), keywords=keywords, problem=problem)
         if not item.is_model:
             return self.add(call)
-        settings = {key: v for key, v in call.settings.items() if v not in (None, False)}
+        settings = {key: v for key, v in call.settings.items() if not is_default(v)}
         trains = settings.pop("training", False)
         for key in (*keywords, *settings):
-            call = replace(call, problem=call.problem or unread(key, settings.get(key)))
-        if call.problem is not None or trains not in (True, False):
-            problem = call.problem or unread("training", trains)
+            problem = problem or unread(key, settings.get(key))
+        if trains not in (True, False):
+            problem = problem or unread("training", trains)
+        if problem is not None:
             return self.add(replace(call, item=replace(item, problem=problem)))
-        return self.model(item, call.inputs, bool(trains))
+        return self.model(item, inputs, trains)
 
     def _constant(self, item: Item, fixed: Fixed) -> Ref:
-        """An array in a call of `item`."""
+        """An array in a call of `item`; the same for each use of the model that it stands in."""
+        if id(fixed.value) in self._constants:
+            return self._constants[id(fixed.value)]
         name = self._unique(f"{item.path}/constant")
         try:
             layer = constant(name, fixed.value)
         except LayerError as error:
             return self.add(Call(replace(item, problem=str(error))))
-        return self.add(Call(_own_item(layer), given=layer))
+        ref = self._constants[id(fixed.value)] = self.add(Call(_own_item(layer), given=layer))
+        return ref
 
     def _masked(self, item: Item, x: Ref, masks: tuple[Ref, ...]) -> Ref:
         """A tensor with the mask that a call of `item` is given by name."""

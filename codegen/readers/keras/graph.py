@@ -23,6 +23,7 @@ from codegen.readers.keras.items import Bound, Context, InnerError, Item, ShapeE
 from codegen.readers.keras.layers.attention import called
 from codegen.readers.keras.layers.recurrent import started
 from codegen.readers.keras.masks import Call, Masks
+from codegen.readers.keras.nodes import is_default
 from codegen.readers.keras.weights import Binding
 from codegen.readers.settings import Config
 
@@ -106,15 +107,14 @@ class LayerBuilder:
 
     def trains(self, item: Item) -> str | None:
         """Why a layer is not called with training=True; None where it may be."""
-        if not self.era.heeds_training:
-            return None
+        fixed = self._context.inference or not self.era.heeds_training
         for one, frozen in item.walk():
             differs = "" if one.kind is None else one.kind.training(one.config)
             if one.is_custom:
                 differs = "may be random"
             if one.class_name == "BatchNormalization" and frozen and self.era.freezes_statistics:
                 differs = ""
-            if differs and not self._context.inference:
+            if differs and not fixed:
                 whose = "it" if one.path == item.path else f"its {one.class_name}"
                 return (
                     f"it is called with training=True, and {whose} {differs} then, when it "
@@ -265,13 +265,14 @@ def _problem(call: Call, builder: LayerBuilder) -> str | None:
         return call.problem
     if not low <= len(call.inputs) <= high:
         return f"it is called on {len(call.inputs)} tensors, expected {low}"
-    for key in call.keywords:
-        if key not in keywords and not call.item.is_custom:
+    for key, refs in call.keywords.items():
+        one_of_many = key.endswith("mask") and len(refs) > 1  # recurrent layers take the first
+        is_read = key in keywords and (not one_of_many or (kind and kind.mask == "recurrent"))
+        if not is_read and not call.item.is_custom:
             return unread(key)
     for key, value in call.settings.items():
-        is_default = value is None or value is False
         is_read = value is True and key in ("training", *settings)
-        if not is_default and not is_read:
+        if not is_read and not is_default(value):
             return unread(key, value)
     return builder.trains(call.item) if call.settings.get("training") is True else None
 

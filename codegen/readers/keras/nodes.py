@@ -54,6 +54,15 @@ _MASKS = ("query_mask", "value_mask", "key_mask")  # what a list of masks is for
 _STATES = ("initial_state", "states")
 
 
+def is_default(value: Any) -> bool:
+    """Whether an argument by name changes nothing: None, False, or None for each of several."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return bool(value) and all(one is None for one in value)
+    return value is None or value is False
+
+
 def inbound_node(raw: Any, names: frozenset[str], label: str, item: Item) -> InboundNode:
     """One inbound node, of Keras 3 (args and kwargs) or before (a list of tensors)."""
     if isinstance(raw, dict) and isinstance(raw.get("args", []), list):
@@ -117,7 +126,7 @@ class _Call:
 
     def _sorted(self, given: Sequence[Any], kwargs: Mapping[str, Any]) -> InboundNode:
         first, named = self._by_name(given, kwargs)
-        inputs = list(self._operands("inputs", first))
+        inputs = list(self._operands("inputs", self._in_order(first)))
         for key in _MORE:
             if named.get(key) is not None:
                 inputs += self._operands(key, named[key])
@@ -157,6 +166,18 @@ class _Call:
                 named[key] = value
         return first, named
 
+    def _in_order(self, first: Any) -> Any:
+        """The inputs of a model that are given by name, in the order in which it has them."""
+        if not isinstance(first, dict) or _is_tensor(first) or constants.is_array(first):
+            return first
+        names: list[str] = []
+        if self._item.is_model:
+            ends = leaves(self._item.config.get("input_layers", []), self._label)
+            names = [end.layer for end in ends]
+        if sorted(names) != sorted(first):
+            raise LayerError(f"it is called with inputs={show(first)}, by other names than it has")
+        return [first[name] for name in names]
+
     def _operands(self, key: str, value: Any) -> Iterator[Operand]:
         """The tensors and arrays of an argument that holds nothing else."""
         if value is None:
@@ -172,13 +193,26 @@ class _Call:
         if key == "mask" and isinstance(value, list) and kind is not None and kind.lists_masks:
             if len(value) > len(_MASKS):
                 raise LayerError(f"it is called with {len(value)} masks")
-            listed = zip(_MASKS, value, strict=False)
-            return {name: tuple(self._tensors(mask)) for name, mask in listed}
+            given = zip(_MASKS, value, strict=False)
+            return {name: tuple(self._tensors(mask)) for name, mask in given}
+        if key == "mask" and self._item.is_model:
+            each = enumerate(self._tensors(mask) for mask in self._masks(value))
+            masks = {f"mask_{number}": tuple(found) for number, found in each}
+            return {name: mask for name, mask in masks.items() if mask} or None
         if key in _STATES and kind is not None:
             found = tuple(self._tensors(value, kind.state_rank))
         else:
             found = tuple(self._tensors(value))
         return {key: found} if found else None
+
+    def _masks(self, value: Any) -> list[Any]:
+        """The masks for the inputs of a model, in the order of these."""
+        if constants.is_array(value) or _is_tensor(value):
+            return [value]
+        if isinstance(value, dict):
+            # Keras takes masks by name in the order of the names, whatever that of the inputs is.
+            return [value[name] for name in sorted(value)]
+        return value if isinstance(value, list) and not _is_source(value, self._names) else [value]
 
     def _tensors(self, value: Any, rank: int | None = None) -> Iterator[Operand]:
         """The tensors and arrays inside an argument of any era.
@@ -188,7 +222,7 @@ class _Call:
         if isinstance(value, (Source, Fixed)):
             yield value
         elif isinstance(value, dict):
-            if value.get("class_name") == "__keras_tensor__":
+            if _is_tensor(value):
                 yield _keras_tensor(value, self._label)
             elif constants.is_array(value):
                 yield Fixed(value)
@@ -242,7 +276,7 @@ class _Call:
             return [self._argument(item, sources) for item in value]
         if not isinstance(value, dict):
             return value
-        if value.get("class_name") == "__keras_tensor__":
+        if _is_tensor(value):
             sources.append(_keras_tensor(value, self._label))
             return ops.TENSOR
         kind, config = value.get("class_name"), value.get("config")
@@ -258,6 +292,10 @@ def _source(entry: Sequence[Any], label: str) -> Source:
     if node < 0 or index < 0:
         raise ReadError(f"{label}: a constant {show(entry)} in place of a layer is not supported")
     return Source(name, node, index)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
 
 def _keras_tensor(value: Mapping[str, Any], label: str) -> Source:
@@ -279,7 +317,7 @@ def leaves(value: Any, label: str) -> list[Source]:
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
         return [_source(value, label)]
     if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
+        if _is_tensor(value):
             return [_keras_tensor(value, label)]
         value = [value[key] for key in sorted(value)]
     if not isinstance(value, list):

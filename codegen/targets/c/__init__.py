@@ -44,7 +44,8 @@ OPTIONS = (
     ),
     Option(
         "max_steps",
-        "The largest number of time steps, for models that need the whole sequence.",
+        "The largest number of time steps, for models that need the whole sequence; 1 if not given "
+        "where predict of one row is one step.",
         kind=int,
     ),
 )

@@ -108,6 +108,8 @@ class Header:
         lowered = self.lowered
         if lowered.step is not None or not lowered.whole.lengths:
             return None
+        if given is None and lowered.by_row:
+            return 1
         if given is None:
             raise CodegenError(
                 f"{lowered.model.source}: the model needs the whole sequence ({lowered.reason}) "

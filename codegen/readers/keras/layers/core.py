@@ -96,6 +96,8 @@ def _activation_layer(b: Bound) -> Layer:
     activation = activations.LAYERS[b.item.class_name](b.config)
     axis: int | tuple[int, ...] = -1
     if b.item.class_name == "Softmax":
+        if b.masked:
+            raise LayerError("a mask reaches it, which is not supported; Activation heeds none")
         given = b.config.get("axis", -1)
         if isinstance(given, list) and len(given) != 1:
             axis = tuple(whole(item, "axis", -16, 16) for item in given)
