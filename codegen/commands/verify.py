@@ -93,6 +93,9 @@ def verify_against_keras(
     dtype: str = "float32",
 ) -> Report:
     """Compare predict from reset with what the installed Keras computes of the model's file."""
+    form = lowered.model.format
+    if not form.startswith(("keras", "weights")):
+        raise CodegenError(f"{lowered.model.source}: {form} is no file of Keras: --against keras")
     tops = top_layers(lowered.model) if by_layer else {}
     found = ask(model, config, inputs, list(tops))
     runner.reset()

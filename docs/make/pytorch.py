@@ -15,9 +15,9 @@ PAGE = Path(__file__).parents[1] / "pytorch.md"
 START, END = "<!-- layers -->\n", "<!-- end of layers -->\n"
 
 NOTES = {
-    "RNN": "tanh or relu; layers, directions and biases as the tensors have them",
-    "GRU": "layers, directions and biases as the tensors have them",
-    "LSTM": "the same; projected where there is `weight_hr`",
+    "RNN": "tanh or relu; otherwise as GRU",
+    "GRU": "layers, directions and biases as the tensors have them; `final`: see above",
+    "LSTM": "as GRU; projected where there is `weight_hr`",
     "RNNCell": "called at each time step",
     "GRUCell": "called at each time step",
     "LSTMCell": "called at each time step",

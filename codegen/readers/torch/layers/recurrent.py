@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,9 +109,26 @@ def _stack(kind: str) -> Builder:
                 )
             )
         b.turned = False
+        if b.options.flag("final", False):
+            b.rank -= 1
+            last = found[-1]
+            assert isinstance(last, (Recurrent, Bidirectional))
+            found[-1] = _final(last)
         return tuple(found)
 
     return build
+
+
+def _final(layer: Recurrent | Bidirectional) -> Layer:
+    """The layer giving its final states h, those of both directions side by side."""
+    if isinstance(layer, Recurrent):
+        return replace(layer, return_sequences=False)
+    return replace(
+        layer,
+        forward=replace(layer.forward, return_sequences=False),
+        backward=replace(layer.backward, return_sequences=False),
+        return_sequences=False,
+    )
 
 
 def _single_cell(kind: str) -> Builder:
@@ -126,7 +144,7 @@ def _single_cell(kind: str) -> Builder:
 
 
 _CELL = ("input_size", "hidden_size", "bias")
-_STACK = (*_CELL, "num_layers", "batch_first", "dropout", "bidirectional")
+_STACK = (*_CELL, "num_layers", "batch_first", "dropout", "bidirectional", "final")
 
 KINDS: dict[str, Kind] = {
     "RNN": Kind(_stack("RNN"), (*_STACK, "nonlinearity")),
