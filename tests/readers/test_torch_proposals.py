@@ -59,12 +59,7 @@ def test_a_proposal_is_a_description_that_uses_every_tensor(case: Case, tmp_path
 
 @pytest.mark.parametrize(
     "case",
-    [
-        c
-        for c in CASES
-        if set(c.layers) <= WHOLE
-        and c.name not in {"embedding_max_norm", "linear", "final", "final_single"}
-    ],
+    [c for c in CASES if set(c.layers) <= WHOLE and not re.match(OPTIONS, c.name)],
     ids=str,
 )
 def test_what_the_tensors_tell_converts_as_it_is(case: Case, tmp_path: Path) -> None:
