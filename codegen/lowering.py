@@ -6,6 +6,7 @@ how many rows a step takes, and why a model cannot be stepped.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -273,8 +274,8 @@ def _run(
     problems: dict[str, Problem] = {}
     shapes: dict[int, tuple[Dim, ...]] = {}
     ports: dict[int, Port] = {}
-    calls: dict[int, int] = {}
-    total = {id(n.layer): sum(m.layer is n.layer for m in graph.nodes) for n in graph.nodes}
+    calls: Counter[tuple[type, str]] = Counter()
+    total = Counter(_identity(node.layer) for node in graph.nodes)
 
     names = argument_names([layer.name for layer, _, _ in inputs], len(graph.outputs))
     for number, name, (port_layer, shape, time) in zip(graph.inputs, names, inputs, strict=True):
@@ -291,7 +292,8 @@ def _run(
             values.append((Tensor(port.buffer, shape, time=port.time),))
             shapes[id(layer)] = shape
             continue
-        call = calls[id(layer)] = calls.get(id(layer), -1) + 1
+        call = calls[_identity(layer)]
+        calls[_identity(layer)] += 1
         arguments = [values[ref.node] for ref in node.inputs]
         given = {key: [values[ref.node] for ref in refs] for key, refs in node.keywords.items()}
         if isinstance(layer, Unsupported):
@@ -307,7 +309,7 @@ def _run(
                 key: tuple(_output(a, ref) for a, ref in zip(given[key], refs, strict=True) if a)
                 for key, refs in node.keywords.items()
             }
-            if total[id(layer)] > 1 and layer.is_stateful:
+            if total[_identity(layer)] > 1 and layer.is_stateful:
                 raise LayerError("a stateful layer that is called more than once")
             outputs = node.unmasked(_call(b, layer, call, tensors, keywords))
         except NotStreamable as why:
@@ -340,6 +342,11 @@ def _run(
             layer = graph.nodes[ref.node].layer
             return None, (Problem(layer.name, layer.class_name, str(problem)),)
     return _finish(model, b, graph.inputs, ports, outputs_of_model, shapes), ()
+
+
+def _identity(layer: Layer) -> tuple[type, str]:
+    """The same for all calls of a layer, each of which may have a form of its own."""
+    return type(layer), layer.name
 
 
 def _output(tensors: tuple[Tensor, ...], ref: Ref) -> Tensor:

@@ -23,7 +23,13 @@ def settled(
     layer: Layer, inputs: Sequence[Tensor], keywords: Keywords
 ) -> tuple[list[Tensor], dict[str, tuple[Tensor, ...]]]:
     """The operands of one call, constants without their batch axis."""
-    rank = max((len(x.shape) for x in inputs if not x.stored), default=0)
+    ranks = {len(x.shape) for x in inputs if not x.stored}
+    rank = max(ranks, default=0)
+    if layer.aligns and len(ranks) > 1:
+        raise LayerError(
+            f"its operands have {min(ranks) + 1} and {rank + 1} axes, of which the last meet: the "
+            "batch axis of one meets another axis; an expand_dims before it says which is meant"
+        )
 
     def operand(x: Tensor, key: str = "") -> Tensor:
         if not x.stored:

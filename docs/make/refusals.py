@@ -248,6 +248,20 @@ REFUSALS: tuple[Refusal, ...] = (
         "this operation is not supported",
     ),
     Refusal(
+        "operations in a functional model",
+        "operands of which one has fewer axes: its batch axis meets another one",
+        "TF 1.15 on, Keras 3",
+        "an expand_dims before it, which says where the axis is meant to be",
+        "the batch axis of one meets another axis",
+    ),
+    Refusal(
+        "operations in a functional model",
+        "casts to float16 and other types that round or wrap",
+        "TF 1.15 on, Keras 3",
+        "float32, int32 or bool",
+        "a cast to '",
+    ),
+    Refusal(
         "a model file",
         "a SavedModel directory, YAML, a checkpoint, a pickle",
         ALL,

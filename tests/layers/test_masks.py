@@ -111,7 +111,8 @@ def test_masks_given_to_attention(given: tuple[bool, bool]) -> None:
     y = kl.Attention()([x, v], mask=masks)
     kept = [mask for mask in masks if mask is not None]
     arrays = [holes(3 + n)[:, :, 0] != 0 for n in range(len(kept))]
-    agree(keras.Model([x, v, *kept], y), holes(0), holes(1), *arrays)
+    after = [kl.GRU(2)(y), kl.MultiHeadAttention(2, 3)(x, y)]  # meet the mask of the query
+    agree(keras.Model([x, v, *kept], [y, *after]), holes(0), holes(1), *arrays)
 
 
 @pytest.mark.parametrize("axes", [None, (1,), (2,), (1, 2)])

@@ -152,3 +152,19 @@ def test_a_cast_that_rounds_or_wraps_is_refused(cast: Callable[..., Any], dtype:
 def test_a_conversion_may_cut_off_fractions() -> None:
     x = keras.Input((None, 3))
     compare(keras.Model(x, ops.cast(ops.convert_to_tensor(3 * x, dtype="int32"), "float32")), (4,))
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda x, z: x + z,
+        lambda x, z: x > z,
+        lambda x, z: ops.where(x > 0, x, z),
+        ops.matmul,
+    ],
+)
+def test_a_batch_that_meets_another_axis_is_refused(meet: Callable[[Any, Any], Any]) -> None:
+    """As NumPy aligns them, sample 2 of z meets row 2 of x."""
+    x, z = keras.Input((1, 3, 3)), keras.Input((3, 3))
+    with pytest.raises(UnsupportedError, match="the batch axis of one meets another axis"):
+        compare(keras.Model([x, z], meet(x, z)))

@@ -92,16 +92,27 @@ def with_lora(folder: Path) -> Model:
     return codegen.read(folder / "m.h5")
 
 
-def twice() -> Any:
-    x = keras.Input((5, 4), batch_size=2)
+def twice(from_state: bool = False) -> Any:
+    x, h = keras.Input((5, 4), batch_size=2), keras.Input((4,), batch_size=2)
     recurrent = L.GRU(4, stateful=True, return_sequences=True)
-    return keras.Model(x, recurrent(recurrent(x)))
+    first = recurrent(x, initial_state=h) if from_state else recurrent(x)
+    return keras.Model([x, h] if from_state else x, recurrent(first))
 
 
 def from_state(recurrent: Any, shape: tuple[int, ...], *states: tuple[int, ...]) -> Any:
     x = keras.Input(shape)
     given_states = [keras.Input(state) for state in states]
     return keras.Model([x, *given_states], recurrent(x, initial_state=given_states))
+
+
+def unequal() -> Any:
+    x, y = keras.Input((3, 4)), keras.Input((4,))
+    return keras.Model([x, y], x + y)
+
+
+def cast_to(dtype: str) -> Any:
+    x = keras.Input((3, 4))
+    return keras.Model(x, keras.ops.cast(x, dtype))
 
 
 def two_masks() -> Any:
@@ -203,6 +214,7 @@ CASES: dict[str, list[Make]] = {
     ],
     "stateful=True": [
         live(twice),
+        live(lambda: twice(from_state=True)),
         one(lambda: L.TimeDistributed(L.GRU(4, stateful=True)), 5, 6, 4, batch=2),
     ],
     "`constants`": [
@@ -289,6 +301,8 @@ CASES: dict[str, list[Make]] = {
     "over several attention_axes": [live(lambda: attention(use_causal_mask=True))],
     "an output_shape of several axes": [live(wide_attention)],
     "sin, cos": [operation("sin"), operation("sort"), operation("top_k", 2)],
+    "operands of which": [live(unequal)],
+    "casts to": [live(lambda: cast_to("float16")), live(lambda: cast_to("uint8"))],
     "a SavedModel": [],
 }
 

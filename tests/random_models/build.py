@@ -151,11 +151,17 @@ def inputs_of(spec: Spec, lengths: Sequence[int], number: int) -> list[Array]:
         options = step["options"]
         shape = (spec["batch"], *(lengths[0] if n is None else n for n in options["shape"]))
         if options.get("high"):
-            found.append(rng.integers(0, options["high"], shape).astype(np.int32))
+            x = rng.integers(0, options["high"], shape).astype(np.int32)
+            if spec.get("fixed_batch"):  # a mask leaves the ends alone, see Drawing._mask
+                x[:, [0, -1]] = 1
+            found.append(x)
             continue
         x = rng.normal(0, 1, shape).astype(np.float32)
         if options.get("filled") is not None:  # rows for a Masking layer
-            x[rng.random(shape[:2]) < 0.35] = options["filled"]
+            hidden = rng.random(shape[:2]) < 0.35
+            if spec.get("fixed_batch"):
+                hidden[:, [0, -1]] = False
+            x[hidden] = options["filled"]
         found.append(x)
     return found
 

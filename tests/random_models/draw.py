@@ -378,7 +378,8 @@ class Drawing:
         if "initial_state" in calls:
             kwargs["initial_state"] = self._states(kind, ref, chosen, calls["initial_state"])
         if "mask" in calls:
-            kwargs["mask"] = self._mask(ref, calls["mask"])
+            carried = "initial_state" in calls or chosen.get("stateful", self.builder.batch)
+            kwargs["mask"] = self._mask(ref, calls["mask"], ends=bool(carried))
         if kind.key == "ops.get_item":
             return [ref, chosen.pop("key")], {}
         if kind.key == "ops.take":
@@ -420,19 +421,32 @@ class Drawing:
                 states.append(self._input_of(shape))
         return states[0] if len(states) == 1 and self.r.random() < 0.5 else states
 
-    def _mask(self, ref: Ref, way: str) -> Any:
+    def _mask(self, ref: Ref, way: str, ends: bool = False) -> Any:
+        """A mask for the steps of a tensor; with `ends` its first and last step count.
+
+        What comes before the first step that counts is zero with TensorFlow and PyTorch, and here;
+        the NumPy and JAX of Keras give the state, which is another where it does not begin at zero.
+        """
         shape = self._shape(ref)
         if way == "constant":
             n = shape[0]
             if n is None:
                 raise ValueError("a constant mask of no length")
             one = [self.r.random() < 0.7 for _ in range(n)]
+            one = [True, *one[1:-1], True][:n] if ends else one
             batch = 2 if self.builder.batch else 1
             return {"constant": [one] * batch, "dtype": "bool"}
         index = [{"slice": [None, None, None]}, {"slice": [None, None, None]}]
         index += [0] * (len(shape) - 1)
         first = self._called_with("ops.get_item", [ref, index])
-        return self._called("ops.greater", first, {"constant": -0.6})
+        mask = self._called("ops.greater", first, {"constant": -0.6})
+        if not ends:
+            return mask
+        whole = {"slice": [None, None, None]}
+        inner = self._called_with("ops.get_item", [mask, [whole, {"slice": [1, -1, None]}]])
+        end = self._called_with("ops.get_item", [mask, [whole, {"slice": [0, 1, None]}]])
+        true = self._called("ops.logical_or", end, self._called("ops.logical_not", end))
+        return self._called("ops.concatenate", [true, inner, true], axis=1)
 
     def _called_with(self, name: str, args: list[Any]) -> Ref:
         step = {"id": len(self.steps), "class": name, "options": {}, "args": args, "kwargs": {}}

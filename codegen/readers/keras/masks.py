@@ -69,9 +69,10 @@ class Masks:
         implicit = self._masks.get(inputs[0]) if inputs else None
         keywords = dict(call.keywords)
         mask = passed = implicit
-        if "mask" in keywords:
-            mask = self._given(keywords["mask"][0])
-            if len(keywords["mask"]) == 1 and mask == implicit:
+        named = _mask_by_name(call)
+        if named is not None:
+            mask = self._given(named[0]) if named else None
+            if len(keywords.get("mask", ())) == 1 and mask == implicit:
                 del keywords["mask"]
             passed = mask if self._era.given_mask_passes else implicit
             if isinstance(call.given, GivenMask) and passed != mask:
@@ -85,8 +86,8 @@ class Masks:
             if same or self._era.ignores_query_mask:
                 del keywords["query_mask"]
         masked = [mask, *(self._masks.get(ref) for ref in inputs)]
-        named = any(refs for key, refs in call.keywords.items() if key.endswith("mask"))
-        if named or any(symbol is not None for symbol in masked):
+        by_name = any(refs for key, refs in call.keywords.items() if key.endswith("mask"))
+        if by_name or any(symbol is not None for symbol in masked):
             self.masked.add(id(call.item))
         if call.item.is_operation:
             self._operation(call, out)
@@ -95,7 +96,7 @@ class Masks:
         # TensorFlow's functions know no masks, as Keras 3's operations do not.
         knows_none = self._era.is_keras3 or call.item.is_operation or how == "stop"
         stops = knows_none and self._masks.get(out) is None
-        if "mask" in call.keywords and not stops and passed != mask:
+        if named is not None and not stops and passed != mask:
             self._check_merged(passed)
         return replace(call, keywords=keywords, stops_mask=stops)
 
@@ -159,6 +160,18 @@ class Masks:
             kind, *rest = self._origins[self._values[inputs[0]]]
             if kind == "different" and call.item.config.get("axis", -1) in (-1, [-1]):
                 self._values[out] = self._symbol("any different", *rest)
+
+
+def _mask_by_name(call: Call) -> tuple[Ref, ...] | None:
+    """The mask of the first input that a call names, () for none; None where it names no mask."""
+    if "mask" in call.keywords:
+        return call.keywords["mask"]
+    # The list of masks that Attention takes is that of its query, then that of its value.
+    if call.item.class_name in ("Attention", "AdditiveAttention") and any(
+        key in call.keywords for key in ("query_mask", "value_mask")
+    ):
+        return call.keywords.get("query_mask", ())
+    return None
 
 
 def _spelled(value: Any) -> str:
