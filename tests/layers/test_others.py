@@ -245,6 +245,23 @@ def test_nested_model_is_called_again() -> None:
     compare(keras.Model(x, inner(inner(inner(x)))), (4,))
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [kl.LSTM(3, return_state=True)],
+        lambda: [kl.RNN(kl.LSTMCell(2), return_sequences=True, return_state=True)],
+        lambda: [kl.Bidirectional(kl.GRU(3), merge_mode=None)],
+        lambda: [kl.Bidirectional(kl.LSTM(3, return_state=True), merge_mode="sum")],
+        lambda: [kl.Bidirectional(kl.GRU(3), merge_mode=None), kl.Concatenate()],
+    ],
+)
+def test_a_sequential_hands_on_all_that_a_layer_gives(layers: Callable[[], Any]) -> None:
+    model = keras.Sequential([kl.Input((5, 4)), *layers()])
+    assert len(compare(model).whole.outputs) == len(model.outputs)
+    x = kl.Input((5, 4))
+    compare(keras.Model(x, model(x)))
+
+
 def test_a_layer_that_needs_a_fixed_length_says_so() -> None:
     x = kl.Input((None, 3))
     model = keras.Model(x, keras.ops.matmul(x, keras.ops.transpose(x, (0, 2, 1))))

@@ -17,13 +17,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")
 
 from tests.random_models import mutate
 from tests.random_models.build import Spec, kinds_in, text
 from tests.random_models.draw import CannotDrawError, draw
-from tests.random_models.judge import CPool, KerasCannotError, Verdict, judged
+from tests.random_models.judge import CPool, KerasCannotError, Run, Verdict, judged
 from tests.random_models.shrink import keep, shrunk
 
 TARGETS: Sequence[tuple[str, ...]] = ((), ("numpy",), ("python",), (), ("javascript",))  # () is C
@@ -59,13 +60,13 @@ class Tally:
             print(f"==== seed {spec['seed']}: {verdict.what}: {verdict.message}")
             print(f"{text(small)}\nkept in {kept}\n", flush=True)
 
-    def changed(self, spec: Spec, change: mutate.Change, found: mutate.Result) -> None:
+    def changed(self, model: str, change: mutate.Change, found: mutate.Result) -> None:
         """Count what came of a changed configuration."""
         counts = self.changes.setdefault(change.key, Counter())
         counts[found.what + (", which matters" if found.matters else "")] += 1
         if found.what in {"differs", "crash"}:
             self.failed += 1
-            print(f"==== seed {spec['seed']}: {change}\n{found}\n{text(spec)}\n", flush=True)
+            print(f"==== {change}\n{found}\n{model}\n", flush=True)
 
     def lines(self) -> Iterator[str]:
         """The report."""
@@ -118,16 +119,23 @@ def _one(seed: int, tally: Tally, pool: CPool) -> None:
     if len(pool.waiting) >= TOGETHER:
         for other, found in pool.judged():
             tally.note(other, found)
-    if verdict.what != "agrees" or seed % 2:
-        return
     try:
-        config, live = mutate.of_spec(spec)
+        if seed % 8 == 0:
+            cases = mutate.recorded()
+            case = cases[seed // 8 % len(cases)]
+            _change(seed, str(case), mutate.of_case(case, seed), tally)
+        elif seed % 2 and verdict.what == "agrees":
+            _change(seed, text(spec), mutate.of_spec(spec), tally)
     except KerasCannotError:
-        return
+        pass
+
+
+def _change(seed: int, model: str, base: tuple[Any, Run], tally: Tally) -> None:
+    """Judge some changes of a configuration."""
     r = random.Random(seed)
-    changes = mutate.changes(config, r)
+    changes = mutate.changes(base[0], r)
     for change in r.sample(changes, min(CHANGES, len(changes))):
-        tally.changed(spec, change, mutate.judged(config, change, live, seed))
+        tally.changed(model, change, mutate.judged(base[0], change, base[1], seed))
 
 
 if __name__ == "__main__":

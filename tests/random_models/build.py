@@ -138,6 +138,9 @@ def randomised(model: Any, seed: int) -> Any:
         if "variance" in weight.path:
             value = np.abs(value) + 0.3
         weight.assign(value.astype(np.float32))
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state"):  # what follows from adapted weights
+            layer.finalize_state()
     return model
 
 

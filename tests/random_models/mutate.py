@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from codegen.readers.options import Options
 from tests.random_models.build import Spec, randomised
 from tests.random_models.judge import (
     ENOUGH,
+    REFUSED_LENGTH,
     TIGHT,
+    KerasCannotError,
     Run,
     computed,
     farthest,
@@ -38,6 +41,7 @@ from tests.random_models.judge import (
     shapes_of,
 )
 from tests.random_models.table import ACTIVATIONS
+from tests.support.fixtures import Case, cases
 
 Place = tuple[Any, ...]
 
@@ -196,7 +200,8 @@ def judged(config: Any, change: Change, live: Run, seed: int) -> Result:
         except CodegenError as error:
             return Result("refused", matters, str(error))
         except Exception as error:  # noqa: BLE001  # that is what is looked for
-            return Result("crash", matters, repr(error))
+            refused = REFUSED_LENGTH in str(error)
+            return Result("refused" if refused else "crash", matters, repr(error))
         if shapes_of(found) != shapes_of(wanted):
             return Result(
                 "differs", matters, f"shapes {shapes_of(found)}, Keras has {shapes_of(wanted)}"
@@ -213,11 +218,25 @@ def of_spec(spec: Spec) -> tuple[Any, Run]:
     return json.loads(live.model.to_json()), live
 
 
-def of_file(path: Path, calls: Any, seed: int) -> tuple[Any, Run]:
-    """The configuration of a recorded .keras file, and the model with random weights."""
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
-    keras.utils.clear_session(free_memory=False)
-    model = randomised(keras.models.model_from_json(json.dumps(config)), seed)
-    reset(model)
-    return config, Run(model, calls, [computed(model, inputs) for inputs in calls])
+@cache
+def recorded() -> tuple[Case, ...]:
+    """The recorded models of the newest Keras, which can be loaded and called."""
+    return tuple(case for case in cases("keras3_15") if case.calls and _whole(case).exists())
+
+
+def _whole(case: Case) -> Path:
+    return case.folder / "model.keras"
+
+
+def of_case(case: Case, seed: int) -> tuple[Any, Run]:
+    """The configuration of a recorded model, and the model with random weights."""
+    try:
+        with zipfile.ZipFile(_whole(case)) as archive:
+            config = json.loads(archive.read("config.json"))
+        keras.utils.clear_session(free_memory=False)
+        model = randomised(keras.models.model_from_json(json.dumps(config)), seed)
+        calls = [list(call.inputs) for call in case.calls if call.outputs]
+        reset(model)
+        return config, Run(model, calls, [computed(model, inputs) for inputs in calls])
+    except Exception as error:  # whatever Keras raises
+        raise KerasCannotError(str(error)[:300]) from error

@@ -214,7 +214,8 @@ class Flattener:
             elif layer.is_model:
                 values = self.model(layer, values, trains)
             else:
-                values = [self.add(Call(layer, tuple(values), settings=settings))]
+                first = self.add(Call(layer, tuple(values), settings=settings))
+                values = [Ref(first.node, index) for index in range(_outputs(layer))]
         return values
 
     def _merged(self, merge: Item, values: list[Ref]) -> list[Ref]:
@@ -417,3 +418,19 @@ class Flattener:
         if done != len(waiting):
             stuck = next(name for (name, _), count in waiting.items() if count)
             raise ReadError(f"{label}: layer {stuck!r} depends on itself or on a missing call")
+
+
+def _outputs(layer: Item) -> int:
+    """How many tensors a layer gives; a Sequential of Keras 3 hands all of them on."""
+    if layer.class_name == "Bidirectional":
+        halves = [_outputs(half) for _, half in layer.parts]
+        return (2 if layer.config.get("merge_mode", "concat") is None else 1) + sum(halves) - 2
+    returns_state = layer.config.get("return_state") is True
+    return 1 + sum(_states(cell) for _, cell in layer.parts) * returns_state
+
+
+def _states(cell: Item) -> int:
+    """How many states a cell has."""
+    if cell.class_name == "StackedRNNCells":
+        return sum(_states(part) for _, part in cell.parts)
+    return 2 if "LSTM" in cell.class_name else 1
