@@ -168,3 +168,18 @@ def test_a_batch_that_meets_another_axis_is_refused(meet: Callable[[Any, Any], A
     x, z = keras.Input((1, 3, 3)), keras.Input((3, 3))
     with pytest.raises(UnsupportedError, match="the batch axis of one meets another axis"):
         compare(keras.Model([x, z], meet(x, z)))
+
+
+@pytest.mark.parametrize("operation", [ops.cumsum, ops.prod])
+@pytest.mark.parametrize("dtype", ["int32", "float16"])
+def test_a_setting_that_nobody_reads_is_refused(operation: Callable[..., Any], dtype: str) -> None:
+    x = keras.Input((4, 3))
+    model = keras.Model(x, ops.cast(operation(x, axis=1, dtype=dtype), "float32"))
+    with pytest.raises(UnsupportedError, match=f'dtype="{dtype}", which is not supported'):
+        compare(model)
+
+
+def test_zeros_and_ones_are_the_same_in_every_type() -> None:
+    x = keras.Input((4, 3))
+    ones = ops.ones_like(x, dtype="int32")
+    compare(keras.Model(x, ops.cast(ones, "float32") + ops.zeros_like(x, dtype="float32")))

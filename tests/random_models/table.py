@@ -851,7 +851,7 @@ OPS: tuple[Kind, ...] = (
     ),
     _op("unstack", AXIS, needs=("axis",)),
     _op("argmax", {"axis": one_axis, "keepdims": BOTH}, needs=("axis",)),
-    _op("cumsum", AXIS, needs=("axis",)),
+    _op("cumsum", {"axis": one_axis, "dtype": ("float32", "int32")}, needs=("axis",)),
     _op("normalize", {"axis": one_axis, "order": (1, 2), "epsilon": (1e-7, 0.5)}),
     _op("norm", {"axis": _reduced, "ord": (None, 1, 2), "keepdims": BOTH}, needs=("axis",)),
     _op(

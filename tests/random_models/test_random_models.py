@@ -70,7 +70,7 @@ def specs() -> list[Spec]:
 def test_every_option_is_drawn(specs: list[Spec]) -> None:
     drawn = {name for spec in specs for name in options_in(spec)}
     for kind in KINDS.values():
-        assert kind.key in drawn, kind.key
+        assert (kind.key, "", "") in drawn, kind.key
         for name, choice in kind.options.items():
             for value in choice if isinstance(choice, tuple) else ("",):
                 assert (kind.key, name, value) in drawn, (kind.key, name, value)

@@ -174,10 +174,13 @@ class Use:
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A setting of the operation or of the call."""
-        if key in self.item.config:
-            return self.item.config[key]
         self.read.add(key)
-        return self.settings.get(key, default)
+        return self.item.config.get(key, self.settings.get(key, default))
+
+    def own(self, key: str) -> Config:
+        """The settings of the operation itself, of which `key` is asked for."""
+        self.read.add(key)
+        return self.item.config
 
     def axis(self, key: str = "axis", default: Any = None) -> int:
         """A setting that is an axis."""
@@ -204,8 +207,10 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Built:
     found = None if maker is None or not use.tensors else maker(use)
     if found is None:
         raise LayerError("this operation is not supported; use a layer in its place")
-    for key, value in settings.items():
-        if key not in use.read and key != "name" and value is not None and value is not False:
+    for key, value in {**item.config, **settings}.items():
+        if key in use.read or key in ("name", "trainable"):
+            continue
+        if value is not None and value is not False and value != "float32":
             raise LayerError(f"it is called with {key}={show(value)}, which is not supported")
     return found, arrays
 
@@ -268,7 +273,7 @@ def _activation(name: str, *parameters: float) -> Maker:
 
 def _parametric(name: str, key: str, usual: float) -> Maker:
     def make(use: Use) -> Layer:
-        value = use.item.config.number(key, usual)
+        value = use.own(key).number(key, usual)
         return ActivationLayer(activation=Activation(name, (value,)), **use.both)
 
     return _alone(make)
@@ -283,7 +288,7 @@ def _softmax(name: str) -> Maker:
 
 
 def _gelu(use: Use) -> Layer:
-    curve = "gelu_tanh" if use.item.config.flag("approximate", True) else "gelu"
+    curve = "gelu_tanh" if use.own("approximate").flag("approximate", True) else "gelu"
     return ActivationLayer(activation=Activation(curve), **use.both)
 
 
@@ -399,7 +404,16 @@ def _argmax(use: Use) -> Layer:
     return Argmax(axis=use.axis(), keepdims=keep, **use.both)
 
 
+def _filled(value: float) -> Maker:
+    def make(use: Use) -> Layer:
+        use.own("dtype")  # 0 and 1 are the same in all of them
+        return Filled(value=value, **use.both)
+
+    return make
+
+
 def _one_hot(use: Use) -> Layer:
+    use.own("dtype")
     if use.axis(default=-1) != -1:
         raise LayerError("it puts its codes along another axis than the last")
     classes = whole(use.setting("num_classes"), "num_classes", 1, MAX_INTEGER)
@@ -503,8 +517,8 @@ MAKERS: dict[str, Maker] = {
     "Take": _take,
     "ExpandDims": _alone(_new_shape),
     "Squeeze": _alone(_new_shape),
-    "ZerosLike": _alone(lambda use: Filled(value=0.0, **use.both)),
-    "OnesLike": _alone(lambda use: Filled(value=1.0, **use.both)),
+    "ZerosLike": _alone(_filled(0.0)),
+    "OnesLike": _alone(_filled(1.0)),
     "LogicalNot": _alone(lambda use: Comparison(operator="==", constant=0.0, **use.both)),
     "Cast": _alone(lambda use: _cast(str(use.setting("dtype")), use.both)),
     "Clip": _alone(_clip),
