@@ -158,6 +158,13 @@ def test_heads_over_another_sequence() -> None:
     compare(keras.Model([x, y], kl.MultiHeadAttention(2, 3)(x, y)))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_window_may_leave_a_query_without_keys(dropout: float) -> None:
+    x, z = kl.Input((8, 4)), kl.Input((3, 4))
+    heads = kl.MultiHeadAttention(2, 3, sliding_window=2, dropout=dropout)
+    compare(keras.Model([x, z], heads(x, z)))
+
+
 def test_causal_heads_over_a_bounded_window_stream() -> None:
     x = kl.Input((None, 4))
     y = kl.MultiHeadAttention(2, 3, sliding_window=3)(x, x, use_causal_mask=True)

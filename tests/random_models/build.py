@@ -51,6 +51,8 @@ class Builder:
         else:
             args = [self.argument(a) for a in step["args"]]
             kwargs = {k: self.argument(v) for k, v in step.get("kwargs", {}).items()}
+            if isinstance(kwargs.get("axis"), list):
+                kwargs["axis"] = tuple(kwargs["axis"])
             found = self._callable(step)(*args, **kwargs)
         outputs = list(found) if isinstance(found, (list, tuple)) else [found]
         for index, y in enumerate(outputs):

@@ -173,6 +173,8 @@ def judged(config: Any, change: Change, live: Run, seed: int) -> Result:
     value = changed(config, change)
     with tempfile.TemporaryDirectory() as name, np.errstate(all="ignore"):
         text = json.dumps(value)
+        if '"normalize": true' in text:  # Dot: the NumPy of Keras has no epsilon, all others do
+            return Result("keras", message="normalised without epsilon")
         try:
             keras.utils.clear_session(free_memory=False)
             model = keras.models.model_from_json(text)

@@ -444,6 +444,7 @@ def groups_of(on: On) -> int:
 
 
 ATTENTION_CALL: dict[str, Choice] = {
+    "dropout": (0.1,),  # which does nothing but choose another way to compute
     "call.use_causal_mask": BOTH,
     "call.return_attention_scores": (True, True, False),
 }

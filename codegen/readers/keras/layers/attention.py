@@ -121,7 +121,8 @@ def _multi_head(b: Bound) -> Layer:
         window=None if window is None else b.config.integer("sliding_window"),
         axes=axes,
         has_dropout=b.config.number("dropout", 0.0) > 0,
-        zeroes_rows=b.era.zeroes_masked_rows if b.masked else False,
+        # A window alone may leave a query without a key, where there are fewer keys.
+        zeroes_rows=b.era.zeroes_masked_rows if b.masked or window is not None else False,
         masked=b.era.heads_are_masked,
         **found,
     )
