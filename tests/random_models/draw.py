@@ -223,6 +223,7 @@ class Drawing:
             del chosen["stateful"]
         if kind.name == "RNN" and any(k == "zero_output_for_mask" for k in chosen):
             chosen.setdefault("call.mask", "tensor")
+            chosen.pop("unroll", None)  # the NumPy and JAX of Keras then forget the zeros
         if kind.name == "Masking":
             filled = chosen.get("mask_value", 0.0)
             self.steps[ref["ref"][0]]["options"]["filled"] = filled
@@ -342,7 +343,7 @@ class Drawing:
         tail = [e for e in ends if goal in self._below(e)]
         rest = [e for e in ends if e not in tail]
         chosen = tail[:3] + [e for e in rest if self.r.random() < 0.3][:1]
-        if not chosen:
+        if not tail:
             raise CannotDrawError("no outputs")
         return chosen
 
@@ -536,6 +537,10 @@ class Drawing:
             args = [ref, other if isinstance(other, dict) else {"constant": other}]
             plain = not isinstance(other, dict) and self.r.random() < 0.7
             args = [ref, other] if plain else args
+        elif "equal" in kind.name or kind.name in {"greater", "less"}:
+            # Not of what is nearly the same number, which rounding would tell apart.
+            same = self.r.random() < 0.2
+            args = [ref, ref if same else self._input_of(self._shape(ref))]
         else:
             args = [ref, self._like(ref)]
             if kind.domain == "positive":

@@ -140,6 +140,8 @@ def _others(key: str, old: Any, r: random.Random) -> list[Any]:
     if isinstance(old, int):
         return [old + 1, old - 1] + ([-old] if key in ("axis", "axes") else [])
     if isinstance(old, float):
+        if key == "negative_slope":  # above 1 the backends of Keras disagree
+            return [old * 0.5 + 0.1]
         larger = old * 1.5 + 0.1
         return [larger, -old] if old and key != "epsilon" else [larger]
     if old is None:
