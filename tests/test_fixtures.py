@@ -43,8 +43,8 @@ REFUSED = {
     "tf21/time_major_bidirectional": "turned the batch around in place of time",
     "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
-    "training_dropout": "training=True, and it is random then",
-    "training_batch_norm": "training=True, and it normalises by the batch at hand",
+    "training_dropout": "training=True, so it is random in predict",
+    "training_batch_norm": "training=True, so it normalises by the batch at hand",
     # By the statistics of the batch at hand: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
     # Keras 3.0 saved the group of this layer without what belongs there.

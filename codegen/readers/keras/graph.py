@@ -117,8 +117,8 @@ class LayerBuilder:
             if differs and not fixed:
                 whose = "it" if one.path == item.path else f"its {one.class_name}"
                 return (
-                    f"it is called with training=True, and {whose} {differs} then, when it "
-                    "predicts, too; --inference takes it as it is at inference"
+                    f"it is called with training=True, so {whose} {differs} in predict, too; "
+                    "--inference takes it as it is at inference"
                 )
             if differs and item.path not in self.fixed:
                 self.fixed.append(item.path)
