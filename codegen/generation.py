@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from codegen.errors import UsageError
+from codegen.errors import UnsupportedError, UsageError
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
+from codegen.program.fits import too_large
 from codegen.targets import TARGETS
-from codegen.targets.base import Target
+from codegen.targets.base import Target, dtype_of
 from codegen.text.banner import Origin
 from codegen.text.names import identifier
 
@@ -59,5 +60,10 @@ def words(target: Target, out: str, options: dict[str, Any]) -> tuple[str, ...]:
 def render(
     lowered: Lowered, target: Target, name: str, options: dict[str, Any], origin: Origin
 ) -> Iterator[str]:
-    """The text of the file in pieces."""
-    return target.render(lowered, name, target.complete(options), origin)
+    """The text of the file in pieces; UnsupportedError, before the first, where it cannot be."""
+    complete = target.complete(options)
+    if lowered.model.dtype == "float64" and dtype_of(lowered, complete) == "float32":
+        problems = too_large(lowered, "--dtype float64 keeps it")
+        if problems:
+            raise UnsupportedError(lowered.model.source, problems)
+    return target.render(lowered, name, complete, origin)

@@ -22,6 +22,7 @@ from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
 from codegen.program.evaluate import Machine
+from codegen.program.fits import too_large
 from codegen.program.operands import settled
 from codegen.program.ops import (
     Block,
@@ -66,7 +67,7 @@ def lower(model: Model) -> Lowered:
             whole = stepped
     warmup = 0 if step is None else step.warmup
     shapes = {id(replaced[k]) if k in replaced else k: v for k, v in whole.shapes.items()}
-    return Lowered(
+    lowered = Lowered(
         original,
         whole.program,
         None if step is None else step.program,
@@ -77,6 +78,10 @@ def lower(model: Model) -> Lowered:
         whole.fills_up,
         step is None and _is_step_of_given_states(model, times, is_double),
     )
+    problems = () if is_double else too_large(lowered, "the model computes in it, so change that")
+    if problems:
+        raise UnsupportedError(model.source, problems)
+    return lowered
 
 
 def _is_step_of_given_states(model: Model, times: tuple[bool, ...], is_double: bool) -> bool:

@@ -24,7 +24,10 @@ def number(value: float, dtype: str = "float32", suffix: str = "") -> str:
     """The shortest text that reads back exactly, in C and in Python: `0.1`, `1e-7`."""
     if not np.isfinite(value):
         raise NumberError(f"{value} cannot be written as a number")
-    text = str(np.float32(value)) if dtype == "float32" else repr(float(value))
+    with np.errstate(over="ignore"):
+        text = str(np.float32(value)) if dtype == "float32" else repr(float(value))
+    if text.endswith("inf"):
+        raise NumberError(f"{value} is too large for {dtype}")
     # A reader that goes through double, as Python does, must arrive at the same float32.
     if dtype == "float32" and np.float32(float(text)) != np.float32(value):
         text = f"{float(np.float32(value)):.9g}"  # pragma: no cover (halfway cases, if any)
