@@ -12,11 +12,11 @@ class Budget:
         self.limit = limit
         self.used = 0
 
-    def take(self, size: int, label: str) -> None:
-        """Count `size` bytes, or refuse."""
+    def take(self, size: int, where: str) -> None:
+        """Count `size` bytes, or refuse; `where` names the file and the array in it."""
         self.used += size
         if self.used > self.limit:
             raise ReadError(
-                f"{label}: its weights take more than {self.limit:,} bytes; "
+                f"{where} brings the weights to {self.used:,}, more than {self.limit:,} bytes; "
                 "raise the limit (--max-bytes) if the file is to be trusted"
             )

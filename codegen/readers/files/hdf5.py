@@ -87,16 +87,19 @@ class Group:
             return None
         if not isinstance(link, h5py.HardLink):
             kind = "an external" if isinstance(link, h5py.ExternalLink) else "a soft"
-            raise ReadError(f"{self._label}: {name!r} is {kind} link, which is never followed")
+            where = f"{self._label}: {_path(group, name)!r}"
+            raise ReadError(f"{where} is {kind} link, which is never followed")
         member = group.get(name)
         if not isinstance(member, (h5py.Group, h5py.Dataset)):
-            raise ReadError(f"{self._label}: {name!r} is neither a group nor an array")
+            where = f"{self._label}: {_path(group, name)!r}"
+            raise ReadError(f"{where} is neither a group nor an array")
         return member
 
     def _find(self, path: str) -> h5py.Group | h5py.Dataset | None:
         parts = [part for part in path.split("/") if part and part != "."]
         if len(parts) > MAX_DEPTH:
-            raise ReadError(f"{self._label}: groups are nested too deeply")
+            where = f"{self._label}: {_path(self._group, path)!r}"
+            raise ReadError(f"{where}: groups are nested too deeply")
         member: h5py.Group | h5py.Dataset | None = self._group
         with guarded(self._label):
             for part in parts:
@@ -119,12 +122,13 @@ class Group:
         """Names of all members."""
         with guarded(self._label):
             if len(self._group) > MAX_GROUPS:
-                raise ReadError(f"{self._label}: more than {MAX_GROUPS} members in one group")
+                where = f"{self._label}: {self._group.name!r}"
+                raise ReadError(f"{where} has more than {MAX_GROUPS} members")
             return sorted(name for name in self._group if isinstance(name, str))
 
     def _stored(self, dataset: h5py.Dataset, path: str) -> Stored:
-        where = f"{self._label}: array {path!r}"
-        with guarded(self._label):
+        where = f"{self._label}: array {_path(self._group, path)!r}"
+        with guarded(where):
             plist = dataset.id.get_create_plist()
             if plist.get_layout() == h5py.h5d.VIRTUAL:
                 raise ReadError(f"{where} is virtual: its numbers are in other files")
@@ -147,7 +151,7 @@ class Group:
             size = dtype.itemsize
             for length in shape:
                 size *= int(length)
-            self._budget.take(size, self._label)
+            self._budget.take(size, where)
             if plist.get_layout() == h5py.h5d.CHUNKED:
                 chunk = dtype.itemsize
                 for length in plist.get_chunk():
@@ -156,9 +160,13 @@ class Group:
                     raise ReadError(f"{where} is stored in chunks of {chunk} bytes")
             if size > 65_536 + MAX_RATIO * dataset.id.get_storage_size():
                 raise ReadError(f"{where} declares {size} bytes, but nearly none are stored")
-        return Stored(path, tuple(int(n) for n in shape), dtype, dataset, self._label, bfloat16)
+        return Stored(path, tuple(int(n) for n in shape), dtype, dataset, where, bfloat16)
 
     # ---- attributes ---------------------------------------------------------------------
+
+    def _attribute(self, name: str) -> str:
+        """The attribute as messages name it."""
+        return f"{self._label}: attribute {name!r} of {self._group.name!r}"
 
     def has_attribute(self, name: str) -> bool:
         """Whether the attribute is there."""
@@ -170,7 +178,7 @@ class Group:
         with guarded(self._label):
             found = self._text(self._group.attrs, name)
             if found is None and name in self._group.attrs:
-                raise ReadError(f"{self._label}: attribute {name!r} is not a text")
+                raise ReadError(f"{self._attribute(name)} is not a text")
             return found
 
     def _text(self, attributes: h5py.AttributeManager, name: str) -> str | None:
@@ -188,9 +196,9 @@ class Group:
         for length in found.shape or ():
             total *= int(length)
         if total * found.dtype.itemsize > MAX_ATTRIBUTE:
-            raise ReadError(f"{self._label}: attribute {name!r} is too large")
+            raise ReadError(f"{self._attribute(name)} is too large")
         if total > count:
-            raise ReadError(f"{self._label}: attribute {name!r} has {total} items")
+            raise ReadError(f"{self._attribute(name)} has {total} items")
 
     def texts(self, name: str) -> list[str] | None:
         """A list of texts, also one that is split into `name0`, `name1`, ...; None without any.
@@ -208,7 +216,7 @@ class Group:
                 if f"{name}{number}" not in attributes:
                     return result
                 result += self._list(attributes, f"{name}{number}")
-        raise ReadError(f"{self._label}: attribute {name!r} is split into too many parts")
+        raise ReadError(f"{self._attribute(name)} is split into too many parts")
 
     def _list(self, attributes: h5py.AttributeManager, name: str) -> list[str]:
         self._check_attribute(attributes, name, MAX_NAMES)
@@ -217,7 +225,7 @@ class Group:
             return []
         texts = [_decoded(item) for item in value.reshape(-1)]
         if any(text is None for text in texts):
-            raise ReadError(f"{self._label}: attribute {name!r} is not a list of texts")
+            raise ReadError(f"{self._attribute(name)} is not a list of texts")
         return [text for text in texts if text is not None]
 
     # ---- listing ------------------------------------------------------------------------
@@ -232,7 +240,8 @@ class Group:
                 path, group, depth = stack.pop()
                 visited += len(group)
                 if visited > MAX_GROUPS or depth > MAX_DEPTH:
-                    raise ReadError(f"{self._label}: too many or too deeply nested groups")
+                    where = f"{self._label}: {group.name!r}"
+                    raise ReadError(f"{where}: too many or too deeply nested groups")
                 for name in group:
                     member = self._link(group, name)
                     if isinstance(member, h5py.Group):
@@ -240,6 +249,11 @@ class Group:
                     elif member is not None:
                         found.append((f"{path}{name}", member.shape or ()))
         return sorted(found)
+
+
+def _path(group: h5py.Group, name: str) -> str:
+    """Where a member is in its file."""
+    return f"{(group.name or '').rstrip('/')}/{name}"
 
 
 def _decoded(value: object) -> str | None:

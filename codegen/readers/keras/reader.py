@@ -206,7 +206,7 @@ class Reader:
             entries = weights.flat_entries(flat, self._label)
             lines = [_shapes(entry) for entry in entries if entry.arrays]
         else:
-            lines = [f"{path}: {shape}" for path, shape in root.arrays()]
+            lines = [f"{path}: {shape}" for path, shape in weights.of_layers(root.arrays())]
         if not lines:
             return [f"{self._label}: an HDF5 file without a Keras model"]
         head = (
@@ -296,7 +296,7 @@ class Reader:
             )
         context = self._context(value, found, flat=False)
         item = self._item(value, context)
-        binding = weights.bind_paths(item, PathFile(roots))
+        binding = weights.bind_paths(item, PathFile(roots, self._label))
         return self._built(item, context, binding, form)
 
     def _context(self, value: dict[str, Any], found: Era, flat: bool) -> Context:

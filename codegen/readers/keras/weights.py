@@ -234,23 +234,40 @@ def _listed(names: Sequence[str]) -> str:
 # ---- files with paths ---------------------------------------------------------------------
 
 _COUNTED = re.compile(r"_\d+$")
+_NO_LAYER = re.compile(r"_?(optimizer|metrics|compile_metrics|loss_tracker)(_|\W|$)")
+_LAYERS = "layers/"
 _OLD_LAYERS = "_layer_checkpoint_dependencies/"  # what Keras 2.12 calls `layers/`
 
 
 class PathFile:
-    """A `.weights.h5` file, or several that together hold one model."""
+    r"""A `.weights.h5` file, or several that together hold one model.
 
-    def __init__(self, roots: Sequence[Group]) -> None:
+    On Windows, Keras 2.12 to 2.15 and the first of Keras 3 joined the names of groups by `\`: all
+    groups but `vars` stand in the root then, as `layers\gru\cell`.
+    """
+
+    def __init__(self, roots: Sequence[Group], label: str) -> None:
         self._roots = roots
-        self.is_old = any(root.group(_OLD_LAYERS.rstrip("/")) is not None for root in roots)
+        names = [name for root in roots for name in root.members()]
+        joined = [name for name in names if "\\" in name]
+        plain = [name for name in names if f"{name}/" in (_LAYERS, _OLD_LAYERS)]
+        if joined and plain:
+            raise ReadError(
+                f"{label}: has groups of two kinds, {plain[0]!r} and {joined[0]!r}, so it is not "
+                "clear whose weights count; save it again"
+            )
+        self._joint = "\\" if joined else "/"
+        first = _OLD_LAYERS.replace("/", self._joint)
+        self.is_old = any(f"{name}{self._joint}".startswith(first) for name in names)
 
     def variables(self, path: str) -> list[Group]:
         """The groups `vars` of the object at `path`: each of several files may hold a part."""
-        spelled = path.replace("layers/", _OLD_LAYERS) if self.is_old else path
+        spelled = path.replace(_LAYERS, _OLD_LAYERS) if self.is_old else path
         outer, _, last = spelled.rpartition("/")
         # The layers inside an attention layer are private attributes, public ones since Keras 3.
         for name in (spelled, f"{outer}/_{last}") if outer else (spelled,):
-            groups = [root.group(f"{name}/vars" if name else "vars") for root in self._roots]
+            place = name.replace("/", self._joint)
+            groups = [root.group(f"{place}/vars" if name else "vars") for root in self._roots]
             found = [group for group in groups if group is not None and group.members()]
             if found:
                 return found
@@ -271,6 +288,24 @@ class PathFile:
             counts[stem] = number + (2 if _has_weights(part) else 1)
             found.append((f"{stem}_{number}" if number else stem, part))
         return found
+
+
+def of_layers(
+    arrays: Sequence[tuple[str, tuple[int, ...]]],
+) -> list[tuple[str, tuple[int, ...]]]:
+    """The arrays, by path, that belong to layers: none of the optimizer, of metrics or of seeds."""
+
+    def parts(path: str) -> list[str]:
+        return re.split(r"[/\\]", path)
+
+    found = [
+        (path, shape)
+        for path, shape in arrays
+        if not _NO_LAYER.match(path) and "seed_generator" not in parts(path)
+    ]
+    held = (_LAYERS.rstrip("/"), _OLD_LAYERS.rstrip("/"))
+    inside = [one for one in found if parts(one[0])[0] in held]
+    return inside or found
 
 
 def _has_weights(item: Item) -> bool:

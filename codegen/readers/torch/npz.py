@@ -25,7 +25,7 @@ def read(archive: Archive, label: str, budget: Budget) -> Weights:
             raise ReadError(f"{label}: member {member!r} is no array")
         name = member[: -len(SUFFIX)]
         where = f"{label}: array {name!r}"
-        budget.take(archive.size(member, budget.limit + MAX_HEADER), label)
+        budget.take(archive.size(member, budget.limit + MAX_HEADER), where)
         data = archive.read(member, budget.limit + MAX_HEADER)
         tensors[name] = _stored(data, where)
     return Weights(checked(tensors, label), "npz", "")

@@ -58,7 +58,8 @@ def read(path: Path, label: str, budget: Budget) -> Weights:
         place = last
     if place != there:
         raise ReadError(f"{label}: {there} bytes of numbers, its header says {place}")
-    budget.take(place, label)
+    for name, (_, _, first, last) in entries.items():
+        budget.take(last - first, f"{label}: tensor {name!r}")
     tensors = {
         name: Stored(shape, dtype, _loader(path, label, start + first, shape, dtype))
         for name, (dtype, shape, first, _) in entries.items()

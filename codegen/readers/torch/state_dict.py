@@ -77,7 +77,7 @@ def weights(value: Any, form: str, label: str, budget: Budget, block: Block) -> 
         if storage.key not in counted:
             counted.add(storage.key)
             total = max(total, size((storage.count,), storage.dtype, where))
-        budget.take(total, label)
+        budget.take(total, where)
         tensors[name] = _stored(found, block)
     return Weights(checked(tensors, label), form, "PyTorch", aside)
 
