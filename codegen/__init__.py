@@ -19,9 +19,10 @@ __all__ = ["CodegenError", "ReadError", "UnsupportedError", "__version__", "gene
 
 
 def read(source: str | Path | Any, config: str | Path | None = None, **options: Any) -> Model:
-    """The model in a file, in a file of weights with its JSON config, or a live Keras model.
+    """The model in a file, in a file of weights with its JSON config, or a live model.
 
-    Options: `by_name`, `keras_version`, `allow_nonfinite`, `inference`, `max_bytes`, `custom`; see
+    A live model is one of Keras, or a torch module with `example=(x,)` and perhaps `states`. Other
+    options: `by_name`, `keras_version`, `allow_nonfinite`, `inference`, `max_bytes`, `custom`; see
     `codegen.readers.read`. Raises ReadError where the file cannot be read at all; what is read
     but cannot be converted is reported by `generate`, all at once.
     """
