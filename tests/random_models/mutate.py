@@ -224,8 +224,12 @@ def of_spec(spec: Spec) -> tuple[Any, Run]:
 
 @cache
 def recorded() -> tuple[Case, ...]:
-    """The recorded models of the newest Keras, which can be loaded and called."""
-    return tuple(case for case in cases("keras3_15") if case.calls and _whole(case).exists())
+    """The recorded models of the newest Keras, which can be loaded and called.
+
+    Those of half precision are left out: Keras rounds there, and what is converted does not.
+    """
+    whole = (case for case in cases("keras3_15") if case.calls and _whole(case).exists())
+    return tuple(case for case in whole if "float16" not in case.name)
 
 
 def _whole(case: Case) -> Path:
