@@ -73,7 +73,6 @@ int seed_selftest(void);
 #if defined(SEED_IMPLEMENTATION) && !defined(SEED_IMPLEMENTED)
 #define SEED_IMPLEMENTED
 
-#include <math.h>
 #include <string.h>
 
 /* ---- what a platform may replace ---------------------------------------------------------- */

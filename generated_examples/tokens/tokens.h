@@ -70,7 +70,6 @@ int tokens_selftest(void);
 #if defined(TOKENS_IMPLEMENTATION) && !defined(TOKENS_IMPLEMENTED)
 #define TOKENS_IMPLEMENTED
 
-#include <math.h>
 #include <string.h>
 
 /* ---- what a platform may replace ---------------------------------------------------------- */

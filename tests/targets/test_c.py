@@ -25,8 +25,8 @@ from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS
-from codegen.targets.c import TARGET
-from codegen.targets.c.text import wrapped
+from codegen.targets.c import TARGET, kernels
+from codegen.targets.c.text import HOOKS, wrapped
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 
@@ -463,3 +463,36 @@ def test_a_long_line_breaks_at_no_pointer(name: int) -> None:
     lines = wrapped(text).split("\n")
     assert " ".join(line.strip() for line in lines) == " ".join(text.split())
     assert [line for line in lines if line.endswith((" float", " const", "(const"))] == []
+
+
+def test_the_table_of_sources_says_what_they_take() -> None:
+    """The page includes and defines by these tables, and never by looking at the text."""
+    folder = Path(__file__).parents[2] / "templates" / "c"
+    for path in (*folder.glob("functions/*.c"), *folder.glob("kernels/*.c")):
+        text, name = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL), path.stem
+        hooks = {h for h in HOOKS if re.search(rf"\bRNN_{h.upper()}\b", text)}
+        assert hooks == set(kernels.CALLS.get(name, ())), name
+        assert ("memcpy" in text) == (name in kernels.WITH_STRING), name
+        assert ("RNN_COMPACT" in text) == (name in kernels.WITH_COMPACT), name
+        in_functions = path.parent.name == "functions"
+        inline = in_functions and name not in kernels.WITHOUT_INLINE
+        assert ("RNN_INLINE" in text) == inline, name
+        library = r"\b(expm?1?|log(1p)?|tanh|erf|pow|sqrt|fabs|floor|rint)f?\("
+        assert not re.search(rf"{library}|HUGE_VAL|INFINITY|NAN", text), name
+
+
+@pytest.mark.parametrize(
+    ("activation", "options", "included"),
+    [
+        ("softmax", {}, False),  # of which a comment names exp
+        ("softmax", {"math": "libm"}, True),
+        ("tanh", {}, False),
+        ("sigmoid", {"dtype": "float64"}, True),
+        ("log_softmax", {}, True),
+    ],
+)
+def test_math_h_is_included_where_something_of_it_is_used(
+    activation: str, options: dict[str, str], included: bool
+) -> None:
+    text = render(model(dense(3, 2, activation), shape=(None, 3)), **options)
+    assert ("#include <math.h>" in text) == included

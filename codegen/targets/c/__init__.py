@@ -3,8 +3,8 @@
 `--profile host` stores weights in Keras' orientation for kernels that vectorise; `mcu` stores
 eight outputs side by side for kernels that keep sums in registers and code small.
 
-`header` prepares a model, `ops` prints its ops as statements; here the page of the header is
-put together, each part of it from the module of its name.
+`file` prepares a model, `ops` prints its ops as statements; here the page of the header is put
+together, each part of it from the module of its name.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from codegen.lowered import Lowered
-from codegen.program import dims
-from codegen.program.ops import Port
+from codegen.program.ops import Port, constants
 from codegen.recorded import TOLERANCE
 from codegen.running.c import start
 from codegen.targets.base import SHARED, Option, Target
-from codegen.targets.c import arrays as c_arrays
-from codegen.targets.c import calls as c_calls
-from codegen.targets.c import functions as c_functions
-from codegen.targets.c import selftest as c_selftest
-from codegen.targets.c import states as c_state
-from codegen.targets.c.header import Header
+from codegen.targets.c import kernels, methods, states
+from codegen.targets.c import selftest as tests
+from codegen.targets.c import weights as arrays
+from codegen.targets.c.file import Header
 from codegen.targets.c.text import HOOKS, dim_text, wrapped
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
@@ -62,17 +61,16 @@ def _text(header: Header) -> Iterator[str]:
     """The page, with every part in its place."""
     lowered = header.lowered
     body = "\n".join(header.printer.block(block) for block in header.program.blocks)
-    step = c_calls.step(header, body) if lowered.step is not None else None
-    predict = c_calls.predict(header, body)
-    reset, restart = c_state.resets(header)
-    get_state, set_state = c_state.state_access(header)
-    selftest = c_selftest.selftest(header)
-    weights = c_arrays.weights(header)
-    functions = c_functions.functions(header)
-    joined = "\n".join(functions)
-    hooks = [
-        f"{header.upper}_{h.upper()}" for h in HOOKS if f"{header.upper}_{h.upper()}" in joined
-    ]
+    step = methods.step(header, body) if lowered.step is not None else None
+    predict = methods.predict(header, body)
+    reset, restart = states.resets(header)
+    get_state, set_state = states.state_access(header)
+    selftest = tests.selftest(header)
+    weights = arrays.weights(header)
+    functions = kernels.functions(header)
+    hooks = [f"{header.upper}_{name.upper()}" for name in HOOKS if name in functions.hooks]
+    given = (*constants(header.outline.first), *header.used.raw)
+    finite = all(b.data is None or np.isfinite(b.data).all() for b in given)
     return templates.render(
         "c/model.h.j2",
         p=header.prefix,
@@ -81,21 +79,19 @@ def _text(header: Header) -> Iterator[str]:
         banner=banner.banner(lowered, header.origin, _sizes(header)),
         hooks_note=_hooks_note([f"{header.upper}_READ", f"{header.upper}_WEIGHTS", *hooks]),
         macros=_macros(header),
-        members=c_state.members(header),
+        members=states.members(header),
         step=step,
         predict=predict,
-        state_order=c_state.state_order(header),
-        math_header=c_functions.needs_math(header, joined + body, selftest["is_finite"]),
-        string_header="memcpy" in joined,
-        restrict=f"{header.upper}_RESTRICT" in joined
-        or (step or predict)["definition"].find("RESTRICT") >= 0,
-        inline=f"{header.upper}_INLINE" in joined,
-        always_inline=header.profile == "host" or f"{header.upper}_ALWAYS_INLINE" in joined,
-        compact=f"{header.upper}_COMPACT" in joined,
+        state_order=states.state_order(header),
+        # NaN and infinity are macros of it.
+        math_header=functions.math or not (finite and selftest["is_finite"]),
+        string_header=functions.string,
+        inline=functions.inline,
+        compact=functions.compact,
         host=header.profile == "host",
-        too_large_for_avr=c_arrays.too_large(weights),
+        too_large_for_avr=arrays.too_large(weights),
         weights=weights,
-        functions=functions,
+        functions=functions.texts.values(),
         restart=restart,
         reset=reset,
         get_state=get_state,
@@ -142,7 +138,7 @@ def _macros(header: Header) -> list[str]:
     ):
         if len(ports) == 1 and isinstance(header.size(ports[0]), int):
             lines.append(f"#define {header.upper}_{kind}_SIZE {header.upper}_{kind}_0_SIZE")
-    lines.append(f"#define {header.upper}_STATE_SIZE {c_state.state_size(header)}")
+    lines.append(f"#define {header.upper}_STATE_SIZE {states.state_size(header)}")
     if header.lowered.step is not None:
         if header.lowered.warmup:
             lines.append(f"#define {header.upper}_WARMUP {header.lowered.warmup}")
@@ -156,10 +152,9 @@ def _macros(header: Header) -> list[str]:
 def _sizes(header: Header) -> Sizes:
     """Bytes, once the blocks have been printed."""
     total = sum(
-        a.size * (4 if a.type == "int32_t" else header.bytes) for a in c_arrays.weights(header)
+        a.size * (4 if a.type == "int32_t" else header.bytes) for a in arrays.weights(header)
     )
-    state = sum(header.bytes * dims.fixed(s.buffer.size) for s in header.program.states)
-    state += 4 * (len(header.rings) + header.has_seen())
+    state = header.outline.sizes().state + 4 * (len(header.rings) + bool(header.lowered.warmup))
     scratch = header.plan.sizes["float32"] * header.bytes + header.plan.sizes["int32"] * 4
     return Sizes(total, state, scratch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from codegen.passes.layout import Packed, Packing
@@ -65,6 +66,8 @@ class Expressions:
 
     def buffer(self, buffer: Buffer) -> str:
         """The C expression for the first element's address."""
+        self.used.buffers.add(buffer)
+        self.used.state |= buffer.kind in ("state", "temp")
         if buffer.kind == "state":
             return f"s->{self.members[buffer]}"
         if buffer.kind == "const":
@@ -165,7 +168,7 @@ class Expressions:
         """What a function is called in this file."""
         name = self.gate if name == "gate_sigmoid" else name
         if name in LIBRARY:
-            self.used.functions.add(name)
+            self.used.math = True
             return {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}[name] + (
                 self.suffix
             )
@@ -174,4 +177,5 @@ class Expressions:
 
     def number(self, value: float) -> str:
         """A literal."""
+        self.used.math |= not math.isfinite(value)
         return c_number(value, self.dtype, self.suffix)

@@ -228,7 +228,8 @@ class Printer(Expressions):
             start = self.number(0.0)
         else:
             start = f"{'-' if op.kind == 'max' else ''}HUGE_VAL{self.suffix.upper()}"
-            self.used.functions.update((op.kind, "huge"))
+            self.used.functions.add(op.kind)
+            self.used.math = True
         return self.macro(
             "reduce",
             real=self.real,
@@ -302,6 +303,7 @@ class Printer(Expressions):
 
     def when(self, op: When) -> str:
         """An if."""
+        self.used.state = True
         return self.macro("when", after=op.after, body=indent(self.ops(op.body)))
 
 

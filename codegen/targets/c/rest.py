@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import rows_seen
-from codegen.targets.c.header import Header
+from codegen.targets.c.file import Header
 from codegen.targets.c.text import wrapped
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from codegen.program import dims
 from codegen.recorded import LARGEST, record
-from codegen.targets.c.arrays import const_array
-from codegen.targets.c.header import Header
+from codegen.targets.c.file import Header
 from codegen.targets.c.text import body_of, wrapped
+from codegen.targets.c.weights import const_array
 
 
 def selftest(header: Header) -> dict[str, Any]:

@@ -6,26 +6,23 @@ import numpy as np
 
 from codegen.program import dims
 from codegen.program.ops import Buffer, State
-from codegen.targets.c.header import Header
+from codegen.targets.c.file import Header
 from codegen.targets.c.rest import padding_members
 from codegen.targets.c.text import body_of
 from codegen.text.names import comment
 
 
-def shown(header: Header) -> list[State]:
-    """The states that get_state gives."""
-    return [s for s in header.program.states if not s.hidden]
-
-
 def state_size(header: Header) -> int:
     """How many numbers get_state gives."""
-    size = sum(dims.fixed(s.buffer.size) for s in shown(header))
-    return size + (1 if header.has_seen() and header.lowered.warmup else 0)
+    size = sum(dims.fixed(s.buffer.size) for s in header.outline.shown)
+    return size + (1 if header.lowered.warmup else 0)
 
 
 def state_order(header: Header) -> str:
     """What these numbers are, for the comment at get_state."""
-    parts = [f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in shown(header)]
+    parts = [
+        f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in header.outline.shown
+    ]
     if header.lowered.warmup:
         parts.append("the number of steps seen")
     if not parts:
@@ -46,7 +43,7 @@ def members(header: Header) -> list[str]:
         )
         if ring:
             lines.append(f"int {name}_at; /* its oldest row */")
-    if header.has_seen():
+    if header.lowered.warmup:
         lines.append("int seen; /* steps since reset, as far as they matter */")
     lines += padding_members(header)
     for dtype, kind, name in (
@@ -79,11 +76,10 @@ def _start(header: Header, state: State) -> list[str]:
 
 def resets(header: Header) -> tuple[str, str]:
     """The bodies of reset and restart; the second is empty where one does for both."""
-    carried = [s for s in header.program.states if s.carried]
-    fresh = [line for s in header.program.states if not s.carried for line in _start(header, s)]
-    if header.has_seen():
+    fresh = [line for s in header.outline.fresh for line in _start(header, s)]
+    if header.lowered.warmup:
         fresh.append("s->seen = 0;")
-    kept = [line for s in carried for line in _start(header, s)]
+    kept = [line for s in header.outline.carried for line in _start(header, s)]
     if not fresh and not kept:
         return body_of(["(void)s; /* there is no state */"]), ""
     if not kept:
@@ -95,11 +91,8 @@ def resets(header: Header) -> tuple[str, str]:
 
 def restart_call(header: Header) -> list[str]:
     """What predict does first: bring the states to their start that are not carried."""
-    if all(s.carried for s in header.program.states) and not header.has_seen():
-        return []
-    if any(s.carried for s in header.program.states):
-        return [f"{header.prefix}_restart(s);"]
-    return [f"{header.prefix}_reset(s);"]
+    method = header.outline.restart
+    return [f"{header.prefix}_{method}(s);"] if method else []
 
 
 def state_access(header: Header) -> tuple[str, str]:
@@ -107,7 +100,7 @@ def state_access(header: Header) -> tuple[str, str]:
     get: list[str] = []
     put: list[str] = []
     offset = 0
-    for state in shown(header):
+    for state in header.outline.shown:
         name, size = header.members[state.buffer], dims.fixed(state.buffer.size)
         place = f"values[{offset} + i]" if offset else "values[i]"
         loop = f"for (int i = 0; i < {size}; ++i) {{"
@@ -120,7 +113,7 @@ def state_access(header: Header) -> tuple[str, str]:
         if state.buffer in header.rings:
             put.append(f"s->{name}_at = 0;")
         offset += size
-    if header.lowered.warmup and header.has_seen():
+    if header.lowered.warmup:
         get.append(f"values[{offset}] = ({header.real})s->seen;")
         put.append(f"s->seen = (int)values[{offset}];")
     if not get:

@@ -23,6 +23,9 @@ class Used:
     functions: set[str] = field(default_factory=set)  # named as in program.FUNCTIONS
     kernels: set[str] = field(default_factory=set)
     raw: dict[Buffer, None] = field(default_factory=dict)  # constants that are read as they are
+    buffers: set[Buffer] = field(default_factory=set)  # all that are read or written
+    state: bool = False  # whether the state structure is
+    math: bool = False  # whether a function or a macro of <math.h> is
 
 
 def ring_row(offset: Dim, size: int) -> tuple[Dim, int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from codegen.program import dims
-from codegen.targets.c.header import Header
+from codegen.targets.c.file import Header
 from codegen.targets.c.rest import rest, rest_check, row
 from codegen.targets.c.states import restart_call
 from codegen.targets.c.text import body_of, indent, wrapped
@@ -16,22 +15,17 @@ def step(header: Header, body: str) -> dict[str, str]:
     """Declaration, definition, body and comment of `step`; `body` holds the blocks."""
     warmup = header.lowered.warmup
     lines = indent(body).splitlines()
-    unused = _unused(header, body)
+    unused = _unused(header)
     lines = [*(f"    (void){name};" for name in unused), *lines]
-    if header.has_seen():
+    if warmup:
         lines += [
             "",
-            f"    if (s->seen < {header.warmup()}) {{",
+            f"    if (s->seen < {warmup}) {{",
             "        ++s->seen;",
-            *(["        return 0;"] if header.warmup() == warmup else []),
+            "        return 0;",
             "    }",
         ]
-        if header.warmup() != warmup:
-            lines.append(f"    return s->seen > {warmup};")
-        else:
-            lines.append("    return 1;")
-    else:
-        lines.append("    return 1;")
+    lines.append("    return 1;")
     takes = (
         f", which takes {header.lowered.hop} rows of the input" if header.lowered.hop > 1 else ""
     )
@@ -51,7 +45,7 @@ def predict(header: Header, body: str) -> dict[str, str]:
     if streams:
         lines += [*rest_check(header), *restart_call(header), *_stream(header)]
     else:
-        lines += [f"(void){name};" for name in _unused(header, body)]
+        lines += [f"(void){name};" for name in _unused(header)]
         if header.program.states:
             lines += restart_call(header)
         lines += ["", *body.splitlines()]
@@ -101,9 +95,11 @@ def _pointers(header: Header, *, restrict: bool) -> list[str]:
     return [*result, *(f"{header.real} *{mark}{name}" for name in outputs)]
 
 
-def _unused(header: Header, body: str) -> list[str]:
-    found = [n for n in header.parameters.values() if not re.search(rf"\b{n}\b", body)]
-    return [*found, *([] if re.search(r"\bs->", body) else ["s"])]
+def _unused(header: Header) -> list[str]:
+    """The arguments of the function that no op of the model reads or writes."""
+    used = header.used
+    found = [name for buffer, name in header.parameters.items() if buffer not in used.buffers]
+    return [*found, *([] if used.state else ["s"])]
 
 
 def _refusals(header: Header) -> list[str]:

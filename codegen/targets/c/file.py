@@ -13,10 +13,11 @@ from codegen.passes.scratch import Plan, plan
 from codegen.passes.split_calls import split_calls
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import Buffer, Port, Program, Shift, When, constants, reads, walk_ops
+from codegen.program.ops import Buffer, Port, Program, Shift, constants, reads, walk_ops
 from codegen.targets.base import dtype_of
 from codegen.targets.c.ops import STAGED, Printer
 from codegen.targets.c.text import HOOKS, Used, ring_row
+from codegen.targets.spine.outline import Outline
 from codegen.text.banner import Origin
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
@@ -25,8 +26,6 @@ from codegen.text.words import C_WORDS
 # A delay line longer than this is a ring: moving it would cost more than finding rows in it.
 LONGEST_MOVED = 64
 LOCALS = ("s", "i", "j", "sum", "total", "found", "steps", "values")
-
-
 # For hosts with the built-in mathematics.
 PASSES = (halve_gates, split_calls(*STAGED))
 
@@ -39,21 +38,19 @@ class Header:
     ) -> None:
         self.lowered, self.origin = lowered, origin
         self.prefix, self.upper = name.lower(), name.upper()
-        self.dtype = dtype_of(lowered, options)
-        self.real = "float" if self.dtype == "float32" else "double"
-        self.suffix = "f" if self.dtype == "float32" else ""
-        self.bytes = 4 if self.dtype == "float32" else 8
         self.profile = str(options["profile"])
         # The built-in functions are as accurate as float32; double takes the library's.
-        self.math = str(options["math"]) if self.dtype == "float32" else "libm"
+        fast = options["math"] == "fast" and dtype_of(lowered, options) == "float32"
+        self.math = "fast" if fast else "libm"
+        vectorised = self.profile == "host" and fast
+        self.outline = Outline(lowered, options, PASSES if vectorised else ())
+        self.dtype, self.bytes = self.outline.dtype, self.outline.item
+        self.real = "float" if self.dtype == "float32" else "double"
+        self.suffix = "f" if self.dtype == "float32" else ""
         self.max_steps = self._max_steps(options.get("max_steps"))
         self.used = Used()
 
-        source = lowered.step or lowered.whole
-        vectorised = self.profile == "host" and self.math == "fast"
-        for one in PASSES if vectorised else ():
-            source = one(source)
-        self.program = source
+        self.program = self.outline.first
         self.rings = _rings(self.program)
         self.plan: Plan = plan(
             self.program, dict.fromkeys(self.program.lengths, self.max_steps or 0)
@@ -130,15 +127,6 @@ class Header:
     def size(self, port: Port) -> Dim:
         """Values per time step where the time axis may vary, of the whole tensor otherwise."""
         return dims.product(port.shape[1:] if self.varies(port) else port.shape)
-
-    def has_seen(self) -> bool:
-        """Whether the state counts the steps since reset."""
-        return self.lowered.step is not None and self.warmup() > 0
-
-    def warmup(self) -> int:
-        """Steps to count: until the first output, and until the last op has started."""
-        after = [op.after for op in walk_ops(self.program.ops) if isinstance(op, When)]
-        return max([self.lowered.warmup, *after])
 
 
 def _rings(program: Program) -> dict[Buffer, tuple[int, int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from codegen.model import Array
 from codegen.passes.layout import Packed
 from codegen.program.derived import numbers_of
-from codegen.targets.c.header import Header
+from codegen.targets.c.file import Header
 from codegen.text import numbers
 from codegen.text.names import comment
 

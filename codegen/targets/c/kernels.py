@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from codegen.program.ops import constants
-from codegen.targets.c.header import Header
+from codegen.targets.c.file import Header
 from codegen.targets.c.text import HOOKS
 from codegen.text import templates
 
-# What each function or kernel is built on.
-NEEDS: Mapping[str, tuple[str, ...]] = {
+# What each function or kernel calls through its hook.
+CALLS: Mapping[str, tuple[str, ...]] = {
     "sigmoid": ("exp",),
+    "gate_sigmoid": ("tanh",),
     "expm1": ("exp",),
     "softplus": ("exp",),
     "softplus_libm": ("exp", "log1p"),
+    "softmax": ("exp",),
+    "softmax_strided": ("exp",),
+    "log_softmax": ("exp", "log"),
+    "log_softmax_strided": ("exp", "log"),
 }
 # What each kernel for whole arrays is built on, and the function that a user may bring instead.
 EACH: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -28,41 +31,70 @@ EACH: Mapping[str, tuple[tuple[str, ...], str]] = {
 OWN = ("sigmoid", "softplus")  # what the C library does not have
 FAST = ("exp", "expm1", "tanh", "softplus")
 HELPERS = ("hard_sigmoid", "hard_sigmoid_3", "min", "max")
-KERNELS_IN_FUNCTIONS = ("floor_div", "min_length", "max_length", "ring")
+LENGTHS = ("floor_div", "min_length", "max_length", "ring")  # kernels that stand with functions
+# Sources that take more of the page than the rest; a test holds these to their texts.
+WITH_STRING = ("exp", "sigmoid_each")
+WITH_COMPACT = ("affine",)
+WITHOUT_INLINE = ("exp", "expm1", "softplus")
 
 
-def functions(header: Header) -> list[str]:
-    """Source of every function that is used, each after what it is built on."""
-    done: dict[str, str] = {}
+@dataclass
+class Functions:
+    """The texts of all functions, each after what it is built on, and what the page needs then."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    hooks: set[str] = field(default_factory=set)  # functions that a user may bring
+    inline: bool = False
+    compact: bool = False
+    string: bool = False
+    math: bool = False
+
+    def add(self, name: str, text: str, source: str) -> None:
+        """A function made of a source file, or of none, which is the C library's."""
+        self.texts[name] = text
+        self.hooks.update(CALLS.get(source, ()))
+        self.string |= source in WITH_STRING
+        self.compact |= source in WITH_COMPACT
+        self.math |= not source
+
+
+def functions(header: Header) -> Functions:
+    """Every function that is used."""
+    found = Functions()
 
     def add(name: str) -> None:
-        if name in done:
+        if name in found.texts:
             return
-        key = f"{name}_libm" if header.math != "fast" and f"{name}_libm" in NEEDS else name
+        key = f"{name}_libm" if header.math != "fast" and f"{name}_libm" in CALLS else name
         own = name in OWN or (header.math == "fast" and name in FAST)
-        for needed in NEEDS.get(key, ()) if own else ():
+        for needed in CALLS.get(key, ()) if own else ():
             add(needed)
-        done[name] = _function(header, name, key if own else "")
+        found.hooks.add(name)
+        found.inline |= own and key not in WITHOUT_INLINE
+        found.add(name, _function(header, name, key if own else ""), key if own else "")
 
     # Before the hooks: they ask whether a macro is the user's, which the next lines would hide.
     each = [name for name in EACH if name in header.used.kernels]
     for name in dict.fromkeys(n for kernel in each for n in (*EACH[kernel][0], kernel)):
-        done[name] = _each(header, name)
+        found.hooks.add(EACH[name][1])
+        found.inline = True
+        found.add(name, _each(header, name), name)
     if "gate_sigmoid" in header.used.functions:
         add("tanh")
-        done["gate_sigmoid"] = _gate(header)
+        found.hooks.add("sigmoid")
+        found.inline = True
+        found.add("gate_sigmoid", _gate(header), "gate_sigmoid")
     for name in HOOKS:
         if name in header.used.functions:
             add(name)
-    for name in sorted(header.used.functions):
-        if name in HELPERS:
-            done[name] = _source(header, f"c/functions/{name}.c")
-    for name in sorted(header.used.kernels & set(KERNELS_IN_FUNCTIONS)):
-        done[name] = _source(header, f"c/functions/{name}.c")
-    for name in sorted(header.used.kernels):
-        if name not in done:
-            done[name] = _source(header, f"c/kernels/{name}.c")
-    return [text for text in done.values() if text]
+    lengths = header.used.kernels & set(LENGTHS)
+    for name in (*sorted(header.used.functions & set(HELPERS)), *sorted(lengths)):
+        found.inline = True
+        found.add(name, _source(header, f"c/functions/{name}.c"), name)
+    for name in sorted(header.used.kernels - set(found.texts)):
+        found.add(name, _source(header, f"c/kernels/{name}.c"), name)
+    found.math |= header.used.math
+    return found
 
 
 def _function(header: Header, name: str, file: str) -> str:
@@ -102,13 +134,3 @@ def _source(header: Header, path: str) -> str:
         text = re.sub(r"\bfloat\b", "double", text)
         text = re.sub(r"(\d\.\d*(?:e[+-]?\d+)?)f\b", r"\1", text)
     return text
-
-
-def needs_math(header: Header, text: str, is_finite: bool) -> bool:
-    """Whether the code calls a function of `<math.h>`, or it or a weight is a macro of it."""
-    library = re.compile(r"\b(?:exp|expm1|log|log1p|tanh|erf|pow|sqrt|fabs|floor|rint)f?\(")
-    given = [*constants(header.lowered.step or header.lowered.whole), *header.used.raw]
-    finite = is_finite and all(b.data is None or np.isfinite(b.data).all() for b in given)
-    return not finite or bool(
-        library.search(text) or re.search(r"HUGE_VAL|\b(INFINITY|NAN)\b", text)
-    )
