@@ -65,9 +65,11 @@ OWN = """
 """.split()
 METHODS = "constructor reset restart step advance predict getState setState seen prototype".split()
 
-# How the functions of a Call are written where not by their own names.
+# Functions of JavaScript, and how those of the file are called where not by their own names.
+BUILT_IN = {
+    name: f"Math.{name}" for name in ("expm1", "log", "log1p", "sqrt", "abs", "floor", "min", "max")
+}
 SPELLING = {
-    **{f: f"Math.{f}" for f in ("expm1", "log", "log1p", "sqrt", "abs", "floor", "min", "max")},
     "gate_sigmoid": "sigmoid",
     "hard_sigmoid": "hardSigmoid",
     "hard_sigmoid_3": "hardSigmoid3",
@@ -192,10 +194,13 @@ class Printer(Scalars):
         """A length or a loop counter."""
         return self.file.dim(dim)
 
-    def call(self, function: str, arguments: list[str]) -> str:
+    def count(self, dim: Dim) -> str:
+        """A length or a loop counter as a number."""
+        return f"({self.dim(dim)})"
+
+    def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
         """A function of JavaScript, or one of the file's own."""
-        name = SPELLING.get(function, function)
-        return f"{name if '.' in name else self.file.use(name)}({', '.join(arguments)})"
+        return BUILT_IN.get(name) or self.file.use(SPELLING.get(name, name))
 
     def start(self, vec: Vec) -> str:
         """Where the vector begins in its array."""

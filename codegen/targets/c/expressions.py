@@ -8,29 +8,16 @@ from collections.abc import Mapping
 from codegen.passes.layout import Packed, Packing
 from codegen.passes.scratch import Plan
 from codegen.program.dims import Dim
-from codegen.program.ops import (
-    At,
-    Binary,
-    Buffer,
-    Call,
-    Compare,
-    Count,
-    Expr,
-    Index,
-    Local,
-    Negate,
-    Number,
-    Select,
-    Vec,
-)
-from codegen.targets.c.text import ATOM, HOOKS, LOWEST, PRODUCT, SUM, Used, dim_text, ring_row
+from codegen.program.ops import Buffer, Expr, Vec
+from codegen.targets.c.text import HOOKS, Used, dim_text, ring_row
+from codegen.targets.spine.expressions import ATOM, PRODUCT, SUM, Scalars
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
 
-LIBRARY = ("sqrt", "abs", "floor", "round")
+LIBRARY = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}
 
 
-class Expressions:
+class Expressions(Scalars):
     """Names, places and expressions of one program; collects what they use."""
 
     def __init__(
@@ -48,7 +35,7 @@ class Expressions:
     ) -> None:
         self.prefix, self.upper = prefix, prefix.upper()
         self.dtype = dtype
-        self.real = "float" if dtype == "float32" else "double"
+        self.type = "float" if dtype == "float32" else "double"
         self.suffix = "f" if dtype == "float32" else ""
         self.profile = profile
         self.packing = packing
@@ -120,58 +107,31 @@ class Expressions:
 
     # ---- expressions ----------------------------------------------------------------------
 
-    def expr(self, node: Expr, index: str, within: int = LOWEST) -> str:
-        """An expression, in parentheses where it binds weaker than `within`."""
-        text, level = self._expr(node, index)
-        return text if level >= within else f"({text})"
+    negative = PRODUCT
 
-    def _expr(self, node: Expr, index: str) -> tuple[str, int]:
-        if isinstance(node, Number):
-            text = self.number(node.value)
-            return text, PRODUCT if text.startswith("-") else ATOM
-        if isinstance(node, At):
-            text = self.element(node.vec, index)
-            return (f"({self.real}){text}" if node.vec.buffer.dtype == "int32" else text), ATOM
-        if isinstance(node, Local):
-            return self.names(node.name, ("local", node.name)), ATOM
-        if isinstance(node, Index):
-            return f"({self.real}){index or '0'}", ATOM
-        if isinstance(node, Count):
-            return f"({self.real}){self.dim(node.dim, ATOM)}", ATOM
-        if isinstance(node, Binary):
-            level = SUM if node.operator in "+-" else PRODUCT
-            left, right = (
-                self.expr(node.left, index, level),
-                self.expr(node.right, index, level + 1),
-            )
-            return f"{left} {node.operator} {right}", level
-        if isinstance(node, Negate):
-            return f"-{self.expr(node.value, index, ATOM)}", PRODUCT
-        if isinstance(node, Compare):
-            one, zero = self.number(1.0), self.number(0.0)
-            return f"({self.condition(node, index)} ? {one} : {zero})", ATOM
-        if isinstance(node, Select):
-            yes, no = self.expr(node.yes, index, SUM), self.expr(node.no, index, SUM)
-            return f"({self.condition(node.condition, index)} ? {yes} : {no})", ATOM
-        assert isinstance(node, Call), node
-        arguments = ", ".join(self.expr(a, index) for a in node.arguments)
-        return f"{self.function(node.function)}({arguments})", ATOM
+    def local(self, name: str) -> str:
+        """A local of an op."""
+        return self.names(name, ("local", name))
 
-    def condition(self, node: Expr, index: str) -> str:
-        """An expression as a C condition."""
-        if isinstance(node, Compare):
-            left, right = self.expr(node.left, index, SUM), self.expr(node.right, index, SUM)
-            return f"{left} {node.operator} {right}"
-        return f"{self.expr(node, index, SUM)} != {self.number(0.0)}"
+    def real(self, text: str) -> str:
+        """A cast."""
+        return f"({self.type}){text}"
 
-    def function(self, name: str) -> str:
+    def count(self, dim: Dim) -> str:
+        """A length or a loop counter, cast."""
+        return self.real(self.dim(dim, ATOM))
+
+    def choice(self, condition: str, yes: Expr, no: Expr, index: str) -> tuple[str, int]:
+        """A conditional expression in parentheses of its own."""
+        first, second = (self.expression(part, index, SUM) for part in (yes, no))
+        return f"({condition} ? {first} : {second})", ATOM
+
+    def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
         """What a function is called in this file."""
         name = self.gate if name == "gate_sigmoid" else name
         if name in LIBRARY:
             self.used.math = True
-            return {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}[name] + (
-                self.suffix
-            )
+            return f"{LIBRARY[name]}{self.suffix}"
         self.used.functions.add(name)
         return f"{self.upper}_{name.upper()}" if name in HOOKS else f"{self.prefix}_{name}"
 

@@ -28,7 +28,8 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.targets.c.expressions import Expressions
-from codegen.targets.c.text import ATOM, PRODUCT, indent, wrapped
+from codegen.targets.c.text import indent, wrapped
+from codegen.targets.spine.expressions import ATOM, PRODUCT
 from codegen.text.names import comment
 from codegen.text.templates import environment
 
@@ -62,7 +63,7 @@ class Printer(Expressions):
         lines = []
         for buffer, written in found.items():
             real, arena = (
-                ("int32_t", "scratch_int") if buffer.dtype == "int32" else (self.real, "scratch")
+                ("int32_t", "scratch_int") if buffer.dtype == "int32" else (self.type, "scratch")
             )
             offset = self.plan.offsets[buffer]
             place = f"s->{arena} + {offset}" if offset else f"s->{arena}"
@@ -108,7 +109,7 @@ class Printer(Expressions):
         index = "" if op.size == 1 else "i"
         wanted = _needed(op)
         local = [
-            (self.names(name, ("local", name)), self.expr(e, index))
+            (self.names(name, ("local", name)), self.expression(e, index))
             for name, e in op.locals
             if name in wanted
         ]
@@ -120,7 +121,7 @@ class Printer(Expressions):
             for n in walk(e)
         )
         for k, (vec, e) in enumerate(op.stores):
-            value = self.expr(e, index)
+            value = self.expression(e, index)
             if held:  # a later store reads what an earlier one writes
                 name = self.names(f"value_{k}", ("local", f"value {k}"))
                 local.append((name, value))
@@ -129,7 +130,7 @@ class Printer(Expressions):
             stores.append((self.element(vec, index), f"{cast}({value})" if cast else value))
             stored.append(vec.buffer)
         size = None if op.size == 1 else self.dim(op.size)
-        return self.macro("elementwise", real=self.real, size=size, locals=local, stores=stores)
+        return self.macro("elementwise", real=self.type, size=size, locals=local, stores=stores)
 
     def affine(self, op: Affine) -> str:
         """Kernel calls, or plain loops where offsets or strides vary."""
@@ -191,14 +192,13 @@ class Printer(Expressions):
         """Loops that take any offsets and strides."""
         products = []
         for mat, x in op.products:
-            products.append(
-                (self.dim(mat.columns), self._matrix(mat, "i", "j"), self.expr(At(x), "j", PRODUCT))
-            )
-        start = self.number(0.0) if op.bias is None else self.expr(At(op.bias), "i")
+            value = self.expression(At(x), "j", PRODUCT)
+            products.append((self.dim(mat.columns), self._matrix(mat, "i", "j"), value))
+        start = self.number(0.0) if op.bias is None else self.expression(At(op.bias), "i")
         size = self.dim(op.out.size)
         return self.macro(
             "affine",
-            real=self.real,
+            real=self.type,
             size=size,
             start=start,
             products=products,
@@ -232,13 +232,13 @@ class Printer(Expressions):
             self.used.math = True
         return self.macro(
             "reduce",
-            real=self.real,
+            real=self.type,
             kind=op.kind,
             prefix=self.prefix,
             size=None if op.out.size == 1 else self.dim(op.out.size),
             start=start,
             counters=counters,
-            value=self.expr(op.value, index),
+            value=self.expression(op.value, index),
             out=self.element(op.out, index),
         )
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from codegen.program.dims import Compound, Dim, Symbol
 from codegen.program.ops import Buffer
+from codegen.targets.spine.expressions import ATOM, PRODUCT, SUM
 
 WIDTH = 100
-ATOM, PRODUCT, SUM, LOWEST = 3, 2, 1, 0
 
 # Functions that are called through a hook macro; the others are plain helpers of the file.
 HOOKS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "pow")

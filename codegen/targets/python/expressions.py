@@ -5,55 +5,27 @@ from __future__ import annotations
 import math
 
 from codegen.program import dims
+from codegen.program.dims import Dim
 from codegen.program.ops import (
-    At,
     Binary,
     Buffer,
     Call,
-    Compare,
-    Count,
     Expr,
-    Index,
-    Local,
-    Negate,
     Number,
     Program,
-    Select,
     Vec,
 )
 from codegen.targets.python.file import File
+from codegen.targets.spine.expressions import ATOM, COMPARISON, CONDITIONAL, Scalars
 
-# How each function of a Call is spelled; a name with a file under templates/python/functions is
-# a function of the generated file, the others are built in.
-SPELLING = {
-    "exp": "exp",
-    "expm1": "expm1",
-    "log": "log",
-    "log1p": "log1p",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "gate_sigmoid": "sigmoid",
-    "hard_sigmoid": "hard_sigmoid",
-    "hard_sigmoid_3": "hard_sigmoid_3",
-    "softplus": "softplus",
-    "erf": "erf",
-    "sqrt": "sqrt",
-    "abs": "abs",
-    "floor": "floor",
-    "round": "round_even",
-    "min": "min",
-    "max": "max",
-    "pow": "power",
-}
+# How functions are spelled where not by their own names; those with a file under
+# templates/python/functions are functions of the generated file, the others are built in.
+SPELLING = {"gate_sigmoid": "sigmoid", "round": "round_even", "pow": "power"}
 # What is built in keeps its first argument where one is NaN: enough where the second is a number.
 KEEPS_NAN = {"max": "larger", "min": "smaller"}
 
-# Precedence of what an expression prints as; an operand of a lower one gets parentheses.
-CONDITIONAL, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(6)
-OPERATOR = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT}
 
-
-class Expressions:
+class Expressions(Scalars):
     """Names, vectors and expressions of one program."""
 
     def __init__(self, file: File, program: Program) -> None:
@@ -99,14 +71,14 @@ class Expressions:
             return at
         return dims.text(vec.offset)
 
-    def element(self, vec: Vec, index: str | None) -> str:
+    def element(self, vec: Vec, index: str) -> str:
         """One element, by the index of a loop."""
         return f"{self.name(vec.buffer)}[{self.place(vec, index)}]"
 
-    def place(self, vec: Vec, index: str | None) -> str:
+    def place(self, vec: Vec, index: str) -> str:
         """Where an element stands in its buffer."""
         start = self.start(vec)
-        if index is None or vec.stride == 0:
+        if not index or vec.stride == 0:
             return start
         moved = index if vec.stride == 1 else f"{vec.stride} * {index}"
         if vec.offset == 0 and not self.is_ring(vec.buffer):
@@ -139,63 +111,40 @@ class Expressions:
 
     # ---- expressions --------------------------------------------------------------------
 
-    def expression(self, node: Expr, index: str | None, outer: int = CONDITIONAL) -> str:
-        """The text of an expression for one element."""
-        text, own = self._expression(node, index)
-        return f"({text})" if own < outer else text
+    def bound(self, node: Expr, index: str) -> tuple[str, int]:
+        """The text, and how tightly it binds; a division by what may be zero is a call."""
+        if isinstance(node, Binary) and node.operator == "/" and not _is_positive(node.right):
+            operands = (self.expression(part, index) for part in (node.left, node.right))
+            return f"{self.file.use('divide')}({', '.join(operands)})", ATOM
+        return super().bound(node, index)
 
-    def _expression(self, node: Expr, index: str | None) -> tuple[str, int]:
-        def show(part: Expr, outer: int = CONDITIONAL) -> str:
-            return self.expression(part, index, outer)
+    def choice(self, condition: str, yes: Expr, no: Expr, index: str) -> tuple[str, int]:
+        """A conditional expression."""
+        first = self.expression(yes, index, COMPARISON)
+        return f"{first} if {condition} else {self.expression(no, index)}", CONDITIONAL
 
-        if isinstance(node, Number):
-            return literal(node.value)
-        if isinstance(node, At):
-            text = self.element(node.vec, index)
-            return (f"float({text})" if node.vec.buffer.dtype == "int32" else text), ATOM
-        if isinstance(node, Local):
-            return self.local(node.name), ATOM
-        if isinstance(node, Index):
-            return ("0.0" if index is None else f"float({index})"), ATOM
-        if isinstance(node, Count):
-            return f"float({dims.text(node.dim)})", ATOM
-        if isinstance(node, Negate):
-            return f"-{show(node.value, SIGN)}", SIGN
-        if isinstance(node, Compare):
-            return f"1.0 if {self._condition(node, index)} else 0.0", CONDITIONAL
-        if isinstance(node, Select):
-            condition = self._condition(node.condition, index)
-            yes, no = show(node.yes, COMPARISON), show(node.no)
-            return f"{yes} if {condition} else {no}", CONDITIONAL
-        if isinstance(node, Binary):
-            if node.operator == "/" and not _is_positive(node.right):
-                divide = self.file.use("divide")
-                return f"{divide}({show(node.left)}, {show(node.right)})", ATOM
-            own = OPERATOR[node.operator]
-            text = f"{show(node.left, own)} {node.operator} {show(node.right, own + 1)}"
-            return text, own
-        assert isinstance(node, Call), node
-        name = SPELLING[node.function]
-        if name in KEEPS_NAN and not isinstance(node.arguments[1], Number):
+    def number(self, value: float) -> str:
+        """A literal."""
+        if math.isnan(value):
+            return "NAN"
+        if math.isinf(value):
+            return "INF" if value > 0 else "-INF"
+        return repr(float(value))
+
+    def real(self, text: str) -> str:
+        """A whole number as a float."""
+        return f"float({text})" if text != "0" else "0.0"
+
+    def count(self, dim: Dim) -> str:
+        """A length or a loop counter as a float."""
+        return f"float({dims.text(dim)})"
+
+    def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
+        """What is built in, or a function of the file."""
+        name = SPELLING.get(name, name)
+        if name in KEEPS_NAN and not isinstance(arguments[1], Number):
             name = KEEPS_NAN[name]
-        if name not in ("abs", "min", "max"):
-            self.file.use(name)
-        return f"{name}({', '.join(show(a) for a in node.arguments)})", ATOM
-
-    def _condition(self, node: Expr, index: str | None) -> str:
-        if isinstance(node, Compare):
-            left = self.expression(node.left, index, SUM)
-            return f"{left} {node.operator} {self.expression(node.right, index, SUM)}"
-        return f"{self.expression(node, index, SUM)} != 0.0"
-
-
-def literal(value: float) -> tuple[str, int]:
-    """A number and how tightly it binds."""
-    if math.isnan(value):
-        return "NAN", ATOM
-    if math.isinf(value):
-        return ("INF", ATOM) if value > 0 else ("-INF", SIGN)
-    return repr(float(value)), ATOM if math.copysign(1.0, value) > 0 else SIGN
+        return name if name in ("abs", "min", "max") else self.file.use(name)
 
 
 def _is_positive(node: Expr) -> bool:

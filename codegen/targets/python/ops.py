@@ -31,7 +31,7 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
-from codegen.targets.python.expressions import CONDITIONAL, KEEPS_NAN, PRODUCT, Expressions
+from codegen.targets.python.expressions import KEEPS_NAN, Expressions
 from codegen.targets.python.file import File
 from codegen.targets.python.views import (
     Append,
@@ -45,6 +45,7 @@ from codegen.targets.python.views import (
     Store,
     View,
 )
+from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT
 from codegen.text.names import comment
 
 HALVED = "sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5"
@@ -185,7 +186,7 @@ class Printer(Expressions):
             if self._makes(op, whole) and whole.buffer.kind in ("temp", "output"):
                 value = f"list({value})"
             return self.into(op, whole, value, "")
-        index = None if op.size == 1 else self._index()
+        index = "" if op.size == 1 else self._index()
         lines = [f"{self.local(name)} = {self.expression(e, index)}" for name, e in op.locals]
         # A value that a later store still reads is stored after all are known.
         delayed = []
@@ -204,8 +205,9 @@ class Printer(Expressions):
         index, total = self._index(), self.local("total")
         counters = tuple((name, dims.text(count)) for name, count in op.counters)
         single = op.out.size == 1
+        own = "" if single else index
         outer = PRODUCT if op.kind == "sum" else CONDITIONAL
-        value = self.expression(op.value, None if single else index, outer)
+        value = self.expression(op.value, own, outer)
         if op.kind == "sum":
             start, update = "0.0", f"{total} + {value}"
         else:
@@ -218,12 +220,12 @@ class Printer(Expressions):
             f"{total} = {start}",
             f"{total} = {update}",
             counters,
-            f"{self.element(op.out, None if single else index)} = {total}",
+            f"{self.element(op.out, '' if single else index)} = {total}",
         )
 
     def _gather(self, op: Gather) -> View:
         lookup, table = self.file.help("lookup"), self.file.lookup(op.table)
-        index = self.element(op.index, None)
+        index = self.element(op.index, "")
         rows = dims.fixed(op.table.rows)
         return self.into(op, op.out, f"{lookup}({table}, {rows}, {index})", "")
 

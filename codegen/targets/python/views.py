@@ -32,7 +32,7 @@ class Each:
     """Lines for every value of the index, or once where there is no index."""
 
     note: str
-    index: str | None
+    index: str  # "" for a single element
     count: str
     lines: tuple[str, ...]
 

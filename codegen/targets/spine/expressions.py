@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     At,
@@ -24,10 +26,15 @@ OPERATORS = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT}
 
 
 class Scalars:
-    """Prints an expression for one element. A language says how its smallest parts are written."""
+    """Prints an expression for one element. A language says how its smallest parts are written.
+
+    `index` is the text of the element's number, "" for the first of a single one.
+    """
+
+    negative = SIGN  # how tightly something with a minus in front binds
 
     def expression(self, node: Expr, index: str, outer: int = CONDITIONAL) -> str:
-        """The text, in parentheses where it binds weaker than `outer`; `index` "" is element 0."""
+        """The text, in parentheses where it binds weaker than `outer`."""
         text, own = self.bound(node, index)
         return f"({text})" if own < outer else text
 
@@ -35,29 +42,30 @@ class Scalars:
         """The text, and how tightly it binds."""
         match node:
             case Number(value):
-                text = self.number(value)
-                return text, SIGN if text.startswith("-") else ATOM
+                below = not math.isnan(value) and math.copysign(1.0, value) < 0
+                return self.number(value), self.negative if below else ATOM
             case At(vec):
-                return self.element(vec, index), ATOM
+                text = self.element(vec, index)
+                return self.real(text) if vec.buffer.dtype == "int32" else text, ATOM
             case Local(name):
                 return self.local(name), ATOM
             case Index():
-                return index or "0", ATOM
+                return self.real(index or "0"), ATOM
             case Count(dim):
-                return f"({self.dim(dim)})", ATOM
+                return self.count(dim), ATOM
             case Binary(operator, left, right):
                 own = OPERATORS[operator]
                 first = self.expression(left, index, own)
                 return f"{first} {operator} {self.expression(right, index, own + 1)}", own
             case Negate(value):
-                return f"-{self.expression(value, index, ATOM)}", SIGN
+                return f"-{self.expression(value, index, ATOM)}", self.negative
             case Compare():
-                return self.choice(self.condition(node, index), "1", "0")
+                return self.choice(self.condition(node, index), Number(1.0), Number(0.0), index)
             case Select(condition, yes, no):
-                texts = (self.expression(part, index, COMPARISON) for part in (yes, no))
-                return self.choice(self.condition(condition, index), *texts)
+                return self.choice(self.condition(condition, index), yes, no, index)
             case Call(function, arguments):
-                return self.call(function, [self.expression(a, index) for a in arguments]), ATOM
+                texts = ", ".join(self.expression(a, index) for a in arguments)
+                return f"{self.function(function, arguments)}({texts})", ATOM
         raise NotImplementedError(node)
 
     def condition(self, node: Expr, index: str) -> str:
@@ -75,9 +83,18 @@ class Scalars:
         """A comparison operator."""
         return operator
 
-    def choice(self, condition: str, yes: str, no: str) -> tuple[str, int]:
-        """A conditional expression."""
-        return f"{condition} ? {yes} : {no}", CONDITIONAL
+    def choice(self, condition: str, yes: Expr, no: Expr, index: str) -> tuple[str, int]:
+        """A conditional expression, and how tightly it binds."""
+        first, second = (self.expression(part, index, COMPARISON) for part in (yes, no))
+        return f"{condition} ? {first} : {second}", CONDITIONAL
+
+    def real(self, text: str) -> str:
+        """A whole number as a number of the file's type."""
+        return text
+
+    def count(self, dim: Dim) -> str:
+        """A length or a loop counter as a number of the file's type."""
+        raise NotImplementedError
 
     def number(self, value: float) -> str:
         """A literal."""
@@ -91,10 +108,6 @@ class Scalars:
         """A local of the op."""
         raise NotImplementedError
 
-    def dim(self, dim: Dim) -> str:
-        """A length or a loop counter."""
-        raise NotImplementedError
-
-    def call(self, function: str, arguments: list[str]) -> str:
-        """The call of a function of `program.FUNCTIONS`."""
+    def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
+        """How a function of `program.FUNCTIONS` is called here."""
         raise NotImplementedError
