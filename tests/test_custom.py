@@ -189,3 +189,56 @@ def mystery(folder: Path) -> Path:
 def test_a_faulty_function_is_told(custom: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=said):
         codegen.generate(codegen.read(mystery(tmp_path), custom=custom))
+
+
+# ---- classes that extend one of Keras -------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_class_that_changes_nothing(suffix: str, tmp_path: Path) -> None:
+    """`--custom MyLSTM=LSTM`: the numbers are those of Keras with the user's class."""
+    import keras
+
+    class MyLSTM(keras.layers.LSTM):  # type: ignore[misc]
+        pass
+
+    class MyGRUCell(keras.layers.GRUCell):  # type: ignore[misc]
+        pass
+
+    keras.utils.set_random_seed(3)
+    made = keras.Sequential(
+        [
+            keras.Input((5, 3)),
+            MyLSTM(4, return_sequences=True),
+            keras.layers.LSTM(3, return_sequences=True),
+            keras.layers.RNN([MyGRUCell(2), MyGRUCell(3)]),
+        ]
+    )
+    path = tmp_path / f"model{suffix}"
+    made.save(path)
+    options = ["--custom", "MyLSTM=LSTM", "--custom", "MyGRUCell=GRUCell"]
+    x = np.random.default_rng(1).normal(size=(1, 5, 3)).astype(np.float32)
+    custom = {"MyLSTM": "LSTM", "MyGRUCell": "GRUCell"}
+    found = Reference(lower(codegen.read(path, custom=custom)), 1).predict(x)
+    assert worst([made.predict(x, verbose=0)], found) < 2e-6
+    out = tmp_path / "model.py"
+    done = CliRunner().invoke(main, ["convert", str(path), "-o", str(out), *options])
+    assert done.exit_code == 0, done.output
+    assert "--custom MyLSTM=LSTM" in out.read_text(encoding="utf-8")
+    checked = CliRunner().invoke(main, ["check", str(out)])  # it runs no code, so nobody is asked
+    assert checked.output.endswith(": same\n")
+    with pytest.raises(UnsupportedError, match=r"MyLSTM"):
+        lower(codegen.read(path))
+
+
+def test_a_class_that_extends_none_that_is_known(tmp_path: Path) -> None:
+    entry = {**gru("g", 2, 3), "class_name": "Mine"}
+    path = Sequential([entry]).save(tmp_path / "m.h5")
+    with pytest.raises(UnsupportedError, match="reads it as a Lambda, which is not supported"):
+        lower(codegen.read(path, custom={"Mine": "Lambda"}))
+    entry["config"]["wobble"] = 3
+    with pytest.raises(UnsupportedError, match="setting wobble=3 is not known"):
+        lower(codegen.read(Sequential([entry]).save(tmp_path / "m.h5"), custom={"Mine": "GRU"}))
+    entry = gru("g", 2, 3, activation="mine")
+    with pytest.raises(UnsupportedError, match="but it is an activation"):
+        lower(codegen.read(Sequential([entry]).save(tmp_path / "m.h5"), custom={"mine": "GRU"}))

@@ -55,7 +55,7 @@ def check(path: Path, params: Mapping[str, Any], model: str | None, custom: tupl
     model: where the model is; None: beside the file, or beside the folder of a package.
     custom: the user's own functions that may be run.
     """
-    foreign = [text for text in params["custom"] if text not in custom]
+    foreign = [text for text in params["custom"] if ":" in text and text not in custom]
     if foreign:
         raise CodegenError(
             f"{path}: made with --custom {foreign[0]}, which is your own code: it is run only if "

@@ -54,8 +54,9 @@ READING = (
     click.option(
         "--custom",
         multiple=True,
-        metavar="[CLASS=]MODULE:FUNCTION",
-        help="Your own function for a layer class or activation; CLASS is its name if not given.",
+        metavar="[CLASS=]MODULE:FUNCTION|CLASS=KERAS_CLASS",
+        help="Your own function for a layer class or activation; CLASS is its name if not given. "
+        "Or the class of Keras that CLASS extends and does not change.",
     ),
     click.option(
         "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."

@@ -77,7 +77,7 @@ def read_model(model: str, reading: Mapping[str, Any]) -> Model:
     """The model in the file, with the user's own functions found by their names."""
     given = {key: value for key, value in reading.items() if value and key != "config"}
     if "custom" in given:
-        given["custom"] = dict(_function(text) for text in given["custom"])
+        given["custom"] = dict(_meaning(text) for text in given["custom"])
     return codegen.read(model, reading["config"], **given)
 
 
@@ -152,9 +152,11 @@ def _given(request: Request) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _function(text: str) -> tuple[str, Callable[..., Any]]:
-    """The class name and the user's own function named on the command line."""
+def _meaning(text: str) -> tuple[str, Callable[..., Any] | str]:
+    """The name of a class, and the user's own function for it or the class of Keras it extends."""
     class_name, _, path = text.rpartition("=")
+    if class_name and ":" not in path:
+        return class_name, path
     module, _, name = path.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:

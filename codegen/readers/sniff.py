@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from codegen.errors import ReadError
+from codegen.readers import formats
 from codegen.readers.files import archive
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
@@ -69,25 +70,14 @@ def _from_bytes(start: bytes, size: int, label: str) -> str:
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"{"):
         return JSON
-    if not start:
-        raise ReadError(f"{label}: the file is empty")
-    if start.startswith((b"backend:", b"class_name:", b"config:", b"!!python", b"---")):
-        raise ReadError(
-            f"{label}: a YAML configuration, which is not read; write it with to_json() instead"
-        )
     if start[2:].startswith(_TORCH_LEGACY):
         return TORCH_LEGACY
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and 8 + header <= size:
         return SAFETENSORS
-    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        raise ReadError(f"{label}: a pickle, which is never loaded; {_AGAIN}")
-    if start.startswith(b"version https://git-lfs"):
-        raise ReadError(f"{label}: a Git LFS pointer, not the file itself; run `git lfs pull`")
-    if start[4:8] == b"TFL3":
-        raise ReadError(f"{label}: a TensorFlow Lite model; {_AGAIN}")
-    if text[:1] == b"<":
-        raise ReadError(f"{label}: a web page, not a model; the download went wrong")
+    found = formats.of_bytes(start)
+    if found is not None:
+        raise ReadError(f"{label}: {found}")
     raise ReadError(
         f"{label}: neither HDF5 nor a zip archive; expected a model of Keras (.h5, .keras), or "
         "weights of PyTorch, safetensors or npz"

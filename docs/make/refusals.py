@@ -54,7 +54,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "any layer",
         "a class that is not of Keras",
         ALL,
-        "--custom CLASS=package.module:function",
+        "--custom CLASS=package.module:function, or CLASS=KERAS_CLASS where it changes nothing",
         "a class of its author's own|layers of this class are not supported",
     ),
     Refusal(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import zipfile
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 import codegen
+from codegen.errors import ReadError
 from codegen.lowering import lower
 from codegen.readers import sniff
+from tests.readers.hostile import keras3_weights, zipped
 from tests.support.fixtures import FIXTURES
 
 
@@ -44,3 +49,51 @@ def test_a_block_before_hdf5_is_passed_over(tmp_path: Path) -> None:
         raw.write(b"a note of the user's own")
     assert sniff.kind(path, path.name) == sniff.HDF5
     assert lower(codegen.read(path)).step is not None
+
+
+def _npy() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    return stream.getvalue()
+
+
+NAM = {"version": "0.5.4", "architecture": "LSTM", "config": {"input_size": 1}, "weights": [0.5]}
+RTNEURAL = {"in_shape": [None, None, 1], "layers": [{"type": "gru", "shape": [None, None, 8]}]}
+GUITARML = {"model_data": {"model": "SimpleRNN"}, "state_dict": {"rec.weight_ih_l0": [[0.5]]}}
+TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"paths": ["a.bin"]}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "way"),
+    [
+        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\x10", "an ONNX model", "exported from"),
+        (b"\x08\x08:\x90\x01\n\x10", "an ONNX model", "exported from"),
+        (b"\x08\x01\x12\x9a\x05\n", "the graph of a SavedModel", r"\.keras"),
+        (_npy(), "one NumPy array", "numpy.savez"),
+        (b"\x1c\0\0\0TFL3....", "a TensorFlow Lite model", r"\.keras"),
+        (json.dumps(NAM).encode(), r"a Neural Amp Modeler \(NAM\) model", "torch.save"),
+        (json.dumps(RTNEURAL).encode(), "an RTNeural or AIDA-X model", "exported from"),
+        (json.dumps({**RTNEURAL, "in_skip": 1}).encode(), "AIDA-X", "exported from"),
+        (json.dumps(GUITARML).encode(), "a GuitarML model", "numpy.savez"),
+        (json.dumps(TFJS).encode(), r"a TensorFlow\.js model", "tensorflowjs_converter"),
+    ],
+)
+def test_other_formats_are_named(data: bytes, what: str, way: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.bin"
+    path.write_bytes(data)
+    with pytest.raises(ReadError, match=rf"^m\.bin: .*{what}.*{way}"):
+        codegen.read(path)
+    for cut in range(0, len(data), 5):  # whatever is left of it, there is an answer
+        path.write_bytes(data[:cut])
+        with pytest.raises(ReadError):
+            codegen.read(path)
+
+
+def test_a_subclass_of_model_is_told_what_works(tmp_path: Path) -> None:
+    config = {"class_name": "MyModel", "module": "mine", "registered_name": "MyModel", "config": {}}
+    for entry in (config, {"class_name": "GRU", "config": {}}):
+        path = zipped(
+            ("config.json", json.dumps(entry).encode()), ("model.weights.h5", keras3_weights())
+        )(tmp_path)
+        with pytest.raises(ReadError, match=r"subclass of keras\.Model .* functional .* --config"):
+            codegen.read(path)

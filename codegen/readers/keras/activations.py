@@ -69,6 +69,8 @@ def check(config: Config) -> None:
 def _custom(name: str, meaning: Any) -> Activation:
     if isinstance(meaning, Activation):
         return meaning
+    if isinstance(meaning, str):
+        raise LayerError(f"--custom reads {name} as a {meaning}, but it is an activation")
     try:
         found = meaning(Local("x"))
     except Exception as error:  # whatever the user's own function raises

@@ -21,7 +21,7 @@ from typing import Any
 
 from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.model import Model
-from codegen.readers import sniff
+from codegen.readers import formats, sniff
 from codegen.readers.files import hdf5
 from codegen.readers.files.budget import Budget
 from codegen.readers.files.digest import Digest
@@ -32,7 +32,7 @@ from codegen.readers.keras.flatten import Flattener
 from codegen.readers.keras.graph import LayerBuilder, finish
 from codegen.readers.keras.items import Context, Item
 from codegen.readers.keras.members import read_members
-from codegen.readers.keras.table import ItemMaker
+from codegen.readers.keras.table import ALIASES, MODELS, ItemMaker
 from codegen.readers.keras.time_major import batch_first
 from codegen.readers.keras.weights import Binding, PairingError, PathFile
 from codegen.readers.options import Options
@@ -147,6 +147,9 @@ class Reader:
     def _json(self, stack: ExitStack) -> Model:
         """An index of sharded weights; a configuration alone is refused."""
         value = config.parse(self._digest.text(self._path), self._label)
+        foreign = formats.of_object(value)
+        if foreign is not None:
+            raise ReadError(f"{self._label}: {foreign}")
         if "weight_map" not in value:
             raise ReadError(
                 f"{self._label}: a configuration without weights; give the file of weights as "
@@ -227,13 +230,15 @@ class Reader:
 
     def _item(self, value: dict[str, Any], context: Context) -> Item:
         item = ItemMaker(context).model(value, self._path.stem.partition(".")[0] or "model")
+        if ALIASES.get(item.class_name, item.class_name) not in MODELS:
+            raise ReadError(
+                f"{self._label}: the model is of class {item.class_name!r}, expected a Sequential "
+                "or functional model; what a subclass of keras.Model computes is Python code, "
+                "which no file holds: build the same layers as a functional model and save that, "
+                "or give the weights alone with the --config of such a model"
+            )
         if item.problem is not None:
             raise ReadError(f"{self._label}: the model itself: {item.problem}")
-        if not item.is_model:
-            raise ReadError(
-                f"{self._label}: the model is of class {item.class_name!r}, expected a "
-                "Sequential or functional model"
-            )
         return item
 
     def _flat(

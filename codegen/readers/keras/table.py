@@ -61,7 +61,7 @@ _BOTH = (
     "Softmax", "Flatten", "Reshape", "Identity",
 )  # fmt: skip  # classes of layers and of operations
 _OPERATION = re.compile(r"keras\.(src\.)?ops(\.|$)")
-_MODELS = ("Sequential", "Functional")
+MODELS = ("Sequential", "Functional")
 _NODES = (*tf_ops.CLASSES, tf_nodes.CLASS)  # operations of TensorFlow
 _WITH_WHOLE = ("InputLayer", "Discretization", "CategoryEncoding")  # may have whole numbers
 
@@ -115,11 +115,17 @@ class ItemMaker:
         plain = class_name.rsplit(">", 1)[-1]
         custom = self._context.custom
         wanted = plain if plain in custom else class_name
-        if wanted in custom:
+        extended = custom.get(wanted)
+        if isinstance(extended, str):
+            class_name = extended
+            if ALIASES.get(class_name, class_name) not in (*TABLE, *MODELS):
+                raise LayerError(f"--custom reads it as a {class_name}, which is not supported")
+        elif wanted in custom:
             values = Config(config if isinstance(config, Mapping) else {})
             return Item(name, path, wanted, values, None, entry=entry, named=named, is_custom=True)
-        self._refuse_foreign(entry, class_name)
-        if is_operation(entry, self._context.era):
+        else:
+            self._refuse_foreign(entry, class_name)
+        if is_operation(entry, self._context.era) and extended is None:
             settings = Config(config if isinstance(config, Mapping) else {})
             if class_name == "Normalize" and self._context.era.normalize_is_turned:
                 settings = settings.changed(axis=settings.get("order"), order=settings.get("axis"))
@@ -136,7 +142,7 @@ class ItemMaker:
         if canonical == "InputLayer":
             check_input(settings)
             return Item(name, path, canonical, settings, None, entry=entry, named=named)
-        if canonical in _MODELS:
+        if canonical in MODELS:
             parts = self._layers(settings, path, named)
             return Item(
                 name, path, canonical, settings, None, (), parts, trainable, None, entry, named

@@ -163,7 +163,7 @@ def _stacked_parts(config: Config, make: Maker) -> Parts:
     parts = []
     for entry in sections(config, "cells"):
         part = make(entry)
-        stem = snake_case(part.class_name)
+        stem = snake_case(str(part.entry.get("class_name")).rsplit(">", 1)[-1])
         number = counts[stem] = counts.get(stem, -1) + 1
         parts.append((f"cells/{stem}_{number}" if number else f"cells/{stem}", part))
     if not parts:
