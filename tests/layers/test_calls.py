@@ -369,6 +369,14 @@ def test_an_operation_called_with_what_nobody_reads(tmp_path: Path) -> None:
     assert "it is called with surprise=7" in problems(read)[0]
 
 
+def test_a_number_that_float32_does_not_hold(tmp_path: Path) -> None:
+    entry = {**layer("Multiply", "times"), "module": "keras.src.ops.numpy"}
+    entry["inbound_nodes"] = [{"args": [1e300, tensor("x")], "kwargs": {}}]
+    config = functional([given("x", 3), entry], ["x"], ["times"])
+    read = codegen.read(write_keras(tmp_path / "m.keras", config, {}))
+    assert "which float32 does not hold" in problems(read)[0]
+
+
 def test_tensors_with_different_arguments_by_name(tmp_path: Path) -> None:
     node = [["x", 0, 0, {"a": None}], ["x", 0, 0, {"a": 1}]]
     config = functional([given("x", 3), called(layer("Add", "add"), node)], ["x"], ["add"])

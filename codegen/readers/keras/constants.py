@@ -17,7 +17,7 @@ from codegen.readers.settings import show
 
 MAX_AXES = 8
 _CLASSES = ("__numpy__", "__tensor__")
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def _numbers(value: Any, level: int) -> Any:
 def _check_number(value: Any) -> None:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise LayerError(f"its constant holds {show(value)}, expected a finite number")
-    if abs(value) > _LARGEST:
+    if abs(value) > LARGEST:
         raise LayerError(f"its constant holds {show(value)}, which float32 does not hold")
     if isinstance(value, int) and float(np.float32(value)) != value:
         raise LayerError(f"its constant holds {show(value)}, which float32 does not hold exactly")

@@ -40,7 +40,7 @@ from codegen.layers.operations import (
 )
 from codegen.layers.reshaping import Flatten, Permute, Reshape
 from codegen.model import Array, Layer
-from codegen.readers.keras.constants import depth, is_array, load
+from codegen.readers.keras.constants import LARGEST, depth, is_array, load
 from codegen.readers.keras.items import Item
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
@@ -566,7 +566,10 @@ def _constant(value: Any) -> Array:
         return load(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise LayerError(f"its operand is {show(value)}, expected a number")
-    return np.array(Config({"operand": value}).number("operand"))
+    number = Config({"operand": value}).number("operand")
+    if abs(number) > LARGEST:
+        raise LayerError(f"its operand is {show(value)}, which float32 does not hold")
+    return np.array(number)
 
 
 def _items(value: Any) -> tuple[int | tuple[int | None, int | None, int | None] | str, ...]:
