@@ -123,6 +123,10 @@ class Machine:
         self.lanes: dict[str, Array] = {}  # counters that run at once, outermost first
         self.seen = 0  # steps since reset
 
+    def given(self, x: Array) -> Array:
+        """An input as the machine takes it."""
+        return x
+
     def array(self, buffer: Buffer) -> Array:
         """The buffer as (batch, size), after an axis for each loop that it is scratch of.
 
@@ -247,10 +251,10 @@ class Machine:
         if op.bias is not None:
             total = total + self.read(op.bias)
         for mat, vec in op.products:
-            total = total + self._product(self.matrix(mat), self.read(vec)[..., None])[..., 0]
+            total = total + self.product(self.matrix(mat), self.read(vec)[..., None])[..., 0]
         self.write(op.out, total)
 
-    def _product(self, matrix: Array, x: Array) -> Array:
+    def product(self, matrix: Array, x: Array) -> Array:
         """Matrix times column; large weights are converted some rows at a time."""
         rows, columns = matrix.shape[-2:]
         count = max(1, CONVERTED // max(1, columns))
@@ -291,16 +295,20 @@ class Machine:
         line = self.array(op.line)
         line[:] = np.concatenate([line[:, x.shape[1] :], x], axis=1)
 
+    def combined(self, kind: str, total: Array, part: Array) -> Array:
+        """One more number in a sum, a maximum or a minimum."""
+        combine = {"sum": np.add, "max": np.maximum, "min": np.minimum}[kind]
+        return np.asarray(combine(total, part))
+
     def _reduced(self, op: Reduce, counters: Sequence[tuple[str, Dim]]) -> Array:
         if not counters:
             return self.value(op.value, self._index(op.out.size))
         (name, count), *rest = counters
-        combine = {"sum": np.add, "max": np.maximum, "min": np.minimum}[op.kind]
         total: Array | None = None
         for k in range(self.number(count)):
             self.known[name] = k
             part = self._reduced(op, rest)
-            total = part if total is None else combine(total, part)
+            total = part if total is None else self.combined(op.kind, total, part)
         self.known.pop(name, None)
         return np.zeros((1, 1), self.dtype) if total is None else total
 
@@ -319,9 +327,15 @@ def _lengths(ops: Sequence[Op]) -> Iterator[Dim]:
 class Reference:
     """A lowered model with the methods of a generated one; a leading batch axis everywhere."""
 
-    def __init__(self, lowered: Lowered, batch: int = 1, dtype: Any = np.float64) -> None:
+    def __init__(
+        self,
+        lowered: Lowered,
+        batch: int = 1,
+        dtype: Any = np.float64,
+        machine: Machine | None = None,
+    ) -> None:
         self.lowered = lowered
-        self.machine = Machine(batch, dtype)
+        self.machine = Machine(batch, dtype) if machine is None else machine
         self.reset()
 
     @property

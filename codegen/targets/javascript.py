@@ -588,6 +588,8 @@ def selftest(lowered: Lowered) -> dict[str, Any]:
         "found": "[found]" if len(lowered.whole.outputs) == 1 else "found",
         "calls": calls,
         "states": [part for line in states for part in broken(line, 100)],
+        "sizes": ", ".join(f"{size:g}" for size in record.test.sizes),
+        "state_size": f"{record.test.state_size:g}",
     }
 
 

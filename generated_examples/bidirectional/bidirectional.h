@@ -676,13 +676,16 @@ static const float bidirectional_test_states[8] = {
     0.219851f, -0.302998f
 };
 
-/* Whether all values are equal but for rounding; a NaN is not. */
-static int bidirectional_test_close(const float *found, const float *expected, int n)
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
+   largest value, 1 at most, or larger where rounding to float moves the values by more.
+   A NaN is never close. */
+static int bidirectional_test_close(
+    const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
-        const float size = expected[i] < 0.0f ? -expected[i] : expected[i];
-        const float bound = 2e-5f * (1.0f + size);
+        const float value = expected[i] < 0.0f ? -expected[i] : expected[i];
+        const float bound = 2e-5f * (size + value);
         if (!(error <= bound && -error <= bound)) {
             return 0;
         }
@@ -700,11 +703,11 @@ int bidirectional_selftest(void)
         if (bidirectional_predict(&state, 4, bidirectional_test_x_0, y_0) != 0) {
             return 1;
         }
-        if (!(bidirectional_test_close(y_0, bidirectional_test_y_0, 32))) {
+        if (!(bidirectional_test_close(y_0, bidirectional_test_y_0, 32, 1.0f))) {
             return 1;
         }
         bidirectional_get_state(&state, states);
-        if (!bidirectional_test_close(states, bidirectional_test_states, 8)) {
+        if (!bidirectional_test_close(states, bidirectional_test_states, 8, 1.0f)) {
             return 1;
         }
     }

@@ -754,13 +754,16 @@ static const float causal_conv_test_states[58] = {
     -0.432791f, 0.517698f, 0.264632f, -0.78841f
 };
 
-/* Whether all values are equal but for rounding; a NaN is not. */
-static int causal_conv_test_close(const float *found, const float *expected, int n)
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
+   largest value, 1 at most, or larger where rounding to float moves the values by more.
+   A NaN is never close. */
+static int causal_conv_test_close(
+    const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
-        const float size = expected[i] < 0.0f ? -expected[i] : expected[i];
-        const float bound = 2e-5f * (1.0f + size);
+        const float value = expected[i] < 0.0f ? -expected[i] : expected[i];
+        const float bound = 2e-5f * (size + value);
         if (!(error <= bound && -error <= bound)) {
             return 0;
         }
@@ -779,12 +782,12 @@ int causal_conv_selftest(void)
             if (causal_conv_step(&state, causal_conv_test_x_0 + t * 3, y_0) != 1) {
                 return 1;
             }
-            if (!(causal_conv_test_close(y_0, causal_conv_test_y_0 + t * 4, 4))) {
+            if (!(causal_conv_test_close(y_0, causal_conv_test_y_0 + t * 4, 4, 1.0f))) {
                 return 1;
             }
         }
         causal_conv_get_state(&state, states);
-        if (!causal_conv_test_close(states, causal_conv_test_states, 58)) {
+        if (!causal_conv_test_close(states, causal_conv_test_states, 58, 1.0f)) {
             return 1;
         }
     }

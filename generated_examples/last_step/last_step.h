@@ -710,13 +710,16 @@ static const float last_step_test_states[16] = {
     -0.46005f, 0.00976687f, 0.501541f, 0.655867f
 };
 
-/* Whether all values are equal but for rounding; a NaN is not. */
-static int last_step_test_close(const float *found, const float *expected, int n)
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
+   largest value, 1 at most, or larger where rounding to float moves the values by more.
+   A NaN is never close. */
+static int last_step_test_close(
+    const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
-        const float size = expected[i] < 0.0f ? -expected[i] : expected[i];
-        const float bound = 2e-5f * (1.0f + size);
+        const float value = expected[i] < 0.0f ? -expected[i] : expected[i];
+        const float bound = 2e-5f * (size + value);
         if (!(error <= bound && -error <= bound)) {
             return 0;
         }
@@ -735,12 +738,12 @@ int last_step_selftest(void)
             if (last_step_step(&state, last_step_test_x_0 + t * 3, y_0) != 1) {
                 return 1;
             }
-            if (!(last_step_test_close(y_0, last_step_test_y_0 + t * 4, 4))) {
+            if (!(last_step_test_close(y_0, last_step_test_y_0 + t * 4, 4, 1.0f))) {
                 return 1;
             }
         }
         last_step_get_state(&state, states);
-        if (!last_step_test_close(states, last_step_test_states, 16)) {
+        if (!last_step_test_close(states, last_step_test_states, 16, 1.0f)) {
             return 1;
         }
     }

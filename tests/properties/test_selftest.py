@@ -11,11 +11,15 @@ import pytest
 import codegen
 from codegen.activations import Activation
 from codegen.layers.core import Dense
+from codegen.layers.normalization import AxisNormalization
+from codegen.layers.recurrent import LSTMCell, Recurrent
+from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Graph, Input, Model, Node, Ref
+from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.evaluate import Machine
 from codegen.recorded import record
 from tests.support.fixtures import FIXTURES
-from tests.support.targets import TARGETS, loaded, module, rendered, selftest
+from tests.support.targets import TARGETS, loaded, module, rendered, selftest, started
 
 CASES = [
     "keras215/gru",
@@ -127,3 +131,105 @@ def test_no_finite_output(target: str, bias: float, tmp_path: Path) -> None:
     assert text.count("1000.0") == 1
     model = loaded(target, text.replace("1000.0", str(bias)), lowered, tmp_path)
     assert selftest(model) == (bias == 1000.0)
+
+
+def normalised(spread: float, inputs: int = 16, units: int = 12) -> Lowered:
+    """Numbers that differ by `spread` around 3, normalised, through two LSTMs: DTLN's way.
+
+    The smaller the spread, the more of it is what rounding left.
+    """
+    rng = np.random.default_rng(0)
+
+    def lstm(name: str, size: int) -> Recurrent:
+        cell = LSTMCell(
+            name=f"{name}_cell",
+            class_name="LSTMCell",
+            kernel=rng.normal(0, 0.5, (size, 4 * units)).astype(np.float32),
+            recurrent_kernel=rng.normal(0, 0.5, (units, 4 * units)).astype(np.float32),
+            bias=rng.normal(0, 0.5, 4 * units).astype(np.float32),
+        )
+        return Recurrent(name=name, class_name="LSTM", cell=cell, return_sequences=True)
+
+    kernel = rng.normal(0, spread / 2, (inputs, inputs)).astype(np.float32)
+    layers: list[Layer] = [
+        Dense(name="start", class_name="Dense", kernel=kernel, bias=np.full(inputs, 3.0)),
+        AxisNormalization(name="norm", class_name="LayerNormalization", kind="layer", epsilon=1e-7),
+        lstm("lstm_1", inputs),
+        lstm("lstm_2", units),
+        Dense(
+            name="mask",
+            class_name="Dense",
+            kernel=rng.normal(0, 0.5, (units, inputs)).astype(np.float32),
+            bias=None,
+            activation=Activation("sigmoid"),
+        ),
+    ]
+    nodes = [Node(Input(name="x", class_name="InputLayer", shape=(None, inputs)))]
+    nodes += [Node(layer, (Ref(k),)) for k, layer in enumerate(layers)]
+    graph = Graph(tuple(nodes), (0,), (Ref(len(layers)),))
+    return lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, "float32"))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_allowed_follows_from_the_models_own_rounding(target: str, tmp_path: Path) -> None:
+    assert selftest(started(target, normalised(1e-3), tmp_path))
+
+
+def test_what_is_allowed_is_what_rounding_needs() -> None:
+    """The usual where that is enough; and no more than some times the error that there is."""
+    usual, poor = record(normalised(1.0)), record(normalised(1e-3))
+    assert max(*usual.sizes, usual.state_size) <= 2
+    assert poor.state_size > 10
+    assert module(rendered(normalised(1.0), "numpy")).selftest() < 0.5
+    assert 1e-3 < module(rendered(normalised(1e-3), "numpy")).selftest() < 0.5
+
+
+def test_inputs_are_larger_where_a_norm_would_be_left_with_rounding() -> None:
+    found = record(normalised(0.01))
+    assert found.coarseness <= 50
+    assert np.abs(found.inputs[0]).max() > 2
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_a_wrong_weight_shows_behind_a_norm(spread: float) -> None:
+    text = rendered(normalised(spread), "numpy")
+    assert module(text).selftest() <= 1
+    shown = []
+    for array in WEIGHTS.finditer(text):
+        for number in [*NUMBER.finditer(array[3])][::7]:
+            start = array.start(3)
+            value = str(float(number[0]) + 0.1)
+            wrong = text[: start + number.start()] + value + text[start + number.end() :]
+            shown.append(module(wrong).selftest() > 1)
+    assert len(shown) > 30
+    assert sum(shown) >= 0.9 * len(shown)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_small_outputs_are_compared_by_their_size(target: str, tmp_path: Path) -> None:
+    """A mask of 1e-7 that is a tenth off shows."""
+    options = {"weights": "text"} if target in ("python", "javascript") else {}
+    lowered = lower(dense(kernel=0.5, bias=-16.0))
+    text = rendered(lowered, target, **options)
+    assert selftest(loaded(target, text, lowered, tmp_path))
+    (tmp_path / "wrong").mkdir()
+    assert text.count("-16.0") == 1
+    wrong = text.replace("-16.0", "-15.9")
+    assert not selftest(loaded(target, wrong, lowered, tmp_path / "wrong"))
+
+
+def test_other_last_digits_find_the_same_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever order the sums of the machine that generates are in."""
+    expected = record(normalised(0.01))
+    plain = Machine.product
+
+    def other(self: Machine, matrix: Array, x: Array) -> Array:
+        return plain(self, matrix, x) * (1 + 2.0**-52)
+
+    monkeypatch.setattr(Machine, "product", other)
+    found = record(normalised(0.01))
+    assert (found.sizes, found.state_size) == (expected.sizes, expected.state_size)
+    for y, same in zip(
+        (*found.outputs, *found.states), (*expected.outputs, *expected.states), strict=True
+    ):
+        assert np.array_equal(y, same)

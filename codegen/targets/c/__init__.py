@@ -98,7 +98,6 @@ def _text(header: Header) -> Iterator[str]:
         set_state=set_state,
         selftest=selftest,
         zero=header.number(0.0),
-        one=header.number(1.0),
         tolerance=header.number(TOLERANCE),
     )
 

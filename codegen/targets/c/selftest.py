@@ -37,14 +37,16 @@ def selftest(header: Header) -> dict[str, Any]:
         if test.by_step:
             t = f"(t - {header.lowered.warmup})" if header.lowered.warmup else "t"
             place = f"{name} + {t} * {size}"
-        checks.append(f"{header.prefix}_test_close(y_{k}, {place}, {size})")
+        of = header.number(test.sizes[k])
+        checks.append(f"{header.prefix}_test_close(y_{k}, {place}, {size}, {of})")
     condition = " && ".join(checks)
     after = []
     if test.states:
         flat = np.concatenate([np.ravel(state) for state in test.states])
         arrays.append(const_array(header, f"{header.prefix}_test_states", flat, ""))
         declared.append(f"static {header.real} states[{header.upper}_STATE_SIZE];")
-        close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size})"
+        close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size}, "
+        close += f"{header.number(test.state_size)})"
         after = [
             f"{header.prefix}_get_state(&state, states);",
             *wrapped(f"if (!{close}) {{").splitlines(),

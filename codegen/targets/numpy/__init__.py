@@ -39,6 +39,7 @@ from codegen.program.ops import (
     walk,
     walk_ops,
 )
+from codegen.recorded import TOLERANCE
 from codegen.running.python import start
 from codegen.targets.base import DTYPE, WEIGHTS, Target
 from codegen.targets.numpy.instructions import Dot, Instruction, Ufunc
@@ -168,6 +169,7 @@ class _File:
             set_state=self.states.set_state(),
             warmup=self.lowered.warmup,
             selftest=selftest,
+            tolerance=f"{TOLERANCE:g}",
         )
 
     # ---- methods ------------------------------------------------------------------------

@@ -44,20 +44,23 @@ def selftest_lines(lowered: Lowered, weights: Weights) -> list[str]:
             lines.append("found = [np.stack(rows) for rows in zip(*found)]")
     else:
         lines.append(f"    found = model.predict({', '.join(inputs)})")
-    pairs = f"[(found, {expected[0]})]" if single else f"zip(found, ({', '.join(expected)}))"
+    sizes = [f"{size:g}" for size in test.sizes]
+    pairs = f"[(found, {expected[0]}, {sizes[0]})]"
+    if not single:
+        pairs = f"zip(found, ({', '.join(expected)}), ({', '.join(sizes)}))"
     if test.states:  # the steps seen, which come last with a warm-up, are not recorded
         shown = f"[:{len(test.states)}]" if lowered.warmup else ""
         lines += [
-            f"pairs = {pairs if single else f'list({pairs})'}",
+            f"compared = {pairs if single else f'list({pairs})'}",
             f"states = np.concatenate([np.ravel(state) for state in model.get_state(){shown}])",
-            "pairs.append((states, expected_states))",
+            f"compared.append((states, expected_states, {test.state_size:g}))",
         ]
-        pairs = "pairs"
+        pairs = "compared"
     lines += [
         "worst = 0.0",
-        f"for left, right in {pairs}:",
+        f"for left, right, size in {pairs}:",
         "    left = np.asarray(left).reshape(right.shape)",
-        "    error = np.abs(left - right) / (1 + np.abs(right))",
+        "    error = np.abs(left - right) / (size + np.abs(right))",
     ]
     if not test.is_finite:
         lines += [

@@ -38,11 +38,19 @@ def selftest_parts(lowered: Lowered) -> dict[str, Any]:
         code += ["        if model.step(*x) is not None:", "            return False"]
         rest = f"INPUTS[{record.waiting}:]"
     code += [f"    found = [model.{record.method}(*x) for x in {rest}]"]
-    states = ""
+    sizes = [f"{size:g}" for size in record.test.sizes]
+    checks = [f"close(found, EXPECTED, {sizes[0]})"]
+    if len(sizes) > 1:
+        checks = ["all([close(*y) for y in outputs])"]
+        code += [
+            "outputs = []",
+            "for call, expected in zip(found, EXPECTED):",
+            f"    outputs += zip(call, expected, ({', '.join(sizes)}))",
+        ]
     if record.test.states:  # the steps seen, which come last with a warm-up, are not recorded
         shown = f"[:{len(record.test.states)}]" if record.waiting else ""
-        states = f" and close(model.get_state(){shown}, STATES)"
-    code += [f"return close(found, EXPECTED){states}"]
+        checks += [f"close(model.get_state(){shown}, STATES, {record.test.state_size:g})"]
+    code += [f"return {' and '.join(checks)}"]
     return {"data": "\n".join(data), "lines": code}
 
 
@@ -53,13 +61,13 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
     """
     record = recorded(lowered)
     call = f"model.{record.method}({'x' if len(record.calls[0]) == 1 else '*x'})"
-    wrong = f"not abs(f - e) <= {TOLERANCE} * (1.0 + abs(e))"
+    wrong = f"not abs(f - e) <= {TOLERANCE} * (size + abs(e))"
     if not record.test.is_finite:  # NaN was recorded where there is no finite number
         wrong = f"abs(f) < {LARGEST:g} if e != e else {wrong}"
 
-    def check(found: str, expected: str, shape: tuple[int, ...]) -> str:
+    def check(found: str, expected: str, size: float, shape: tuple[int, ...]) -> str:
         flat = found if len(shape) == 1 else f'{help_("read")}({found}, {shape}, "result")'
-        return f"check({flat}, {expected})"
+        return f"check({flat}, {expected}, {size:g})"
 
     def rows(inputs: Sequence[tuple[Array, ...]], *results: Sequence[str]) -> list[str]:
         given = [literal(x[0] if len(x) == 1 else x) for x in inputs]
@@ -69,7 +77,7 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
         return [f"            {line}," for line in lines]
 
     lines = [
-        "def check(found, expected):",
+        "def check(found, expected, size):",
         "    for f, e in zip(found, expected):",
         f"        if {wrong}:",
         "            raise SystemExit(1)",
@@ -92,11 +100,12 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
     if len(shapes) > 1:
         lines.append(f"            found = {call}")
         found = [f"found[{n}]" for n in range(len(shapes))]
-    for value, expected, shape in zip(found, wanted, shapes, strict=True):
-        lines.append(f"            {check(value, expected, shape)}")
+    for n, size in enumerate(record.test.sizes):
+        lines.append(f"            {check(found[n], wanted[n], size, shapes[n])}")
     for n, state in enumerate(record.test.states):
         expected = literal(np.ravel(state))
-        lines.append(f"        {check(f'model.get_state()[{n}]', expected, state.shape)}")
+        left = f"model.get_state()[{n}]"
+        lines.append(f"        {check(left, expected, record.test.state_size, state.shape)}")
     return "\n".join([*lines, '    print("self-test passed")'])
 
 
