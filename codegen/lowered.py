@@ -1,4 +1,4 @@
-"""What lowering gives back and every target starts from: a model as Programs, with its facts."""
+"""What lowering returns and every target starts from: a model as Programs, with its facts."""
 
 from __future__ import annotations
 

@@ -367,7 +367,7 @@ def _call(
     tensors: list[Tensor],
     keywords: dict[str, tuple[Tensor, ...]],
 ) -> tuple[Tensor, ...]:
-    """The block of one call of a layer; gives back its outputs."""
+    """The block of one call of a layer; returns its outputs."""
     lead = max((x.lead for x in tensors), default=0)
     used: Layer = layer
     order: tuple[int, ...] = ()

@@ -33,7 +33,7 @@ class Layer:
     def lower(
         self, b: Builder, *inputs: Tensor, **keywords: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        """Emit the ops of one call; gives back the output tensors in Keras' order."""
+        """Emit the ops of one call; returns the output tensors in Keras' order."""
         raise NotImplementedError
 
     def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:

@@ -180,9 +180,9 @@ def mystery(folder: Path) -> Path:
     ("custom", "said"),
     [
         ({"Mystery": lambda *_: 1 / 0}, r"'who' \(Mystery\): .*--custom failed: ZeroDivisionError"),
-        ({"Mystery": lambda *_: 5}, r"'who' \(Mystery\): .*--custom gives back int, no Layer"),
+        ({"Mystery": lambda *_: 5}, r"'who' \(Mystery\): .*--custom returns int, no Layer"),
         ({"odd": lambda x: x.gone}, r"'d' \(Dense\): .*--custom failed: AttributeError"),
-        ({"odd": lambda x: "x"}, r"'d' \(Dense\): .*--custom gives back str, no expression"),
+        ({"odd": lambda x: "x"}, r"'d' \(Dense\): .*--custom returns str, no expression"),
         ({"odd": lambda: 5}, r"'d' \(Dense\): .*--custom failed: TypeError"),
     ],
 )

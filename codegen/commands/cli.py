@@ -348,7 +348,7 @@ def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) ->
 
 
 def _print_whole(pieces: Iterable[str]) -> int:
-    """Print the pieces once all of them are there; gives back the number of bytes."""
+    """Print the pieces once all of them are there; returns the number of bytes."""
     size = 0
     with tempfile.SpooledTemporaryFile(PRINTED_FROM_MEMORY, "w+", encoding="utf-8") as file:
         for piece in pieces:

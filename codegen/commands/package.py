@@ -75,7 +75,7 @@ def _check_folder(out: str, model: str, header: str) -> None:
 def write(out: str, model: str, texts: Mapping[str, Iterable[str]]) -> int:
     """Every file into the folder OUT, which must not hold anything but such a package.
 
-    Gives back the number of bytes of the header.
+    Returns the number of bytes of the header.
     """
     header = next(path for path in texts if path.endswith(".h"))
     _check_folder(out, model, header)

@@ -22,7 +22,7 @@ Tensors = tuple["Tensor", ...]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Identity(Layer):
-    """Gives back its input: Dropout, noise and every other layer that only trains."""
+    """Returns its input: Dropout, noise and every other layer that only trains."""
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """No ops."""

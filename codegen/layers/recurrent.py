@@ -483,7 +483,7 @@ class Recurrent(Layer):
         kept: tuple[Vec, ...],
         previous: Tensor | None,
     ) -> Tensor:
-        """Undo the step where `counts` is 0; gives back what the layer puts out."""
+        """Undo the step where `counts` is 0; returns what the layer puts out."""
         if previous is not None:
             otherwise = Number(0.0) if self.mask_rule == "zeros" else At(previous.vec())
             chosen = Select(At(counts.every(y.size)), At(y.vec()), otherwise)

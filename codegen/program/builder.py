@@ -181,7 +181,7 @@ class Builder:
         self._ops[-1].append(op)
 
     def graph(self, graph: Graph, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Emit a graph inside the block of a wrapper; gives back its outputs."""
+        """Emit a graph inside the block of a wrapper; returns its outputs."""
         given = dict(zip(graph.inputs, inputs, strict=True))
         values: list[tuple[Tensor, ...]] = []
         calls: dict[int, int] = {}
@@ -413,7 +413,7 @@ class Builder:
         return At(self.activate(scratch, activation))
 
     def activate(self, x: Vec, activation: Activation) -> Vec:
-        """Apply the activation in place; gives back where the result is (glu halves it)."""
+        """Apply the activation in place; returns where the result is (glu halves it)."""
         if activation.name == "linear":
             return x
         if activation.is_elementwise:

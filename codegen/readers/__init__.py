@@ -49,7 +49,7 @@ def read(
     of weights of PyTorch, safetensors and npz. `inference` takes layers that the model calls with
     training=True as they are at inference. `example` are the inputs of a live torch module,
     `states` names the arguments that are states and the outputs that they become. `custom` maps
-    the name of a class to a function (configuration, arrays, name) that gives back a Layer, or
+    the name of a class to a function (configuration, arrays, name) that returns a Layer, or
     the name of an activation to a function of one expression. What is not supported becomes an
     `Unsupported` layer of the Model; a ReadError means that the file itself cannot be read.
     """

@@ -48,7 +48,7 @@ def write(out: str, pieces: Iterable[str]) -> int:
 
 
 def write_atomic(path: str | os.PathLike[str], pieces: Iterable[str]) -> int:
-    """Make `path` hold the pieces, all of them or none; gives back the number of bytes.
+    """Make `path` hold the pieces, all of them or none; returns the number of bytes.
 
     Permissions of an existing file are kept, and all of it where it holds exactly that already; a
     symbolic link keeps pointing at the new content.

@@ -79,7 +79,7 @@ def _custom(name: str, meaning: Any) -> Activation:
         ) from error
     if not isinstance(found, Expr):
         raise LayerError(
-            f"the function given with --custom gives back {type(found).__name__}, no expression"
+            f"the function given with --custom returns {type(found).__name__}, no expression"
         )
     return Activation(name, function=meaning)
 

@@ -74,7 +74,7 @@ class Flattener:
         return Ref(len(self.calls) - 1)
 
     def top(self, model: Item) -> list[Ref]:
-        """The whole model with its inputs; gives back its outputs."""
+        """The whole model with its inputs; returns its outputs."""
         inputs = []
         for name, shape, dtype in self.inputs(model):
             item = Item(name, self._unique(name), "InputLayer", Config({}), None)

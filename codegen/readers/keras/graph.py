@@ -165,7 +165,7 @@ class LayerBuilder:
                 ) from error
             if not isinstance(layer, Layer):
                 raise LayerError(
-                    f"the function given with --custom gives back {type(layer).__name__}, no Layer"
+                    f"the function given with --custom returns {type(layer).__name__}, no Layer"
                 )
             return layer
         if item.kind is None:

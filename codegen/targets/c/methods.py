@@ -54,7 +54,7 @@ def predict(header: Header, body: str) -> dict[str, str]:
     if header.lengths:
         what += ". 0, or -1 if this number of steps is not accepted (then nothing is written)"
     else:
-        what += "; gives back 0"
+        what += "; returns 0"
     return {
         **_signatures(header, "predict", header.lengths, restrict=not streams),
         "comment": f"{what}.",

@@ -1,4 +1,4 @@
-"""The methods step and predict of a plain Python file: reading, computing, giving back."""
+"""The methods step and predict of a plain Python file: reading, computing, returning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/* Put x in place of the oldest row of a ring, at `at`; gives back where the next oldest is. */
+/* Put x in place of the oldest row of a ring, at `at`; returns where the next oldest is. */
 static int rnn_push(float *ring, int at, int rows, const float *x, int n)
 {
     int i;

@@ -112,7 +112,7 @@ class Walk:
         return node
 
     def _outputs(self, value: Any) -> tuple[Ref, ...]:
-        """References to what is given back, without the states."""
+        """References to what is returned, without the states."""
         if isinstance(value, dict):
             entries = {str(key): part for key, part in value.items()}
         elif isinstance(value, (tuple, list)):
