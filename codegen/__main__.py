@@ -1,5 +1,5 @@
 """`python -m codegen`."""
 
-from codegen.commands.cli import main
+from codegen.commands.main import main
 
 main(prog_name="rnn-codegen")

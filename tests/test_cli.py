@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from hypothesis import strategies as st
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.commands.verify import verify as verify_runner
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, Recurrent
@@ -834,3 +834,18 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait(timeout=60)
+
+
+def test_help_names_every_command_without_loading_it() -> None:
+    from codegen.commands.cli import COMMANDS
+    from codegen.commands.main import SUMMARIES
+
+    assert {name: one.get_short_help_str(200) for name, one in COMMANDS.items()} == SUMMARIES
+    code = "import sys, codegen.commands.main; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_lists_options_under_their_target() -> None:
+    text = call("convert", "--help").output
+    assert text.index("How MODEL is read:") < text.index("Target c:") < text.rindex("--profile")
+    assert text.index("Target python:") < text.index("--runtime")

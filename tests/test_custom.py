@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference

@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.lowering import lower
 from codegen.running import Made
 from codegen.targets import TARGETS

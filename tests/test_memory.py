@@ -13,7 +13,7 @@ from tests.readers import files
 # The highest that memory went to, in KiB: of this process and of the one that reads first.
 PEAK = """
 import resource, sys
-from codegen.commands.cli import main
+from codegen.commands.main import main
 main(sys.argv[1:], standalone_mode=False)
 status = dict(line.split(":") for line in open("/proc/self/status"))
 print(int(status["VmHWM"].split()[0]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)

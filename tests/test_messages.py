@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from hypothesis import strategies as st
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.text.visible import LONGEST_LINE, LONGEST_WORD, visible
 from tests.readers.hostile import Sequential, dense, gru, keras3_weights, zipped

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.commands.package import files
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference

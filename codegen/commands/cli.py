@@ -1,4 +1,4 @@
-"""The command line: parses, calls the API, prints. No logic of its own."""
+"""The commands: each parses its options, calls the API and prints. No logic of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import click
 
-import codegen
 from codegen.commands import convert as conversion
 from codegen.commands import inspect as report
 from codegen.commands import package as packaging
@@ -26,7 +25,7 @@ from codegen.commands.samples import read_samples
 from codegen.commands.verify import Report, verify_against_keras
 from codegen.commands.verify import samples as samples_for
 from codegen.commands.verify import verify as verify_runner
-from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
+from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowering import lower
 from codegen.readers.torch.propose import text as proposal_text
@@ -47,10 +46,12 @@ READING = (
     click.option(
         "--config",
         metavar="CONFIG.json",
-        help="The model's config, or LAYERS.json, for weights alone.",
+        help="Model configuration (to_json), or LAYERS.json, for a file that holds only weights.",
     ),
-    click.option("--by-name", is_flag=True, help="Pair weights with layers by name."),
-    click.option("--keras-version", help="The Keras that wrote the file, where it does not say."),
+    click.option("--by-name", is_flag=True, help="Match weights to layers by name."),
+    click.option(
+        "--keras-version", help="Keras version that saved the file, if the file does not record it."
+    ),
     click.option(
         "--custom",
         multiple=True,
@@ -58,18 +59,16 @@ READING = (
         help="Your own function for a layer class or activation; CLASS is its name if not given. "
         "Or the class of Keras that CLASS extends and does not change.",
     ),
-    click.option(
-        "--allow-nonfinite", is_flag=True, help="Accept weights that are NaN or infinite."
-    ),
+    click.option("--allow-nonfinite", is_flag=True, help="Accept NaN and infinite weights."),
     click.option(
         "--inference",
         is_flag=True,
-        help="Take layers that the model calls with training=True as they are at inference.",
+        help="Treat layers called with training=True (random dropout) as at inference.",
     ),
     click.option(
         "--max-bytes",
         type=click.IntRange(1),
-        help="Largest total size of the weights; 256 MiB if not given.",
+        help="Limit on the total size of the weights.  [default: 256 MiB]",
     ),
 )
 
@@ -84,9 +83,34 @@ def reading_options(function: Function) -> Function:
 def board_option(function: Function) -> Function:
     """Adds --board."""
     names = click.Choice(list(BOARDS))
-    return click.option("--board", type=names, help="Say whether this board holds the C header.")(
-        function
-    )
+    return click.option(
+        "--board", type=names, metavar="BOARD", help="Check that the C header fits this board."
+    )(function)
+
+
+class Sectioned(click.Command):
+    """A command whose help lists its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options of the command itself, those that read MODEL, those of each target."""
+        reading = set(conversion.READING)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None or isinstance(parameter, click.Argument):
+                continue
+            name = str(parameter.name)
+            heading = "How MODEL is read" if name in reading else _owners(name) or "Options"
+            sections.setdefault(heading, []).append(record)
+        for heading, records in sorted(sections.items(), key=lambda item: item[0] != "Options"):
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _owners(option: str) -> str:
+    """The heading of an option that targets have; empty where none has it."""
+    names = [t.name for t in TARGETS.values() if option in {o.name for o in t.options}]
+    return f"Target {', '.join(names)}" if names and len(names) < len(TARGETS) else ""
 
 
 # What click checks of an option's value; a whole number counts something, so there is one at least.
@@ -103,7 +127,8 @@ def target_options(function: Function) -> Function:
                 seen[option.name] = option
                 continue
             choices = tuple(dict.fromkeys((*known.choices, *option.choices)))
-            text = f"{known.help} Target {target.name}: {option.help}"
+            told = option.help in known.help
+            text = known.help if told else f"{known.help} Target {target.name}: {option.help}"
             seen[option.name] = replace(known, choices=choices, help=text)
     for option in reversed(list(seen.values())):
         if option.kind is bool:
@@ -117,53 +142,19 @@ def target_options(function: Function) -> Function:
     return function
 
 
-class _Commands(click.Group):
-    """Turns every error of ours into one message on standard error, and an exit status.
-
-    2 where the command itself is wrong, else 1.
-    """
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _one_message():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _one_message():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _one_message() -> Iterator[None]:
-    try:
-        yield
-    except click.ClickException as error:  # click's own, which quotes what was typed
-        error.message = visible_lines(error.message)  # type: ignore[misc]  # Final, but shown late
-        raise
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
-    except CodegenError as error:
-        raise click.ClickException(str(error)) from error
-    except BrokenPipeError:
-        raise
-    except (OSError, MemoryError, RecursionError) as error:
-        raise click.ClickException(visible(error) or type(error).__name__) from error
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(codegen.__version__, prog_name="rnn-codegen")
-def main() -> None:
-    """Turn a trained recurrent network into one self-contained source file."""
-
-
-@main.command()
+@click.command(cls=Sectioned)
 @click.argument("model", type=click.Path())
-@click.option("-o", "--out", required=True, help="The file to write, or - for standard output.")
-@click.option("--target", type=click.Choice(list(TARGETS)), help="Default: by OUT's suffix.")
-@click.option("--name", help="Prefix of what the file defines; default: OUT's stem.")
+@click.option("-o", "--out", required=True, help="Output file; - for standard output.")
+@click.option(
+    "--target",
+    type=click.Choice(list(TARGETS)),
+    help="Output language.  [default: from the suffix of OUT]",
+)
+@click.option("--name", help="Prefix for generated names.  [default: from the name of OUT]")
 @click.option(
     "--package",
     type=click.Choice([kind for target in TARGETS.values() for kind in target.packages]),
-    help="Write a C library with a sketch into the folder OUT; --profile mcu if not given.",
+    help="Write a library folder with an example; implies --profile mcu.",
 )
 @board_option
 @reading_options
@@ -177,7 +168,14 @@ def convert(
     board: str | None,
     **options: Any,
 ) -> None:
-    """Write MODEL as source code to OUT."""
+    r"""Convert MODEL to a source file.
+
+    \b
+    Examples:
+      rnn-codegen convert model.h5 -o model.h
+      rnn-codegen convert model.keras -o model.py --target python
+      rnn-codegen convert weights.pt --config LAYERS.json -o model.js
+    """
     reading, own = split(options)
     if out != "-" and package is None:
         refuse_model_as_out(out, model, reading["config"])
@@ -194,20 +192,26 @@ def convert(
     click.echo(made.summary(size, board), err=True)
 
 
-@main.command()
+@click.command(cls=Sectioned)
 @click.argument("model", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--layers",
     metavar="LAYERS.json",
-    help="Of weights alone: write the description that fits them, for --config.",
+    help="For a file of weights: write the layer description that fits, for --config.",
 )
 @board_option
 @reading_options
 def inspect(
     model: str, as_json: bool, layers: str | None, board: str | None, **options: Any
 ) -> None:
-    """Say what MODEL is, and whether and how it converts."""
+    r"""Show the layers, sizes and problems of MODEL.
+
+    \b
+    Examples:
+      rnn-codegen inspect model.h5
+      rnn-codegen inspect weights.pt --layers LAYERS.json
+    """
     reading, _ = split(options)
     bare = bare_weights(model, reading)
     if bare is not None:
@@ -238,20 +242,26 @@ def inspect(
     click.echo(report.streaming(lowered))
 
 
-@main.command()
+@click.command(cls=Sectioned)
 @click.argument("model", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--steps", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--data", type=click.Path(), help="Inputs: .npz in input order, or .csv.")
+@click.option(
+    "--steps", type=click.IntRange(1), default=100, show_default=True, help="Number of time steps."
+)
+@click.option(
+    "--data", type=click.Path(), help="Test inputs: .npz (arrays in input order) or .csv."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--against",
     type=click.Choice(["interpreter", "keras"]),
     default="interpreter",
     show_default=True,
-    help="What OUT is compared with; keras: the one installed, which loads MODEL itself.",
+    help="Compare with our float64 interpreter, or with the installed Keras, which loads MODEL.",
 )
-@click.option("--layers", is_flag=True, help="With --against keras: where a difference starts.")
+@click.option(
+    "--layers", is_flag=True, help="With --against keras: show the first layer that differs."
+)
 @reading_options
 def verify(
     model: str,
@@ -263,7 +273,12 @@ def verify(
     layers: bool,
     **options: Any,
 ) -> None:
-    """Run OUT and compare it with the float64 interpreter of MODEL."""
+    r"""Run a generated file and compare its numbers with MODEL.
+
+    \b
+    Example:
+      rnn-codegen verify model.h5 model.h --steps 1000
+    """
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
     reading, _ = split(options)
@@ -288,17 +303,17 @@ def verify(
         raise click.exceptions.Exit(1)
 
 
-@main.command()
+@click.command(cls=Sectioned)
 @click.argument("out", nargs=-1, required=True, type=click.Path())
-@click.option("--model", type=click.Path(), help="The model, where it is not beside OUT.")
+@click.option("--model", type=click.Path(), help="Path of the model, if it is not next to OUT.")
 @click.option(
     "--custom",
     multiple=True,
     metavar="[CLASS=]MODULE:FUNCTION",
-    help="Allow this option of the banner, since it runs code of yours.",
+    help="Allow this --custom option of the banner; it runs your own code.",
 )
 def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> None:
-    """Say of each OUT whether a fresh conversion gives the same text."""
+    """Check that generated files are up to date with their models."""
     differ = 0
     for file in out:
         path = Path(file)
@@ -314,11 +329,11 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> N
         raise click.exceptions.Exit(1)
 
 
-@main.command()
+@click.command(cls=Sectioned)
 @click.argument("model", type=click.Path())
 @reading_options
 def explain(model: str, **options: Any) -> None:
-    """Print MODEL as equations, with its own numbers of units."""
+    """Print the equations of MODEL."""
     click.echo(explain_text(lower(read_model(model, split(options)[0]))), nl=False)
 
 
@@ -420,5 +435,8 @@ def _progress(model: str) -> Iterator[Callable[[str], None]]:
         yield advance
 
 
-if __name__ == "__main__":
-    main()
+COMMANDS: dict[str, click.Command] = {
+    command.name: command
+    for command in (convert, inspect, verify, check, explain)
+    if command.name is not None
+}

@@ -50,7 +50,7 @@ typedef struct causal_conv_state {
 /* Every state at its start. Call it first. */
 void causal_conv_reset(causal_conv_state *s);
 
-/* One step. Gives back 1. Outputs must not overlap inputs. */
+/* One step. Returns 1. Outputs must not overlap inputs. */
 int causal_conv_step(causal_conv_state *s, const float *x, float *y);
 
 /* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */

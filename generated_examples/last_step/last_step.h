@@ -48,7 +48,7 @@ typedef struct last_step_state {
 /* Every state at its start. Call it first. */
 void last_step_reset(last_step_state *s);
 
-/* One step. Gives back 1. Outputs must not overlap inputs. */
+/* One step. Returns 1. Outputs must not overlap inputs. */
 int last_step_step(last_step_state *s, const float *x, float *y);
 
 /* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */

@@ -49,7 +49,7 @@ typedef struct seed_state {
 /* Every state at its start. Call it first. */
 void seed_reset(seed_state *s);
 
-/* One step. Gives back 1. Outputs must not overlap inputs. */
+/* One step. Returns 1. Outputs must not overlap inputs. */
 int seed_step(seed_state *s, const float *x, float *y);
 
 /* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */

@@ -46,7 +46,7 @@ typedef struct tokens_state {
 /* Every state at its start. Call it first. */
 void tokens_reset(tokens_state *s);
 
-/* One step. Gives back 1. Outputs must not overlap inputs. */
+/* One step. Returns 1. Outputs must not overlap inputs. */
 int tokens_step(tokens_state *s, const int32_t *x, float *y);
 
 /* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */

@@ -46,7 +46,7 @@ typedef struct weights_only_state {
 /* Every state at its start. Call it first. */
 void weights_only_reset(weights_only_state *s);
 
-/* One step. Gives back 1. Outputs must not overlap inputs. */
+/* One step. Returns 1. Outputs must not overlap inputs. */
 int weights_only_step(weights_only_state *s, const float *x, float *y);
 
 /* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */

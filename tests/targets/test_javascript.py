@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference

@@ -26,6 +26,7 @@ from codegen.targets.c.file import Header
 from codegen.targets.c.text import HOOKS, dim_text, wrapped
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
+from codegen.text.words import C_WORDS
 
 OPTIONS = (
     *SHARED,
@@ -173,4 +174,4 @@ def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[st
     return _sizes(header), tuple(sorted(header.used.kernels))
 
 
-TARGET = Target("c", (".h",), OPTIONS, render, start, packages=("arduino",))
+TARGET = Target("c", (".h",), OPTIONS, render, start, C_WORDS, ("arduino",))
