@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
-from codegen.commands.cli import main
+from codegen.commands.main import main
 from codegen.errors import NumberError, UnsupportedError
 from codegen.targets import TARGETS
 from codegen.text.numbers import number
