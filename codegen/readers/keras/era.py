@@ -135,6 +135,11 @@ class Era:
         return class_name not in ("Rescaling", "Normalization", "Identity")
 
     @property
+    def softmax_is_masked(self) -> bool:
+        """Whether a Softmax layer heeds a mask."""
+        return self.is_keras3 or (self.family == TF and self.version >= (2, 4))
+
+    @property
     def distributes_masks(self) -> bool:
         """Whether TimeDistributed passes on the masks that its layer makes for every step."""
         return self.family == TF or (self.family == KERAS and self.version >= (2, 2))
@@ -178,6 +183,13 @@ class Era:
         if forced and self.family == TF and not self.version:
             raise self._ambiguous("what a masked step inside Bidirectional gives")
         return self.mask_rule(unroll, forced, fused)
+
+    @property
+    def dilates_separable(self) -> bool:
+        """Whether SeparableConv2D heeds its dilation_rate."""
+        if self.family == KERAS and not self.version:
+            raise self._ambiguous("whether SeparableConv2D is dilated")
+        return self.family != KERAS or self.version >= (2, 0, 9)
 
     @property
     def normalize_is_turned(self) -> bool:

@@ -166,6 +166,9 @@ def _separable(rank: int) -> Any:
         if pointwise.shape[-2] != kernel.shape[-1] * kernel.shape[-2]:
             raise LayerError(f"kernels of shapes {kernel.shape} and {pointwise.shape}")
         b.only(groups=1, depth_multiplier=kernel.shape[-1])
+        geometry = _geometry(b, rank, kernel)
+        if max(geometry["dilations"]) > 1 and not b.era.dilates_separable:
+            geometry["dilations"] = (1,) * rank
         return b.layer(
             DepthwiseConvolution,
             kernel=kernel,
@@ -173,7 +176,7 @@ def _separable(rank: int) -> Any:
             bias=b.optional("bias", filters),
             padding=padding_name(b),
             activation=b.activation(default="linear"),
-            **_geometry(b, rank, kernel),
+            **geometry,
         )
 
     return build

@@ -96,7 +96,7 @@ def _activation_layer(b: Bound) -> Layer:
     activation = activations.LAYERS[b.item.class_name](b.config)
     axis: int | tuple[int, ...] = -1
     if b.item.class_name == "Softmax":
-        if b.masked:
+        if b.masked and b.era.softmax_is_masked:
             raise LayerError("a mask reaches it, which is not supported; Activation heeds none")
         given = b.config.get("axis", -1)
         if isinstance(given, list) and len(given) != 1:
