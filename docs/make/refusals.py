@@ -58,11 +58,18 @@ REFUSALS: tuple[Refusal, ...] = (
         "a class of its author's own|layers of this class are not supported",
     ),
     Refusal(
-        "Dropout, noise, BatchNormalization; recurrent and attention layers with dropout",
-        "a call with training=True, which counts when these predict, too",
+        "Dropout, noise; recurrent and attention layers with dropout",
+        "a call with training=True, which makes `predict` random",
         "Keras 2, TF",
         "--inference, which takes such layers as they are at inference",
-        "it is called with training=True",
+        "it is called with training=True.*--inference",
+    ),
+    Refusal(
+        "BatchNormalization, SpectralNormalization",
+        "a call with training=True: `predict` then normalises by the batch at hand",
+        "Keras 2, TF",
+        "a call without it",
+        "it is called with training=True.*save the model again",
     ),
     Refusal(
         "any layer",

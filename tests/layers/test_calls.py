@@ -445,9 +445,17 @@ def test_training_that_changes_what_is_predicted(
     entry = layer(class_name, "it", **RANDOM[class_name])
     (found,) = problems(trained(tmp_path, entry, version))
     assert "it is called with training=True" in found
-    assert "--inference takes it" in found
     word = {"BatchNormalization": "the batch at hand", "SpectralNormalization": "its kernel"}
     assert word.get(class_name, "random") in found
+    assert ("--inference takes it" in found) == (class_name not in word)
+
+
+@pytest.mark.parametrize("class_name", ["BatchNormalization", "SpectralNormalization"])
+def test_training_that_no_option_takes_away(tmp_path: Path, class_name: str) -> None:
+    """It is not random: Keras' predict is another function, which has no file."""
+    entry = layer(class_name, "it", **RANDOM[class_name])
+    (found,) = problems(trained(tmp_path, entry, "2.9.0", inference=True))
+    assert "save the model again" in found
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,8 @@ THREE_BY_THREE = ("kernel:0", array(2, 2, 2, 3))
 IMAGES = {"kernel_size": [2, 2], "filters": 3, "padding": "same", "use_bias": False}
 
 DROPOUT = layer("Dropout", "drop", rate=0.5)
+STATISTICS = layer("BatchNormalization", "drop")
+IN_TRAINING = [["i", 0, 0, {"training": True}]]
 ENDS = (["i"], ["drop"])
 
 # By a part of the row's `what`.
@@ -194,10 +196,13 @@ CASES: dict[str, list[Make]] = {
         old(layer("Mystery", "m")),
         old({**layer("GRU", "m"), "registered_name": "mine>GRU", "module": "mine"}),
     ],
-    "a call with training=True": [
+    "a call with training=True, which": [
+        file(functional([given("i", 3), called(DROPOUT, IN_TRAINING)], *ENDS), [])
+    ],
+    "a call with training=True:": [
         file(
-            functional([given("i", 3), called(DROPOUT, [["i", 0, 0, {"training": True}]])], *ENDS),
-            [],
+            functional([given("i", 3), called(STATISTICS, IN_TRAINING)], *ENDS),
+            [("drop", [(f"{name}:0", np.ones(3)) for name in ("gamma", "beta", "mean", "var")])],
         )
     ],
     "an argument of its call": [

@@ -107,18 +107,21 @@ class LayerBuilder:
 
     def trains(self, item: Item) -> str | None:
         """Why a layer is not called with training=True; None where it may be."""
-        fixed = self._context.inference or not self.era.heeds_training
+        heeded = self.era.heeds_training
         for one, frozen in item.walk():
             differs = "" if one.kind is None else one.kind.training(one.config)
             if one.is_custom:
                 differs = "may be random"
             if one.class_name == "BatchNormalization" and frozen and self.era.freezes_statistics:
                 differs = ""
-            if differs and not fixed:
+            random = "random" in differs
+            if differs and heeded and not (random and self._context.inference):
                 whose = "it" if one.path == item.path else f"its {one.class_name}"
+                way = "--inference takes it as it is at inference"
+                if not random:  # predict of the whole model would be another function
+                    way = "call it without training=True and save the model again"
                 return (
-                    f"it is called with training=True, so {whose} {differs} in predict, too; "
-                    "--inference takes it as it is at inference"
+                    f"it is called with training=True, so {whose} {differs} in predict, too; {way}"
                 )
             if differs and item.path not in self.fixed:
                 self.fixed.append(item.path)
