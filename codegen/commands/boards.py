@@ -59,10 +59,9 @@ STEP_FRAME_LONG = 76  # with what is spilled once a step has several layers
 LAYERS_OF_SHORT_STEP = 2
 KERNEL_FRAMES: Mapping[str, int] = {
     "affine": 56,
-    "axpy": 88,
-    "axpy_from": 48,
     "dot": 48,
     "gather": 24,
+    "product": 36,
     "push": 20,
     "shift": 20,
 }

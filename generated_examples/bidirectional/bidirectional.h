@@ -122,6 +122,31 @@ int bidirectional_selftest(void);
 #define BIDIRECTIONAL_WEIGHTS
 #endif
 #endif
+/* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
+   plain loops, which any compiler takes, and which take less code. */
+#ifndef BIDIRECTIONAL_LANES
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(BIDIRECTIONAL_READ)
+#define BIDIRECTIONAL_LANES 0
+#elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
+#define BIDIRECTIONAL_LANES 0
+#elif defined(__AVX512F__)
+#define BIDIRECTIONAL_LANES 16
+#elif defined(__AVX__) || BIDIRECTIONAL_AVX2
+#define BIDIRECTIONAL_LANES 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define BIDIRECTIONAL_LANES 4
+#else
+#define BIDIRECTIONAL_LANES 0
+#endif
+#endif
+/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
+   loop one by one, and then compute them one by one, were they not in memory from here on. */
+#if BIDIRECTIONAL_LANES && defined(__clang__)
+#define BIDIRECTIONAL_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define BIDIRECTIONAL_STORED ((void)0)
+#endif
+
 #ifndef BIDIRECTIONAL_READ
 #define BIDIRECTIONAL_READ(weight) (weight)
 #endif
@@ -243,6 +268,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tanh_each(float *v, int n)
     const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
+    BIDIRECTIONAL_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
@@ -270,242 +296,131 @@ static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
 }
 #endif
 
-/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
-   fewer than BIDIRECTIONAL_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
-#if defined(__AVX512F__)
-#define BIDIRECTIONAL_BLOCK (1536 / (int)sizeof(float))
-#define BIDIRECTIONAL_PAIR (512 / (int)sizeof(float))
-#elif defined(__AVX__) || BIDIRECTIONAL_AVX2
-#define BIDIRECTIONAL_BLOCK (384 / (int)sizeof(float))
+/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
+   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+#if BIDIRECTIONAL_LANES
+typedef float bidirectional_lanes
+    __attribute__((vector_size(BIDIRECTIONAL_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+#define BIDIRECTIONAL_AT(place) (*(const bidirectional_lanes *)(place))
+#ifdef __AVX512F__
+#define BIDIRECTIONAL_SUMS 24 /* of 32 registers */
+#else
+#define BIDIRECTIONAL_SUMS 12 /* of 16 */
 #endif
-#endif
-#endif
-
-#ifdef BIDIRECTIONAL_BLOCK
-#define BIDIRECTIONAL_LEAST (192 / (int)sizeof(float))
-/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
-#if defined(__clang__)
-#define BIDIRECTIONAL_UNROLL
+#ifdef __clang__
+#define BIDIRECTIONAL_UNROLL _Pragma("clang loop unroll(full)")
 #define BIDIRECTIONAL_ROLL _Pragma("clang loop unroll(disable)")
 #else
 #define BIDIRECTIONAL_UNROLL _Pragma("GCC unroll 32")
-#define BIDIRECTIONAL_ROLL
+#define BIDIRECTIONAL_ROLL _Pragma("GCC unroll 1")
 #endif
 
-/* y = b + x W, or y += x W where b is null, for up to BIDIRECTIONAL_BLOCK columns. The x are volatile since
-   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_block(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
-                                             const float *BIDIRECTIONAL_RESTRICT w,
-                                             const float *BIDIRECTIONAL_RESTRICT x, int n, int size,
-                                             int width)
+/* Where the vector of sum k begins in a row: the vectors stand side by side, but the last one ends
+   where the row ends. It overlaps the one before where the width is not a multiple of a vector. */
+static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_column(int k, int width)
 {
-    float sum[BIDIRECTIONAL_BLOCK];
-    const float x0 = x[0];
-    int j, c;
+    const int count = (width + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES;
+    return k % count < count - 1 ? k % count * BIDIRECTIONAL_LANES : width - BIDIRECTIONAL_LANES;
+}
+
+/* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
+   columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
+   wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tile(float *y, const float *b, const float *BIDIRECTIONAL_RESTRICT w,
+                                       const float *BIDIRECTIONAL_RESTRICT x, int n, int size, int width)
+{
+    const int count = (width + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES, spare = BIDIRECTIONAL_SUMS * 2 / 3 / count;
+    const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
+    const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+    const int rows = wanted < most ? wanted : most;
+    const bidirectional_lanes zero = {0.0f};
+    bidirectional_lanes sum[BIDIRECTIONAL_SUMS];
+    int j, k;
     BIDIRECTIONAL_UNROLL
-    for (c = 0; c < width; ++c) {
-        sum[c] = x0 * BIDIRECTIONAL_READ(w[c]);
+    for (k = 0; k < count * rows; ++k) {
+        sum[k] = -zero;
     }
     BIDIRECTIONAL_ROLL
-    for (j = 1; j < n; ++j) {
-        const float x1 = *(const volatile float *)(x + j);
-        w += size;
+    for (j = 0; j + rows <= n; j += rows, w += rows * size) {
         BIDIRECTIONAL_UNROLL
-        for (c = 0; c < width; ++c) {
-            sum[c] += x1 * BIDIRECTIONAL_READ(w[c]);
+        for (k = 0; k < count * rows; ++k) {
+            sum[k] += x[j + k / count] * BIDIRECTIONAL_AT(w + k / count * size + bidirectional_column(k, width));
         }
-    }
-    BIDIRECTIONAL_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? BIDIRECTIONAL_READ(b[c]) : y[c]) + sum[c];
-    }
-}
-
-#ifdef BIDIRECTIONAL_PAIR
-/* The same for up to BIDIRECTIONAL_PAIR columns, two rows at a time: sums wait less for each other. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_pair(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
-                                            const float *BIDIRECTIONAL_RESTRICT w,
-                                            const float *BIDIRECTIONAL_RESTRICT x, int n, int size,
-                                            int width)
-{
-    float even[BIDIRECTIONAL_PAIR], odd[BIDIRECTIONAL_PAIR];
-    const float x0 = x[0], x1 = x[1];
-    int j, c;
-    BIDIRECTIONAL_UNROLL
-    for (c = 0; c < width; ++c) {
-        even[c] = x0 * BIDIRECTIONAL_READ(w[c]);
-    }
-    BIDIRECTIONAL_UNROLL
-    for (c = 0; c < width; ++c) {
-        odd[c] = x1 * BIDIRECTIONAL_READ(w[size + c]);
     }
     BIDIRECTIONAL_ROLL
-    for (j = 2; j + 2 <= n; j += 2) {
-        const float x2 = *(const volatile float *)(x + j);
-        const float x3 = *(const volatile float *)(x + j + 1);
-        w += 2 * size;
+    for (; j < n; ++j, w += size) {
         BIDIRECTIONAL_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * BIDIRECTIONAL_READ(w[c]);
-        }
-        BIDIRECTIONAL_UNROLL
-        for (c = 0; c < width; ++c) {
-            odd[c] += x3 * BIDIRECTIONAL_READ(w[size + c]);
-        }
-    }
-    if (j < n) {
-        const float x2 = *(const volatile float *)(x + j);
-        w += 2 * size;
-        BIDIRECTIONAL_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * BIDIRECTIONAL_READ(w[c]);
+        for (k = 0; k < count; ++k) {
+            sum[k] += x[j] * BIDIRECTIONAL_AT(w + bidirectional_column(k, width));
         }
     }
     BIDIRECTIONAL_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? BIDIRECTIONAL_READ(b[c]) : y[c]) + (even[c] + odd[c]);
+    for (j = rows / 2; j > 0; j /= 2) {
+        BIDIRECTIONAL_UNROLL
+        for (k = 0; k < count * j; ++k) {
+            sum[k] += sum[k + count * j];
+        }
+    }
+    BIDIRECTIONAL_UNROLL
+    for (k = 0; k < count; ++k) {
+        sum[k] += BIDIRECTIONAL_AT(b + bidirectional_column(k, width));
+    }
+    BIDIRECTIONAL_UNROLL
+    for (k = 0; k < count; ++k) {
+        *(bidirectional_lanes *)(y + bidirectional_column(k, width)) = sum[k];
     }
 }
-#endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
-   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
-static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_axpy_blocks(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
-                                             const float *BIDIRECTIONAL_RESTRICT w,
-                                             const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
+/* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tiles(float *y, const float *b, const float *w, const float *x,
+                                        int n, int size, int width)
 {
-    if (n < 8 || n > 512 || size < BIDIRECTIONAL_LEAST || size > 2 * BIDIRECTIONAL_BLOCK) {
-        return 0;
+    const int last = (size - BIDIRECTIONAL_LANES) / width * width;
+    int c;
+    BIDIRECTIONAL_ROLL
+    for (c = 0; c < last; c += width) {
+        bidirectional_tile(y + c, b + c, w + c, x, n, size, width);
     }
-#ifdef BIDIRECTIONAL_PAIR
-    if (size <= BIDIRECTIONAL_PAIR) {
-        bidirectional_axpy_pair(y, b, w, x, n, size, size);
-        return 1;
-    }
-#endif
-    if (size <= BIDIRECTIONAL_BLOCK) {
-        bidirectional_axpy_block(y, b, w, x, n, size, size);
-    } else {
-        const int half = (size / 2 + 15) / 16 * 16;
-        bidirectional_axpy_block(y, b, w, x, n, size, half);
-        bidirectional_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
-    }
-    return 1;
+    bidirectional_tile(y + last, b + last, w + last, x, n, size, size - last);
 }
 #endif
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
-   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT w,
-                                       const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
+/* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_product(float *y, const float *b, const float *w, const float *x,
+                                          int n, int size)
 {
     int j = 0, c;
-#ifdef BIDIRECTIONAL_BLOCK
-    if (bidirectional_axpy_blocks(y, (const float *)0, w, x, n, size)) {
+#if BIDIRECTIONAL_LANES
+    if (size >= BIDIRECTIONAL_LANES) {
+        /* One tile, or two of half the columns. More would read W in too many strips: then each y
+           is loaded and stored once for every four rows. 512 rows: rounding must not show. */
+        const int whole = BIDIRECTIONAL_SUMS * BIDIRECTIONAL_LANES, four = size > 2 * whole;
+        const int half = (size / 2 + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES * BIDIRECTIONAL_LANES;
+        const int width = four ? BIDIRECTIONAL_LANES : size > whole ? half : size;
+        const int most = four ? 4 : 512, rest = n % most;
+        BIDIRECTIONAL_ROLL
+        for (; j < n - rest; j += most, b = y) {
+            bidirectional_tiles(y, b, w + j * size, x + j, most, size, width);
+        }
+        if (rest) {
+            bidirectional_tiles(y, b, w + j * size, x + j, rest, size, width);
+        }
         return;
     }
 #endif
-#if !(defined(__clang__) && defined(__AVX__))
-    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
-        const float x7 = *(const volatile float *)(x + j + 7);
-        const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
-        const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
-        const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
-        const float *BIDIRECTIONAL_RESTRICT w4 = w3 + size;
-        const float *BIDIRECTIONAL_RESTRICT w5 = w4 + size;
-        const float *BIDIRECTIONAL_RESTRICT w6 = w5 + size;
-        const float *BIDIRECTIONAL_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += ((x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
-                     + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c])))
-                    + ((x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c]))
-                       + (x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c])));
-        }
-    }
-    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
-#endif
-    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
-        const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
-        const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += (x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
-                    + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c]));
-        }
-    }
-    for (j = n / 4 * 4; j < n; ++j, w += size) {
-        const float x0 = x[j];
-        for (c = 0; c < size; ++c) {
-            y[c] += x0 * BIDIRECTIONAL_READ(w[c]);
-        }
-    }
-}
-
-/* y = b + x W: as bidirectional_axpy, but the first rows start from b, so that y is not read for them.
-   (Clang with AVX is faster with a copy of b where there are many rows.) */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_axpy_from(float *BIDIRECTIONAL_RESTRICT y, const float *BIDIRECTIONAL_RESTRICT b,
-                                            const float *BIDIRECTIONAL_RESTRICT w,
-                                            const float *BIDIRECTIONAL_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef BIDIRECTIONAL_BLOCK
-    if (bidirectional_axpy_blocks(y, b, w, x, n, size)) {
-        return;
-    }
-#endif
-#if defined(__clang__) && defined(__AVX__)
-    const int copy = n >= 4;
-#else
-    const int copy = 0;
-#endif
-    if (copy) {
-        for (c = 0; c < size; ++c) {
-            y[c] = BIDIRECTIONAL_READ(b[c]);
-        }
-    } else if (n >= 8) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
-        const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
-        const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
-        const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
-        const float *BIDIRECTIONAL_RESTRICT w4 = w3 + size;
-        const float *BIDIRECTIONAL_RESTRICT w5 = w4 + size;
-        const float *BIDIRECTIONAL_RESTRICT w6 = w5 + size;
-        const float *BIDIRECTIONAL_RESTRICT w7 = w6 + size;
+    for (; j < n - n % 4; j += 4, w += 4 * size, b = y) {
         for (c = 0; c < size; ++c) {
             y[c] = BIDIRECTIONAL_READ(b[c])
-                   + (((x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
-                       + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c])))
-                      + ((x4 * BIDIRECTIONAL_READ(w4[c]) + x5 * BIDIRECTIONAL_READ(w5[c]))
-                         + (x6 * BIDIRECTIONAL_READ(w6[c]) + x7 * BIDIRECTIONAL_READ(w7[c]))));
+                   + ((x[j] * BIDIRECTIONAL_READ(w[c]) + x[j + 1] * BIDIRECTIONAL_READ(w[size + c]))
+                      + (x[j + 2] * BIDIRECTIONAL_READ(w[2 * size + c])
+                         + x[j + 3] * BIDIRECTIONAL_READ(w[3 * size + c])));
         }
-        j = 8;
-    } else if (n >= 4) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float *BIDIRECTIONAL_RESTRICT w1 = w + size;
-        const float *BIDIRECTIONAL_RESTRICT w2 = w1 + size;
-        const float *BIDIRECTIONAL_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = BIDIRECTIONAL_READ(b[c])
-                   + ((x0 * BIDIRECTIONAL_READ(w[c]) + x1 * BIDIRECTIONAL_READ(w1[c]))
-                      + (x2 * BIDIRECTIONAL_READ(w2[c]) + x3 * BIDIRECTIONAL_READ(w3[c])));
-        }
-        j = 4;
-    } else {
-        for (c = 0; c < size; ++c) {
-            y[c] = BIDIRECTIONAL_READ(b[c]) + x[0] * BIDIRECTIONAL_READ(w[c]);
-        }
-        j = 1;
     }
-    bidirectional_axpy(y, w + j * size, x + j, n - j, size);
+    for (; j < n; ++j, w += size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = BIDIRECTIONAL_READ(b[c]) + x[j] * BIDIRECTIONAL_READ(w[c]);
+        }
+    }
 }
 
 /* ---- the model ---------------------------------------------------------------------------- */
@@ -541,15 +456,15 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
         float *const bidirectional_backward_recurrent = s->scratch + 140;
         float *const bidirectional_backward_output = s->scratch + 64;
         for (int t = 0; t < steps; ++t) {
-            bidirectional_axpy_from(bidirectional_forward_gates,
+            bidirectional_product(bidirectional_forward_gates,
                 bidirectional_bidirectional_forward_gates_bias,
                 bidirectional_bidirectional_forward_gates_kernel, x + t * 3, 3, 8);
-            bidirectional_axpy(bidirectional_forward_gates,
+            bidirectional_product(bidirectional_forward_gates, bidirectional_forward_gates,
                 bidirectional_bidirectional_forward_gates_recurr, s->bidirectional_forward_h, 4, 8);
-            bidirectional_axpy_from(bidirectional_forward_candidate,
+            bidirectional_product(bidirectional_forward_candidate,
                 bidirectional_bidirectional_forward_candidate_bi,
                 bidirectional_bidirectional_forward_candidate_ke, x + t * 3, 3, 4);
-            bidirectional_axpy_from(bidirectional_forward_recurrent,
+            bidirectional_product(bidirectional_forward_recurrent,
                 bidirectional_bidirectional_forward_candidate_re_2,
                 bidirectional_bidirectional_forward_candidate_re, s->bidirectional_forward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_forward_gates, 8);
@@ -571,16 +486,16 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
             }
         }
         for (int t = 0; t < steps; ++t) {
-            bidirectional_axpy_from(bidirectional_backward_gates,
+            bidirectional_product(bidirectional_backward_gates,
                 bidirectional_bidirectional_backward_gates_bias,
                 bidirectional_bidirectional_backward_gates_kerne, x + steps * 3 - t * 3 - 3, 3, 8);
-            bidirectional_axpy(bidirectional_backward_gates,
+            bidirectional_product(bidirectional_backward_gates, bidirectional_backward_gates,
                 bidirectional_bidirectional_backward_gates_recur, s->bidirectional_backward_h, 4,
                     8);
-            bidirectional_axpy_from(bidirectional_backward_candidate,
+            bidirectional_product(bidirectional_backward_candidate,
                 bidirectional_bidirectional_backward_candidate_b,
                 bidirectional_bidirectional_backward_candidate_k, x + steps * 3 - t * 3 - 3, 3, 4);
-            bidirectional_axpy_from(bidirectional_backward_recurrent,
+            bidirectional_product(bidirectional_backward_recurrent,
                 bidirectional_bidirectional_backward_candidate_r_2,
                 bidirectional_bidirectional_backward_candidate_r, s->bidirectional_backward_h, 4,
                     4);

@@ -129,6 +129,31 @@ int causal_conv_selftest(void);
 #define CAUSAL_CONV_WEIGHTS
 #endif
 #endif
+/* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
+   plain loops, which any compiler takes, and which take less code. */
+#ifndef CAUSAL_CONV_LANES
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(CAUSAL_CONV_READ)
+#define CAUSAL_CONV_LANES 0
+#elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
+#define CAUSAL_CONV_LANES 0
+#elif defined(__AVX512F__)
+#define CAUSAL_CONV_LANES 16
+#elif defined(__AVX__) || CAUSAL_CONV_AVX2
+#define CAUSAL_CONV_LANES 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define CAUSAL_CONV_LANES 4
+#else
+#define CAUSAL_CONV_LANES 0
+#endif
+#endif
+/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
+   loop one by one, and then compute them one by one, were they not in memory from here on. */
+#if CAUSAL_CONV_LANES && defined(__clang__)
+#define CAUSAL_CONV_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define CAUSAL_CONV_STORED ((void)0)
+#endif
+
 #ifndef CAUSAL_CONV_READ
 #define CAUSAL_CONV_READ(weight) (weight)
 #endif
@@ -270,6 +295,7 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tanh_each(float *v, int n)
     const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
+    CAUSAL_CONV_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
@@ -303,242 +329,131 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
     return a < b ? b : a;
 }
 
-/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
-   fewer than CAUSAL_CONV_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
-#if defined(__AVX512F__)
-#define CAUSAL_CONV_BLOCK (1536 / (int)sizeof(float))
-#define CAUSAL_CONV_PAIR (512 / (int)sizeof(float))
-#elif defined(__AVX__) || CAUSAL_CONV_AVX2
-#define CAUSAL_CONV_BLOCK (384 / (int)sizeof(float))
+/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
+   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+#if CAUSAL_CONV_LANES
+typedef float causal_conv_lanes
+    __attribute__((vector_size(CAUSAL_CONV_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+#define CAUSAL_CONV_AT(place) (*(const causal_conv_lanes *)(place))
+#ifdef __AVX512F__
+#define CAUSAL_CONV_SUMS 24 /* of 32 registers */
+#else
+#define CAUSAL_CONV_SUMS 12 /* of 16 */
 #endif
-#endif
-#endif
-
-#ifdef CAUSAL_CONV_BLOCK
-#define CAUSAL_CONV_LEAST (192 / (int)sizeof(float))
-/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
-#if defined(__clang__)
-#define CAUSAL_CONV_UNROLL
+#ifdef __clang__
+#define CAUSAL_CONV_UNROLL _Pragma("clang loop unroll(full)")
 #define CAUSAL_CONV_ROLL _Pragma("clang loop unroll(disable)")
 #else
 #define CAUSAL_CONV_UNROLL _Pragma("GCC unroll 32")
-#define CAUSAL_CONV_ROLL
+#define CAUSAL_CONV_ROLL _Pragma("GCC unroll 1")
 #endif
 
-/* y = b + x W, or y += x W where b is null, for up to CAUSAL_CONV_BLOCK columns. The x are volatile since
-   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_block(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
-                                             const float *CAUSAL_CONV_RESTRICT w,
-                                             const float *CAUSAL_CONV_RESTRICT x, int n, int size,
-                                             int width)
+/* Where the vector of sum k begins in a row: the vectors stand side by side, but the last one ends
+   where the row ends. It overlaps the one before where the width is not a multiple of a vector. */
+static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_column(int k, int width)
 {
-    float sum[CAUSAL_CONV_BLOCK];
-    const float x0 = x[0];
-    int j, c;
+    const int count = (width + CAUSAL_CONV_LANES - 1) / CAUSAL_CONV_LANES;
+    return k % count < count - 1 ? k % count * CAUSAL_CONV_LANES : width - CAUSAL_CONV_LANES;
+}
+
+/* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
+   columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
+   wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tile(float *y, const float *b, const float *CAUSAL_CONV_RESTRICT w,
+                                       const float *CAUSAL_CONV_RESTRICT x, int n, int size, int width)
+{
+    const int count = (width + CAUSAL_CONV_LANES - 1) / CAUSAL_CONV_LANES, spare = CAUSAL_CONV_SUMS * 2 / 3 / count;
+    const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
+    const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+    const int rows = wanted < most ? wanted : most;
+    const causal_conv_lanes zero = {0.0f};
+    causal_conv_lanes sum[CAUSAL_CONV_SUMS];
+    int j, k;
     CAUSAL_CONV_UNROLL
-    for (c = 0; c < width; ++c) {
-        sum[c] = x0 * CAUSAL_CONV_READ(w[c]);
+    for (k = 0; k < count * rows; ++k) {
+        sum[k] = -zero;
     }
     CAUSAL_CONV_ROLL
-    for (j = 1; j < n; ++j) {
-        const float x1 = *(const volatile float *)(x + j);
-        w += size;
+    for (j = 0; j + rows <= n; j += rows, w += rows * size) {
         CAUSAL_CONV_UNROLL
-        for (c = 0; c < width; ++c) {
-            sum[c] += x1 * CAUSAL_CONV_READ(w[c]);
+        for (k = 0; k < count * rows; ++k) {
+            sum[k] += x[j + k / count] * CAUSAL_CONV_AT(w + k / count * size + causal_conv_column(k, width));
         }
-    }
-    CAUSAL_CONV_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? CAUSAL_CONV_READ(b[c]) : y[c]) + sum[c];
-    }
-}
-
-#ifdef CAUSAL_CONV_PAIR
-/* The same for up to CAUSAL_CONV_PAIR columns, two rows at a time: sums wait less for each other. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_pair(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
-                                            const float *CAUSAL_CONV_RESTRICT w,
-                                            const float *CAUSAL_CONV_RESTRICT x, int n, int size,
-                                            int width)
-{
-    float even[CAUSAL_CONV_PAIR], odd[CAUSAL_CONV_PAIR];
-    const float x0 = x[0], x1 = x[1];
-    int j, c;
-    CAUSAL_CONV_UNROLL
-    for (c = 0; c < width; ++c) {
-        even[c] = x0 * CAUSAL_CONV_READ(w[c]);
-    }
-    CAUSAL_CONV_UNROLL
-    for (c = 0; c < width; ++c) {
-        odd[c] = x1 * CAUSAL_CONV_READ(w[size + c]);
     }
     CAUSAL_CONV_ROLL
-    for (j = 2; j + 2 <= n; j += 2) {
-        const float x2 = *(const volatile float *)(x + j);
-        const float x3 = *(const volatile float *)(x + j + 1);
-        w += 2 * size;
+    for (; j < n; ++j, w += size) {
         CAUSAL_CONV_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * CAUSAL_CONV_READ(w[c]);
-        }
-        CAUSAL_CONV_UNROLL
-        for (c = 0; c < width; ++c) {
-            odd[c] += x3 * CAUSAL_CONV_READ(w[size + c]);
-        }
-    }
-    if (j < n) {
-        const float x2 = *(const volatile float *)(x + j);
-        w += 2 * size;
-        CAUSAL_CONV_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * CAUSAL_CONV_READ(w[c]);
+        for (k = 0; k < count; ++k) {
+            sum[k] += x[j] * CAUSAL_CONV_AT(w + causal_conv_column(k, width));
         }
     }
     CAUSAL_CONV_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? CAUSAL_CONV_READ(b[c]) : y[c]) + (even[c] + odd[c]);
+    for (j = rows / 2; j > 0; j /= 2) {
+        CAUSAL_CONV_UNROLL
+        for (k = 0; k < count * j; ++k) {
+            sum[k] += sum[k + count * j];
+        }
+    }
+    CAUSAL_CONV_UNROLL
+    for (k = 0; k < count; ++k) {
+        sum[k] += CAUSAL_CONV_AT(b + causal_conv_column(k, width));
+    }
+    CAUSAL_CONV_UNROLL
+    for (k = 0; k < count; ++k) {
+        *(causal_conv_lanes *)(y + causal_conv_column(k, width)) = sum[k];
     }
 }
-#endif
 
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
-   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
-static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_axpy_blocks(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
-                                             const float *CAUSAL_CONV_RESTRICT w,
-                                             const float *CAUSAL_CONV_RESTRICT x, int n, int size)
+/* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tiles(float *y, const float *b, const float *w, const float *x,
+                                        int n, int size, int width)
 {
-    if (n < 8 || n > 512 || size < CAUSAL_CONV_LEAST || size > 2 * CAUSAL_CONV_BLOCK) {
-        return 0;
+    const int last = (size - CAUSAL_CONV_LANES) / width * width;
+    int c;
+    CAUSAL_CONV_ROLL
+    for (c = 0; c < last; c += width) {
+        causal_conv_tile(y + c, b + c, w + c, x, n, size, width);
     }
-#ifdef CAUSAL_CONV_PAIR
-    if (size <= CAUSAL_CONV_PAIR) {
-        causal_conv_axpy_pair(y, b, w, x, n, size, size);
-        return 1;
-    }
-#endif
-    if (size <= CAUSAL_CONV_BLOCK) {
-        causal_conv_axpy_block(y, b, w, x, n, size, size);
-    } else {
-        const int half = (size / 2 + 15) / 16 * 16;
-        causal_conv_axpy_block(y, b, w, x, n, size, half);
-        causal_conv_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
-    }
-    return 1;
+    causal_conv_tile(y + last, b + last, w + last, x, n, size, size - last);
 }
 #endif
 
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
-   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT w,
-                                       const float *CAUSAL_CONV_RESTRICT x, int n, int size)
+/* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_product(float *y, const float *b, const float *w, const float *x,
+                                          int n, int size)
 {
     int j = 0, c;
-#ifdef CAUSAL_CONV_BLOCK
-    if (causal_conv_axpy_blocks(y, (const float *)0, w, x, n, size)) {
+#if CAUSAL_CONV_LANES
+    if (size >= CAUSAL_CONV_LANES) {
+        /* One tile, or two of half the columns. More would read W in too many strips: then each y
+           is loaded and stored once for every four rows. 512 rows: rounding must not show. */
+        const int whole = CAUSAL_CONV_SUMS * CAUSAL_CONV_LANES, four = size > 2 * whole;
+        const int half = (size / 2 + CAUSAL_CONV_LANES - 1) / CAUSAL_CONV_LANES * CAUSAL_CONV_LANES;
+        const int width = four ? CAUSAL_CONV_LANES : size > whole ? half : size;
+        const int most = four ? 4 : 512, rest = n % most;
+        CAUSAL_CONV_ROLL
+        for (; j < n - rest; j += most, b = y) {
+            causal_conv_tiles(y, b, w + j * size, x + j, most, size, width);
+        }
+        if (rest) {
+            causal_conv_tiles(y, b, w + j * size, x + j, rest, size, width);
+        }
         return;
     }
 #endif
-#if !(defined(__clang__) && defined(__AVX__))
-    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
-        const float x7 = *(const volatile float *)(x + j + 7);
-        const float *CAUSAL_CONV_RESTRICT w1 = w + size;
-        const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
-        const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
-        const float *CAUSAL_CONV_RESTRICT w4 = w3 + size;
-        const float *CAUSAL_CONV_RESTRICT w5 = w4 + size;
-        const float *CAUSAL_CONV_RESTRICT w6 = w5 + size;
-        const float *CAUSAL_CONV_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += ((x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
-                     + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c])))
-                    + ((x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c]))
-                       + (x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c])));
-        }
-    }
-    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
-#endif
-    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float *CAUSAL_CONV_RESTRICT w1 = w + size;
-        const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
-        const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += (x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
-                    + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c]));
-        }
-    }
-    for (j = n / 4 * 4; j < n; ++j, w += size) {
-        const float x0 = x[j];
-        for (c = 0; c < size; ++c) {
-            y[c] += x0 * CAUSAL_CONV_READ(w[c]);
-        }
-    }
-}
-
-/* y = b + x W: as causal_conv_axpy, but the first rows start from b, so that y is not read for them.
-   (Clang with AVX is faster with a copy of b where there are many rows.) */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_axpy_from(float *CAUSAL_CONV_RESTRICT y, const float *CAUSAL_CONV_RESTRICT b,
-                                            const float *CAUSAL_CONV_RESTRICT w,
-                                            const float *CAUSAL_CONV_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef CAUSAL_CONV_BLOCK
-    if (causal_conv_axpy_blocks(y, b, w, x, n, size)) {
-        return;
-    }
-#endif
-#if defined(__clang__) && defined(__AVX__)
-    const int copy = n >= 4;
-#else
-    const int copy = 0;
-#endif
-    if (copy) {
-        for (c = 0; c < size; ++c) {
-            y[c] = CAUSAL_CONV_READ(b[c]);
-        }
-    } else if (n >= 8) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
-        const float *CAUSAL_CONV_RESTRICT w1 = w + size;
-        const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
-        const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
-        const float *CAUSAL_CONV_RESTRICT w4 = w3 + size;
-        const float *CAUSAL_CONV_RESTRICT w5 = w4 + size;
-        const float *CAUSAL_CONV_RESTRICT w6 = w5 + size;
-        const float *CAUSAL_CONV_RESTRICT w7 = w6 + size;
+    for (; j < n - n % 4; j += 4, w += 4 * size, b = y) {
         for (c = 0; c < size; ++c) {
             y[c] = CAUSAL_CONV_READ(b[c])
-                   + (((x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
-                       + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c])))
-                      + ((x4 * CAUSAL_CONV_READ(w4[c]) + x5 * CAUSAL_CONV_READ(w5[c]))
-                         + (x6 * CAUSAL_CONV_READ(w6[c]) + x7 * CAUSAL_CONV_READ(w7[c]))));
+                   + ((x[j] * CAUSAL_CONV_READ(w[c]) + x[j + 1] * CAUSAL_CONV_READ(w[size + c]))
+                      + (x[j + 2] * CAUSAL_CONV_READ(w[2 * size + c])
+                         + x[j + 3] * CAUSAL_CONV_READ(w[3 * size + c])));
         }
-        j = 8;
-    } else if (n >= 4) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float *CAUSAL_CONV_RESTRICT w1 = w + size;
-        const float *CAUSAL_CONV_RESTRICT w2 = w1 + size;
-        const float *CAUSAL_CONV_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = CAUSAL_CONV_READ(b[c])
-                   + ((x0 * CAUSAL_CONV_READ(w[c]) + x1 * CAUSAL_CONV_READ(w1[c]))
-                      + (x2 * CAUSAL_CONV_READ(w2[c]) + x3 * CAUSAL_CONV_READ(w3[c])));
-        }
-        j = 4;
-    } else {
-        for (c = 0; c < size; ++c) {
-            y[c] = CAUSAL_CONV_READ(b[c]) + x[0] * CAUSAL_CONV_READ(w[c]);
-        }
-        j = 1;
     }
-    causal_conv_axpy(y, w + j * size, x + j, n - j, size);
+    for (; j < n; ++j, w += size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = CAUSAL_CONV_READ(b[c]) + x[j] * CAUSAL_CONV_READ(w[c]);
+        }
+    }
 }
 
 /* Drop the oldest row of a delay line and append x: `keep` values stay. */
@@ -579,9 +494,9 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
     /* conv1d: Conv1D(4, kernel 3, causal, relu) */
     {
         float *const conv1d_output = s->scratch + 8;
-        causal_conv_axpy_from(conv1d_output, causal_conv_conv1d_bias, causal_conv_conv1d_kernel,
+        causal_conv_product(conv1d_output, causal_conv_conv1d_bias, causal_conv_conv1d_kernel,
             s->conv1d_line, 6, 4);
-        causal_conv_axpy(conv1d_output, causal_conv_conv1d_kernel_2, x, 3, 4);
+        causal_conv_product(conv1d_output, conv1d_output, causal_conv_conv1d_kernel_2, x, 3, 4);
         for (int i = 0; i < 4; ++i) {
             conv1d_output[i] = causal_conv_max(conv1d_output[i], 0.0f);
         }
@@ -592,9 +507,10 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
     {
         const float *const conv1d_output = s->scratch + 8;
         float *const conv1d_1_output = s->scratch;
-        causal_conv_axpy_from(conv1d_1_output, causal_conv_conv1d_1_bias,
-            causal_conv_conv1d_1_kernel, s->conv1d_1_line, 4, 5);
-        causal_conv_axpy(conv1d_1_output, causal_conv_conv1d_1_kernel_2, conv1d_output, 4, 5);
+        causal_conv_product(conv1d_1_output, causal_conv_conv1d_1_bias, causal_conv_conv1d_1_kernel,
+            s->conv1d_1_line, 4, 5);
+        causal_conv_product(conv1d_1_output, conv1d_1_output, causal_conv_conv1d_1_kernel_2,
+            conv1d_output, 4, 5);
         causal_conv_shift(s->conv1d_1_line, 4, conv1d_output, 4);
     }
 
@@ -605,10 +521,12 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
         for (int i = 0; i < 4; ++i) {
             conv1d_2_output[i] = 0.0f;
         }
-        causal_conv_axpy(conv1d_2_output, causal_conv_conv1d_2_kernel, s->conv1d_2_line, 5, 4);
-        causal_conv_axpy(conv1d_2_output, causal_conv_conv1d_2_kernel_2, s->conv1d_2_line + 20, 5,
-            4);
-        causal_conv_axpy(conv1d_2_output, causal_conv_conv1d_2_kernel_3, conv1d_1_output, 5, 4);
+        causal_conv_product(conv1d_2_output, conv1d_2_output, causal_conv_conv1d_2_kernel,
+            s->conv1d_2_line, 5, 4);
+        causal_conv_product(conv1d_2_output, conv1d_2_output, causal_conv_conv1d_2_kernel_2,
+            s->conv1d_2_line + 20, 5, 4);
+        causal_conv_product(conv1d_2_output, conv1d_2_output, causal_conv_conv1d_2_kernel_3,
+            conv1d_1_output, 5, 4);
         causal_conv_shift(s->conv1d_2_line, 35, conv1d_1_output, 5);
     }
 
@@ -618,12 +536,13 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
         float *const gru_gates = s->scratch;
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 8;
-        causal_conv_axpy_from(gru_gates, causal_conv_gru_gates_bias, causal_conv_gru_gates_kernel,
+        causal_conv_product(gru_gates, causal_conv_gru_gates_bias, causal_conv_gru_gates_kernel,
             conv1d_2_output, 4, 8);
-        causal_conv_axpy(gru_gates, causal_conv_gru_gates_recurrent_kernel, s->gru_h, 4, 8);
-        causal_conv_axpy_from(gru_candidate, causal_conv_gru_candidate_bias,
+        causal_conv_product(gru_gates, gru_gates, causal_conv_gru_gates_recurrent_kernel, s->gru_h,
+            4, 8);
+        causal_conv_product(gru_candidate, causal_conv_gru_candidate_bias,
             causal_conv_gru_candidate_kernel, conv1d_2_output, 4, 4);
-        causal_conv_axpy_from(gru_recurrent, causal_conv_gru_candidate_recurrent_bias,
+        causal_conv_product(gru_recurrent, causal_conv_gru_candidate_recurrent_bias,
             causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
         causal_conv_tanh_each(gru_gates, 8);
         for (int i = 0; i < 4; ++i) {

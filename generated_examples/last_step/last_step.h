@@ -127,6 +127,31 @@ int last_step_selftest(void);
 #define LAST_STEP_WEIGHTS
 #endif
 #endif
+/* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
+   plain loops, which any compiler takes, and which take less code. */
+#ifndef LAST_STEP_LANES
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(LAST_STEP_READ)
+#define LAST_STEP_LANES 0
+#elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
+#define LAST_STEP_LANES 0
+#elif defined(__AVX512F__)
+#define LAST_STEP_LANES 16
+#elif defined(__AVX__) || LAST_STEP_AVX2
+#define LAST_STEP_LANES 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define LAST_STEP_LANES 4
+#else
+#define LAST_STEP_LANES 0
+#endif
+#endif
+/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
+   loop one by one, and then compute them one by one, were they not in memory from here on. */
+#if LAST_STEP_LANES && defined(__clang__)
+#define LAST_STEP_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define LAST_STEP_STORED ((void)0)
+#endif
+
 #ifndef LAST_STEP_READ
 #define LAST_STEP_READ(weight) (weight)
 #endif
@@ -252,6 +277,7 @@ static LAST_STEP_ALWAYS_INLINE void last_step_tanh_each(float *v, int n)
     const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
+    LAST_STEP_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
@@ -279,244 +305,6 @@ static LAST_STEP_INLINE void last_step_tanh_each(float *v, int n)
 }
 #endif
 
-/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
-   fewer than LAST_STEP_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
-#if defined(__AVX512F__)
-#define LAST_STEP_BLOCK (1536 / (int)sizeof(float))
-#define LAST_STEP_PAIR (512 / (int)sizeof(float))
-#elif defined(__AVX__) || LAST_STEP_AVX2
-#define LAST_STEP_BLOCK (384 / (int)sizeof(float))
-#endif
-#endif
-#endif
-
-#ifdef LAST_STEP_BLOCK
-#define LAST_STEP_LEAST (192 / (int)sizeof(float))
-/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
-#if defined(__clang__)
-#define LAST_STEP_UNROLL
-#define LAST_STEP_ROLL _Pragma("clang loop unroll(disable)")
-#else
-#define LAST_STEP_UNROLL _Pragma("GCC unroll 32")
-#define LAST_STEP_ROLL
-#endif
-
-/* y = b + x W, or y += x W where b is null, for up to LAST_STEP_BLOCK columns. The x are volatile since
-   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
-static LAST_STEP_ALWAYS_INLINE void last_step_axpy_block(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
-                                             const float *LAST_STEP_RESTRICT w,
-                                             const float *LAST_STEP_RESTRICT x, int n, int size,
-                                             int width)
-{
-    float sum[LAST_STEP_BLOCK];
-    const float x0 = x[0];
-    int j, c;
-    LAST_STEP_UNROLL
-    for (c = 0; c < width; ++c) {
-        sum[c] = x0 * LAST_STEP_READ(w[c]);
-    }
-    LAST_STEP_ROLL
-    for (j = 1; j < n; ++j) {
-        const float x1 = *(const volatile float *)(x + j);
-        w += size;
-        LAST_STEP_UNROLL
-        for (c = 0; c < width; ++c) {
-            sum[c] += x1 * LAST_STEP_READ(w[c]);
-        }
-    }
-    LAST_STEP_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? LAST_STEP_READ(b[c]) : y[c]) + sum[c];
-    }
-}
-
-#ifdef LAST_STEP_PAIR
-/* The same for up to LAST_STEP_PAIR columns, two rows at a time: sums wait less for each other. */
-static LAST_STEP_ALWAYS_INLINE void last_step_axpy_pair(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
-                                            const float *LAST_STEP_RESTRICT w,
-                                            const float *LAST_STEP_RESTRICT x, int n, int size,
-                                            int width)
-{
-    float even[LAST_STEP_PAIR], odd[LAST_STEP_PAIR];
-    const float x0 = x[0], x1 = x[1];
-    int j, c;
-    LAST_STEP_UNROLL
-    for (c = 0; c < width; ++c) {
-        even[c] = x0 * LAST_STEP_READ(w[c]);
-    }
-    LAST_STEP_UNROLL
-    for (c = 0; c < width; ++c) {
-        odd[c] = x1 * LAST_STEP_READ(w[size + c]);
-    }
-    LAST_STEP_ROLL
-    for (j = 2; j + 2 <= n; j += 2) {
-        const float x2 = *(const volatile float *)(x + j);
-        const float x3 = *(const volatile float *)(x + j + 1);
-        w += 2 * size;
-        LAST_STEP_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * LAST_STEP_READ(w[c]);
-        }
-        LAST_STEP_UNROLL
-        for (c = 0; c < width; ++c) {
-            odd[c] += x3 * LAST_STEP_READ(w[size + c]);
-        }
-    }
-    if (j < n) {
-        const float x2 = *(const volatile float *)(x + j);
-        w += 2 * size;
-        LAST_STEP_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * LAST_STEP_READ(w[c]);
-        }
-    }
-    LAST_STEP_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? LAST_STEP_READ(b[c]) : y[c]) + (even[c] + odd[c]);
-    }
-}
-#endif
-
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
-   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
-static LAST_STEP_ALWAYS_INLINE int last_step_axpy_blocks(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
-                                             const float *LAST_STEP_RESTRICT w,
-                                             const float *LAST_STEP_RESTRICT x, int n, int size)
-{
-    if (n < 8 || n > 512 || size < LAST_STEP_LEAST || size > 2 * LAST_STEP_BLOCK) {
-        return 0;
-    }
-#ifdef LAST_STEP_PAIR
-    if (size <= LAST_STEP_PAIR) {
-        last_step_axpy_pair(y, b, w, x, n, size, size);
-        return 1;
-    }
-#endif
-    if (size <= LAST_STEP_BLOCK) {
-        last_step_axpy_block(y, b, w, x, n, size, size);
-    } else {
-        const int half = (size / 2 + 15) / 16 * 16;
-        last_step_axpy_block(y, b, w, x, n, size, half);
-        last_step_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
-    }
-    return 1;
-}
-#endif
-
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
-   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
-static LAST_STEP_ALWAYS_INLINE void last_step_axpy(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT w,
-                                       const float *LAST_STEP_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef LAST_STEP_BLOCK
-    if (last_step_axpy_blocks(y, (const float *)0, w, x, n, size)) {
-        return;
-    }
-#endif
-#if !(defined(__clang__) && defined(__AVX__))
-    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
-        const float x7 = *(const volatile float *)(x + j + 7);
-        const float *LAST_STEP_RESTRICT w1 = w + size;
-        const float *LAST_STEP_RESTRICT w2 = w1 + size;
-        const float *LAST_STEP_RESTRICT w3 = w2 + size;
-        const float *LAST_STEP_RESTRICT w4 = w3 + size;
-        const float *LAST_STEP_RESTRICT w5 = w4 + size;
-        const float *LAST_STEP_RESTRICT w6 = w5 + size;
-        const float *LAST_STEP_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += ((x0 * LAST_STEP_READ(w[c]) + x1 * LAST_STEP_READ(w1[c]))
-                     + (x2 * LAST_STEP_READ(w2[c]) + x3 * LAST_STEP_READ(w3[c])))
-                    + ((x4 * LAST_STEP_READ(w4[c]) + x5 * LAST_STEP_READ(w5[c]))
-                       + (x6 * LAST_STEP_READ(w6[c]) + x7 * LAST_STEP_READ(w7[c])));
-        }
-    }
-    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
-#endif
-    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float *LAST_STEP_RESTRICT w1 = w + size;
-        const float *LAST_STEP_RESTRICT w2 = w1 + size;
-        const float *LAST_STEP_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += (x0 * LAST_STEP_READ(w[c]) + x1 * LAST_STEP_READ(w1[c]))
-                    + (x2 * LAST_STEP_READ(w2[c]) + x3 * LAST_STEP_READ(w3[c]));
-        }
-    }
-    for (j = n / 4 * 4; j < n; ++j, w += size) {
-        const float x0 = x[j];
-        for (c = 0; c < size; ++c) {
-            y[c] += x0 * LAST_STEP_READ(w[c]);
-        }
-    }
-}
-
-/* y = b + x W: as last_step_axpy, but the first rows start from b, so that y is not read for them.
-   (Clang with AVX is faster with a copy of b where there are many rows.) */
-static LAST_STEP_ALWAYS_INLINE void last_step_axpy_from(float *LAST_STEP_RESTRICT y, const float *LAST_STEP_RESTRICT b,
-                                            const float *LAST_STEP_RESTRICT w,
-                                            const float *LAST_STEP_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef LAST_STEP_BLOCK
-    if (last_step_axpy_blocks(y, b, w, x, n, size)) {
-        return;
-    }
-#endif
-#if defined(__clang__) && defined(__AVX__)
-    const int copy = n >= 4;
-#else
-    const int copy = 0;
-#endif
-    if (copy) {
-        for (c = 0; c < size; ++c) {
-            y[c] = LAST_STEP_READ(b[c]);
-        }
-    } else if (n >= 8) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
-        const float *LAST_STEP_RESTRICT w1 = w + size;
-        const float *LAST_STEP_RESTRICT w2 = w1 + size;
-        const float *LAST_STEP_RESTRICT w3 = w2 + size;
-        const float *LAST_STEP_RESTRICT w4 = w3 + size;
-        const float *LAST_STEP_RESTRICT w5 = w4 + size;
-        const float *LAST_STEP_RESTRICT w6 = w5 + size;
-        const float *LAST_STEP_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = LAST_STEP_READ(b[c])
-                   + (((x0 * LAST_STEP_READ(w[c]) + x1 * LAST_STEP_READ(w1[c]))
-                       + (x2 * LAST_STEP_READ(w2[c]) + x3 * LAST_STEP_READ(w3[c])))
-                      + ((x4 * LAST_STEP_READ(w4[c]) + x5 * LAST_STEP_READ(w5[c]))
-                         + (x6 * LAST_STEP_READ(w6[c]) + x7 * LAST_STEP_READ(w7[c]))));
-        }
-        j = 8;
-    } else if (n >= 4) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float *LAST_STEP_RESTRICT w1 = w + size;
-        const float *LAST_STEP_RESTRICT w2 = w1 + size;
-        const float *LAST_STEP_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = LAST_STEP_READ(b[c])
-                   + ((x0 * LAST_STEP_READ(w[c]) + x1 * LAST_STEP_READ(w1[c]))
-                      + (x2 * LAST_STEP_READ(w2[c]) + x3 * LAST_STEP_READ(w3[c])));
-        }
-        j = 4;
-    } else {
-        for (c = 0; c < size; ++c) {
-            y[c] = LAST_STEP_READ(b[c]) + x[0] * LAST_STEP_READ(w[c]);
-        }
-        j = 1;
-    }
-    last_step_axpy(y, w + j * size, x + j, n - j, size);
-}
-
 /* v = clip(slope v + 0.5, 0, 1). The bounds are volatile since gcc makes one instruction of a clamp
    to a number that it does not know, but branches of two clamps to numbers that it knows. */
 static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float slope, int n)
@@ -524,9 +312,137 @@ static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float 
     const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
+    LAST_STEP_STORED;
     for (i = 0; i < n; ++i) {
         const float x = slope * v[i] + 0.5f, y = x < low ? low : x;
         v[i] = y > high ? high : y;
+    }
+}
+
+/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
+   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+#if LAST_STEP_LANES
+typedef float last_step_lanes
+    __attribute__((vector_size(LAST_STEP_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+#define LAST_STEP_AT(place) (*(const last_step_lanes *)(place))
+#ifdef __AVX512F__
+#define LAST_STEP_SUMS 24 /* of 32 registers */
+#else
+#define LAST_STEP_SUMS 12 /* of 16 */
+#endif
+#ifdef __clang__
+#define LAST_STEP_UNROLL _Pragma("clang loop unroll(full)")
+#define LAST_STEP_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define LAST_STEP_UNROLL _Pragma("GCC unroll 32")
+#define LAST_STEP_ROLL _Pragma("GCC unroll 1")
+#endif
+
+/* Where the vector of sum k begins in a row: the vectors stand side by side, but the last one ends
+   where the row ends. It overlaps the one before where the width is not a multiple of a vector. */
+static LAST_STEP_ALWAYS_INLINE int last_step_column(int k, int width)
+{
+    const int count = (width + LAST_STEP_LANES - 1) / LAST_STEP_LANES;
+    return k % count < count - 1 ? k % count * LAST_STEP_LANES : width - LAST_STEP_LANES;
+}
+
+/* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
+   columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
+   wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+static LAST_STEP_ALWAYS_INLINE void last_step_tile(float *y, const float *b, const float *LAST_STEP_RESTRICT w,
+                                       const float *LAST_STEP_RESTRICT x, int n, int size, int width)
+{
+    const int count = (width + LAST_STEP_LANES - 1) / LAST_STEP_LANES, spare = LAST_STEP_SUMS * 2 / 3 / count;
+    const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
+    const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+    const int rows = wanted < most ? wanted : most;
+    const last_step_lanes zero = {0.0f};
+    last_step_lanes sum[LAST_STEP_SUMS];
+    int j, k;
+    LAST_STEP_UNROLL
+    for (k = 0; k < count * rows; ++k) {
+        sum[k] = -zero;
+    }
+    LAST_STEP_ROLL
+    for (j = 0; j + rows <= n; j += rows, w += rows * size) {
+        LAST_STEP_UNROLL
+        for (k = 0; k < count * rows; ++k) {
+            sum[k] += x[j + k / count] * LAST_STEP_AT(w + k / count * size + last_step_column(k, width));
+        }
+    }
+    LAST_STEP_ROLL
+    for (; j < n; ++j, w += size) {
+        LAST_STEP_UNROLL
+        for (k = 0; k < count; ++k) {
+            sum[k] += x[j] * LAST_STEP_AT(w + last_step_column(k, width));
+        }
+    }
+    LAST_STEP_UNROLL
+    for (j = rows / 2; j > 0; j /= 2) {
+        LAST_STEP_UNROLL
+        for (k = 0; k < count * j; ++k) {
+            sum[k] += sum[k + count * j];
+        }
+    }
+    LAST_STEP_UNROLL
+    for (k = 0; k < count; ++k) {
+        sum[k] += LAST_STEP_AT(b + last_step_column(k, width));
+    }
+    LAST_STEP_UNROLL
+    for (k = 0; k < count; ++k) {
+        *(last_step_lanes *)(y + last_step_column(k, width)) = sum[k];
+    }
+}
+
+/* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
+static LAST_STEP_ALWAYS_INLINE void last_step_tiles(float *y, const float *b, const float *w, const float *x,
+                                        int n, int size, int width)
+{
+    const int last = (size - LAST_STEP_LANES) / width * width;
+    int c;
+    LAST_STEP_ROLL
+    for (c = 0; c < last; c += width) {
+        last_step_tile(y + c, b + c, w + c, x, n, size, width);
+    }
+    last_step_tile(y + last, b + last, w + last, x, n, size, size - last);
+}
+#endif
+
+/* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
+static LAST_STEP_ALWAYS_INLINE void last_step_product(float *y, const float *b, const float *w, const float *x,
+                                          int n, int size)
+{
+    int j = 0, c;
+#if LAST_STEP_LANES
+    if (size >= LAST_STEP_LANES) {
+        /* One tile, or two of half the columns. More would read W in too many strips: then each y
+           is loaded and stored once for every four rows. 512 rows: rounding must not show. */
+        const int whole = LAST_STEP_SUMS * LAST_STEP_LANES, four = size > 2 * whole;
+        const int half = (size / 2 + LAST_STEP_LANES - 1) / LAST_STEP_LANES * LAST_STEP_LANES;
+        const int width = four ? LAST_STEP_LANES : size > whole ? half : size;
+        const int most = four ? 4 : 512, rest = n % most;
+        LAST_STEP_ROLL
+        for (; j < n - rest; j += most, b = y) {
+            last_step_tiles(y, b, w + j * size, x + j, most, size, width);
+        }
+        if (rest) {
+            last_step_tiles(y, b, w + j * size, x + j, rest, size, width);
+        }
+        return;
+    }
+#endif
+    for (; j < n - n % 4; j += 4, w += 4 * size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = LAST_STEP_READ(b[c])
+                   + ((x[j] * LAST_STEP_READ(w[c]) + x[j + 1] * LAST_STEP_READ(w[size + c]))
+                      + (x[j + 2] * LAST_STEP_READ(w[2 * size + c])
+                         + x[j + 3] * LAST_STEP_READ(w[3 * size + c])));
+        }
+    }
+    for (; j < n; ++j, w += size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = LAST_STEP_READ(b[c]) + x[j] * LAST_STEP_READ(w[c]);
+        }
     }
 }
 
@@ -558,18 +474,19 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
         float *const gru_1_gates = s->scratch;
         float *const gru_1_reset_h = s->scratch + 8;
         float *const gru_1_candidate = s->scratch + 12;
-        last_step_axpy_from(gru_1_gates, last_step_gru_1_gates_bias, last_step_gru_1_gates_kernel,
-            x, 3, 8);
-        last_step_axpy(gru_1_gates, last_step_gru_1_gates_recurrent_kernel, s->gru_1_h, 4, 8);
+        last_step_product(gru_1_gates, last_step_gru_1_gates_bias, last_step_gru_1_gates_kernel, x,
+            3, 8);
+        last_step_product(gru_1_gates, gru_1_gates, last_step_gru_1_gates_recurrent_kernel,
+            s->gru_1_h, 4, 8);
         last_step_hard_sigmoid_each(gru_1_gates, 0.2f, 8);
         for (int i = 0; i < 4; ++i) {
             const float reset = gru_1_gates[4 + i];
             gru_1_reset_h[i] = reset * s->gru_1_h[i];
         }
-        last_step_axpy_from(gru_1_candidate, last_step_gru_1_candidate_bias,
+        last_step_product(gru_1_candidate, last_step_gru_1_candidate_bias,
             last_step_gru_1_candidate_kernel, x, 3, 4);
-        last_step_axpy(gru_1_candidate, last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h,
-            4, 4);
+        last_step_product(gru_1_candidate, gru_1_candidate,
+            last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h, 4, 4);
         last_step_tanh_each(gru_1_candidate, 4);
         for (int i = 0; i < 4; ++i) {
             const float update = gru_1_gates[i];
@@ -582,9 +499,10 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
     {
         float *const lstm_1_gates = s->scratch;
         float *const lstm_1_tanh = s->scratch + 16;
-        last_step_axpy_from(lstm_1_gates, last_step_lstm_1_bias, last_step_lstm_1_kernel,
-            s->gru_1_h, 4, 16);
-        last_step_axpy(lstm_1_gates, last_step_lstm_1_recurrent_kernel, s->lstm_1_h, 4, 16);
+        last_step_product(lstm_1_gates, last_step_lstm_1_bias, last_step_lstm_1_kernel, s->gru_1_h,
+            4, 16);
+        last_step_product(lstm_1_gates, lstm_1_gates, last_step_lstm_1_recurrent_kernel,
+            s->lstm_1_h, 4, 16);
         last_step_hard_sigmoid_each(lstm_1_gates, 0.2f, 8);
         last_step_tanh_each(lstm_1_gates + 8, 4);
         last_step_hard_sigmoid_each(lstm_1_gates + 12, 0.2f, 4);
@@ -606,10 +524,10 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
     /* simple_rnn_1: SimpleRNN(4), last step only */
     {
         float *const simple_rnn_1_a = s->scratch;
-        last_step_axpy_from(simple_rnn_1_a, last_step_simple_rnn_1_bias,
+        last_step_product(simple_rnn_1_a, last_step_simple_rnn_1_bias,
             last_step_simple_rnn_1_kernel, s->lstm_1_h, 4, 4);
-        last_step_axpy(simple_rnn_1_a, last_step_simple_rnn_1_recurrent_kernel, s->simple_rnn_1_h,
-            4, 4);
+        last_step_product(simple_rnn_1_a, simple_rnn_1_a, last_step_simple_rnn_1_recurrent_kernel,
+            s->simple_rnn_1_h, 4, 4);
         last_step_tanh_each(simple_rnn_1_a, 4);
         for (int i = 0; i < 4; ++i) {
             s->simple_rnn_1_h[i] = simple_rnn_1_a[i];

@@ -129,6 +129,31 @@ int seed_selftest(void);
 #define SEED_WEIGHTS
 #endif
 #endif
+/* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
+   plain loops, which any compiler takes, and which take less code. */
+#ifndef SEED_LANES
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(SEED_READ)
+#define SEED_LANES 0
+#elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
+#define SEED_LANES 0
+#elif defined(__AVX512F__)
+#define SEED_LANES 16
+#elif defined(__AVX__) || SEED_AVX2
+#define SEED_LANES 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define SEED_LANES 4
+#else
+#define SEED_LANES 0
+#endif
+#endif
+/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
+   loop one by one, and then compute them one by one, were they not in memory from here on. */
+#if SEED_LANES && defined(__clang__)
+#define SEED_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define SEED_STORED ((void)0)
+#endif
+
 #ifndef SEED_READ
 #define SEED_READ(weight) (weight)
 #endif
@@ -10791,6 +10816,7 @@ static SEED_ALWAYS_INLINE void seed_tanh_each(float *v, int n)
     const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
+    SEED_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
@@ -10849,244 +10875,6 @@ static float seed_exp(float x)
 #define SEED_EXP(x) seed_exp(x)
 #endif
 
-/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
-   fewer than SEED_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
-#if defined(__AVX512F__)
-#define SEED_BLOCK (1536 / (int)sizeof(float))
-#define SEED_PAIR (512 / (int)sizeof(float))
-#elif defined(__AVX__) || SEED_AVX2
-#define SEED_BLOCK (384 / (int)sizeof(float))
-#endif
-#endif
-#endif
-
-#ifdef SEED_BLOCK
-#define SEED_LEAST (192 / (int)sizeof(float))
-/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
-#if defined(__clang__)
-#define SEED_UNROLL
-#define SEED_ROLL _Pragma("clang loop unroll(disable)")
-#else
-#define SEED_UNROLL _Pragma("GCC unroll 32")
-#define SEED_ROLL
-#endif
-
-/* y = b + x W, or y += x W where b is null, for up to SEED_BLOCK columns. The x are volatile since
-   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
-static SEED_ALWAYS_INLINE void seed_axpy_block(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
-                                             const float *SEED_RESTRICT w,
-                                             const float *SEED_RESTRICT x, int n, int size,
-                                             int width)
-{
-    float sum[SEED_BLOCK];
-    const float x0 = x[0];
-    int j, c;
-    SEED_UNROLL
-    for (c = 0; c < width; ++c) {
-        sum[c] = x0 * SEED_READ(w[c]);
-    }
-    SEED_ROLL
-    for (j = 1; j < n; ++j) {
-        const float x1 = *(const volatile float *)(x + j);
-        w += size;
-        SEED_UNROLL
-        for (c = 0; c < width; ++c) {
-            sum[c] += x1 * SEED_READ(w[c]);
-        }
-    }
-    SEED_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? SEED_READ(b[c]) : y[c]) + sum[c];
-    }
-}
-
-#ifdef SEED_PAIR
-/* The same for up to SEED_PAIR columns, two rows at a time: sums wait less for each other. */
-static SEED_ALWAYS_INLINE void seed_axpy_pair(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
-                                            const float *SEED_RESTRICT w,
-                                            const float *SEED_RESTRICT x, int n, int size,
-                                            int width)
-{
-    float even[SEED_PAIR], odd[SEED_PAIR];
-    const float x0 = x[0], x1 = x[1];
-    int j, c;
-    SEED_UNROLL
-    for (c = 0; c < width; ++c) {
-        even[c] = x0 * SEED_READ(w[c]);
-    }
-    SEED_UNROLL
-    for (c = 0; c < width; ++c) {
-        odd[c] = x1 * SEED_READ(w[size + c]);
-    }
-    SEED_ROLL
-    for (j = 2; j + 2 <= n; j += 2) {
-        const float x2 = *(const volatile float *)(x + j);
-        const float x3 = *(const volatile float *)(x + j + 1);
-        w += 2 * size;
-        SEED_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * SEED_READ(w[c]);
-        }
-        SEED_UNROLL
-        for (c = 0; c < width; ++c) {
-            odd[c] += x3 * SEED_READ(w[size + c]);
-        }
-    }
-    if (j < n) {
-        const float x2 = *(const volatile float *)(x + j);
-        w += 2 * size;
-        SEED_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * SEED_READ(w[c]);
-        }
-    }
-    SEED_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? SEED_READ(b[c]) : y[c]) + (even[c] + odd[c]);
-    }
-}
-#endif
-
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
-   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
-static SEED_ALWAYS_INLINE int seed_axpy_blocks(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
-                                             const float *SEED_RESTRICT w,
-                                             const float *SEED_RESTRICT x, int n, int size)
-{
-    if (n < 8 || n > 512 || size < SEED_LEAST || size > 2 * SEED_BLOCK) {
-        return 0;
-    }
-#ifdef SEED_PAIR
-    if (size <= SEED_PAIR) {
-        seed_axpy_pair(y, b, w, x, n, size, size);
-        return 1;
-    }
-#endif
-    if (size <= SEED_BLOCK) {
-        seed_axpy_block(y, b, w, x, n, size, size);
-    } else {
-        const int half = (size / 2 + 15) / 16 * 16;
-        seed_axpy_block(y, b, w, x, n, size, half);
-        seed_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
-    }
-    return 1;
-}
-#endif
-
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
-   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
-static SEED_ALWAYS_INLINE void seed_axpy(float *SEED_RESTRICT y, const float *SEED_RESTRICT w,
-                                       const float *SEED_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef SEED_BLOCK
-    if (seed_axpy_blocks(y, (const float *)0, w, x, n, size)) {
-        return;
-    }
-#endif
-#if !(defined(__clang__) && defined(__AVX__))
-    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
-        const float x7 = *(const volatile float *)(x + j + 7);
-        const float *SEED_RESTRICT w1 = w + size;
-        const float *SEED_RESTRICT w2 = w1 + size;
-        const float *SEED_RESTRICT w3 = w2 + size;
-        const float *SEED_RESTRICT w4 = w3 + size;
-        const float *SEED_RESTRICT w5 = w4 + size;
-        const float *SEED_RESTRICT w6 = w5 + size;
-        const float *SEED_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += ((x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
-                     + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c])))
-                    + ((x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c]))
-                       + (x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c])));
-        }
-    }
-    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
-#endif
-    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float *SEED_RESTRICT w1 = w + size;
-        const float *SEED_RESTRICT w2 = w1 + size;
-        const float *SEED_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += (x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
-                    + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c]));
-        }
-    }
-    for (j = n / 4 * 4; j < n; ++j, w += size) {
-        const float x0 = x[j];
-        for (c = 0; c < size; ++c) {
-            y[c] += x0 * SEED_READ(w[c]);
-        }
-    }
-}
-
-/* y = b + x W: as seed_axpy, but the first rows start from b, so that y is not read for them.
-   (Clang with AVX is faster with a copy of b where there are many rows.) */
-static SEED_ALWAYS_INLINE void seed_axpy_from(float *SEED_RESTRICT y, const float *SEED_RESTRICT b,
-                                            const float *SEED_RESTRICT w,
-                                            const float *SEED_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef SEED_BLOCK
-    if (seed_axpy_blocks(y, b, w, x, n, size)) {
-        return;
-    }
-#endif
-#if defined(__clang__) && defined(__AVX__)
-    const int copy = n >= 4;
-#else
-    const int copy = 0;
-#endif
-    if (copy) {
-        for (c = 0; c < size; ++c) {
-            y[c] = SEED_READ(b[c]);
-        }
-    } else if (n >= 8) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
-        const float *SEED_RESTRICT w1 = w + size;
-        const float *SEED_RESTRICT w2 = w1 + size;
-        const float *SEED_RESTRICT w3 = w2 + size;
-        const float *SEED_RESTRICT w4 = w3 + size;
-        const float *SEED_RESTRICT w5 = w4 + size;
-        const float *SEED_RESTRICT w6 = w5 + size;
-        const float *SEED_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = SEED_READ(b[c])
-                   + (((x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
-                       + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c])))
-                      + ((x4 * SEED_READ(w4[c]) + x5 * SEED_READ(w5[c]))
-                         + (x6 * SEED_READ(w6[c]) + x7 * SEED_READ(w7[c]))));
-        }
-        j = 8;
-    } else if (n >= 4) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float *SEED_RESTRICT w1 = w + size;
-        const float *SEED_RESTRICT w2 = w1 + size;
-        const float *SEED_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = SEED_READ(b[c])
-                   + ((x0 * SEED_READ(w[c]) + x1 * SEED_READ(w1[c]))
-                      + (x2 * SEED_READ(w2[c]) + x3 * SEED_READ(w3[c])));
-        }
-        j = 4;
-    } else {
-        for (c = 0; c < size; ++c) {
-            y[c] = SEED_READ(b[c]) + x[0] * SEED_READ(w[c]);
-        }
-        j = 1;
-    }
-    seed_axpy(y, w + j * size, x + j, n - j, size);
-}
-
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float seed_dot(const float *SEED_RESTRICT w, const float *SEED_RESTRICT x, int n)
 {
@@ -11112,9 +10900,137 @@ static SEED_ALWAYS_INLINE void seed_hard_sigmoid_each(float *v, float slope, int
     const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
+    SEED_STORED;
     for (i = 0; i < n; ++i) {
         const float x = slope * v[i] + 0.5f, y = x < low ? low : x;
         v[i] = y > high ? high : y;
+    }
+}
+
+/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
+   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+#if SEED_LANES
+typedef float seed_lanes
+    __attribute__((vector_size(SEED_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+#define SEED_AT(place) (*(const seed_lanes *)(place))
+#ifdef __AVX512F__
+#define SEED_SUMS 24 /* of 32 registers */
+#else
+#define SEED_SUMS 12 /* of 16 */
+#endif
+#ifdef __clang__
+#define SEED_UNROLL _Pragma("clang loop unroll(full)")
+#define SEED_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define SEED_UNROLL _Pragma("GCC unroll 32")
+#define SEED_ROLL _Pragma("GCC unroll 1")
+#endif
+
+/* Where the vector of sum k begins in a row: the vectors stand side by side, but the last one ends
+   where the row ends. It overlaps the one before where the width is not a multiple of a vector. */
+static SEED_ALWAYS_INLINE int seed_column(int k, int width)
+{
+    const int count = (width + SEED_LANES - 1) / SEED_LANES;
+    return k % count < count - 1 ? k % count * SEED_LANES : width - SEED_LANES;
+}
+
+/* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
+   columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
+   wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+static SEED_ALWAYS_INLINE void seed_tile(float *y, const float *b, const float *SEED_RESTRICT w,
+                                       const float *SEED_RESTRICT x, int n, int size, int width)
+{
+    const int count = (width + SEED_LANES - 1) / SEED_LANES, spare = SEED_SUMS * 2 / 3 / count;
+    const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
+    const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+    const int rows = wanted < most ? wanted : most;
+    const seed_lanes zero = {0.0f};
+    seed_lanes sum[SEED_SUMS];
+    int j, k;
+    SEED_UNROLL
+    for (k = 0; k < count * rows; ++k) {
+        sum[k] = -zero;
+    }
+    SEED_ROLL
+    for (j = 0; j + rows <= n; j += rows, w += rows * size) {
+        SEED_UNROLL
+        for (k = 0; k < count * rows; ++k) {
+            sum[k] += x[j + k / count] * SEED_AT(w + k / count * size + seed_column(k, width));
+        }
+    }
+    SEED_ROLL
+    for (; j < n; ++j, w += size) {
+        SEED_UNROLL
+        for (k = 0; k < count; ++k) {
+            sum[k] += x[j] * SEED_AT(w + seed_column(k, width));
+        }
+    }
+    SEED_UNROLL
+    for (j = rows / 2; j > 0; j /= 2) {
+        SEED_UNROLL
+        for (k = 0; k < count * j; ++k) {
+            sum[k] += sum[k + count * j];
+        }
+    }
+    SEED_UNROLL
+    for (k = 0; k < count; ++k) {
+        sum[k] += SEED_AT(b + seed_column(k, width));
+    }
+    SEED_UNROLL
+    for (k = 0; k < count; ++k) {
+        *(seed_lanes *)(y + seed_column(k, width)) = sum[k];
+    }
+}
+
+/* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
+static SEED_ALWAYS_INLINE void seed_tiles(float *y, const float *b, const float *w, const float *x,
+                                        int n, int size, int width)
+{
+    const int last = (size - SEED_LANES) / width * width;
+    int c;
+    SEED_ROLL
+    for (c = 0; c < last; c += width) {
+        seed_tile(y + c, b + c, w + c, x, n, size, width);
+    }
+    seed_tile(y + last, b + last, w + last, x, n, size, size - last);
+}
+#endif
+
+/* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
+static SEED_ALWAYS_INLINE void seed_product(float *y, const float *b, const float *w, const float *x,
+                                          int n, int size)
+{
+    int j = 0, c;
+#if SEED_LANES
+    if (size >= SEED_LANES) {
+        /* One tile, or two of half the columns. More would read W in too many strips: then each y
+           is loaded and stored once for every four rows. 512 rows: rounding must not show. */
+        const int whole = SEED_SUMS * SEED_LANES, four = size > 2 * whole;
+        const int half = (size / 2 + SEED_LANES - 1) / SEED_LANES * SEED_LANES;
+        const int width = four ? SEED_LANES : size > whole ? half : size;
+        const int most = four ? 4 : 512, rest = n % most;
+        SEED_ROLL
+        for (; j < n - rest; j += most, b = y) {
+            seed_tiles(y, b, w + j * size, x + j, most, size, width);
+        }
+        if (rest) {
+            seed_tiles(y, b, w + j * size, x + j, rest, size, width);
+        }
+        return;
+    }
+#endif
+    for (; j < n - n % 4; j += 4, w += 4 * size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = SEED_READ(b[c])
+                   + ((x[j] * SEED_READ(w[c]) + x[j + 1] * SEED_READ(w[size + c]))
+                      + (x[j + 2] * SEED_READ(w[2 * size + c])
+                         + x[j + 3] * SEED_READ(w[3 * size + c])));
+        }
+    }
+    for (; j < n; ++j, w += size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = SEED_READ(b[c]) + x[j] * SEED_READ(w[c]);
+        }
     }
 }
 
@@ -11161,19 +11077,19 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
         float *const input_node_name_gates = s->scratch;
         float *const input_node_name_reset_h = s->scratch + 128;
         float *const input_node_name_candidate = s->scratch + 192;
-        seed_axpy_from(input_node_name_gates, seed_input_node_name_gates_bias,
+        seed_product(input_node_name_gates, seed_input_node_name_gates_bias,
             seed_input_node_name_gates_kernel, x, 4, 128);
-        seed_axpy(input_node_name_gates, seed_input_node_name_gates_recurrent_kernel,
-            s->input_node_name_h, 64, 128);
+        seed_product(input_node_name_gates, input_node_name_gates,
+            seed_input_node_name_gates_recurrent_kernel, s->input_node_name_h, 64, 128);
         seed_hard_sigmoid_each(input_node_name_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = input_node_name_gates[64 + i];
             input_node_name_reset_h[i] = reset * s->input_node_name_h[i];
         }
-        seed_axpy_from(input_node_name_candidate, seed_input_node_name_candidate_bias,
+        seed_product(input_node_name_candidate, seed_input_node_name_candidate_bias,
             seed_input_node_name_candidate_kernel, x, 4, 64);
-        seed_axpy(input_node_name_candidate, seed_input_node_name_candidate_recurrent_kernel,
-            input_node_name_reset_h, 64, 64);
+        seed_product(input_node_name_candidate, input_node_name_candidate,
+            seed_input_node_name_candidate_recurrent_kernel, input_node_name_reset_h, 64, 64);
         seed_tanh_each(input_node_name_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = input_node_name_gates[i];
@@ -11188,19 +11104,19 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
         float *const gru_layer_1_gates = s->scratch;
         float *const gru_layer_1_reset_h = s->scratch + 128;
         float *const gru_layer_1_candidate = s->scratch + 192;
-        seed_axpy_from(gru_layer_1_gates, seed_gru_layer_1_gates_bias,
-            seed_gru_layer_1_gates_kernel, s->input_node_name_h, 64, 128);
-        seed_axpy(gru_layer_1_gates, seed_gru_layer_1_gates_recurrent_kernel, s->gru_layer_1_h, 64,
-            128);
+        seed_product(gru_layer_1_gates, seed_gru_layer_1_gates_bias, seed_gru_layer_1_gates_kernel,
+            s->input_node_name_h, 64, 128);
+        seed_product(gru_layer_1_gates, gru_layer_1_gates, seed_gru_layer_1_gates_recurrent_kernel,
+            s->gru_layer_1_h, 64, 128);
         seed_hard_sigmoid_each(gru_layer_1_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = gru_layer_1_gates[64 + i];
             gru_layer_1_reset_h[i] = reset * s->gru_layer_1_h[i];
         }
-        seed_axpy_from(gru_layer_1_candidate, seed_gru_layer_1_candidate_bias,
+        seed_product(gru_layer_1_candidate, seed_gru_layer_1_candidate_bias,
             seed_gru_layer_1_candidate_kernel, s->input_node_name_h, 64, 64);
-        seed_axpy(gru_layer_1_candidate, seed_gru_layer_1_candidate_recurrent_kernel,
-            gru_layer_1_reset_h, 64, 64);
+        seed_product(gru_layer_1_candidate, gru_layer_1_candidate,
+            seed_gru_layer_1_candidate_recurrent_kernel, gru_layer_1_reset_h, 64, 64);
         seed_tanh_each(gru_layer_1_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = gru_layer_1_gates[i];
@@ -11214,19 +11130,19 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
         float *const gru_layer_2_gates = s->scratch;
         float *const gru_layer_2_reset_h = s->scratch + 128;
         float *const gru_layer_2_candidate = s->scratch + 192;
-        seed_axpy_from(gru_layer_2_gates, seed_gru_layer_2_gates_bias,
-            seed_gru_layer_2_gates_kernel, s->gru_layer_1_h, 64, 128);
-        seed_axpy(gru_layer_2_gates, seed_gru_layer_2_gates_recurrent_kernel, s->gru_layer_2_h, 64,
-            128);
+        seed_product(gru_layer_2_gates, seed_gru_layer_2_gates_bias, seed_gru_layer_2_gates_kernel,
+            s->gru_layer_1_h, 64, 128);
+        seed_product(gru_layer_2_gates, gru_layer_2_gates, seed_gru_layer_2_gates_recurrent_kernel,
+            s->gru_layer_2_h, 64, 128);
         seed_hard_sigmoid_each(gru_layer_2_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = gru_layer_2_gates[64 + i];
             gru_layer_2_reset_h[i] = reset * s->gru_layer_2_h[i];
         }
-        seed_axpy_from(gru_layer_2_candidate, seed_gru_layer_2_candidate_bias,
+        seed_product(gru_layer_2_candidate, seed_gru_layer_2_candidate_bias,
             seed_gru_layer_2_candidate_kernel, s->gru_layer_1_h, 64, 64);
-        seed_axpy(gru_layer_2_candidate, seed_gru_layer_2_candidate_recurrent_kernel,
-            gru_layer_2_reset_h, 64, 64);
+        seed_product(gru_layer_2_candidate, gru_layer_2_candidate,
+            seed_gru_layer_2_candidate_recurrent_kernel, gru_layer_2_reset_h, 64, 64);
         seed_tanh_each(gru_layer_2_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = gru_layer_2_gates[i];

@@ -126,6 +126,31 @@ int tokens_selftest(void);
 #define TOKENS_WEIGHTS
 #endif
 #endif
+/* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
+   plain loops, which any compiler takes, and which take less code. */
+#ifndef TOKENS_LANES
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(TOKENS_READ)
+#define TOKENS_LANES 0
+#elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
+#define TOKENS_LANES 0
+#elif defined(__AVX512F__)
+#define TOKENS_LANES 16
+#elif defined(__AVX__) || TOKENS_AVX2
+#define TOKENS_LANES 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define TOKENS_LANES 4
+#else
+#define TOKENS_LANES 0
+#endif
+#endif
+/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
+   loop one by one, and then compute them one by one, were they not in memory from here on. */
+#if TOKENS_LANES && defined(__clang__)
+#define TOKENS_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define TOKENS_STORED ((void)0)
+#endif
+
 #ifndef TOKENS_READ
 #define TOKENS_READ(weight) (weight)
 #endif
@@ -238,6 +263,7 @@ static TOKENS_ALWAYS_INLINE void tokens_tanh_each(float *v, int n)
     const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
+    TOKENS_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
@@ -296,244 +322,6 @@ static float tokens_exp(float x)
 #define TOKENS_EXP(x) tokens_exp(x)
 #endif
 
-/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
-   fewer than TOKENS_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
-#if defined(__AVX512F__)
-#define TOKENS_BLOCK (1536 / (int)sizeof(float))
-#define TOKENS_PAIR (512 / (int)sizeof(float))
-#elif defined(__AVX__) || TOKENS_AVX2
-#define TOKENS_BLOCK (384 / (int)sizeof(float))
-#endif
-#endif
-#endif
-
-#ifdef TOKENS_BLOCK
-#define TOKENS_LEAST (192 / (int)sizeof(float))
-/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
-#if defined(__clang__)
-#define TOKENS_UNROLL
-#define TOKENS_ROLL _Pragma("clang loop unroll(disable)")
-#else
-#define TOKENS_UNROLL _Pragma("GCC unroll 32")
-#define TOKENS_ROLL
-#endif
-
-/* y = b + x W, or y += x W where b is null, for up to TOKENS_BLOCK columns. The x are volatile since
-   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
-static TOKENS_ALWAYS_INLINE void tokens_axpy_block(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
-                                             const float *TOKENS_RESTRICT w,
-                                             const float *TOKENS_RESTRICT x, int n, int size,
-                                             int width)
-{
-    float sum[TOKENS_BLOCK];
-    const float x0 = x[0];
-    int j, c;
-    TOKENS_UNROLL
-    for (c = 0; c < width; ++c) {
-        sum[c] = x0 * TOKENS_READ(w[c]);
-    }
-    TOKENS_ROLL
-    for (j = 1; j < n; ++j) {
-        const float x1 = *(const volatile float *)(x + j);
-        w += size;
-        TOKENS_UNROLL
-        for (c = 0; c < width; ++c) {
-            sum[c] += x1 * TOKENS_READ(w[c]);
-        }
-    }
-    TOKENS_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? TOKENS_READ(b[c]) : y[c]) + sum[c];
-    }
-}
-
-#ifdef TOKENS_PAIR
-/* The same for up to TOKENS_PAIR columns, two rows at a time: sums wait less for each other. */
-static TOKENS_ALWAYS_INLINE void tokens_axpy_pair(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
-                                            const float *TOKENS_RESTRICT w,
-                                            const float *TOKENS_RESTRICT x, int n, int size,
-                                            int width)
-{
-    float even[TOKENS_PAIR], odd[TOKENS_PAIR];
-    const float x0 = x[0], x1 = x[1];
-    int j, c;
-    TOKENS_UNROLL
-    for (c = 0; c < width; ++c) {
-        even[c] = x0 * TOKENS_READ(w[c]);
-    }
-    TOKENS_UNROLL
-    for (c = 0; c < width; ++c) {
-        odd[c] = x1 * TOKENS_READ(w[size + c]);
-    }
-    TOKENS_ROLL
-    for (j = 2; j + 2 <= n; j += 2) {
-        const float x2 = *(const volatile float *)(x + j);
-        const float x3 = *(const volatile float *)(x + j + 1);
-        w += 2 * size;
-        TOKENS_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * TOKENS_READ(w[c]);
-        }
-        TOKENS_UNROLL
-        for (c = 0; c < width; ++c) {
-            odd[c] += x3 * TOKENS_READ(w[size + c]);
-        }
-    }
-    if (j < n) {
-        const float x2 = *(const volatile float *)(x + j);
-        w += 2 * size;
-        TOKENS_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * TOKENS_READ(w[c]);
-        }
-    }
-    TOKENS_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? TOKENS_READ(b[c]) : y[c]) + (even[c] + odd[c]);
-    }
-}
-#endif
-
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
-   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
-static TOKENS_ALWAYS_INLINE int tokens_axpy_blocks(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
-                                             const float *TOKENS_RESTRICT w,
-                                             const float *TOKENS_RESTRICT x, int n, int size)
-{
-    if (n < 8 || n > 512 || size < TOKENS_LEAST || size > 2 * TOKENS_BLOCK) {
-        return 0;
-    }
-#ifdef TOKENS_PAIR
-    if (size <= TOKENS_PAIR) {
-        tokens_axpy_pair(y, b, w, x, n, size, size);
-        return 1;
-    }
-#endif
-    if (size <= TOKENS_BLOCK) {
-        tokens_axpy_block(y, b, w, x, n, size, size);
-    } else {
-        const int half = (size / 2 + 15) / 16 * 16;
-        tokens_axpy_block(y, b, w, x, n, size, half);
-        tokens_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
-    }
-    return 1;
-}
-#endif
-
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
-   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
-static TOKENS_ALWAYS_INLINE void tokens_axpy(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT w,
-                                       const float *TOKENS_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef TOKENS_BLOCK
-    if (tokens_axpy_blocks(y, (const float *)0, w, x, n, size)) {
-        return;
-    }
-#endif
-#if !(defined(__clang__) && defined(__AVX__))
-    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
-        const float x7 = *(const volatile float *)(x + j + 7);
-        const float *TOKENS_RESTRICT w1 = w + size;
-        const float *TOKENS_RESTRICT w2 = w1 + size;
-        const float *TOKENS_RESTRICT w3 = w2 + size;
-        const float *TOKENS_RESTRICT w4 = w3 + size;
-        const float *TOKENS_RESTRICT w5 = w4 + size;
-        const float *TOKENS_RESTRICT w6 = w5 + size;
-        const float *TOKENS_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += ((x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
-                     + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c])))
-                    + ((x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c]))
-                       + (x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c])));
-        }
-    }
-    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
-#endif
-    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float *TOKENS_RESTRICT w1 = w + size;
-        const float *TOKENS_RESTRICT w2 = w1 + size;
-        const float *TOKENS_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += (x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
-                    + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c]));
-        }
-    }
-    for (j = n / 4 * 4; j < n; ++j, w += size) {
-        const float x0 = x[j];
-        for (c = 0; c < size; ++c) {
-            y[c] += x0 * TOKENS_READ(w[c]);
-        }
-    }
-}
-
-/* y = b + x W: as tokens_axpy, but the first rows start from b, so that y is not read for them.
-   (Clang with AVX is faster with a copy of b where there are many rows.) */
-static TOKENS_ALWAYS_INLINE void tokens_axpy_from(float *TOKENS_RESTRICT y, const float *TOKENS_RESTRICT b,
-                                            const float *TOKENS_RESTRICT w,
-                                            const float *TOKENS_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef TOKENS_BLOCK
-    if (tokens_axpy_blocks(y, b, w, x, n, size)) {
-        return;
-    }
-#endif
-#if defined(__clang__) && defined(__AVX__)
-    const int copy = n >= 4;
-#else
-    const int copy = 0;
-#endif
-    if (copy) {
-        for (c = 0; c < size; ++c) {
-            y[c] = TOKENS_READ(b[c]);
-        }
-    } else if (n >= 8) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
-        const float *TOKENS_RESTRICT w1 = w + size;
-        const float *TOKENS_RESTRICT w2 = w1 + size;
-        const float *TOKENS_RESTRICT w3 = w2 + size;
-        const float *TOKENS_RESTRICT w4 = w3 + size;
-        const float *TOKENS_RESTRICT w5 = w4 + size;
-        const float *TOKENS_RESTRICT w6 = w5 + size;
-        const float *TOKENS_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = TOKENS_READ(b[c])
-                   + (((x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
-                       + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c])))
-                      + ((x4 * TOKENS_READ(w4[c]) + x5 * TOKENS_READ(w5[c]))
-                         + (x6 * TOKENS_READ(w6[c]) + x7 * TOKENS_READ(w7[c]))));
-        }
-        j = 8;
-    } else if (n >= 4) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float *TOKENS_RESTRICT w1 = w + size;
-        const float *TOKENS_RESTRICT w2 = w1 + size;
-        const float *TOKENS_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = TOKENS_READ(b[c])
-                   + ((x0 * TOKENS_READ(w[c]) + x1 * TOKENS_READ(w1[c]))
-                      + (x2 * TOKENS_READ(w2[c]) + x3 * TOKENS_READ(w3[c])));
-        }
-        j = 4;
-    } else {
-        for (c = 0; c < size; ++c) {
-            y[c] = TOKENS_READ(b[c]) + x[0] * TOKENS_READ(w[c]);
-        }
-        j = 1;
-    }
-    tokens_axpy(y, w + j * size, x + j, n - j, size);
-}
-
 /* y = one row of the table. An index out of range takes the nearest row: no read goes astray. */
 static void tokens_gather(float *y, const float *table, int rows, int columns, int32_t index)
 {
@@ -542,6 +330,133 @@ static void tokens_gather(float *y, const float *table, int rows, int columns, i
     table += row * columns;
     for (i = 0; i < columns; ++i) {
         y[i] = TOKENS_READ(table[i]);
+    }
+}
+
+/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
+   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+#if TOKENS_LANES
+typedef float tokens_lanes
+    __attribute__((vector_size(TOKENS_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+#define TOKENS_AT(place) (*(const tokens_lanes *)(place))
+#ifdef __AVX512F__
+#define TOKENS_SUMS 24 /* of 32 registers */
+#else
+#define TOKENS_SUMS 12 /* of 16 */
+#endif
+#ifdef __clang__
+#define TOKENS_UNROLL _Pragma("clang loop unroll(full)")
+#define TOKENS_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define TOKENS_UNROLL _Pragma("GCC unroll 32")
+#define TOKENS_ROLL _Pragma("GCC unroll 1")
+#endif
+
+/* Where the vector of sum k begins in a row: the vectors stand side by side, but the last one ends
+   where the row ends. It overlaps the one before where the width is not a multiple of a vector. */
+static TOKENS_ALWAYS_INLINE int tokens_column(int k, int width)
+{
+    const int count = (width + TOKENS_LANES - 1) / TOKENS_LANES;
+    return k % count < count - 1 ? k % count * TOKENS_LANES : width - TOKENS_LANES;
+}
+
+/* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
+   columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
+   wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+static TOKENS_ALWAYS_INLINE void tokens_tile(float *y, const float *b, const float *TOKENS_RESTRICT w,
+                                       const float *TOKENS_RESTRICT x, int n, int size, int width)
+{
+    const int count = (width + TOKENS_LANES - 1) / TOKENS_LANES, spare = TOKENS_SUMS * 2 / 3 / count;
+    const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
+    const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+    const int rows = wanted < most ? wanted : most;
+    const tokens_lanes zero = {0.0f};
+    tokens_lanes sum[TOKENS_SUMS];
+    int j, k;
+    TOKENS_UNROLL
+    for (k = 0; k < count * rows; ++k) {
+        sum[k] = -zero;
+    }
+    TOKENS_ROLL
+    for (j = 0; j + rows <= n; j += rows, w += rows * size) {
+        TOKENS_UNROLL
+        for (k = 0; k < count * rows; ++k) {
+            sum[k] += x[j + k / count] * TOKENS_AT(w + k / count * size + tokens_column(k, width));
+        }
+    }
+    TOKENS_ROLL
+    for (; j < n; ++j, w += size) {
+        TOKENS_UNROLL
+        for (k = 0; k < count; ++k) {
+            sum[k] += x[j] * TOKENS_AT(w + tokens_column(k, width));
+        }
+    }
+    TOKENS_UNROLL
+    for (j = rows / 2; j > 0; j /= 2) {
+        TOKENS_UNROLL
+        for (k = 0; k < count * j; ++k) {
+            sum[k] += sum[k + count * j];
+        }
+    }
+    TOKENS_UNROLL
+    for (k = 0; k < count; ++k) {
+        sum[k] += TOKENS_AT(b + tokens_column(k, width));
+    }
+    TOKENS_UNROLL
+    for (k = 0; k < count; ++k) {
+        *(tokens_lanes *)(y + tokens_column(k, width)) = sum[k];
+    }
+}
+
+/* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
+static TOKENS_ALWAYS_INLINE void tokens_tiles(float *y, const float *b, const float *w, const float *x,
+                                        int n, int size, int width)
+{
+    const int last = (size - TOKENS_LANES) / width * width;
+    int c;
+    TOKENS_ROLL
+    for (c = 0; c < last; c += width) {
+        tokens_tile(y + c, b + c, w + c, x, n, size, width);
+    }
+    tokens_tile(y + last, b + last, w + last, x, n, size, size - last);
+}
+#endif
+
+/* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
+static TOKENS_ALWAYS_INLINE void tokens_product(float *y, const float *b, const float *w, const float *x,
+                                          int n, int size)
+{
+    int j = 0, c;
+#if TOKENS_LANES
+    if (size >= TOKENS_LANES) {
+        /* One tile, or two of half the columns. More would read W in too many strips: then each y
+           is loaded and stored once for every four rows. 512 rows: rounding must not show. */
+        const int whole = TOKENS_SUMS * TOKENS_LANES, four = size > 2 * whole;
+        const int half = (size / 2 + TOKENS_LANES - 1) / TOKENS_LANES * TOKENS_LANES;
+        const int width = four ? TOKENS_LANES : size > whole ? half : size;
+        const int most = four ? 4 : 512, rest = n % most;
+        TOKENS_ROLL
+        for (; j < n - rest; j += most, b = y) {
+            tokens_tiles(y, b, w + j * size, x + j, most, size, width);
+        }
+        if (rest) {
+            tokens_tiles(y, b, w + j * size, x + j, rest, size, width);
+        }
+        return;
+    }
+#endif
+    for (; j < n - n % 4; j += 4, w += 4 * size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = TOKENS_READ(b[c])
+                   + ((x[j] * TOKENS_READ(w[c]) + x[j + 1] * TOKENS_READ(w[size + c]))
+                      + (x[j + 2] * TOKENS_READ(w[2 * size + c])
+                         + x[j + 3] * TOKENS_READ(w[3 * size + c])));
+        }
+    }
+    for (; j < n; ++j, w += size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = TOKENS_READ(b[c]) + x[j] * TOKENS_READ(w[c]);
+        }
     }
 }
 
@@ -589,12 +504,12 @@ static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s,
         float *const gru_gates = s->scratch;
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 20;
-        tokens_axpy_from(gru_gates, tokens_gru_gates_bias, tokens_gru_gates_kernel,
-            embedding_output, 4, 10);
-        tokens_axpy(gru_gates, tokens_gru_gates_recurrent_kernel, s->gru_h, 5, 10);
-        tokens_axpy_from(gru_candidate, tokens_gru_candidate_bias, tokens_gru_candidate_kernel,
+        tokens_product(gru_gates, tokens_gru_gates_bias, tokens_gru_gates_kernel, embedding_output,
+            4, 10);
+        tokens_product(gru_gates, gru_gates, tokens_gru_gates_recurrent_kernel, s->gru_h, 5, 10);
+        tokens_product(gru_candidate, tokens_gru_candidate_bias, tokens_gru_candidate_kernel,
             embedding_output, 4, 5);
-        tokens_axpy_from(gru_recurrent, tokens_gru_candidate_recurrent_bias,
+        tokens_product(gru_recurrent, tokens_gru_candidate_recurrent_bias,
             tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
         tokens_tanh_each(gru_gates, 10);
         for (int i = 0; i < 5; ++i) {
@@ -611,7 +526,7 @@ static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s,
 
     /* dense: Dense(9, softmax) */
     {
-        tokens_axpy_from(y, tokens_dense_bias, tokens_dense_kernel, s->gru_h, 5, 9);
+        tokens_product(y, tokens_dense_bias, tokens_dense_kernel, s->gru_h, 5, 9);
         tokens_softmax(y, y, 9);
     }
     return 1;

@@ -125,6 +125,31 @@ int weights_only_selftest(void);
 #define WEIGHTS_ONLY_WEIGHTS
 #endif
 #endif
+/* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
+   plain loops, which any compiler takes, and which take less code. */
+#ifndef WEIGHTS_ONLY_LANES
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(WEIGHTS_ONLY_READ)
+#define WEIGHTS_ONLY_LANES 0
+#elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
+#define WEIGHTS_ONLY_LANES 0
+#elif defined(__AVX512F__)
+#define WEIGHTS_ONLY_LANES 16
+#elif defined(__AVX__) || WEIGHTS_ONLY_AVX2
+#define WEIGHTS_ONLY_LANES 8
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__ALTIVEC__) || defined(__wasm_simd128__)
+#define WEIGHTS_ONLY_LANES 4
+#else
+#define WEIGHTS_ONLY_LANES 0
+#endif
+#endif
+/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
+   loop one by one, and then compute them one by one, were they not in memory from here on. */
+#if WEIGHTS_ONLY_LANES && defined(__clang__)
+#define WEIGHTS_ONLY_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define WEIGHTS_ONLY_STORED ((void)0)
+#endif
+
 #ifndef WEIGHTS_ONLY_READ
 #define WEIGHTS_ONLY_READ(weight) (weight)
 #endif
@@ -206,6 +231,7 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tanh_each(float *v, int n)
     const volatile float largest = 81.0f, one = 1.0f;
     const float top = largest, high = one, low = -high;
     int i;
+    WEIGHTS_ONLY_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], square = x * x, t = square > top ? top : square;
         float p = 1.3184066e-8f, q = 7.702598e-7f;
@@ -233,244 +259,6 @@ static WEIGHTS_ONLY_INLINE void weights_only_tanh_each(float *v, int n)
 }
 #endif
 
-/* How many sums stay in the registers of AVX-512, and of AVX: of one row at a time, and of two;
-   fewer than WEIGHTS_ONLY_LEAST are not worth it. Rows are then read one after the other, which is what
-   memory is fastest at, and y is written once. For compilers that vectorise at -O2 already. */
-#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
-#if defined(__clang__) || defined(__GNUC__) && __GNUC__ >= 12
-#if defined(__AVX512F__)
-#define WEIGHTS_ONLY_BLOCK (1536 / (int)sizeof(float))
-#define WEIGHTS_ONLY_PAIR (512 / (int)sizeof(float))
-#elif defined(__AVX__) || WEIGHTS_ONLY_AVX2
-#define WEIGHTS_ONLY_BLOCK (384 / (int)sizeof(float))
-#endif
-#endif
-#endif
-
-#ifdef WEIGHTS_ONLY_BLOCK
-#define WEIGHTS_ONLY_LEAST (192 / (int)sizeof(float))
-/* For that, the loops over columns have to be unrolled, and with Clang that over rows must not. */
-#if defined(__clang__)
-#define WEIGHTS_ONLY_UNROLL
-#define WEIGHTS_ONLY_ROLL _Pragma("clang loop unroll(disable)")
-#else
-#define WEIGHTS_ONLY_UNROLL _Pragma("GCC unroll 32")
-#define WEIGHTS_ONLY_ROLL
-#endif
-
-/* y = b + x W, or y += x W where b is null, for up to WEIGHTS_ONLY_BLOCK columns. The x are volatile since
-   gcc -O3 would join two rows otherwise, and keep the sums in memory. */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_block(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
-                                             const float *WEIGHTS_ONLY_RESTRICT w,
-                                             const float *WEIGHTS_ONLY_RESTRICT x, int n, int size,
-                                             int width)
-{
-    float sum[WEIGHTS_ONLY_BLOCK];
-    const float x0 = x[0];
-    int j, c;
-    WEIGHTS_ONLY_UNROLL
-    for (c = 0; c < width; ++c) {
-        sum[c] = x0 * WEIGHTS_ONLY_READ(w[c]);
-    }
-    WEIGHTS_ONLY_ROLL
-    for (j = 1; j < n; ++j) {
-        const float x1 = *(const volatile float *)(x + j);
-        w += size;
-        WEIGHTS_ONLY_UNROLL
-        for (c = 0; c < width; ++c) {
-            sum[c] += x1 * WEIGHTS_ONLY_READ(w[c]);
-        }
-    }
-    WEIGHTS_ONLY_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? WEIGHTS_ONLY_READ(b[c]) : y[c]) + sum[c];
-    }
-}
-
-#ifdef WEIGHTS_ONLY_PAIR
-/* The same for up to WEIGHTS_ONLY_PAIR columns, two rows at a time: sums wait less for each other. */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_pair(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
-                                            const float *WEIGHTS_ONLY_RESTRICT w,
-                                            const float *WEIGHTS_ONLY_RESTRICT x, int n, int size,
-                                            int width)
-{
-    float even[WEIGHTS_ONLY_PAIR], odd[WEIGHTS_ONLY_PAIR];
-    const float x0 = x[0], x1 = x[1];
-    int j, c;
-    WEIGHTS_ONLY_UNROLL
-    for (c = 0; c < width; ++c) {
-        even[c] = x0 * WEIGHTS_ONLY_READ(w[c]);
-    }
-    WEIGHTS_ONLY_UNROLL
-    for (c = 0; c < width; ++c) {
-        odd[c] = x1 * WEIGHTS_ONLY_READ(w[size + c]);
-    }
-    WEIGHTS_ONLY_ROLL
-    for (j = 2; j + 2 <= n; j += 2) {
-        const float x2 = *(const volatile float *)(x + j);
-        const float x3 = *(const volatile float *)(x + j + 1);
-        w += 2 * size;
-        WEIGHTS_ONLY_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * WEIGHTS_ONLY_READ(w[c]);
-        }
-        WEIGHTS_ONLY_UNROLL
-        for (c = 0; c < width; ++c) {
-            odd[c] += x3 * WEIGHTS_ONLY_READ(w[size + c]);
-        }
-    }
-    if (j < n) {
-        const float x2 = *(const volatile float *)(x + j);
-        w += 2 * size;
-        WEIGHTS_ONLY_UNROLL
-        for (c = 0; c < width; ++c) {
-            even[c] += x2 * WEIGHTS_ONLY_READ(w[c]);
-        }
-    }
-    WEIGHTS_ONLY_UNROLL
-    for (c = 0; c < width; ++c) {
-        y[c] = (b ? WEIGHTS_ONLY_READ(b[c]) : y[c]) + (even[c] + odd[c]);
-    }
-}
-#endif
-
-/* y = b + x W, or y += x W where b is null, in one block or in two halves. Gives back 1, or 0 where
-   it did nothing: for rows much longer than a block, or sums so long that rounding would show. */
-static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_axpy_blocks(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
-                                             const float *WEIGHTS_ONLY_RESTRICT w,
-                                             const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
-{
-    if (n < 8 || n > 512 || size < WEIGHTS_ONLY_LEAST || size > 2 * WEIGHTS_ONLY_BLOCK) {
-        return 0;
-    }
-#ifdef WEIGHTS_ONLY_PAIR
-    if (size <= WEIGHTS_ONLY_PAIR) {
-        weights_only_axpy_pair(y, b, w, x, n, size, size);
-        return 1;
-    }
-#endif
-    if (size <= WEIGHTS_ONLY_BLOCK) {
-        weights_only_axpy_block(y, b, w, x, n, size, size);
-    } else {
-        const int half = (size / 2 + 15) / 16 * 16;
-        weights_only_axpy_block(y, b, w, x, n, size, half);
-        weights_only_axpy_block(y + half, b ? b + half : b, w + half, x, n, size, size - half);
-    }
-    return 1;
-}
-#endif
-
-/* y += x W with `n` rows of W, `size` weights each. Eight rows in one pass, then four: every y[c]
-   is loaded and stored once for eight products, and the loop over y vectorises as it stands. Sums
-   are made in pairs, which wait less for each other. One x is volatile since gcc -O3 would join
-   two passes otherwise, for which registers are lacking. (Clang with AVX is faster with four.) */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT w,
-                                       const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef WEIGHTS_ONLY_BLOCK
-    if (weights_only_axpy_blocks(y, (const float *)0, w, x, n, size)) {
-        return;
-    }
-#endif
-#if !(defined(__clang__) && defined(__AVX__))
-    for (; j < n / 8 * 8; j += 8, w += 8 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float x4 = x[j + 4], x5 = x[j + 5], x6 = x[j + 6];
-        const float x7 = *(const volatile float *)(x + j + 7);
-        const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
-        const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w4 = w3 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w5 = w4 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w6 = w5 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += ((x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
-                     + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c])))
-                    + ((x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c]))
-                       + (x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c])));
-        }
-    }
-    j = n / 8 * 8; /* as it is: GCC would warn of a rest that it takes for possible */
-#endif
-    for (; j < n / 4 * 4; j += 4, w += 4 * size) {
-        const float x0 = x[j], x1 = x[j + 1], x2 = x[j + 2], x3 = x[j + 3];
-        const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
-        const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] += (x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
-                    + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c]));
-        }
-    }
-    for (j = n / 4 * 4; j < n; ++j, w += size) {
-        const float x0 = x[j];
-        for (c = 0; c < size; ++c) {
-            y[c] += x0 * WEIGHTS_ONLY_READ(w[c]);
-        }
-    }
-}
-
-/* y = b + x W: as weights_only_axpy, but the first rows start from b, so that y is not read for them.
-   (Clang with AVX is faster with a copy of b where there are many rows.) */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_axpy_from(float *WEIGHTS_ONLY_RESTRICT y, const float *WEIGHTS_ONLY_RESTRICT b,
-                                            const float *WEIGHTS_ONLY_RESTRICT w,
-                                            const float *WEIGHTS_ONLY_RESTRICT x, int n, int size)
-{
-    int j = 0, c;
-#ifdef WEIGHTS_ONLY_BLOCK
-    if (weights_only_axpy_blocks(y, b, w, x, n, size)) {
-        return;
-    }
-#endif
-#if defined(__clang__) && defined(__AVX__)
-    const int copy = n >= 4;
-#else
-    const int copy = 0;
-#endif
-    if (copy) {
-        for (c = 0; c < size; ++c) {
-            y[c] = WEIGHTS_ONLY_READ(b[c]);
-        }
-    } else if (n >= 8) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float x4 = x[4], x5 = x[5], x6 = x[6], x7 = x[7];
-        const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
-        const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w4 = w3 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w5 = w4 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w6 = w5 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w7 = w6 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = WEIGHTS_ONLY_READ(b[c])
-                   + (((x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
-                       + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c])))
-                      + ((x4 * WEIGHTS_ONLY_READ(w4[c]) + x5 * WEIGHTS_ONLY_READ(w5[c]))
-                         + (x6 * WEIGHTS_ONLY_READ(w6[c]) + x7 * WEIGHTS_ONLY_READ(w7[c]))));
-        }
-        j = 8;
-    } else if (n >= 4) {
-        const float x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        const float *WEIGHTS_ONLY_RESTRICT w1 = w + size;
-        const float *WEIGHTS_ONLY_RESTRICT w2 = w1 + size;
-        const float *WEIGHTS_ONLY_RESTRICT w3 = w2 + size;
-        for (c = 0; c < size; ++c) {
-            y[c] = WEIGHTS_ONLY_READ(b[c])
-                   + ((x0 * WEIGHTS_ONLY_READ(w[c]) + x1 * WEIGHTS_ONLY_READ(w1[c]))
-                      + (x2 * WEIGHTS_ONLY_READ(w2[c]) + x3 * WEIGHTS_ONLY_READ(w3[c])));
-        }
-        j = 4;
-    } else {
-        for (c = 0; c < size; ++c) {
-            y[c] = WEIGHTS_ONLY_READ(b[c]) + x[0] * WEIGHTS_ONLY_READ(w[c]);
-        }
-        j = 1;
-    }
-    weights_only_axpy(y, w + j * size, x + j, n - j, size);
-}
-
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
 static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n)
 {
@@ -496,9 +284,137 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_hard_sigmoid_each(float *v, 
     const volatile float zero = 0.0f, one = 1.0f;
     const float low = zero, high = one;
     int i;
+    WEIGHTS_ONLY_STORED;
     for (i = 0; i < n; ++i) {
         const float x = slope * v[i] + 0.5f, y = x < low ? low : x;
         v[i] = y > high ? high : y;
+    }
+}
+
+/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
+   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+#if WEIGHTS_ONLY_LANES
+typedef float weights_only_lanes
+    __attribute__((vector_size(WEIGHTS_ONLY_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+#define WEIGHTS_ONLY_AT(place) (*(const weights_only_lanes *)(place))
+#ifdef __AVX512F__
+#define WEIGHTS_ONLY_SUMS 24 /* of 32 registers */
+#else
+#define WEIGHTS_ONLY_SUMS 12 /* of 16 */
+#endif
+#ifdef __clang__
+#define WEIGHTS_ONLY_UNROLL _Pragma("clang loop unroll(full)")
+#define WEIGHTS_ONLY_ROLL _Pragma("clang loop unroll(disable)")
+#else
+#define WEIGHTS_ONLY_UNROLL _Pragma("GCC unroll 32")
+#define WEIGHTS_ONLY_ROLL _Pragma("GCC unroll 1")
+#endif
+
+/* Where the vector of sum k begins in a row: the vectors stand side by side, but the last one ends
+   where the row ends. It overlaps the one before where the width is not a multiple of a vector. */
+static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_column(int k, int width)
+{
+    const int count = (width + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES;
+    return k % count < count - 1 ? k % count * WEIGHTS_ONLY_LANES : width - WEIGHTS_ONLY_LANES;
+}
+
+/* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
+   columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
+   wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tile(float *y, const float *b, const float *WEIGHTS_ONLY_RESTRICT w,
+                                       const float *WEIGHTS_ONLY_RESTRICT x, int n, int size, int width)
+{
+    const int count = (width + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES, spare = WEIGHTS_ONLY_SUMS * 2 / 3 / count;
+    const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
+    const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
+    const int rows = wanted < most ? wanted : most;
+    const weights_only_lanes zero = {0.0f};
+    weights_only_lanes sum[WEIGHTS_ONLY_SUMS];
+    int j, k;
+    WEIGHTS_ONLY_UNROLL
+    for (k = 0; k < count * rows; ++k) {
+        sum[k] = -zero;
+    }
+    WEIGHTS_ONLY_ROLL
+    for (j = 0; j + rows <= n; j += rows, w += rows * size) {
+        WEIGHTS_ONLY_UNROLL
+        for (k = 0; k < count * rows; ++k) {
+            sum[k] += x[j + k / count] * WEIGHTS_ONLY_AT(w + k / count * size + weights_only_column(k, width));
+        }
+    }
+    WEIGHTS_ONLY_ROLL
+    for (; j < n; ++j, w += size) {
+        WEIGHTS_ONLY_UNROLL
+        for (k = 0; k < count; ++k) {
+            sum[k] += x[j] * WEIGHTS_ONLY_AT(w + weights_only_column(k, width));
+        }
+    }
+    WEIGHTS_ONLY_UNROLL
+    for (j = rows / 2; j > 0; j /= 2) {
+        WEIGHTS_ONLY_UNROLL
+        for (k = 0; k < count * j; ++k) {
+            sum[k] += sum[k + count * j];
+        }
+    }
+    WEIGHTS_ONLY_UNROLL
+    for (k = 0; k < count; ++k) {
+        sum[k] += WEIGHTS_ONLY_AT(b + weights_only_column(k, width));
+    }
+    WEIGHTS_ONLY_UNROLL
+    for (k = 0; k < count; ++k) {
+        *(weights_only_lanes *)(y + weights_only_column(k, width)) = sum[k];
+    }
+}
+
+/* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tiles(float *y, const float *b, const float *w, const float *x,
+                                        int n, int size, int width)
+{
+    const int last = (size - WEIGHTS_ONLY_LANES) / width * width;
+    int c;
+    WEIGHTS_ONLY_ROLL
+    for (c = 0; c < last; c += width) {
+        weights_only_tile(y + c, b + c, w + c, x, n, size, width);
+    }
+    weights_only_tile(y + last, b + last, w + last, x, n, size, size - last);
+}
+#endif
+
+/* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_product(float *y, const float *b, const float *w, const float *x,
+                                          int n, int size)
+{
+    int j = 0, c;
+#if WEIGHTS_ONLY_LANES
+    if (size >= WEIGHTS_ONLY_LANES) {
+        /* One tile, or two of half the columns. More would read W in too many strips: then each y
+           is loaded and stored once for every four rows. 512 rows: rounding must not show. */
+        const int whole = WEIGHTS_ONLY_SUMS * WEIGHTS_ONLY_LANES, four = size > 2 * whole;
+        const int half = (size / 2 + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES * WEIGHTS_ONLY_LANES;
+        const int width = four ? WEIGHTS_ONLY_LANES : size > whole ? half : size;
+        const int most = four ? 4 : 512, rest = n % most;
+        WEIGHTS_ONLY_ROLL
+        for (; j < n - rest; j += most, b = y) {
+            weights_only_tiles(y, b, w + j * size, x + j, most, size, width);
+        }
+        if (rest) {
+            weights_only_tiles(y, b, w + j * size, x + j, rest, size, width);
+        }
+        return;
+    }
+#endif
+    for (; j < n - n % 4; j += 4, w += 4 * size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = WEIGHTS_ONLY_READ(b[c])
+                   + ((x[j] * WEIGHTS_ONLY_READ(w[c]) + x[j + 1] * WEIGHTS_ONLY_READ(w[size + c]))
+                      + (x[j + 2] * WEIGHTS_ONLY_READ(w[2 * size + c])
+                         + x[j + 3] * WEIGHTS_ONLY_READ(w[3 * size + c])));
+        }
+    }
+    for (; j < n; ++j, w += size, b = y) {
+        for (c = 0; c < size; ++c) {
+            y[c] = WEIGHTS_ONLY_READ(b[c]) + x[j] * WEIGHTS_ONLY_READ(w[c]);
+        }
     }
 }
 
@@ -523,9 +439,10 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state 
     {
         float *const lstm_1_gates = s->scratch;
         float *const lstm_1_tanh = s->scratch + 20;
-        weights_only_axpy_from(lstm_1_gates, weights_only_lstm_1_bias, weights_only_lstm_1_kernel,
-            x, 3, 20);
-        weights_only_axpy(lstm_1_gates, weights_only_lstm_1_recurrent_kernel, s->lstm_1_h, 5, 20);
+        weights_only_product(lstm_1_gates, weights_only_lstm_1_bias, weights_only_lstm_1_kernel, x,
+            3, 20);
+        weights_only_product(lstm_1_gates, lstm_1_gates, weights_only_lstm_1_recurrent_kernel,
+            s->lstm_1_h, 5, 20);
         weights_only_hard_sigmoid_each(lstm_1_gates, 0.2f, 10);
         weights_only_tanh_each(lstm_1_gates + 10, 5);
         weights_only_hard_sigmoid_each(lstm_1_gates + 15, 0.2f, 5);

@@ -26,6 +26,7 @@ from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS
 from codegen.targets.c import TARGET, kernels
+from codegen.targets.c.file import own_words
 from codegen.targets.c.text import HOOKS, wrapped
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
@@ -390,6 +391,17 @@ def test_kernels_are_plain_c(path: Path) -> None:
     assert "{{" not in text
 
 
+def test_words_of_templates_are_reserved() -> None:
+    """No name of a model takes a word that the header uses behind its prefix."""
+    folder = Path(codegen.__file__).parents[1] / "templates/c"
+    used: set[str] = set()
+    for path in folder.rglob("*.c"):
+        used |= set(re.findall(r"\brnn_(\w+)", path.read_text(encoding="utf-8").lower()))
+    page = (folder / "model.h.j2").read_text(encoding="utf-8").lower()
+    used |= set(re.findall(r"\{\{ p \}\}_(\w+)", page))
+    assert used <= set(own_words())
+
+
 def test_concatenated_inputs(tmp_path: Path) -> None:
     nodes = (
         Node(Input(name="a", class_name="InputLayer", shape=(None, 3))),
@@ -444,7 +456,7 @@ def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
     lowered = model(dense(24, 1), shape=(None, 24))
     flags = ("-O2", "-mthumb", "-mcpu=cortex-m4", *WARNINGS)
     assert assembly(lowered, tmp_path, "arm-none-eabi-gcc", *flags)
-    for rows in (36, 60, 516):  # a pass of four after those of eight
+    for rows in (36, 60, 516):  # rows in fours, with a rest of none
         lowered = model(dense(rows, 250), shape=(None, rows))
         for level in ("-O2", "-O3"):
             assert assembly(lowered, tmp_path, "gcc", level, *WARNINGS)
@@ -453,7 +465,7 @@ def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
 def test_a_product_starts_from_its_bias() -> None:
     """No pass over the sums for the bias alone."""
     text = render(model(dense(9, 8), shape=(None, 9)))
-    assert "net_axpy_from(y, net_dense_bias, net_dense_kernel, x, 9, 8);" in text
+    assert "net_product(y, net_dense_bias, net_dense_kernel, x, 9, 8);" in text
     assert "= NET_READ(net_dense_bias" not in text
 
 

@@ -25,7 +25,7 @@ def test_whole_vector_registers_are_used(compiler: str, tmp_path: Path) -> None:
 
 
 def test_no_pass_of_a_product_needs_more_registers_than_there_are(tmp_path: Path) -> None:
-    """GCC joins two passes over eight rows at -O3 where it can: 16 factors for 16 registers."""
+    """A loop over rows with more sums than registers would load and store them."""
     if ON_X86:
         lowered = model(dense(64, 64), shape=(None, 64))
         text = assembly(lowered, tmp_path, "gcc", "-O3", "-DNET_AVX2=0")
@@ -63,10 +63,12 @@ def test_the_copy_for_avx2_leaves_no_register_half_full(tmp_path: Path) -> None:
         assert "call" not in copy
 
 
-# Rows and columns of a product: one row in registers and two, halves, what is left to passes.
+# Rows and columns of a product: less than a vector, tiles of one and more sums a column, two tiles,
+# passes of four rows; last vectors that overlap; sums of more than 512 rows.
 SIZES = [
+    (9, 4), (3, 7), (6, 8), (13, 9), (5, 15), (9, 16), (21, 17), (2, 24), (11, 31), (26, 72),
     (8, 48), (9, 47), (9, 49), (33, 64), (64, 96), (65, 100), (17, 128), (16, 129), (31, 192),
-    (12, 193), (40, 384), (10, 385), (9, 769), (512, 96), (513, 96), (7, 96),
+    (12, 193), (12, 288), (40, 384), (10, 385), (6, 769), (512, 96), (513, 96), (7, 96),
 ]  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def test_stack_is_near_the_compilers(name: str, profile: str, tmp_path: Path) ->
         line.split("\t")[0].rsplit(":", 1)[1].split(".")[0]: int(line.split("\t")[1])
         for line in (tmp_path / "net.su").read_text().splitlines()
     }
-    called = {"net_affine", "net_axpy", "net_dot", "net_softmax"}
+    called = {"net_affine", "net_product", "net_dot", "net_softmax"}
     kernels = [n for f, n in usage.items() if f in called]
     step = usage["net_step"] + usage.get("net_step_body", 0)
     real = usage["net_predict"] + step + max(kernels)

@@ -77,6 +77,7 @@ def _text(header: Header) -> Iterator[str]:
         p=header.prefix,
         P=header.upper,
         real=header.real,
+        bytes=header.bytes,
         banner=banner.banner(lowered, header.origin, _sizes(header)),
         hooks_note=_hooks_note([f"{header.upper}_READ", f"{header.upper}_WEIGHTS", *hooks]),
         macros=_macros(header),

@@ -58,7 +58,7 @@ class Header:
         layout = "columns" if self.profile == "host" else "blocks"
         self.packing: Packing = pack(self.program, layout, lambda b: b in self.rings)
 
-        own = [f"{self.prefix}_{word}" for word in _own_words()]
+        own = [f"{self.prefix}_{word}" for word in own_words()]
         self.names = Names(C_WORDS, own, LOCALS)
         self.const_names: dict[Buffer | Packed, str] = {}
         for packed in self.packing.arrays:
@@ -163,13 +163,14 @@ def _rings(program: Program) -> dict[Buffer, tuple[int, int]]:
     return found
 
 
-def _own_words() -> list[str]:
+def own_words() -> list[str]:
+    """What a header calls its own, without the prefix: no constant of a model may be called so."""
     kernels = """state reset restart step step_body step_avx2 predict predict_body predict_avx2
     avx2 get_state set_state selftest test_close test_states implementation implemented restrict
-    inline always_inline read weights hop warmup max_steps axpy axpy_from axpy_block axpy_pair
-    axpy_blocks block pair least unroll roll dot affine softmax log_softmax softmax_strided
+    inline always_inline read weights hop warmup max_steps product tile
+    tiles column lanes at sums unroll roll stored dot affine softmax log_softmax softmax_strided
     log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
     sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
-    max sqrt abs floor round state_size input_size output_size h_included"""
+    max sqrt abs floor round compact state_size input_size output_size h_included"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
     return [*kernels.split(), *HOOKS, *numbered]

@@ -149,14 +149,11 @@ class Printer(Expressions):
         for call in calls:
             w = self.const_names[call.packed]
             if self.profile == "host":
-                self.used.kernels.add("axpy")
+                self.used.kernels.add("product")
                 (group,) = call.groups
-                x = self.pointer(group.x)
-                kernel = "axpy"
-                if first and bias and call is calls[0]:
-                    self.used.kernels.add("axpy_from")
-                    kernel, x, w = "axpy_from", f"{w}, {x}", self.pointer(bias)
-                lines.append(f"{self.prefix}_{kernel}({out}, {w}, {x}, {group.columns}, {size});\n")
+                start = self.pointer(bias) if first and bias and call is calls[0] else out
+                x = f"{self.pointer(group.x)}, {group.columns}"
+                lines.append(f"{self.prefix}_product({out}, {start}, {w}, {x}, {size});\n")
                 continue
             self.used.kernels.add("affine")
             vectors = [f"{self.pointer(g.x)}, {g.columns}" for g in call.groups]

@@ -2,6 +2,7 @@
 static RNN_ALWAYS_INLINE void rnn_gate_sigmoid_each(float *v, int n)
 {
     int i;
+    RNN_STORED;
     for (i = 0; i < n; ++i) {
         v[i] *= 0.5f;
     }

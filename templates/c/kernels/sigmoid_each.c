@@ -6,6 +6,7 @@ static RNN_ALWAYS_INLINE void rnn_sigmoid_each(float *v, int n)
     const volatile float smallest = -104.0f;
     const float low = smallest;
     int i;
+    RNN_STORED;
     for (i = 0; i < n; ++i) {
         const float x = v[i], down = x < 0.0f ? x : -x;
         const float t = down < low ? low : down, number = t > low ? t : low;
