@@ -1239,3 +1239,17 @@ def test_recurrent_layers_of_any_cell(tmp_path: Path) -> None:
     assert isinstance(found, Recurrent)
     assert [len(cell.states) for cell in found.cell.cells] == [1, 2, 1]
     same(found.cell.cells[2].kernel, array(3, 6, seed=9))
+
+
+@pytest.mark.parametrize(("version", "is_refused"), [("2.15.0", True), ("3.5.0", False)])
+def test_means_of_whole_numbers(tmp_path: Path, version: str, is_refused: bool) -> None:
+    """TensorFlow's mean of int32 is int32; Keras 3 makes floats of them first."""
+    config = sequential(
+        layer("Discretization", "bins", bin_boundaries=[0.0, 1.0], output_mode="int"),
+        layer("Permute", "turn", dims=[1, 2]),
+        layer("GlobalAveragePooling1D", "mean", data_format="channels_last"),
+        shape=(4, 3),
+    )
+    found = problems(codegen.read(write_keras(tmp_path / "m.keras", config, {}, version)))
+    assert bool(found) == is_refused
+    assert not is_refused or "a mean of whole numbers" in found[0]
