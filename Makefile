@@ -1,6 +1,7 @@
 # make demo      convert the seed model to every target, run the results, compare and time them
 # make test      install everything that the tests need, and run all of them
 # make test-torch  trace live PyTorch modules, in an environment of its own, since torch is large
+# make quick     the tests of the daily loop: each layer once, in every target; about a minute
 # make lint      ruff and mypy alone;  make format  lets ruff mend what it can
 # make bench     time generated code beside what users could pick instead
 # make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container;
@@ -20,7 +21,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-torch lint format bench fuzz fixtures clean setup-core setup-lint setup-test
+.PHONY: help demo test quick test-torch lint format bench fuzz fixtures clean setup-core setup-lint setup-test
 
 help:
 	@sed -n 's/^# \(make .*\|   .*\)/\1/p' Makefile
@@ -36,6 +37,10 @@ test: setup-test
 
 test-torch:
 	bash scripts/test_torch.sh $(PYTEST_ARGS)
+
+quick: setup-test
+	QUICK=1 $(BIN)/pytest -n $(PYTEST_JOBS) -q tests/test_fixtures.py tests/test_emit.py \
+	    tests/test_dims.py tests/layers/test_streams.py tests/targets/test_ops.py $(PYTEST_ARGS)
 
 lint: setup-lint
 	$(BIN)/ruff check .

@@ -27,6 +27,9 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 MODELS = ("model.h5", "model.keras", "model")  # the last is a folder: a .keras file unpacked
 WEIGHTS = ("weights.h5", "model.weights.h5", "model.weights.json")
 TORCH = FIXTURES / "torch"
+# `make quick` sets it: a few models of two releases in place of all.
+QUICK = bool(os.environ.get("QUICK"))
+QUICK_ERAS = ("keras215", "keras3_15")
 TORCH_WEIGHTS = ("weights.pt", "weights.safetensors", "weights.npz")
 
 
@@ -125,6 +128,23 @@ class Case:
             )
             for number, call in enumerate(self.meta["calls"])
         )
+
+
+def quick_cases() -> list[Case]:
+    """A few models of two releases that have every layer which those releases recorded.
+
+    Of the models that have most layers that are in none before, the first by name.
+    """
+    found: list[Case] = []
+    for era in QUICK_ERAS:
+        left = list(cases(era))
+        missing = {layer for case in left for layer in case.layers}
+        while missing:
+            best = max(left, key=lambda case: len(missing.intersection(case.layers)))
+            missing.difference_update(best.layers)
+            left.remove(best)
+            found.append(best)
+    return found
 
 
 def torch_cases() -> Iterator[Case]:
