@@ -241,5 +241,6 @@ class Rescaling(Layer):
                 else At(broadcast(part, x.shape, at))
                 for part, value in zip(parts, (self.scale, self.offset), strict=True)
             )
-            b.copy(out.row(*at), At(x.row(*at)) * s + o)
+            scaled = At(x.row(*at)) * s
+            b.copy(out.row(*at), scaled if o == Number(0.0) else scaled + o)
         return (b.like(out, x, mask=x.mask),)

@@ -83,16 +83,10 @@ JSON = (
         "--output_format=keras model.json model.h5",
     ),
     Json(
-        frozenset({"model_data", "state_dict"}),
-        "a GuitarML model",
-        "save its state_dict with numpy.savez, an array for each name, and give that as MODEL",
-    ),
-    Json(
         frozenset({"architecture", "config", "weights"}),
         "a Neural Amp Modeler (NAM) model",
         "give the state dict of the network that was trained, saved with torch.save",
     ),
-    Json(frozenset({"in_shape", "layers"}), "an RTNeural or AIDA-X model", _ORIGIN),
 )
 
 

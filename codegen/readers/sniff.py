@@ -7,15 +7,23 @@ from pathlib import Path
 from codegen.errors import ReadError
 from codegen.readers import formats
 from codegen.readers.files import archive
+from codegen.readers.files.digest import Digest
+from codegen.readers.settings import parse_object
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
+RTNEURAL, GUITARML = "rtneural", "guitarml"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 # The pickle of the number with which torch before 1.6 began its files.
 _TORCH_LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _AGAIN = "save the model again as .h5 or .keras"
+# Audio models, by the keys of their JSON object.
+_OBJECTS = (
+    ({"model_data", "state_dict"}, GUITARML),
+    ({"in_shape", "layers"}, RTNEURAL),
+)
 
 
 def kind(path: Path, label: str) -> str:
@@ -50,7 +58,17 @@ def kind(path: Path, label: str) -> str:
         raise ReadError(f"{label!r}: not a file name ({error})") from None
     if start.startswith(_ZIP_SIGNATURES):
         return _archive(path, label)
-    return _from_bytes(start, size, label)
+    found = _from_bytes(start, size, label)
+    return _object(path, label) if found == JSON else found
+
+
+def _object(path: Path, label: str) -> str:
+    """What a JSON object is, by its keys; what is none, and any other, is left to Keras' reader."""
+    try:
+        keys = parse_object(Digest().text(path), label).keys()
+    except ReadError:
+        return JSON
+    return next((kind for own, kind in _OBJECTS if own <= keys), JSON)
 
 
 def _archive(path: Path, label: str) -> str:

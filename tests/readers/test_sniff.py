@@ -58,8 +58,6 @@ def _npy() -> bytes:
 
 
 NAM = {"version": "0.5.4", "architecture": "LSTM", "config": {"input_size": 1}, "weights": [0.5]}
-RTNEURAL = {"in_shape": [None, None, 1], "layers": [{"type": "gru", "shape": [None, None, 8]}]}
-GUITARML = {"model_data": {"model": "SimpleRNN"}, "state_dict": {"rec.weight_ih_l0": [[0.5]]}}
 TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"paths": ["a.bin"]}]}
 
 
@@ -72,9 +70,6 @@ TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"pat
         (_npy(), "one NumPy array", "numpy.savez"),
         (b"\x1c\0\0\0TFL3....", "a TensorFlow Lite model", r"\.keras"),
         (json.dumps(NAM).encode(), r"a Neural Amp Modeler \(NAM\) model", "torch.save"),
-        (json.dumps(RTNEURAL).encode(), "an RTNeural or AIDA-X model", "exported from"),
-        (json.dumps({**RTNEURAL, "in_skip": 1}).encode(), "AIDA-X", "exported from"),
-        (json.dumps(GUITARML).encode(), "a GuitarML model", "numpy.savez"),
         (json.dumps(TFJS).encode(), r"a TensorFlow\.js model", "tensorflowjs_converter"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Readers of JSON files of audio tools: RTNeural, AIDA-X and GuitarML."""

@@ -1,0 +1,296 @@
+"""RTNeural JSON: a chain of Keras layers, with the gains and the skip that AIDA-X adds.
+
+Every layer runs sample by sample: a conv1d is causal, with zeros before the first sample,
+whatever padding the model was trained with. Weights have Keras' orders. Source: the loader of
+RTNeural (`model_loader.h`), and AIDA-X for `in_skip`, `in_gain` and `out_gain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codegen.activations import LINEAR, Activation
+from codegen.errors import LayerError, Problem, ReadError
+from codegen.layers.convolution import Convolution
+from codegen.layers.core import ActivationLayer, BatchNormalization, Dense, PReLU, Rescaling
+from codegen.layers.normalization import scale_and_offset
+from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
+from codegen.model import Array, Layer, Model, Ref
+from codegen.readers.audio.chain import MAX_LAYERS, AudioFile, Chain, opened
+from codegen.readers.options import Options
+from codegen.readers.settings import MAX_INTEGER, Config, show, whole
+from codegen.readers.torch.description import unknown
+
+ACTIVATIONS = ("", "tanh", "relu", "sigmoid", "softmax", "elu")
+_OWN = ("type", "shape", "weights", "activation", "name")  # of every layer
+
+
+def read(path: Path, options: Options) -> Model:
+    """The model of a file."""
+    file = opened(path, options)
+    layers = file.value["layers"]
+    if not isinstance(layers, list) or not layers or len(layers) > MAX_LAYERS:
+        raise ReadError(f"{file.label}: layers is {show(layers)}, expected a list of layers")
+    try:
+        width = _width(file.value["in_shape"], "in_shape")
+    except LayerError as error:
+        raise ReadError(f"{file.label}: {error}") from None
+    chain = Chain(width)
+    problems: list[Problem] = []
+    given = _Adaptation.of(file, problems)
+    start = chain.input
+    if given.in_gain:
+        start = chain.add(_gain(chain, "in_gain", given.in_gain, width), start)
+    end = start
+    for number, layer in enumerate(layers):
+        end, width = _layer(file, chain, layer, number, end, width)
+    if given.skips:
+        if width != 1:
+            problems.append(_problem(f"in_skip adds one signal to an output of {width}"))
+        else:
+            x = start if chain.width == 1 else chain.columns(start, 0, 1, "signal")
+            end = chain.merged("add", end, x, "skip")
+    if given.out_gain:
+        end = chain.add(_gain(chain, "out_gain", given.out_gain, 1), end)
+    return chain.model(file, "rtneural", end, problems)
+
+
+def _problem(message: str) -> Problem:
+    return Problem("model", "RTNeural", message)
+
+
+@dataclass(frozen=True)
+class _Adaptation:
+    """What AIDA-X does around the layers: y = (f(x g) + x g) h."""
+
+    skips: bool
+    in_gain: float  # dB
+    out_gain: float
+
+    @staticmethod
+    def of(file: AudioFile, problems: list[Problem]) -> _Adaptation:
+        """What the file says; everything wrong goes to `problems`."""
+        config = Config({key: v for key, v in file.value.items() if v is not None})
+        around = [key for key in file.value if key.startswith(("in_", "out_"))]
+        others = [key for key in around if key not in _ADAPTATION]
+        problems += [_problem(f"it has {unknown(key, _ADAPTATION)}") for key in others]
+        found: dict[str, float] = {}
+        for key in ("in_skip", "in_gain", "out_gain"):
+            try:
+                found[key] = (
+                    config.integer(key, 0, 0, 1) if key == "in_skip" else config.number(key, 0.0)
+                )
+                if abs(found[key]) > MAX_GAIN:
+                    raise LayerError(f"{key} is {found[key]:g} dB, expected {MAX_GAIN} at most")
+            except LayerError as error:
+                problems.append(_problem(str(error)))
+                found[key] = 0
+        return _Adaptation(bool(found["in_skip"]), found["in_gain"], found["out_gain"])
+
+
+_ADAPTATION = ("in_shape", "in_skip", "in_gain", "out_gain")
+MAX_GAIN = 200  # dB
+
+
+def _gain(chain: Chain, name: str, decibels: float, width: int) -> Layer:
+    """The first channel times a gain; the others, which are knobs, as they are."""
+    scale = np.ones(width)
+    scale[0] = 10.0 ** (decibels / 20.0)
+    return Rescaling(
+        name=chain.name(name), class_name="Gain", stored=0, scale=scale, offset=np.zeros(())
+    )
+
+
+def _width(value: object, key: str) -> int:
+    """The last of a list of lengths; of four the product of the last two."""
+    if not isinstance(value, list) or not 1 <= len(value) <= 4:
+        raise LayerError(f"{key} is {show(value)}, expected a list of lengths")
+    width = 1
+    for length in value[-2:] if len(value) == 4 else value[-1:]:
+        width *= whole(length, key, 1, MAX_INTEGER)
+    return width
+
+
+def _layer(
+    file: AudioFile, chain: Chain, value: object, number: int, x: Ref, width: int
+) -> tuple[Ref, int]:
+    """A layer after `x` of so many channels, and how many come out."""
+    if not isinstance(value, dict):
+        name = chain.name(f"layer_{number + 1}")
+        return chain.refuse(name, "layer", f"it is {show(value)}, expected an object", x), width
+    kind = value.get("type")
+    class_name = kind if isinstance(kind, str) else "layer"
+    name = chain.name(
+        class_name.replace("-", "_") if class_name in KINDS else f"layer_{number + 1}"
+    )
+    try:
+        units = _width(value.get("shape"), "shape")
+    except LayerError as error:
+        return chain.refuse(name, class_name, error, x), width
+    try:
+        if class_name not in KINDS:
+            raise LayerError(f"type is {show(kind)}, expected one of {', '.join(KINDS)}")
+        build, own = KINDS[class_name]
+        for key in value:
+            if key not in (*_OWN, *own):
+                raise LayerError(f"it has {unknown(key, (*_OWN, *own))}")
+        layer = _Layer(file, name, class_name, Config(value), width, units)
+        return chain.add(build(layer), x), units
+    except LayerError as error:
+        return chain.refuse(name, class_name, error, x), units
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer of the file, as the builders below take it."""
+
+    file: AudioFile
+    name: str
+    class_name: str
+    config: Config
+    inputs: int
+    units: int
+
+    def arrays(self, *counts: int) -> list[Any]:
+        """Its weights, of which there must be so many."""
+        found = self.config.get("weights")
+        if not isinstance(found, list) or len(found) not in counts:
+            expected = " or ".join(map(str, counts))
+            count = f"{len(found)}" if isinstance(found, list) else show(found)
+            raise LayerError(f"weights: {count} arrays found, expected {expected}")
+        return found
+
+    def array(self, value: object, what: str, *shape: int) -> Array:
+        """One of them."""
+        return self.file.array(value, what, *shape)
+
+    def activation(self) -> Activation:
+        """Its activation."""
+        name = self.config.text("activation", "", ACTIVATIONS)
+        return Activation(name) if name else LINEAR
+
+    def same_width(self) -> None:
+        """Refuse a shape that is not that of its input."""
+        if self.units != self.inputs:
+            raise LayerError(f"shape ends with {self.units}, its input has {self.inputs} channels")
+
+    @property
+    def naming(self) -> dict[str, Any]:
+        """Of the canonical layer."""
+        return {"name": self.name, "class_name": self.class_name}
+
+
+def _dense(layer: _Layer) -> Layer:
+    found = layer.arrays(1, 2)
+    kernel = layer.array(found[0], "kernel", layer.inputs, layer.units)
+    bias = layer.array(found[1], "bias", layer.units) if len(found) == 2 else None
+    return Dense(**layer.naming, kernel=kernel, bias=bias, activation=layer.activation())
+
+
+def _single(layer: _Layer, key: str, default: Any = 1) -> int:
+    return layer.config.integers(key, 1, default)[0]
+
+
+def _conv1d(layer: _Layer) -> Layer:
+    size, dilation = _single(layer, "kernel_size"), _single(layer, "dilation")
+    groups = layer.config.integer("groups", 1)
+    if _single(layer, "strides") != 1:
+        raise LayerError("strides other than 1 are not supported: RTNeural has none")
+    if layer.inputs % groups or layer.units % groups:
+        raise LayerError(
+            f"groups is {groups}, which does not divide {layer.inputs} and {layer.units} channels"
+        )
+    kernel, bias = layer.arrays(2)
+    return Convolution(
+        **layer.naming,
+        kernel=layer.array(kernel, "kernel", size, layer.inputs // groups, layer.units),
+        bias=layer.array(bias, "bias", layer.units),
+        strides=(1,),
+        dilations=(dilation,),
+        padding="causal",
+        groups=groups,
+        activation=layer.activation(),
+    )
+
+
+def _gru(layer: _Layer) -> Layer:
+    weights = _recurrent(layer, 3, (2, 3 * layer.units))
+    cell = GRUCell(**layer.naming, **weights, reset_after=True)
+    return Recurrent(**layer.naming, cell=cell, return_sequences=True)
+
+
+def _lstm(layer: _Layer) -> Layer:
+    weights = _recurrent(layer, 4, (4 * layer.units,))
+    cell = LSTMCell(**layer.naming, **weights)
+    return Recurrent(**layer.naming, cell=cell, return_sequences=True)
+
+
+def _recurrent(layer: _Layer, gates: int, bias: tuple[int, ...]) -> dict[str, Any]:
+    """The weights of a cell. RTNeural takes tanh and sigmoid: what else is written is refused."""
+    layer.config.text("activation", "", ("", "tanh"))
+    names, columns = ("kernel", "recurrent_kernel", "bias"), gates * layer.units
+    shapes = ((layer.inputs, columns), (layer.units, columns), bias)
+    parts = zip(names, layer.arrays(3), shapes, strict=True)
+    return {name: layer.array(part, name, *shape) for name, part, shape in parts}
+
+
+def _no_activation(layer: _Layer) -> None:
+    layer.config.text("activation", "", ("",))
+
+
+def _prelu(layer: _Layer) -> Layer:
+    layer.same_width()
+    _no_activation(layer)
+    (found,) = layer.arrays(1)
+    alpha = layer.file.numbers(found, "alpha")
+    if alpha.shape not in ((1, 1), (1, layer.units)):
+        raise LayerError(
+            f"alpha is of shape {list(alpha.shape)}, expected [1, 1] or [1, {layer.units}]"
+        )
+    return PReLU(**layer.naming, alpha=layer.file.finite(alpha, "alpha"))
+
+
+def _batchnorm(layer: _Layer) -> Layer:
+    layer.same_width()
+    _no_activation(layer)
+    found = layer.arrays(2, 4)
+    names = ("gamma", "beta", "mean", "variance")[-len(found) :]
+    parts = {
+        name: layer.array(part, name, layer.units) for name, part in zip(names, found, strict=True)
+    }
+    scale, offset = scale_and_offset(
+        parts["mean"],
+        parts["variance"],
+        layer.config.number("epsilon", low=0.0),
+        parts.get("gamma"),
+        parts.get("beta"),
+        layer.file.allow_nonfinite,
+    )
+    stored = len(found) * layer.units
+    return BatchNormalization(**layer.naming, stored=stored, scale=scale, offset=offset)
+
+
+def _activation(layer: _Layer) -> Layer:
+    layer.same_width()
+    layer.arrays(0)
+    return ActivationLayer(**layer.naming, activation=layer.activation())
+
+
+# For each type its builder, and what it may say beside what every layer does. `padding` counts
+# for nothing: see above.
+_WINDOW = ("kernel_size", "dilation", "groups", "strides", "padding")
+KINDS: Mapping[str, tuple[Callable[[_Layer], Layer], tuple[str, ...]]] = {
+    "dense": (_dense, ()),
+    "time-distributed-dense": (_dense, ()),
+    "conv1d": (_conv1d, _WINDOW),
+    "gru": (_gru, ()),
+    "lstm": (_lstm, ()),
+    "prelu": (_prelu, ()),
+    "batchnorm": (_batchnorm, ("epsilon",)),
+    "activation": (_activation, ()),
+}
