@@ -42,7 +42,7 @@ def explain(lowered: Lowered) -> str:
     for kind, ports in (("input", program.inputs), ("output", program.outputs)):
         lines += [f"  {p.buffer.name}: {kind} {p.name!r} {_shape(p.shape)}" for p in ports]
     for state in program.states:
-        kept = "kept between predict calls" if state.carried else "starts anew at each predict"
+        kept = "kept between predict calls" if state.carried else "starts again at each predict"
         lines.append(f"  {state.buffer.name}: state {_shape(state.shape)}, {kept}")
     lines.append("")
     if lowered.step is not None:

@@ -16,7 +16,8 @@
  * This file is yours: its generator lays no claim to it and puts no condition on its use.
  *
  * In exactly one source file, before the include:  #define BIDIRECTIONAL_IMPLEMENTATION
- * There, too, if wanted: BIDIRECTIONAL_SELFTEST for bidirectional_selftest(), and macros of one's own in place of
+ * Optional, in the same place: BIDIRECTIONAL_SELFTEST adds bidirectional_selftest().
+ * These macros may be defined there to replace what stands below:
  * BIDIRECTIONAL_READ, BIDIRECTIONAL_WEIGHTS, BIDIRECTIONAL_TANH.
  */
 #ifndef BIDIRECTIONAL_H_INCLUDED
@@ -40,10 +41,10 @@ extern "C" {
 typedef struct bidirectional_state {
     float bidirectional_forward_h[4]; /* bidirectional_forward: h, 4 */
     float bidirectional_backward_h[4]; /* bidirectional_backward: h, 4 */
-    float scratch[144]; /* of no use between calls */
+    float scratch[144]; /* undefined between calls */
 } bidirectional_state;
 
-/* Every state at its start. Call it first. */
+/* Resets all states. Call it first. */
 void bidirectional_reset(bidirectional_state *s);
 
 /* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */

@@ -279,7 +279,7 @@ def close(found, expected, size):
     return found == expected or abs(found - expected) <= TOLERANCE * (size + abs(expected))
 
 
-# ---- Functions, for every number that there is ----------------------------------------------
+# ---- Maths functions, which take infinity and NaN too ---------------------------------------
 
 
 try:
@@ -357,7 +357,7 @@ class Model:
         self.reset()
 
     def reset(self):
-        """Start anew: every state is what it was at first."""
+        """Reset all states."""
         self.bidirectional_forward_h = zeros(4)
         self.bidirectional_backward_h = zeros(4)
 

@@ -19,7 +19,8 @@
  * This file is yours: its generator lays no claim to it and puts no condition on its use.
  *
  * In exactly one source file, before the include:  #define CAUSAL_CONV_IMPLEMENTATION
- * There, too, if wanted: CAUSAL_CONV_SELFTEST for causal_conv_selftest(), and macros of one's own in place of
+ * Optional, in the same place: CAUSAL_CONV_SELFTEST adds causal_conv_selftest().
+ * These macros may be defined there to replace what stands below:
  * CAUSAL_CONV_READ, CAUSAL_CONV_WEIGHTS, CAUSAL_CONV_TANH.
  */
 #ifndef CAUSAL_CONV_H_INCLUDED
@@ -44,10 +45,10 @@ typedef struct causal_conv_state {
     float conv1d_1_line[8]; /* conv1d_1: line, 2 x 4 */
     float conv1d_2_line[40]; /* conv1d_2: line, 8 x 5 */
     float gru_h[4]; /* gru: h, 4 */
-    float scratch[16]; /* of no use between calls */
+    float scratch[16]; /* undefined between calls */
 } causal_conv_state;
 
-/* Every state at its start. Call it first. */
+/* Resets all states. Call it first. */
 void causal_conv_reset(causal_conv_state *s);
 
 /* One step. Returns 1. Outputs must not overlap inputs. */

@@ -306,7 +306,7 @@ def close(found, expected, size):
     return found == expected or abs(found - expected) <= TOLERANCE * (size + abs(expected))
 
 
-# ---- Functions, for every number that there is ----------------------------------------------
+# ---- Maths functions, which take infinity and NaN too ---------------------------------------
 
 
 try:
@@ -402,7 +402,7 @@ class Model:
         self.reset()
 
     def reset(self):
-        """Start anew: every state is what it was at first."""
+        """Reset all states."""
         self.conv1d_line = zeros(6)
         self.conv1d_line_oldest = 0
         self.conv1d_1_line = zeros(8)

@@ -18,7 +18,8 @@
  * This file is yours: its generator lays no claim to it and puts no condition on its use.
  *
  * In exactly one source file, before the include:  #define LAST_STEP_IMPLEMENTATION
- * There, too, if wanted: LAST_STEP_SELFTEST for last_step_selftest(), and macros of one's own in place of
+ * Optional, in the same place: LAST_STEP_SELFTEST adds last_step_selftest().
+ * These macros may be defined there to replace what stands below:
  * LAST_STEP_READ, LAST_STEP_WEIGHTS, LAST_STEP_TANH.
  */
 #ifndef LAST_STEP_H_INCLUDED
@@ -42,10 +43,10 @@ typedef struct last_step_state {
     float lstm_1_h[4]; /* lstm_1: h, 4 */
     float lstm_1_c[4]; /* lstm_1: c, 4 */
     float simple_rnn_1_h[4]; /* simple_rnn_1: h, 4 */
-    float scratch[20]; /* of no use between calls */
+    float scratch[20]; /* undefined between calls */
 } last_step_state;
 
-/* Every state at its start. Call it first. */
+/* Resets all states. Call it first. */
 void last_step_reset(last_step_state *s);
 
 /* One step. Returns 1. Outputs must not overlap inputs. */

@@ -258,7 +258,7 @@ def close(found, expected, size):
     return found == expected or abs(found - expected) <= TOLERANCE * (size + abs(expected))
 
 
-# ---- Functions, for every number that there is ----------------------------------------------
+# ---- Maths functions, which take infinity and NaN too ---------------------------------------
 
 
 try:
@@ -356,7 +356,7 @@ class Model:
         self.reset()
 
     def reset(self):
-        """Start anew: every state is what it was at first."""
+        """Reset all states."""
         self.gru_1_h = zeros(4)
         self.lstm_1_h = zeros(4)
         self.lstm_1_c = zeros(4)

@@ -19,7 +19,8 @@
  * This file is yours: its generator lays no claim to it and puts no condition on its use.
  *
  * In exactly one source file, before the include:  #define SEED_IMPLEMENTATION
- * There, too, if wanted: SEED_SELFTEST for seed_selftest(), and macros of one's own in place of
+ * Optional, in the same place: SEED_SELFTEST adds seed_selftest().
+ * These macros may be defined there to replace what stands below:
  * SEED_READ, SEED_WEIGHTS, SEED_EXP, SEED_TANH.
  */
 #ifndef SEED_H_INCLUDED
@@ -43,10 +44,10 @@ typedef struct seed_state {
     float input_node_name_h[64]; /* input_node_name: h, 64 */
     float gru_layer_1_h[64]; /* gru_layer_1: h, 64 */
     float gru_layer_2_h[64]; /* gru_layer_2: h, 64 */
-    float scratch[256]; /* of no use between calls */
+    float scratch[256]; /* undefined between calls */
 } seed_state;
 
-/* Every state at its start. Call it first. */
+/* Resets all states. Call it first. */
 void seed_reset(seed_state *s);
 
 /* One step. Returns 1. Outputs must not overlap inputs. */

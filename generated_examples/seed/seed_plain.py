@@ -273,7 +273,7 @@ def close(found, expected, size):
     return found == expected or abs(found - expected) <= TOLERANCE * (size + abs(expected))
 
 
-# ---- Functions, for every number that there is ----------------------------------------------
+# ---- Maths functions, which take infinity and NaN too ---------------------------------------
 
 
 try:
@@ -8613,7 +8613,7 @@ class Model:
         self.reset()
 
     def reset(self):
-        """Start anew: every state is what it was at first."""
+        """Reset all states."""
         self.input_node_name_h = zeros(64)
         self.gru_layer_1_h = zeros(64)
         self.gru_layer_2_h = zeros(64)

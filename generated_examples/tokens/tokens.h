@@ -18,7 +18,8 @@
  * This file is yours: its generator lays no claim to it and puts no condition on its use.
  *
  * In exactly one source file, before the include:  #define TOKENS_IMPLEMENTATION
- * There, too, if wanted: TOKENS_SELFTEST for tokens_selftest(), and macros of one's own in place of
+ * Optional, in the same place: TOKENS_SELFTEST adds tokens_selftest().
+ * These macros may be defined there to replace what stands below:
  * TOKENS_READ, TOKENS_WEIGHTS, TOKENS_EXP, TOKENS_TANH.
  */
 #ifndef TOKENS_H_INCLUDED
@@ -40,10 +41,10 @@ extern "C" {
 /* All memory of one instance, owned by the caller; copying it copies the instance. */
 typedef struct tokens_state {
     float gru_h[5]; /* gru: h, 5 */
-    float scratch[25]; /* of no use between calls */
+    float scratch[25]; /* undefined between calls */
 } tokens_state;
 
-/* Every state at its start. Call it first. */
+/* Resets all states. Call it first. */
 void tokens_reset(tokens_state *s);
 
 /* One step. Returns 1. Outputs must not overlap inputs. */

@@ -17,7 +17,8 @@
  * This file is yours: its generator lays no claim to it and puts no condition on its use.
  *
  * In exactly one source file, before the include:  #define WEIGHTS_ONLY_IMPLEMENTATION
- * There, too, if wanted: WEIGHTS_ONLY_SELFTEST for weights_only_selftest(), and macros of one's own in place of
+ * Optional, in the same place: WEIGHTS_ONLY_SELFTEST adds weights_only_selftest().
+ * These macros may be defined there to replace what stands below:
  * WEIGHTS_ONLY_READ, WEIGHTS_ONLY_WEIGHTS, WEIGHTS_ONLY_TANH.
  */
 #ifndef WEIGHTS_ONLY_H_INCLUDED
@@ -40,10 +41,10 @@ extern "C" {
 typedef struct weights_only_state {
     float lstm_1_h[5]; /* lstm_1: h, 5 */
     float lstm_1_c[5]; /* lstm_1: c, 5 */
-    float scratch[25]; /* of no use between calls */
+    float scratch[25]; /* undefined between calls */
 } weights_only_state;
 
-/* Every state at its start. Call it first. */
+/* Resets all states. Call it first. */
 void weights_only_reset(weights_only_state *s);
 
 /* One step. Returns 1. Outputs must not overlap inputs. */

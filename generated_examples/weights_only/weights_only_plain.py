@@ -256,7 +256,7 @@ def close(found, expected, size):
     return found == expected or abs(found - expected) <= TOLERANCE * (size + abs(expected))
 
 
-# ---- Functions, for every number that there is ----------------------------------------------
+# ---- Maths functions, which take infinity and NaN too ---------------------------------------
 
 
 try:
@@ -337,7 +337,7 @@ class Model:
         self.reset()
 
     def reset(self):
-        """Start anew: every state is what it was at first."""
+        """Reset all states."""
         self.lstm_1_h = zeros(5)
         self.lstm_1_c = zeros(5)
 

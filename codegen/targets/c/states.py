@@ -52,7 +52,7 @@ def members(header: Header) -> list[str]:
     ):
         if header.plan.sizes[dtype]:
             lines.append(
-                f"{kind} {name}[{header.plan.sizes[dtype]}]; /* of no use between calls */"
+                f"{kind} {name}[{header.plan.sizes[dtype]}]; /* undefined between calls */"
             )
     return lines or ["char unused; /* the model keeps nothing */"]
 
