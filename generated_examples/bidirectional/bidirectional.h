@@ -5,9 +5,10 @@
  *
  * Model: bidirectional.keras (keras_zip, SHA-256 50383eb1805c4263, written by Keras 2.15.0)
  *
- * layer                                                                                                    output      parameters
- * input_1        Input                                                                                     (steps, 3)  0
- * bidirectional  Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid), merge_mode=concat)  (steps, 8)  216
+ * layer                                                                     output      parameters
+ * input_1        Input                                                      (steps, 3)  0
+ * bidirectional  Bidirectional(GRU(4, reset_after=True,                     (steps, 8)  216
+ *                recurrent_activation=sigmoid), merge_mode=concat)
  *
  * Input input_1: (steps, 3) float32
  * Output bidirectional: (steps, 8) float32
@@ -47,10 +48,12 @@ typedef struct bidirectional_state {
 /* Resets all states. Call it first. */
 void bidirectional_reset(bidirectional_state *s);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */
+/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
+   nothing is written). */
 int bidirectional_predict(bidirectional_state *s, int steps, const float *x, float *y);
 
-/* The state as BIDIRECTIONAL_STATE_SIZE numbers, in this order: bidirectional_forward h, bidirectional_backward h. */
+/* The state as BIDIRECTIONAL_STATE_SIZE numbers, in this order: bidirectional_forward h,
+   bidirectional_backward h. */
 void bidirectional_get_state(const bidirectional_state *s, float *values);
 void bidirectional_set_state(bidirectional_state *s, const float *values);
 
@@ -65,7 +68,8 @@ int bidirectional_selftest(void);
 
 #endif
 
-#if defined(BIDIRECTIONAL_IMPLEMENTATION) && !defined(BIDIRECTIONAL_IMPLEMENTED)
+#ifdef BIDIRECTIONAL_IMPLEMENTATION
+#ifndef BIDIRECTIONAL_IMPLEMENTED
 #define BIDIRECTIONAL_IMPLEMENTED
 
 
@@ -103,7 +107,9 @@ int bidirectional_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef BIDIRECTIONAL_AVX2
-#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define BIDIRECTIONAL_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define BIDIRECTIONAL_AVX2 1
 #else
 #define BIDIRECTIONAL_AVX2 0
@@ -126,7 +132,9 @@ int bidirectional_selftest(void);
 /* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
    plain loops, which any compiler takes, and which take less code. */
 #ifndef BIDIRECTIONAL_LANES
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(BIDIRECTIONAL_READ)
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#define BIDIRECTIONAL_LANES 0
+#elif defined(BIDIRECTIONAL_READ)
 #define BIDIRECTIONAL_LANES 0
 #elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
 #define BIDIRECTIONAL_LANES 0
@@ -262,8 +270,9 @@ static const float bidirectional_bidirectional_backward_candidate_r_2[4] BIDIREC
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef BIDIRECTIONAL_TANH
-/* v = tanh v, by the rational function of bidirectional_tanh. The bounds are volatile since gcc makes one
-   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
+/* v = tanh v, by the rational function of bidirectional_tanh. The bounds are volatile since gcc
+   makes one instruction of a clamp to a number that it does not know, and up to five of one that it
+   knows. */
 static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tanh_each(float *v, int n)
 {
     const volatile float largest = 81.0f, one = 1.0f;
@@ -301,7 +310,8 @@ static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
    sums stay in registers. Loops over rows are not, or there would be too few registers. */
 #if BIDIRECTIONAL_LANES
 typedef float bidirectional_lanes
-    __attribute__((vector_size(BIDIRECTIONAL_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+    __attribute__((vector_size(BIDIRECTIONAL_LANES * sizeof(float)), aligned(sizeof(float)),
+                   may_alias));
 #define BIDIRECTIONAL_AT(place) (*(const bidirectional_lanes *)(place))
 #ifdef __AVX512F__
 #define BIDIRECTIONAL_SUMS 24 /* of 32 registers */
@@ -327,10 +337,12 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_column(int k, int width)
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tile(float *y, const float *b, const float *BIDIRECTIONAL_RESTRICT w,
-                                       const float *BIDIRECTIONAL_RESTRICT x, int n, int size, int width)
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tile(float *y, const float *b,
+    const float *BIDIRECTIONAL_RESTRICT w, const float *BIDIRECTIONAL_RESTRICT x, int n, int size,
+    int width)
 {
-    const int count = (width + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES, spare = BIDIRECTIONAL_SUMS * 2 / 3 / count;
+    const int count = (width + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES,
+        spare = BIDIRECTIONAL_SUMS * 2 / 3 / count;
     const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
     const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
     const int rows = wanted < most ? wanted : most;
@@ -345,7 +357,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tile(float *y, const float
     for (j = 0; j + rows <= n; j += rows, w += rows * size) {
         BIDIRECTIONAL_UNROLL
         for (k = 0; k < count * rows; ++k) {
-            sum[k] += x[j + k / count] * BIDIRECTIONAL_AT(w + k / count * size + bidirectional_column(k, width));
+            sum[k] += x[j + k / count]
+                * BIDIRECTIONAL_AT(w + k / count * size + bidirectional_column(k, width));
         }
     }
     BIDIRECTIONAL_ROLL
@@ -373,8 +386,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tile(float *y, const float
 }
 
 /* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tiles(float *y, const float *b, const float *w, const float *x,
-                                        int n, int size, int width)
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tiles(float *y, const float *b,
+    const float *w, const float *x, int n, int size, int width)
 {
     const int last = (size - BIDIRECTIONAL_LANES) / width * width;
     int c;
@@ -387,8 +400,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tiles(float *y, const floa
 #endif
 
 /* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
-static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_product(float *y, const float *b, const float *w, const float *x,
-                                          int n, int size)
+static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_product(float *y, const float *b,
+    const float *w, const float *x, int n, int size)
 {
     int j = 0, c;
 #if BIDIRECTIONAL_LANES
@@ -396,7 +409,8 @@ static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_product(float *y, const fl
         /* One tile, or two of half the columns. More would read W in too many strips: then each y
            is loaded and stored once for every four rows. 512 rows: rounding must not show. */
         const int whole = BIDIRECTIONAL_SUMS * BIDIRECTIONAL_LANES, four = size > 2 * whole;
-        const int half = (size / 2 + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES * BIDIRECTIONAL_LANES;
+        const int half = (size / 2 + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES
+            * BIDIRECTIONAL_LANES;
         const int width = four ? BIDIRECTIONAL_LANES : size > whole ? half : size;
         const int most = four ? 4 : 512, rest = n % most;
         BIDIRECTIONAL_ROLL
@@ -436,17 +450,19 @@ void bidirectional_reset(bidirectional_state *s)
     }
 }
 
-/* What bidirectional_predict does. Where BIDIRECTIONAL_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
-static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_state *s,
-    int steps, const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+/* What bidirectional_predict does. Where BIDIRECTIONAL_AVX2 is 1, it is compiled twice, and the
+   copy that the processor has vectors for is called. Both do the same operations in the same order:
+   the numbers are the same. */
+static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_state *s, int steps,
+    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
 {
     if (steps < 1 || steps > BIDIRECTIONAL_MAX_STEPS) {
         return -1;
     }
     bidirectional_reset(s);
 
-    /* bidirectional: Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid), merge_mode=concat) */
+    /* bidirectional: Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid),
+       merge_mode=concat) */
     {
         float *const bidirectional_forward_gates = s->scratch + 64;
         float *const bidirectional_forward_candidate = s->scratch + 72;
@@ -458,29 +474,32 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
         float *const bidirectional_backward_output = s->scratch + 64;
         for (int t = 0; t < steps; ++t) {
             bidirectional_product(bidirectional_forward_gates,
-                bidirectional_bidirectional_forward_gates_bias,
-                bidirectional_bidirectional_forward_gates_kernel, x + t * 3, 3, 8);
+                                  bidirectional_bidirectional_forward_gates_bias,
+                                  bidirectional_bidirectional_forward_gates_kernel, x + t * 3, 3,
+                                  8);
             bidirectional_product(bidirectional_forward_gates, bidirectional_forward_gates,
-                bidirectional_bidirectional_forward_gates_recurr, s->bidirectional_forward_h, 4, 8);
+                                  bidirectional_bidirectional_forward_gates_recurr,
+                                  s->bidirectional_forward_h, 4, 8);
             bidirectional_product(bidirectional_forward_candidate,
-                bidirectional_bidirectional_forward_candidate_bi,
-                bidirectional_bidirectional_forward_candidate_ke, x + t * 3, 3, 4);
+                                  bidirectional_bidirectional_forward_candidate_bi,
+                                  bidirectional_bidirectional_forward_candidate_ke, x + t * 3, 3,
+                                  4);
             bidirectional_product(bidirectional_forward_recurrent,
-                bidirectional_bidirectional_forward_candidate_re_2,
-                bidirectional_bidirectional_forward_candidate_re, s->bidirectional_forward_h, 4, 4);
+                                  bidirectional_bidirectional_forward_candidate_re_2,
+                                  bidirectional_bidirectional_forward_candidate_re,
+                                  s->bidirectional_forward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_forward_gates, 8);
             for (int i = 0; i < 4; ++i) {
                 const float reset = 0.5f * bidirectional_forward_gates[4 + i] + 0.5f;
-                bidirectional_forward_candidate[i] = bidirectional_forward_candidate[i] + reset *
-                    bidirectional_forward_recurrent[i];
+                bidirectional_forward_candidate[i] = bidirectional_forward_candidate[i]
+                    + reset * bidirectional_forward_recurrent[i];
             }
             bidirectional_tanh_each(bidirectional_forward_candidate, 4);
             for (int i = 0; i < 4; ++i) {
                 const float update = 0.5f * bidirectional_forward_gates[i] + 0.5f;
                 const float candidate = bidirectional_forward_candidate[i];
-                s->bidirectional_forward_h[i] = update * s->bidirectional_forward_h[i] + (1.0f -
-                    update)
-                    * candidate;
+                s->bidirectional_forward_h[i] = update * s->bidirectional_forward_h[i]
+                    + (1.0f - update) * candidate;
             }
             for (int i = 0; i < 4; ++i) {
                 bidirectional_forward_output[t * 4 + i] = s->bidirectional_forward_h[i];
@@ -488,34 +507,36 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
         }
         for (int t = 0; t < steps; ++t) {
             bidirectional_product(bidirectional_backward_gates,
-                bidirectional_bidirectional_backward_gates_bias,
-                bidirectional_bidirectional_backward_gates_kerne, x + steps * 3 - t * 3 - 3, 3, 8);
+                                  bidirectional_bidirectional_backward_gates_bias,
+                                  bidirectional_bidirectional_backward_gates_kerne,
+                                  x + steps * 3 - t * 3 - 3, 3, 8);
             bidirectional_product(bidirectional_backward_gates, bidirectional_backward_gates,
-                bidirectional_bidirectional_backward_gates_recur, s->bidirectional_backward_h, 4,
-                    8);
+                                  bidirectional_bidirectional_backward_gates_recur,
+                                  s->bidirectional_backward_h, 4, 8);
             bidirectional_product(bidirectional_backward_candidate,
-                bidirectional_bidirectional_backward_candidate_b,
-                bidirectional_bidirectional_backward_candidate_k, x + steps * 3 - t * 3 - 3, 3, 4);
+                                  bidirectional_bidirectional_backward_candidate_b,
+                                  bidirectional_bidirectional_backward_candidate_k,
+                                  x + steps * 3 - t * 3 - 3, 3, 4);
             bidirectional_product(bidirectional_backward_recurrent,
-                bidirectional_bidirectional_backward_candidate_r_2,
-                bidirectional_bidirectional_backward_candidate_r, s->bidirectional_backward_h, 4,
-                    4);
+                                  bidirectional_bidirectional_backward_candidate_r_2,
+                                  bidirectional_bidirectional_backward_candidate_r,
+                                  s->bidirectional_backward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_backward_gates, 8);
             for (int i = 0; i < 4; ++i) {
                 const float reset = 0.5f * bidirectional_backward_gates[4 + i] + 0.5f;
-                bidirectional_backward_candidate[i] = bidirectional_backward_candidate[i] + reset *
-                    bidirectional_backward_recurrent[i];
+                bidirectional_backward_candidate[i] = bidirectional_backward_candidate[i]
+                    + reset * bidirectional_backward_recurrent[i];
             }
             bidirectional_tanh_each(bidirectional_backward_candidate, 4);
             for (int i = 0; i < 4; ++i) {
                 const float update = 0.5f * bidirectional_backward_gates[i] + 0.5f;
                 const float candidate = bidirectional_backward_candidate[i];
-                s->bidirectional_backward_h[i] = update * s->bidirectional_backward_h[i] + (1.0f -
-                    update) * candidate;
+                s->bidirectional_backward_h[i] = update * s->bidirectional_backward_h[i]
+                    + (1.0f - update) * candidate;
             }
             for (int i = 0; i < 4; ++i) {
-                bidirectional_backward_output[steps * 4 - t * 4 - 4 + i] =
-                    s->bidirectional_backward_h[i];
+                bidirectional_backward_output[steps * 4 - t * 4 - 4
+                                              + i] = s->bidirectional_backward_h[i];
             }
         }
         for (int t = 0; t < steps; ++t) {
@@ -533,14 +554,15 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
 #if BIDIRECTIONAL_AVX2
 __attribute__((flatten, target("avx2")))
 static int bidirectional_predict_avx2(bidirectional_state *s, int steps,
-    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+                                      const float *BIDIRECTIONAL_RESTRICT x,
+                                      float *BIDIRECTIONAL_RESTRICT y)
 {
     return bidirectional_predict_body(s, steps, x, y);
 }
 #endif
 
-int bidirectional_predict(bidirectional_state *s, int steps,
-    const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
+int bidirectional_predict(bidirectional_state *s, int steps, const float *BIDIRECTIONAL_RESTRICT x,
+                          float *BIDIRECTIONAL_RESTRICT y)
 {
 #if BIDIRECTIONAL_AVX2
     if (__builtin_cpu_supports("avx2")) {
@@ -593,10 +615,9 @@ static const float bidirectional_test_states[8] = {
 };
 
 /* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more.
-   A NaN is never close. */
-static int bidirectional_test_close(
-    const float *found, const float *expected, int n, float size)
+   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
+   never close. */
+static int bidirectional_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
@@ -641,4 +662,5 @@ int bidirectional_selftest(void)
 #endif
 #endif
 
+#endif
 #endif

@@ -54,10 +54,12 @@ void causal_conv_reset(causal_conv_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int causal_conv_step(causal_conv_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */
+/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
+   nothing is written). */
 int causal_conv_predict(causal_conv_state *s, int steps, const float *x, float *y);
 
-/* The state as CAUSAL_CONV_STATE_SIZE numbers, in this order: conv1d line (oldest first), conv1d_1 line (oldest first), conv1d_2 line (oldest first), gru h. */
+/* The state as CAUSAL_CONV_STATE_SIZE numbers, in this order: conv1d line (oldest first), conv1d_1
+   line (oldest first), conv1d_2 line (oldest first), gru h. */
 void causal_conv_get_state(const causal_conv_state *s, float *values);
 void causal_conv_set_state(causal_conv_state *s, const float *values);
 
@@ -72,7 +74,8 @@ int causal_conv_selftest(void);
 
 #endif
 
-#if defined(CAUSAL_CONV_IMPLEMENTATION) && !defined(CAUSAL_CONV_IMPLEMENTED)
+#ifdef CAUSAL_CONV_IMPLEMENTATION
+#ifndef CAUSAL_CONV_IMPLEMENTED
 #define CAUSAL_CONV_IMPLEMENTED
 
 
@@ -110,7 +113,9 @@ int causal_conv_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef CAUSAL_CONV_AVX2
-#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define CAUSAL_CONV_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define CAUSAL_CONV_AVX2 1
 #else
 #define CAUSAL_CONV_AVX2 0
@@ -133,7 +138,9 @@ int causal_conv_selftest(void);
 /* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
    plain loops, which any compiler takes, and which take less code. */
 #ifndef CAUSAL_CONV_LANES
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(CAUSAL_CONV_READ)
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#define CAUSAL_CONV_LANES 0
+#elif defined(CAUSAL_CONV_READ)
 #define CAUSAL_CONV_LANES 0
 #elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
 #define CAUSAL_CONV_LANES 0
@@ -289,8 +296,9 @@ static const float causal_conv_gru_candidate_recurrent_bias[4] CAUSAL_CONV_WEIGH
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef CAUSAL_CONV_TANH
-/* v = tanh v, by the rational function of causal_conv_tanh. The bounds are volatile since gcc makes one
-   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
+/* v = tanh v, by the rational function of causal_conv_tanh. The bounds are volatile since gcc makes
+   one instruction of a clamp to a number that it does not know, and up to five of one that it
+   knows. */
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tanh_each(float *v, int n)
 {
     const volatile float largest = 81.0f, one = 1.0f;
@@ -334,7 +342,8 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
    sums stay in registers. Loops over rows are not, or there would be too few registers. */
 #if CAUSAL_CONV_LANES
 typedef float causal_conv_lanes
-    __attribute__((vector_size(CAUSAL_CONV_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+    __attribute__((vector_size(CAUSAL_CONV_LANES * sizeof(float)), aligned(sizeof(float)),
+                   may_alias));
 #define CAUSAL_CONV_AT(place) (*(const causal_conv_lanes *)(place))
 #ifdef __AVX512F__
 #define CAUSAL_CONV_SUMS 24 /* of 32 registers */
@@ -360,10 +369,12 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_column(int k, int width)
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tile(float *y, const float *b, const float *CAUSAL_CONV_RESTRICT w,
-                                       const float *CAUSAL_CONV_RESTRICT x, int n, int size, int width)
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tile(float *y, const float *b,
+    const float *CAUSAL_CONV_RESTRICT w, const float *CAUSAL_CONV_RESTRICT x, int n, int size,
+    int width)
 {
-    const int count = (width + CAUSAL_CONV_LANES - 1) / CAUSAL_CONV_LANES, spare = CAUSAL_CONV_SUMS * 2 / 3 / count;
+    const int count = (width + CAUSAL_CONV_LANES - 1) / CAUSAL_CONV_LANES,
+        spare = CAUSAL_CONV_SUMS * 2 / 3 / count;
     const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
     const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
     const int rows = wanted < most ? wanted : most;
@@ -378,7 +389,8 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tile(float *y, const float *b,
     for (j = 0; j + rows <= n; j += rows, w += rows * size) {
         CAUSAL_CONV_UNROLL
         for (k = 0; k < count * rows; ++k) {
-            sum[k] += x[j + k / count] * CAUSAL_CONV_AT(w + k / count * size + causal_conv_column(k, width));
+            sum[k] += x[j + k / count]
+                * CAUSAL_CONV_AT(w + k / count * size + causal_conv_column(k, width));
         }
     }
     CAUSAL_CONV_ROLL
@@ -406,8 +418,8 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tile(float *y, const float *b,
 }
 
 /* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tiles(float *y, const float *b, const float *w, const float *x,
-                                        int n, int size, int width)
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tiles(float *y, const float *b, const float *w,
+    const float *x, int n, int size, int width)
 {
     const int last = (size - CAUSAL_CONV_LANES) / width * width;
     int c;
@@ -420,8 +432,8 @@ static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tiles(float *y, const float *b
 #endif
 
 /* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
-static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_product(float *y, const float *b, const float *w, const float *x,
-                                          int n, int size)
+static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_product(float *y, const float *b, const float *w,
+    const float *x, int n, int size)
 {
     int j = 0, c;
 #if CAUSAL_CONV_LANES
@@ -487,8 +499,9 @@ void causal_conv_reset(causal_conv_state *s)
     }
 }
 
-/* What causal_conv_step does. Where CAUSAL_CONV_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+/* What causal_conv_step does. Where CAUSAL_CONV_AVX2 is 1, it is compiled twice, and the copy that
+   the processor has vectors for is called. Both do the same operations in the same order: the
+   numbers are the same. */
 static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
     const float *CAUSAL_CONV_RESTRICT x, float *CAUSAL_CONV_RESTRICT y)
 {
@@ -496,7 +509,7 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
     {
         float *const conv1d_output = s->scratch + 8;
         causal_conv_product(conv1d_output, causal_conv_conv1d_bias, causal_conv_conv1d_kernel,
-            s->conv1d_line, 6, 4);
+                            s->conv1d_line, 6, 4);
         causal_conv_product(conv1d_output, conv1d_output, causal_conv_conv1d_kernel_2, x, 3, 4);
         for (int i = 0; i < 4; ++i) {
             conv1d_output[i] = causal_conv_max(conv1d_output[i], 0.0f);
@@ -509,9 +522,9 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
         const float *const conv1d_output = s->scratch + 8;
         float *const conv1d_1_output = s->scratch;
         causal_conv_product(conv1d_1_output, causal_conv_conv1d_1_bias, causal_conv_conv1d_1_kernel,
-            s->conv1d_1_line, 4, 5);
+                            s->conv1d_1_line, 4, 5);
         causal_conv_product(conv1d_1_output, conv1d_1_output, causal_conv_conv1d_1_kernel_2,
-            conv1d_output, 4, 5);
+                            conv1d_output, 4, 5);
         causal_conv_shift(s->conv1d_1_line, 4, conv1d_output, 4);
     }
 
@@ -523,11 +536,11 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
             conv1d_2_output[i] = 0.0f;
         }
         causal_conv_product(conv1d_2_output, conv1d_2_output, causal_conv_conv1d_2_kernel,
-            s->conv1d_2_line, 5, 4);
+                            s->conv1d_2_line, 5, 4);
         causal_conv_product(conv1d_2_output, conv1d_2_output, causal_conv_conv1d_2_kernel_2,
-            s->conv1d_2_line + 20, 5, 4);
+                            s->conv1d_2_line + 20, 5, 4);
         causal_conv_product(conv1d_2_output, conv1d_2_output, causal_conv_conv1d_2_kernel_3,
-            conv1d_1_output, 5, 4);
+                            conv1d_1_output, 5, 4);
         causal_conv_shift(s->conv1d_2_line, 35, conv1d_1_output, 5);
     }
 
@@ -538,13 +551,13 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 8;
         causal_conv_product(gru_gates, causal_conv_gru_gates_bias, causal_conv_gru_gates_kernel,
-            conv1d_2_output, 4, 8);
+                            conv1d_2_output, 4, 8);
         causal_conv_product(gru_gates, gru_gates, causal_conv_gru_gates_recurrent_kernel, s->gru_h,
-            4, 8);
+                            4, 8);
         causal_conv_product(gru_candidate, causal_conv_gru_candidate_bias,
-            causal_conv_gru_candidate_kernel, conv1d_2_output, 4, 4);
+                            causal_conv_gru_candidate_kernel, conv1d_2_output, 4, 4);
         causal_conv_product(gru_recurrent, causal_conv_gru_candidate_recurrent_bias,
-            causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
+                            causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
         causal_conv_tanh_each(gru_gates, 8);
         for (int i = 0; i < 4; ++i) {
             const float reset = 0.5f * gru_gates[4 + i] + 0.5f;
@@ -570,14 +583,14 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
 #if CAUSAL_CONV_AVX2
 __attribute__((flatten, target("avx2")))
 static int causal_conv_step_avx2(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
-    float *CAUSAL_CONV_RESTRICT y)
+                                 float *CAUSAL_CONV_RESTRICT y)
 {
     return causal_conv_step_body(s, x, y);
 }
 #endif
 
 int causal_conv_step(causal_conv_state *s, const float *CAUSAL_CONV_RESTRICT x,
-    float *CAUSAL_CONV_RESTRICT y)
+                     float *CAUSAL_CONV_RESTRICT y)
 {
 #if CAUSAL_CONV_AVX2
     if (__builtin_cpu_supports("avx2")) {
@@ -675,10 +688,9 @@ static const float causal_conv_test_states[58] = {
 };
 
 /* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more.
-   A NaN is never close. */
-static int causal_conv_test_close(
-    const float *found, const float *expected, int n, float size)
+   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
+   never close. */
+static int causal_conv_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
@@ -725,4 +737,5 @@ int causal_conv_selftest(void)
 #endif
 #endif
 
+#endif
 #endif

@@ -5,11 +5,12 @@
  *
  * Model: last_step.h5 (keras_h5, SHA-256 677aef4996ab4d7e, written by Keras 2.1.5)
  *
- * layer                                                                       output      parameters
- * gru_1_input   Input                                                         (steps, 3)  0
- * gru_1         GRU(4, reset_after=False, recurrent_activation=hard_sigmoid)  (steps, 4)  96
- * lstm_1        LSTM(4, recurrent_activation=hard_sigmoid)                    (steps, 4)  144
- * simple_rnn_1  SimpleRNN(4), last step only                                  (4)         36
+ * layer                                                                     output      parameters
+ * gru_1_input   Input                                                       (steps, 3)  0
+ * gru_1         GRU(4, reset_after=False,                                   (steps, 4)  96
+ *               recurrent_activation=hard_sigmoid)
+ * lstm_1        LSTM(4, recurrent_activation=hard_sigmoid)                  (steps, 4)  144
+ * simple_rnn_1  SimpleRNN(4), last step only                                (4)         36
  *
  * Input gru_1_input: (3) float32, one step
  * Output simple_rnn_1: (4) float32, one step
@@ -52,10 +53,12 @@ void last_step_reset(last_step_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int last_step_step(last_step_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */
+/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
+   nothing is written). */
 int last_step_predict(last_step_state *s, int steps, const float *x, float *y);
 
-/* The state as LAST_STEP_STATE_SIZE numbers, in this order: gru_1 h, lstm_1 h, lstm_1 c, simple_rnn_1 h. */
+/* The state as LAST_STEP_STATE_SIZE numbers, in this order: gru_1 h, lstm_1 h, lstm_1 c,
+   simple_rnn_1 h. */
 void last_step_get_state(const last_step_state *s, float *values);
 void last_step_set_state(last_step_state *s, const float *values);
 
@@ -70,7 +73,8 @@ int last_step_selftest(void);
 
 #endif
 
-#if defined(LAST_STEP_IMPLEMENTATION) && !defined(LAST_STEP_IMPLEMENTED)
+#ifdef LAST_STEP_IMPLEMENTATION
+#ifndef LAST_STEP_IMPLEMENTED
 #define LAST_STEP_IMPLEMENTED
 
 
@@ -108,7 +112,9 @@ int last_step_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef LAST_STEP_AVX2
-#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define LAST_STEP_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define LAST_STEP_AVX2 1
 #else
 #define LAST_STEP_AVX2 0
@@ -131,7 +137,9 @@ int last_step_selftest(void);
 /* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
    plain loops, which any compiler takes, and which take less code. */
 #ifndef LAST_STEP_LANES
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(LAST_STEP_READ)
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#define LAST_STEP_LANES 0
+#elif defined(LAST_STEP_READ)
 #define LAST_STEP_LANES 0
 #elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
 #define LAST_STEP_LANES 0
@@ -271,8 +279,9 @@ static const float last_step_simple_rnn_1_bias[4] LAST_STEP_WEIGHTS = {
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef LAST_STEP_TANH
-/* v = tanh v, by the rational function of last_step_tanh. The bounds are volatile since gcc makes one
-   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
+/* v = tanh v, by the rational function of last_step_tanh. The bounds are volatile since gcc makes
+   one instruction of a clamp to a number that it does not know, and up to five of one that it
+   knows. */
 static LAST_STEP_ALWAYS_INLINE void last_step_tanh_each(float *v, int n)
 {
     const volatile float largest = 81.0f, one = 1.0f;
@@ -324,7 +333,8 @@ static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float 
    sums stay in registers. Loops over rows are not, or there would be too few registers. */
 #if LAST_STEP_LANES
 typedef float last_step_lanes
-    __attribute__((vector_size(LAST_STEP_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+    __attribute__((vector_size(LAST_STEP_LANES * sizeof(float)), aligned(sizeof(float)),
+                   may_alias));
 #define LAST_STEP_AT(place) (*(const last_step_lanes *)(place))
 #ifdef __AVX512F__
 #define LAST_STEP_SUMS 24 /* of 32 registers */
@@ -350,10 +360,12 @@ static LAST_STEP_ALWAYS_INLINE int last_step_column(int k, int width)
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
-static LAST_STEP_ALWAYS_INLINE void last_step_tile(float *y, const float *b, const float *LAST_STEP_RESTRICT w,
-                                       const float *LAST_STEP_RESTRICT x, int n, int size, int width)
+static LAST_STEP_ALWAYS_INLINE void last_step_tile(float *y, const float *b,
+    const float *LAST_STEP_RESTRICT w, const float *LAST_STEP_RESTRICT x, int n, int size,
+    int width)
 {
-    const int count = (width + LAST_STEP_LANES - 1) / LAST_STEP_LANES, spare = LAST_STEP_SUMS * 2 / 3 / count;
+    const int count = (width + LAST_STEP_LANES - 1) / LAST_STEP_LANES,
+        spare = LAST_STEP_SUMS * 2 / 3 / count;
     const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
     const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
     const int rows = wanted < most ? wanted : most;
@@ -368,7 +380,8 @@ static LAST_STEP_ALWAYS_INLINE void last_step_tile(float *y, const float *b, con
     for (j = 0; j + rows <= n; j += rows, w += rows * size) {
         LAST_STEP_UNROLL
         for (k = 0; k < count * rows; ++k) {
-            sum[k] += x[j + k / count] * LAST_STEP_AT(w + k / count * size + last_step_column(k, width));
+            sum[k] += x[j + k / count]
+                * LAST_STEP_AT(w + k / count * size + last_step_column(k, width));
         }
     }
     LAST_STEP_ROLL
@@ -396,8 +409,8 @@ static LAST_STEP_ALWAYS_INLINE void last_step_tile(float *y, const float *b, con
 }
 
 /* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
-static LAST_STEP_ALWAYS_INLINE void last_step_tiles(float *y, const float *b, const float *w, const float *x,
-                                        int n, int size, int width)
+static LAST_STEP_ALWAYS_INLINE void last_step_tiles(float *y, const float *b, const float *w,
+    const float *x, int n, int size, int width)
 {
     const int last = (size - LAST_STEP_LANES) / width * width;
     int c;
@@ -410,8 +423,8 @@ static LAST_STEP_ALWAYS_INLINE void last_step_tiles(float *y, const float *b, co
 #endif
 
 /* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
-static LAST_STEP_ALWAYS_INLINE void last_step_product(float *y, const float *b, const float *w, const float *x,
-                                          int n, int size)
+static LAST_STEP_ALWAYS_INLINE void last_step_product(float *y, const float *b, const float *w,
+    const float *x, int n, int size)
 {
     int j = 0, c;
 #if LAST_STEP_LANES
@@ -465,8 +478,9 @@ void last_step_reset(last_step_state *s)
     }
 }
 
-/* What last_step_step does. Where LAST_STEP_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+/* What last_step_step does. Where LAST_STEP_AVX2 is 1, it is compiled twice, and the copy that the
+   processor has vectors for is called. Both do the same operations in the same order: the numbers
+   are the same. */
 static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
     const float *LAST_STEP_RESTRICT x, float *LAST_STEP_RESTRICT y)
 {
@@ -476,18 +490,18 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
         float *const gru_1_reset_h = s->scratch + 8;
         float *const gru_1_candidate = s->scratch + 12;
         last_step_product(gru_1_gates, last_step_gru_1_gates_bias, last_step_gru_1_gates_kernel, x,
-            3, 8);
+                          3, 8);
         last_step_product(gru_1_gates, gru_1_gates, last_step_gru_1_gates_recurrent_kernel,
-            s->gru_1_h, 4, 8);
+                          s->gru_1_h, 4, 8);
         last_step_hard_sigmoid_each(gru_1_gates, 0.2f, 8);
         for (int i = 0; i < 4; ++i) {
             const float reset = gru_1_gates[4 + i];
             gru_1_reset_h[i] = reset * s->gru_1_h[i];
         }
         last_step_product(gru_1_candidate, last_step_gru_1_candidate_bias,
-            last_step_gru_1_candidate_kernel, x, 3, 4);
+                          last_step_gru_1_candidate_kernel, x, 3, 4);
         last_step_product(gru_1_candidate, gru_1_candidate,
-            last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h, 4, 4);
+                          last_step_gru_1_candidate_recurrent_kernel, gru_1_reset_h, 4, 4);
         last_step_tanh_each(gru_1_candidate, 4);
         for (int i = 0; i < 4; ++i) {
             const float update = gru_1_gates[i];
@@ -501,9 +515,9 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
         float *const lstm_1_gates = s->scratch;
         float *const lstm_1_tanh = s->scratch + 16;
         last_step_product(lstm_1_gates, last_step_lstm_1_bias, last_step_lstm_1_kernel, s->gru_1_h,
-            4, 16);
+                          4, 16);
         last_step_product(lstm_1_gates, lstm_1_gates, last_step_lstm_1_recurrent_kernel,
-            s->lstm_1_h, 4, 16);
+                          s->lstm_1_h, 4, 16);
         last_step_hard_sigmoid_each(lstm_1_gates, 0.2f, 8);
         last_step_tanh_each(lstm_1_gates + 8, 4);
         last_step_hard_sigmoid_each(lstm_1_gates + 12, 0.2f, 4);
@@ -526,9 +540,9 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
     {
         float *const simple_rnn_1_a = s->scratch;
         last_step_product(simple_rnn_1_a, last_step_simple_rnn_1_bias,
-            last_step_simple_rnn_1_kernel, s->lstm_1_h, 4, 4);
+                          last_step_simple_rnn_1_kernel, s->lstm_1_h, 4, 4);
         last_step_product(simple_rnn_1_a, simple_rnn_1_a, last_step_simple_rnn_1_recurrent_kernel,
-            s->simple_rnn_1_h, 4, 4);
+                          s->simple_rnn_1_h, 4, 4);
         last_step_tanh_each(simple_rnn_1_a, 4);
         for (int i = 0; i < 4; ++i) {
             s->simple_rnn_1_h[i] = simple_rnn_1_a[i];
@@ -547,14 +561,14 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
 #if LAST_STEP_AVX2
 __attribute__((flatten, target("avx2")))
 static int last_step_step_avx2(last_step_state *s, const float *LAST_STEP_RESTRICT x,
-    float *LAST_STEP_RESTRICT y)
+                               float *LAST_STEP_RESTRICT y)
 {
     return last_step_step_body(s, x, y);
 }
 #endif
 
 int last_step_step(last_step_state *s, const float *LAST_STEP_RESTRICT x,
-    float *LAST_STEP_RESTRICT y)
+                   float *LAST_STEP_RESTRICT y)
 {
 #if LAST_STEP_AVX2
     if (__builtin_cpu_supports("avx2")) {
@@ -630,10 +644,9 @@ static const float last_step_test_states[16] = {
 };
 
 /* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more.
-   A NaN is never close. */
-static int last_step_test_close(
-    const float *found, const float *expected, int n, float size)
+   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
+   never close. */
+static int last_step_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
@@ -680,4 +693,5 @@ int last_step_selftest(void)
 #endif
 #endif
 
+#endif
 #endif

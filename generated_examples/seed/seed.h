@@ -5,12 +5,15 @@
  *
  * Model: seed.h5 (keras_h5, SHA-256 00c9a13216f1cf18, written by Keras 2.1.5)
  *
- * layer                                                                                           output       parameters
- * input_node_name_input  Input                                                                    (steps, 4)   0
- * input_node_name        GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful  (steps, 64)  13248
- * gru_layer_1            GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful  (steps, 64)  24768
- * gru_layer_2            GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful  (steps, 64)  24768
- * dense_1                Dense(2, softmax)                                                        (steps, 2)   130
+ * layer                                                                    output       parameters
+ * input_node_name_input  Input                                             (steps, 4)   0
+ * input_node_name        GRU(64, reset_after=False,                        (steps, 64)  13248
+ *                        recurrent_activation=hard_sigmoid), stateful
+ * gru_layer_1            GRU(64, reset_after=False,                        (steps, 64)  24768
+ *                        recurrent_activation=hard_sigmoid), stateful
+ * gru_layer_2            GRU(64, reset_after=False,                        (steps, 64)  24768
+ *                        recurrent_activation=hard_sigmoid), stateful
+ * dense_1                Dense(2, softmax)                                 (steps, 2)   130
  *
  * Input input_node_name_input: (4) float32, one step
  * Output dense_1: (2) float32, one step
@@ -53,10 +56,12 @@ void seed_reset(seed_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int seed_step(seed_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */
+/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
+   nothing is written). */
 int seed_predict(seed_state *s, int steps, const float *x, float *y);
 
-/* The state as SEED_STATE_SIZE numbers, in this order: input_node_name h, gru_layer_1 h, gru_layer_2 h. */
+/* The state as SEED_STATE_SIZE numbers, in this order: input_node_name h, gru_layer_1 h,
+   gru_layer_2 h. */
 void seed_get_state(const seed_state *s, float *values);
 void seed_set_state(seed_state *s, const float *values);
 
@@ -71,7 +76,8 @@ int seed_selftest(void);
 
 #endif
 
-#if defined(SEED_IMPLEMENTATION) && !defined(SEED_IMPLEMENTED)
+#ifdef SEED_IMPLEMENTATION
+#ifndef SEED_IMPLEMENTED
 #define SEED_IMPLEMENTED
 
 #include <string.h>
@@ -110,7 +116,9 @@ int seed_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef SEED_AVX2
-#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define SEED_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define SEED_AVX2 1
 #else
 #define SEED_AVX2 0
@@ -133,7 +141,9 @@ int seed_selftest(void);
 /* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
    plain loops, which any compiler takes, and which take less code. */
 #ifndef SEED_LANES
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(SEED_READ)
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#define SEED_LANES 0
+#elif defined(SEED_READ)
 #define SEED_LANES 0
 #elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
 #define SEED_LANES 0
@@ -159,7 +169,7 @@ int seed_selftest(void);
 #define SEED_READ(weight) (weight)
 #endif
 #if defined(__AVR__)
-#error "seed_input_node_name_gates_recurrent_kernel takes 32768 bytes, more than AVR's 32767 for one array"
+#error "seed_input_node_name_gates_recurrent_kernel takes 32768 bytes, more than AVR's 32767"
 #endif
 
 /* ---- weights ------------------------------------------------------------------------------ */
@@ -10939,7 +10949,7 @@ static SEED_ALWAYS_INLINE int seed_column(int k, int width)
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
 static SEED_ALWAYS_INLINE void seed_tile(float *y, const float *b, const float *SEED_RESTRICT w,
-                                       const float *SEED_RESTRICT x, int n, int size, int width)
+                                         const float *SEED_RESTRICT x, int n, int size, int width)
 {
     const int count = (width + SEED_LANES - 1) / SEED_LANES, spare = SEED_SUMS * 2 / 3 / count;
     const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
@@ -10985,7 +10995,7 @@ static SEED_ALWAYS_INLINE void seed_tile(float *y, const float *b, const float *
 
 /* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
 static SEED_ALWAYS_INLINE void seed_tiles(float *y, const float *b, const float *w, const float *x,
-                                        int n, int size, int width)
+                                          int n, int size, int width)
 {
     const int last = (size - SEED_LANES) / width * width;
     int c;
@@ -10998,8 +11008,8 @@ static SEED_ALWAYS_INLINE void seed_tiles(float *y, const float *b, const float 
 #endif
 
 /* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
-static SEED_ALWAYS_INLINE void seed_product(float *y, const float *b, const float *w, const float *x,
-                                          int n, int size)
+static SEED_ALWAYS_INLINE void seed_product(float *y, const float *b, const float *w,
+                                            const float *x, int n, int size)
 {
     int j = 0, c;
 #if SEED_LANES
@@ -11069,9 +11079,10 @@ void seed_reset(seed_state *s)
 }
 
 /* What seed_step does. Where SEED_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+   has vectors for is called. Both do the same operations in the same order: the numbers are the
+   same. */
 static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RESTRICT x,
-    float *SEED_RESTRICT y)
+                                             float *SEED_RESTRICT y)
 {
     /* input_node_name: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful */
     {
@@ -11079,24 +11090,25 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
         float *const input_node_name_reset_h = s->scratch + 128;
         float *const input_node_name_candidate = s->scratch + 192;
         seed_product(input_node_name_gates, seed_input_node_name_gates_bias,
-            seed_input_node_name_gates_kernel, x, 4, 128);
+                     seed_input_node_name_gates_kernel, x, 4, 128);
         seed_product(input_node_name_gates, input_node_name_gates,
-            seed_input_node_name_gates_recurrent_kernel, s->input_node_name_h, 64, 128);
+                     seed_input_node_name_gates_recurrent_kernel, s->input_node_name_h, 64, 128);
         seed_hard_sigmoid_each(input_node_name_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = input_node_name_gates[64 + i];
             input_node_name_reset_h[i] = reset * s->input_node_name_h[i];
         }
         seed_product(input_node_name_candidate, seed_input_node_name_candidate_bias,
-            seed_input_node_name_candidate_kernel, x, 4, 64);
+                     seed_input_node_name_candidate_kernel, x, 4, 64);
         seed_product(input_node_name_candidate, input_node_name_candidate,
-            seed_input_node_name_candidate_recurrent_kernel, input_node_name_reset_h, 64, 64);
+                     seed_input_node_name_candidate_recurrent_kernel, input_node_name_reset_h, 64,
+                     64);
         seed_tanh_each(input_node_name_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = input_node_name_gates[i];
             const float candidate = input_node_name_candidate[i];
-            s->input_node_name_h[i] = update * s->input_node_name_h[i] + (1.0f - update) *
-                candidate;
+            s->input_node_name_h[i] = update * s->input_node_name_h[i]
+                + (1.0f - update) * candidate;
         }
     }
 
@@ -11106,18 +11118,18 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
         float *const gru_layer_1_reset_h = s->scratch + 128;
         float *const gru_layer_1_candidate = s->scratch + 192;
         seed_product(gru_layer_1_gates, seed_gru_layer_1_gates_bias, seed_gru_layer_1_gates_kernel,
-            s->input_node_name_h, 64, 128);
+                     s->input_node_name_h, 64, 128);
         seed_product(gru_layer_1_gates, gru_layer_1_gates, seed_gru_layer_1_gates_recurrent_kernel,
-            s->gru_layer_1_h, 64, 128);
+                     s->gru_layer_1_h, 64, 128);
         seed_hard_sigmoid_each(gru_layer_1_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = gru_layer_1_gates[64 + i];
             gru_layer_1_reset_h[i] = reset * s->gru_layer_1_h[i];
         }
         seed_product(gru_layer_1_candidate, seed_gru_layer_1_candidate_bias,
-            seed_gru_layer_1_candidate_kernel, s->input_node_name_h, 64, 64);
+                     seed_gru_layer_1_candidate_kernel, s->input_node_name_h, 64, 64);
         seed_product(gru_layer_1_candidate, gru_layer_1_candidate,
-            seed_gru_layer_1_candidate_recurrent_kernel, gru_layer_1_reset_h, 64, 64);
+                     seed_gru_layer_1_candidate_recurrent_kernel, gru_layer_1_reset_h, 64, 64);
         seed_tanh_each(gru_layer_1_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = gru_layer_1_gates[i];
@@ -11132,18 +11144,18 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
         float *const gru_layer_2_reset_h = s->scratch + 128;
         float *const gru_layer_2_candidate = s->scratch + 192;
         seed_product(gru_layer_2_gates, seed_gru_layer_2_gates_bias, seed_gru_layer_2_gates_kernel,
-            s->gru_layer_1_h, 64, 128);
+                     s->gru_layer_1_h, 64, 128);
         seed_product(gru_layer_2_gates, gru_layer_2_gates, seed_gru_layer_2_gates_recurrent_kernel,
-            s->gru_layer_2_h, 64, 128);
+                     s->gru_layer_2_h, 64, 128);
         seed_hard_sigmoid_each(gru_layer_2_gates, 0.2f, 128);
         for (int i = 0; i < 64; ++i) {
             const float reset = gru_layer_2_gates[64 + i];
             gru_layer_2_reset_h[i] = reset * s->gru_layer_2_h[i];
         }
         seed_product(gru_layer_2_candidate, seed_gru_layer_2_candidate_bias,
-            seed_gru_layer_2_candidate_kernel, s->gru_layer_1_h, 64, 64);
+                     seed_gru_layer_2_candidate_kernel, s->gru_layer_1_h, 64, 64);
         seed_product(gru_layer_2_candidate, gru_layer_2_candidate,
-            seed_gru_layer_2_candidate_recurrent_kernel, gru_layer_2_reset_h, 64, 64);
+                     seed_gru_layer_2_candidate_recurrent_kernel, gru_layer_2_reset_h, 64, 64);
         seed_tanh_each(gru_layer_2_candidate, 64);
         for (int i = 0; i < 64; ++i) {
             const float update = gru_layer_2_gates[i];
@@ -11154,10 +11166,10 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
 
     /* dense_1: Dense(2, softmax) */
     {
-        y[0] = SEED_READ(seed_dense_1_bias[0]) + seed_dot(seed_dense_1_kernel, s->gru_layer_2_h,
-            64);
-        y[1] = SEED_READ(seed_dense_1_bias[1]) + seed_dot(seed_dense_1_kernel + 64,
-            s->gru_layer_2_h, 64);
+        y[0] = SEED_READ(seed_dense_1_bias[0])
+            + seed_dot(seed_dense_1_kernel, s->gru_layer_2_h, 64);
+        y[1] = SEED_READ(seed_dense_1_bias[1])
+            + seed_dot(seed_dense_1_kernel + 64, s->gru_layer_2_h, 64);
         seed_softmax(y, y, 2);
     }
     return 1;
@@ -11165,8 +11177,7 @@ static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RE
 
 #if SEED_AVX2
 __attribute__((flatten, target("avx2")))
-static int seed_step_avx2(seed_state *s, const float *SEED_RESTRICT x,
-    float *SEED_RESTRICT y)
+static int seed_step_avx2(seed_state *s, const float *SEED_RESTRICT x, float *SEED_RESTRICT y)
 {
     return seed_step_body(s, x, y);
 }
@@ -11271,10 +11282,9 @@ static const float seed_test_states[192] = {
 };
 
 /* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more.
-   A NaN is never close. */
-static int seed_test_close(
-    const float *found, const float *expected, int n, float size)
+   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
+   never close. */
+static int seed_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
@@ -11321,4 +11331,5 @@ int seed_selftest(void)
 #endif
 #endif
 
+#endif
 #endif

@@ -50,7 +50,8 @@ void tokens_reset(tokens_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int tokens_step(tokens_state *s, const int32_t *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */
+/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
+   nothing is written). */
 int tokens_predict(tokens_state *s, int steps, const int32_t *x, float *y);
 
 /* The state as TOKENS_STATE_SIZE numbers, in this order: gru h. */
@@ -68,7 +69,8 @@ int tokens_selftest(void);
 
 #endif
 
-#if defined(TOKENS_IMPLEMENTATION) && !defined(TOKENS_IMPLEMENTED)
+#ifdef TOKENS_IMPLEMENTATION
+#ifndef TOKENS_IMPLEMENTED
 #define TOKENS_IMPLEMENTED
 
 #include <string.h>
@@ -107,7 +109,9 @@ int tokens_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef TOKENS_AVX2
-#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define TOKENS_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define TOKENS_AVX2 1
 #else
 #define TOKENS_AVX2 0
@@ -130,7 +134,9 @@ int tokens_selftest(void);
 /* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
    plain loops, which any compiler takes, and which take less code. */
 #ifndef TOKENS_LANES
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(TOKENS_READ)
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#define TOKENS_LANES 0
+#elif defined(TOKENS_READ)
 #define TOKENS_LANES 0
 #elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
 #define TOKENS_LANES 0
@@ -364,10 +370,13 @@ static TOKENS_ALWAYS_INLINE int tokens_column(int k, int width)
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
-static TOKENS_ALWAYS_INLINE void tokens_tile(float *y, const float *b, const float *TOKENS_RESTRICT w,
-                                       const float *TOKENS_RESTRICT x, int n, int size, int width)
+static TOKENS_ALWAYS_INLINE void tokens_tile(float *y, const float *b,
+                                             const float *TOKENS_RESTRICT w,
+                                             const float *TOKENS_RESTRICT x, int n, int size,
+                                             int width)
 {
-    const int count = (width + TOKENS_LANES - 1) / TOKENS_LANES, spare = TOKENS_SUMS * 2 / 3 / count;
+    const int count = (width + TOKENS_LANES - 1) / TOKENS_LANES,
+        spare = TOKENS_SUMS * 2 / 3 / count;
     const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
     const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
     const int rows = wanted < most ? wanted : most;
@@ -410,8 +419,8 @@ static TOKENS_ALWAYS_INLINE void tokens_tile(float *y, const float *b, const flo
 }
 
 /* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
-static TOKENS_ALWAYS_INLINE void tokens_tiles(float *y, const float *b, const float *w, const float *x,
-                                        int n, int size, int width)
+static TOKENS_ALWAYS_INLINE void tokens_tiles(float *y, const float *b, const float *w,
+                                              const float *x, int n, int size, int width)
 {
     const int last = (size - TOKENS_LANES) / width * width;
     int c;
@@ -424,8 +433,8 @@ static TOKENS_ALWAYS_INLINE void tokens_tiles(float *y, const float *b, const fl
 #endif
 
 /* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
-static TOKENS_ALWAYS_INLINE void tokens_product(float *y, const float *b, const float *w, const float *x,
-                                          int n, int size)
+static TOKENS_ALWAYS_INLINE void tokens_product(float *y, const float *b, const float *w,
+                                                const float *x, int n, int size)
 {
     int j = 0, c;
 #if TOKENS_LANES
@@ -488,10 +497,11 @@ void tokens_reset(tokens_state *s)
     }
 }
 
-/* What tokens_step does. Where TOKENS_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
-static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s,
-    const int32_t *TOKENS_RESTRICT x, float *TOKENS_RESTRICT y)
+/* What tokens_step does. Where TOKENS_AVX2 is 1, it is compiled twice, and the copy that the
+   processor has vectors for is called. Both do the same operations in the same order: the numbers
+   are the same. */
+static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s, const int32_t *TOKENS_RESTRICT x,
+                                                 float *TOKENS_RESTRICT y)
 {
     /* embedding: Embedding(9, 4) */
     {
@@ -506,12 +516,12 @@ static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s,
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 20;
         tokens_product(gru_gates, tokens_gru_gates_bias, tokens_gru_gates_kernel, embedding_output,
-            4, 10);
+                       4, 10);
         tokens_product(gru_gates, gru_gates, tokens_gru_gates_recurrent_kernel, s->gru_h, 5, 10);
         tokens_product(gru_candidate, tokens_gru_candidate_bias, tokens_gru_candidate_kernel,
-            embedding_output, 4, 5);
+                       embedding_output, 4, 5);
         tokens_product(gru_recurrent, tokens_gru_candidate_recurrent_bias,
-            tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
+                       tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
         tokens_tanh_each(gru_gates, 10);
         for (int i = 0; i < 5; ++i) {
             const float reset = 0.5f * gru_gates[5 + i] + 0.5f;
@@ -536,7 +546,7 @@ static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s,
 #if TOKENS_AVX2
 __attribute__((flatten, target("avx2")))
 static int tokens_step_avx2(tokens_state *s, const int32_t *TOKENS_RESTRICT x,
-    float *TOKENS_RESTRICT y)
+                            float *TOKENS_RESTRICT y)
 {
     return tokens_step_body(s, x, y);
 }
@@ -601,10 +611,9 @@ static const float tokens_test_states[5] = {
 };
 
 /* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more.
-   A NaN is never close. */
-static int tokens_test_close(
-    const float *found, const float *expected, int n, float size)
+   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
+   never close. */
+static int tokens_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
@@ -651,4 +660,5 @@ int tokens_selftest(void)
 #endif
 #endif
 
+#endif
 #endif

@@ -50,7 +50,8 @@ void weights_only_reset(weights_only_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int weights_only_step(weights_only_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then nothing is written). */
+/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
+   nothing is written). */
 int weights_only_predict(weights_only_state *s, int steps, const float *x, float *y);
 
 /* The state as WEIGHTS_ONLY_STATE_SIZE numbers, in this order: lstm_1 h, lstm_1 c. */
@@ -68,7 +69,8 @@ int weights_only_selftest(void);
 
 #endif
 
-#if defined(WEIGHTS_ONLY_IMPLEMENTATION) && !defined(WEIGHTS_ONLY_IMPLEMENTED)
+#ifdef WEIGHTS_ONLY_IMPLEMENTATION
+#ifndef WEIGHTS_ONLY_IMPLEMENTED
 #define WEIGHTS_ONLY_IMPLEMENTED
 
 
@@ -106,7 +108,9 @@ int weights_only_selftest(void);
 
 /* Whether the model is compiled a second time, for the processors that have AVX2. */
 #ifndef WEIGHTS_ONLY_AVX2
-#if defined(__x86_64__) && defined(__SSE2__) && !defined(__AVX2__) && defined(__GNUC__) && __STDC_HOSTED__
+#if defined(__AVX2__) || !defined(__SSE2__) || !__STDC_HOSTED__
+#define WEIGHTS_ONLY_AVX2 0
+#elif defined(__x86_64__) && defined(__GNUC__)
 #define WEIGHTS_ONLY_AVX2 1
 #else
 #define WEIGHTS_ONLY_AVX2 0
@@ -129,7 +133,9 @@ int weights_only_selftest(void);
 /* How many numbers a vector holds. Products use the vector types of GCC and Clang; 0 stands for
    plain loops, which any compiler takes, and which take less code. */
 #ifndef WEIGHTS_ONLY_LANES
-#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__) || defined(WEIGHTS_ONLY_READ)
+#if !defined(__OPTIMIZE__) || defined(__OPTIMIZE_SIZE__)
+#define WEIGHTS_ONLY_LANES 0
+#elif defined(WEIGHTS_ONLY_READ)
 #define WEIGHTS_ONLY_LANES 0
 #elif !defined(__clang__) && (!defined(__GNUC__) || __GNUC__ < 8)
 #define WEIGHTS_ONLY_LANES 0
@@ -225,8 +231,9 @@ static const float weights_only_dense_1_bias[2] WEIGHTS_ONLY_WEIGHTS = {
 /* ---- functions ---------------------------------------------------------------------------- */
 
 #ifndef WEIGHTS_ONLY_TANH
-/* v = tanh v, by the rational function of weights_only_tanh. The bounds are volatile since gcc makes one
-   instruction of a clamp to a number that it does not know, and up to five of one that it knows. */
+/* v = tanh v, by the rational function of weights_only_tanh. The bounds are volatile since gcc
+   makes one instruction of a clamp to a number that it does not know, and up to five of one that it
+   knows. */
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tanh_each(float *v, int n)
 {
     const volatile float largest = 81.0f, one = 1.0f;
@@ -261,7 +268,8 @@ static WEIGHTS_ONLY_INLINE void weights_only_tanh_each(float *v, int n)
 #endif
 
 /* The sum of w[k] x[k], in eight sums that do not wait for each other. */
-static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n)
+static float weights_only_dot(const float *WEIGHTS_ONLY_RESTRICT w,
+                              const float *WEIGHTS_ONLY_RESTRICT x, int n)
 {
     const int whole = n - n % 8;
     float sum[8] = {0.0f}, rest = 0.0f;
@@ -296,7 +304,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_hard_sigmoid_each(float *v, 
    sums stay in registers. Loops over rows are not, or there would be too few registers. */
 #if WEIGHTS_ONLY_LANES
 typedef float weights_only_lanes
-    __attribute__((vector_size(WEIGHTS_ONLY_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+    __attribute__((vector_size(WEIGHTS_ONLY_LANES * sizeof(float)), aligned(sizeof(float)),
+                   may_alias));
 #define WEIGHTS_ONLY_AT(place) (*(const weights_only_lanes *)(place))
 #ifdef __AVX512F__
 #define WEIGHTS_ONLY_SUMS 24 /* of 32 registers */
@@ -322,10 +331,12 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_column(int k, int width)
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tile(float *y, const float *b, const float *WEIGHTS_ONLY_RESTRICT w,
-                                       const float *WEIGHTS_ONLY_RESTRICT x, int n, int size, int width)
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tile(float *y, const float *b,
+    const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n, int size,
+    int width)
 {
-    const int count = (width + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES, spare = WEIGHTS_ONLY_SUMS * 2 / 3 / count;
+    const int count = (width + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES,
+        spare = WEIGHTS_ONLY_SUMS * 2 / 3 / count;
     const int most = n < 4 ? 1 : n < 8 ? 4 : 8;
     const int wanted = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
     const int rows = wanted < most ? wanted : most;
@@ -340,7 +351,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tile(float *y, const float *
     for (j = 0; j + rows <= n; j += rows, w += rows * size) {
         WEIGHTS_ONLY_UNROLL
         for (k = 0; k < count * rows; ++k) {
-            sum[k] += x[j + k / count] * WEIGHTS_ONLY_AT(w + k / count * size + weights_only_column(k, width));
+            sum[k] += x[j + k / count]
+                * WEIGHTS_ONLY_AT(w + k / count * size + weights_only_column(k, width));
         }
     }
     WEIGHTS_ONLY_ROLL
@@ -368,8 +380,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tile(float *y, const float *
 }
 
 /* y = b + x W for all columns, `width` at a time; the last tile takes what is left. */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tiles(float *y, const float *b, const float *w, const float *x,
-                                        int n, int size, int width)
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tiles(float *y, const float *b, const float *w,
+    const float *x, int n, int size, int width)
 {
     const int last = (size - WEIGHTS_ONLY_LANES) / width * width;
     int c;
@@ -382,8 +394,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tiles(float *y, const float 
 #endif
 
 /* y = b + x W for the `n` rows of W, `size` weights each; b may be y, which is then added to. */
-static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_product(float *y, const float *b, const float *w, const float *x,
-                                          int n, int size)
+static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_product(float *y, const float *b,
+    const float *w, const float *x, int n, int size)
 {
     int j = 0, c;
 #if WEIGHTS_ONLY_LANES
@@ -391,7 +403,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_product(float *y, const floa
         /* One tile, or two of half the columns. More would read W in too many strips: then each y
            is loaded and stored once for every four rows. 512 rows: rounding must not show. */
         const int whole = WEIGHTS_ONLY_SUMS * WEIGHTS_ONLY_LANES, four = size > 2 * whole;
-        const int half = (size / 2 + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES * WEIGHTS_ONLY_LANES;
+        const int half = (size / 2 + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES
+            * WEIGHTS_ONLY_LANES;
         const int width = four ? WEIGHTS_ONLY_LANES : size > whole ? half : size;
         const int most = four ? 4 : 512, rest = n % most;
         WEIGHTS_ONLY_ROLL
@@ -431,8 +444,9 @@ void weights_only_reset(weights_only_state *s)
     }
 }
 
-/* What weights_only_step does. Where WEIGHTS_ONLY_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the same. */
+/* What weights_only_step does. Where WEIGHTS_ONLY_AVX2 is 1, it is compiled twice, and the copy
+   that the processor has vectors for is called. Both do the same operations in the same order: the
+   numbers are the same. */
 static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state *s,
     const float *WEIGHTS_ONLY_RESTRICT x, float *WEIGHTS_ONLY_RESTRICT y)
 {
@@ -441,9 +455,9 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state 
         float *const lstm_1_gates = s->scratch;
         float *const lstm_1_tanh = s->scratch + 20;
         weights_only_product(lstm_1_gates, weights_only_lstm_1_bias, weights_only_lstm_1_kernel, x,
-            3, 20);
+                             3, 20);
         weights_only_product(lstm_1_gates, lstm_1_gates, weights_only_lstm_1_recurrent_kernel,
-            s->lstm_1_h, 5, 20);
+                             s->lstm_1_h, 5, 20);
         weights_only_hard_sigmoid_each(lstm_1_gates, 0.2f, 10);
         weights_only_tanh_each(lstm_1_gates + 10, 5);
         weights_only_hard_sigmoid_each(lstm_1_gates + 15, 0.2f, 5);
@@ -464,25 +478,25 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state 
 
     /* dense_1: Dense(2) */
     {
-        y[0] = WEIGHTS_ONLY_READ(weights_only_dense_1_bias[0]) +
-            weights_only_dot(weights_only_dense_1_kernel, s->lstm_1_h, 5);
-        y[1] = WEIGHTS_ONLY_READ(weights_only_dense_1_bias[1]) +
-            weights_only_dot(weights_only_dense_1_kernel + 5, s->lstm_1_h, 5);
+        y[0] = WEIGHTS_ONLY_READ(weights_only_dense_1_bias[0])
+            + weights_only_dot(weights_only_dense_1_kernel, s->lstm_1_h, 5);
+        y[1] = WEIGHTS_ONLY_READ(weights_only_dense_1_bias[1])
+            + weights_only_dot(weights_only_dense_1_kernel + 5, s->lstm_1_h, 5);
     }
     return 1;
 }
 
 #if WEIGHTS_ONLY_AVX2
 __attribute__((flatten, target("avx2")))
-static int weights_only_step_avx2(weights_only_state *s,
-    const float *WEIGHTS_ONLY_RESTRICT x, float *WEIGHTS_ONLY_RESTRICT y)
+static int weights_only_step_avx2(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT x,
+                                  float *WEIGHTS_ONLY_RESTRICT y)
 {
     return weights_only_step_body(s, x, y);
 }
 #endif
 
 int weights_only_step(weights_only_state *s, const float *WEIGHTS_ONLY_RESTRICT x,
-    float *WEIGHTS_ONLY_RESTRICT y)
+                      float *WEIGHTS_ONLY_RESTRICT y)
 {
 #if WEIGHTS_ONLY_AVX2
     if (__builtin_cpu_supports("avx2")) {
@@ -545,10 +559,9 @@ static const float weights_only_test_states[10] = {
 };
 
 /* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more.
-   A NaN is never close. */
-static int weights_only_test_close(
-    const float *found, const float *expected, int n, float size)
+   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
+   never close. */
+static int weights_only_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
         const float error = found[i] - expected[i];
@@ -595,4 +608,5 @@ int weights_only_selftest(void)
 #endif
 #endif
 
+#endif
 #endif

@@ -27,7 +27,8 @@ from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS
 from codegen.targets.c import TARGET, kernels
 from codegen.targets.c.file import own_words
-from codegen.targets.c.text import HOOKS, wrapped
+from codegen.targets.c.lines import broken, fitted
+from codegen.targets.c.text import HOOKS
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 
@@ -391,6 +392,40 @@ def test_kernels_are_plain_c(path: Path) -> None:
     assert "{{" not in text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"    if (first_of_two(alpha, beta) > {'0' * 50} && the_second(alpha) < 3 * b + 1) {{",
+        f"int {'a' * 48}_step({'a' * 48}_state *s, const float *{'A' * 48}_RESTRICT x, float *y)",
+        f"        {'a' * 48}_product(conv_6_output, conv_6_out, the_long_line + 64, 16, 16);",
+        f"    float h[4]; /* {'word ' * 20}*/",
+        f"/* {'word ' * 30}*/",
+    ],
+)
+def test_long_lines_break_outside_parentheses_first(line: str) -> None:
+    lines = broken([line]).split("\n")
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 100
+    assert sorted("".join(lines).replace(" ", "")) == sorted(line.replace(" ", ""))
+    if "&&" in line:
+        assert lines[1].strip().startswith("&& the_second")
+
+
+LONG = "a_name_as_long_as_any_that_a_person_would_write"
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", ["net", LONG])
+def test_no_line_is_longer_than_100(case: str, name: str) -> None:
+    """But for a definition that names a long name twice, which the preprocessor wants in one."""
+    lowered = CASES[case]()
+    whole = lowered.step is None and lowered.whole.lengths
+    options = TARGET.complete({"max_steps": 9} if whole else {})
+    text = "".join(TARGET.render(lowered, name, options, Origin(f"{name}.h")))
+    long = [line for line in text.splitlines() if len(line) > 100]
+    assert all(name == LONG and line.startswith("#define ") for line in long), long
+
+
 def test_words_of_templates_are_reserved() -> None:
     """No name of a model takes a word that the header uses behind its prefix."""
     folder = Path(codegen.__file__).parents[1] / "templates/c"
@@ -472,8 +507,8 @@ def test_a_product_starts_from_its_bias() -> None:
 @pytest.mark.parametrize("name", range(60, 90))
 def test_a_long_line_breaks_at_no_pointer(name: int) -> None:
     text = f"int f{'x' * name}(const float *RESTRICT x, float *const y, int a);\nz = b * c;"
-    lines = wrapped(text).split("\n")
-    assert " ".join(line.strip() for line in lines) == " ".join(text.split())
+    lines = "".join(fitted([text + "\n"])).rstrip().split("\n")
+    assert " ".join(line.strip() for line in lines).replace("( ", "(") == " ".join(text.split())
     assert [line for line in lines if line.endswith((" float", " const", "(const"))] == []
 
 

@@ -23,7 +23,8 @@ from codegen.targets.c import kernels, methods, states
 from codegen.targets.c import selftest as tests
 from codegen.targets.c import weights as arrays
 from codegen.targets.c.file import Header
-from codegen.targets.c.text import HOOKS, dim_text, wrapped
+from codegen.targets.c.lines import fitted
+from codegen.targets.c.text import HOOKS, dim_text
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
 from codegen.text.words import C_WORDS
@@ -55,7 +56,7 @@ def render(
     lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
 ) -> Iterator[str]:
     """The header in pieces."""
-    return _text(Header(lowered, name, options, origin))
+    return fitted(_text(Header(lowered, name, options, origin)))
 
 
 def _text(header: Header) -> Iterator[str]:
@@ -161,10 +162,7 @@ def _sizes(header: Header) -> Sizes:
 
 
 def _hooks_note(names: Sequence[str]) -> str:
-    text = wrapped(" * " + ", ".join(names) + ".")
-    return "\n".join(
-        line if line.startswith(" * ") else " * " + line.strip() for line in text.split("\n")
-    )
+    return f" * {', '.join(names)}."
 
 
 def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from codegen.program import dims
 from codegen.targets.c.file import Header
 from codegen.targets.c.rest import rest, rest_check, row
 from codegen.targets.c.states import restart_call
-from codegen.targets.c.text import body_of, indent, wrapped
+from codegen.targets.c.text import body_of, indent
 
 
 def step(header: Header, body: str) -> dict[str, str]:
@@ -77,10 +77,10 @@ def _signatures(
     arguments = ["s", *lengths, *(header.parameters[port.buffer] for port in ports)]
     return {
         "name": stem,
-        "declaration": wrapped(f"int {stem}({plain})"),
-        "definition": wrapped(f"int {stem}({marked})"),
-        "body_head": wrapped(f"static {header.upper}_ALWAYS_INLINE int {stem}_body({marked})"),
-        "avx2_head": wrapped(f"static int {stem}_avx2({marked})"),
+        "declaration": f"int {stem}({plain})",
+        "definition": f"int {stem}({marked})",
+        "body_head": f"static {header.upper}_ALWAYS_INLINE int {stem}_body({marked})",
+        "avx2_head": f"static int {stem}_avx2({marked})",
         "arguments": ", ".join(arguments),
     }
 
@@ -121,7 +121,7 @@ def _refusals(header: Header) -> list[str]:
         )
     if not conditions:
         return []
-    return [*wrapped(f"if ({' || '.join(conditions)}) {{").splitlines(), "    return -1;", "}"]
+    return [f"if ({' || '.join(conditions)}) {{", "    return -1;", "}"]
 
 
 def _stream(header: Header) -> list[str]:

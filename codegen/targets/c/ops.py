@@ -28,7 +28,7 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.targets.c.expressions import Expressions
-from codegen.targets.c.text import indent, wrapped
+from codegen.targets.c.text import indent
 from codegen.targets.spine.expressions import ATOM, PRODUCT
 from codegen.text.names import comment
 from codegen.text.templates import environment
@@ -87,7 +87,7 @@ class Printer(Expressions):
             Loop: self.loop,
             When: self.when,
         }
-        return wrapped(str(printers[type(op)](op)))  # type: ignore[operator]
+        return str(printers[type(op)](op))  # type: ignore[operator]
 
     def macro(self, name: str, **values: object) -> str:
         """A macro of ops.j2."""

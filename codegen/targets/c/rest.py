@@ -8,7 +8,6 @@ from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import rows_seen
 from codegen.targets.c.file import Header
-from codegen.targets.c.text import wrapped
 
 
 def rest_check(header: Header) -> list[str]:
@@ -24,7 +23,7 @@ def rest_check(header: Header) -> list[str]:
         return []
     conditions = [f"steps % {hop} != 0"]
     conditions += [f"({c})" for c in (_rest_condition(header), shows) if c != "1"]
-    return [*wrapped(f"if ({' && '.join(conditions)}) {{").splitlines(), "    return -1;", "}"]
+    return [f"if ({' && '.join(conditions)}) {{", "    return -1;", "}"]
 
 
 def rest(header: Header, names: Sequence[str]) -> list[str]:
@@ -70,7 +69,7 @@ def rest(header: Header, names: Sequence[str]) -> list[str]:
         run = [f"(void){call};", *copies]
     inner = ["/* An output is due that needs the rest, with zeros after it. */", *lines, *run]
     condition = f"if (steps % {hop} != 0 && ({_rest_condition(header)})) {{"
-    return [*wrapped(condition).splitlines(), *(f"    {x}" for x in inner), "}"]
+    return [condition, *(f"    {x}" for x in inner), "}"]
 
 
 def padding_members(header: Header) -> list[str]:

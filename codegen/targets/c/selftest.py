@@ -9,7 +9,7 @@ import numpy as np
 from codegen.program import dims
 from codegen.recorded import LARGEST, record
 from codegen.targets.c.file import Header
-from codegen.targets.c.text import body_of, wrapped
+from codegen.targets.c.text import body_of
 from codegen.targets.c.weights import const_array
 
 
@@ -49,7 +49,7 @@ def selftest(header: Header) -> dict[str, Any]:
         close += f"{header.number(test.state_size)})"
         after = [
             f"{header.prefix}_get_state(&state, states);",
-            *wrapped(f"if (!{close}) {{").splitlines(),
+            f"if (!{close}) {{",
             "    return 1;",
             "}",
         ]
@@ -62,10 +62,10 @@ def selftest(header: Header) -> dict[str, Any]:
         test_line = f"if ({guard}!({condition})) {{"
         lines += [
             f"for (int t = 0; t < {test.steps}; ++t) {{",
-            *(f"    {x}" for x in wrapped(f"if ({call} != {wanted}) {{").splitlines()),
+            f"    if ({call} != {wanted}) {{",
             "        return 1;",
             "    }",
-            *(f"    {x}" for x in wrapped(test_line).splitlines()),
+            "    " + test_line,
             "        return 1;",
             "    }",
             "}",
@@ -75,10 +75,10 @@ def selftest(header: Header) -> dict[str, Any]:
         lengths = [str(n) for n in test.lengths]
         call = f"{header.prefix}_predict(&state, {', '.join([*lengths, *calls])})"
         lines += [
-            *wrapped(f"if ({call} != 0) {{").splitlines(),
+            f"if ({call} != 0) {{",
             "    return 1;",
             "}",
-            *wrapped(f"if (!({condition})) {{").splitlines(),
+            f"if (!({condition})) {{",
             "    return 1;",
             "}",
         ]

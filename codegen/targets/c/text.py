@@ -10,8 +10,6 @@ from codegen.program.dims import Compound, Dim, Symbol
 from codegen.program.ops import Buffer
 from codegen.targets.spine.expressions import ATOM, PRODUCT, SUM
 
-WIDTH = 100
-
 # Functions that are called through a hook macro; the others are plain helpers of the file.
 HOOKS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "pow")
 
@@ -98,27 +96,6 @@ def _is_natural(dim: Dim) -> bool:
 def indent(text: str, by: str = "    ") -> str:
     """Every line that is not empty, moved right."""
     return textwrap.indent(text, by)
-
-
-def wrapped(text: str) -> str:
-    """Statements too long for a line, continued on the next; `float *x` stays in one piece."""
-    glued = text.replace("const ", "const\0").replace("RESTRICT ", "RESTRICT\0")
-    glued = glued.replace(" *", "\0*").replace("\0* ", " * ")
-    lines = []
-    for line in glued.split("\n"):
-        if len(line) <= WIDTH - 8:
-            lines.append(line)
-            continue
-        start = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(
-            line.strip(),
-            WIDTH - 8,
-            initial_indent=start,
-            subsequent_indent=start + "    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return "\n".join(lines).replace("\0", " ")
 
 
 def body_of(lines: Sequence[str]) -> str:

@@ -71,5 +71,5 @@ def too_large(arrays: Sequence[ConstArray]) -> str:
     """Why an AVR cannot take a file with these arrays, if it cannot."""
     for array in arrays:
         if array.size * 4 > AVR_LARGEST:
-            return f"{array.name} takes {array.size * 4} bytes, more than AVR's 32767 for one array"
+            return f"{array.name} takes {array.size * 4} bytes, more than AVR's 32767"
     return ""
