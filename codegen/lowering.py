@@ -157,21 +157,14 @@ def time_inputs(model: Model) -> tuple[bool, ...]:
 
 def _ids_in_time(model: Model, number: int, layer: Input) -> bool:
     """Whether an integer input of one axis feeds an Embedding whose rows are used as a sequence."""
-    nodes = model.graph.nodes
-
-    def users(of: int) -> list[tuple[int, Layer]]:
-        return [
-            (n, node.layer)
-            for n, node in enumerate(nodes)
-            if any(r.node == of for r in node.inputs)
-        ]
-
+    nodes, users = model.graph.nodes, model.graph.users
     if layer.shape[0] is None:
         return True
-    embeddings = [n for n, user in users(number) if isinstance(user, Embedding)]
+    embeddings = [n for n in users.get(number, ()) if isinstance(nodes[n].layer, Embedding)]
     if not embeddings:
         return False
-    return not all(isinstance(user, Flatten) for n in embeddings for _, user in users(n))
+    followers = [nodes[user].layer for n in embeddings for user in users.get(n, ())]
+    return not all(isinstance(follower, Flatten) for follower in followers)
 
 
 def _step(
@@ -466,6 +459,7 @@ def _finish(
 ) -> _Result:
     """The program, its results written to output buffers."""
     warmup = max(x.lead for x in outputs)
+    timeless = not any(time_inputs(model))
     names = [model.graph.nodes[ref.node].layer.name for ref in model.graph.outputs]
     targets: list[Port] = []
     renamed: dict[Buffer, Buffer] = {}
@@ -481,7 +475,7 @@ def _finish(
             )
         if b.step and x.time and x.ahead < 0:
             raise NotStreamable(f"the first row of output {names[number]!r} comes within a step")
-        if b.step and b.has_time and not x.time and not x.last and not _is_timeless(model):
+        if b.step and b.has_time and not x.time and not x.last and not timeless:
             raise NotStreamable(f"output {names[number]!r} does not depend on the sequence")
         for length in x.shape:
             b.check(length, ">=", 1)
@@ -521,10 +515,6 @@ class _OutputCopy(Layer):
         return "copied to the caller"
 
 
-def _is_timeless(model: Model) -> bool:
-    return not any(time_inputs(model))
-
-
 def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerReport, ...]:
     result = whole if step is None else step
     work: dict[str, int] = {}
@@ -537,7 +527,7 @@ def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerR
     reports = []
     for layer in model.layers:
         shape = tuple(n if isinstance(n, int) else None for n in whole.shapes.get(id(layer), ()))
-        total = sum(n for name, n in work.items() if name == layer.name)
+        total = work.get(layer.name, 0)
         reports.append(
             LayerReport(
                 layer.name,

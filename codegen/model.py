@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +148,15 @@ class Graph:
     nodes: tuple[Node, ...]
     inputs: tuple[int, ...]  # the nodes that are `Input`, in Keras' order
     outputs: tuple[Ref, ...]
+
+    @cached_property
+    def users(self) -> dict[int, list[int]]:
+        """The numbers of the nodes that take outputs of a node as their inputs."""
+        found: dict[int, list[int]] = {}
+        for number, node in enumerate(self.nodes):
+            for source in dict.fromkeys(ref.node for ref in node.inputs):
+                found.setdefault(source, []).append(number)
+        return found
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -7,8 +7,8 @@ sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alon
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from codegen.program import dims
 from codegen.program.derived import column, made, rows_of
@@ -85,16 +85,24 @@ def halve_gates(program: Program) -> Program:
 
 def _folded(program: Program, folding: Folding) -> Program:
     every = list(walk_ops(program.ops))
+    users: dict[Buffer, dict[int, Op]] = {}
+    for op in every:
+        for source in (*reads(op), *writes(op)):
+            users.setdefault(source.buffer, {})[id(op)] = op
+    change = _Change()
     for op in every:
         if isinstance(op, Affine):
-            segments = _segments(op, every)
+            segments = _segments(op, users[op.out.buffer].values())
             if segments is not None:
-                program = _apply(program, op, segments, folding)
-    return program
+                _add(change, op, segments, folding)
+    return program.map_ops(change.op) if change.products else program
 
 
-def _segments(affine: Affine, every: Sequence[Op]) -> list[_Segment] | None:
-    """The parts in which the result of the product is read, None where it is not that simple."""
+def _segments(affine: Affine, users: Iterable[Op]) -> list[_Segment] | None:
+    """The parts in which the result of the product is read, None where it is not that simple.
+
+    users: the ops that read or write the result.
+    """
     out = affine.out
     buffer = out.buffer
     constant = all(
@@ -105,14 +113,10 @@ def _segments(affine: Affine, every: Sequence[Op]) -> list[_Segment] | None:
     if not isinstance(out.size, int) or (affine.bias and affine.bias.buffer.kind != "const"):
         return None
     functions: dict[tuple[int, int], set[str]] = {}
-    for op in every:
+    for op in users:
         if op is affine:
             continue
-        if any(v.buffer is buffer for v in writes(op)):
-            return None
-        if not any(v.buffer is buffer for v in reads(op)):
-            continue
-        if not isinstance(op, Elementwise):
+        if any(v.buffer is buffer for v in writes(op)) or not isinstance(op, Elementwise):
             return None
         for root in [e for _, e in op.locals] + [e for _, e in op.stores]:
             for vec, function in _uses(root, buffer):
@@ -146,14 +150,13 @@ def _uses(root: Expr, buffer: Buffer) -> list[tuple[Vec, str]]:
     return found
 
 
-def _apply(
-    program: Program, affine: Affine, segments: Sequence[_Segment], folding: Folding
-) -> Program:
+def _add(change: _Change, affine: Affine, segments: Sequence[_Segment], folding: Folding) -> None:
+    """Put what becomes of the product and of its result into `change`."""
     bias = affine.bias
     folds = [folding.of(s.function, bias is not None) for s in segments]
     order = sorted(range(len(segments)), key=lambda k: (folding.place(segments[k].function), k))
     if order == sorted(order) and all(f == (1.0, 0.0) for f in folds):
-        return program
+        return
     moved: dict[int, int] = {}
     end = 0
     for k in order:
@@ -177,29 +180,34 @@ def _apply(
         scaled = matrix(column(bias), True)
         new_bias = Vec(scaled.buffer, scaled.offset, bias.size, scaled.row_stride)
     products = tuple((matrix(m, False), v) for m, v in affine.products)
-    new_affine = Affine(affine.out, new_bias, products)
+    change.products[id(affine)] = Affine(affine.out, new_bias, products)
     folded = {
         (s.start, s.size): s.function
         for s, f in zip(segments, folds, strict=True)
         if f != (1.0, 0.0)
     }
-    change = _Change(affine, new_affine, moved, folded)
-    return program.map_ops(change.op)
+    change.results[affine.out.buffer] = _Result(moved, folded)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What becomes of the result of a product."""
+
+    moved: dict[int, int]  # where a segment starts: where it starts now
+    folded: dict[tuple[int, int], str]  # start and size of a segment: what is folded
 
 
 @dataclass(frozen=True)
 class _Change:
-    """Puts in the new product, and reads its result where it now is."""
+    """Puts in the new products, and reads their results where they now are."""
 
-    old: Affine
-    new: Affine
-    moved: dict[int, int]  # where a segment starts: where it starts now
-    folded: dict[tuple[int, int], str]  # start and size of a segment: what is folded
+    products: dict[int, Affine] = field(default_factory=dict)  # by the id of the old one
+    results: dict[Buffer, _Result] = field(default_factory=dict)
 
     def op(self, op: Op) -> Op:
         """The op as it has to be now."""
-        if op is self.old:
-            return self.new
+        if isinstance(op, Affine):
+            return self.products.get(id(op), op)
         if isinstance(op, Elementwise):
             named = tuple((name, self.expr(e)) for name, e in op.locals)
             return Elementwise(op.size, named, tuple((v, self.expr(e)) for v, e in op.stores))
@@ -210,14 +218,16 @@ class _Change:
     def expr(self, node: Expr) -> Expr:
         """The expression as it has to be now."""
         if isinstance(node, At):
-            if node.vec.buffer is not self.old.out.buffer:
+            result = self.results.get(node.vec.buffer)
+            if result is None:
                 return node
-            return At(replace(node.vec, offset=self.moved[dims.fixed(node.vec.offset)]))
+            return At(replace(node.vec, offset=result.moved[dims.fixed(node.vec.offset)]))
         if isinstance(node, Call) and isinstance(node.arguments[0], At):
             vec = node.arguments[0].vec
-            if vec.buffer is self.old.out.buffer:
+            result = self.results.get(vec.buffer)
+            if result is not None:
                 key = (dims.fixed(vec.offset), dims.fixed(vec.size))
-                if self.folded.get(key) == node.function:
+                if result.folded.get(key) == node.function:
                     return _rest(node.function, self.expr(node.arguments[0]))
         return with_children(node, self.expr)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,22 +38,23 @@ def plan(program: Program, lengths: Mapping[str, int]) -> Plan:
             for life in lives
             if life.buffer.dtype == dtype
         ]
+        sizes[dtype] = 0
         # The largest first, each at the lowest place that nothing alive at the same time takes.
-        placed: list[tuple[int, int, _Life]] = []
+        alive: dict[int, list[tuple[int, int]]] = {}  # by number of an op: places taken then
+        begun: dict[int, list[tuple[int, int]]] = {}  # those of what is first touched there
         for size, life in sorted(wanted, key=lambda pair: (-pair[0], pair[1].first)):
-            taken = sorted(
-                (start, end)
-                for start, end, other in placed
-                if other.first <= life.last and life.first <= other.last
-            )
+            later = (begun.get(k, ()) for k in range(life.first + 1, life.last + 1))
+            taken = sorted([*alive.get(life.first, ()), *itertools.chain.from_iterable(later)])
             place = 0
             for start, end in taken:
                 if place + size <= start:
                     break
                 place = max(place, -(-end // ALIGN) * ALIGN)
-            placed.append((place, place + size, life))
+            begun.setdefault(life.first, []).append((place, place + size))
+            for k in range(life.first, life.last + 1):
+                alive.setdefault(k, []).append((place, place + size))
             offsets[life.buffer] = place
-        sizes[dtype] = max((end for _, end, _ in placed), default=0)
+            sizes[dtype] = max(sizes[dtype], place + size)
     return Plan(offsets, sizes)
 
 

@@ -77,7 +77,7 @@ class Builder:
         self.shared = shared
         self.blocks: list[Block] = []
         self.states: dict[str, State] = {}
-        self.checks: list[tuple[Dim, str, Dim]] = []
+        self.checks: dict[tuple[Dim, str, Dim], None] = {}  # a set that keeps its order
         self.hop = 1  # rows of an input in one step
         self.starts = False  # each step may start from states that are given to it
         self.fills_up = False  # a window along time takes rows after the last
@@ -226,8 +226,8 @@ class Builder:
         if isinstance(left, int) and isinstance(right, int):
             if not (left == right if relation == "==" else left >= right):
                 raise LayerError(f"length {left} found, expected {relation} {right}")
-        elif left != right and (left, relation, right) not in self.checks:
-            self.checks.append((left, relation, right))
+        elif left != right:
+            self.checks[left, relation, right] = None
 
     # ---- buffers -------------------------------------------------------------------------
 

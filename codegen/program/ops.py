@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -421,10 +422,20 @@ class Program:
     lengths: tuple[str, ...] = ()
     checks: tuple[tuple[Dim, str, Dim], ...] = ()
 
-    @property
+    @cached_property
     def ops(self) -> tuple[Op, ...]:
         """All ops in order, without the headings."""
         return tuple(op for block in self.blocks for op in block.ops)
+
+    @cached_property
+    def looked_up(self) -> dict[Buffer, int]:
+        """How many rows the smallest table has that a buffer's numbers are looked up in."""
+        found: dict[Buffer, int] = {}
+        for op in walk_ops(self.ops):
+            if isinstance(op, Gather):
+                rows = dims.fixed(op.table.rows)
+                found[op.index.buffer] = min(rows, found.get(op.index.buffer, rows))
+        return found
 
     def map_ops(self, change: Callable[[Op], Op]) -> Program:
         """The program with each op, under its heading, replaced."""
@@ -494,11 +505,10 @@ def constants(program: Program) -> tuple[Buffer, ...]:
 def rows_looked_up(name: str, programs: Iterable[Program]) -> int | None:
     """How many rows the smallest table has that the input looks up, None if it looks up none."""
     found = (
-        dims.fixed(op.table.rows)
+        program.looked_up[port.buffer]
         for program in programs
         for port in program.inputs
-        for op in walk_ops(program.ops)
-        if port.name == name and isinstance(op, Gather) and op.index.buffer is port.buffer
+        if port.name == name and port.buffer in program.looked_up
     )
     return min(found, default=None)
 

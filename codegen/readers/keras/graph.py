@@ -240,7 +240,11 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
     _check_indices(nodes, ends)
     if not builder.era.is_keras3:
         nodes = _without_whole_means(nodes)
-    nodes = [_integer_input(number, nodes) for number in range(len(nodes))]
+    readers: dict[int, list[Layer]] = {}
+    for node in nodes:
+        for number in {ref.node for refs in (node.inputs, *node.keywords.values()) for ref in refs}:
+            readers.setdefault(number, []).append(node.layer)
+    nodes = [_integer_input(node, readers.get(number, [])) for number, node in enumerate(nodes)]
     return Graph(tuple(nodes), tuple(inputs), ends)
 
 
@@ -270,7 +274,8 @@ def _problem(call: Call, builder: LayerBuilder) -> str | None:
     if call.problem is not None:
         return call.problem
     if not low <= len(call.inputs) <= high:
-        return f"it is called on {len(call.inputs)} tensors, expected {low}"
+        expected = f"{low} to {high}" if high > low else str(low)
+        return f"it is called on {len(call.inputs)} tensors, expected {expected}"
     for key, refs in call.keywords.items():
         one_of_many = key.endswith("mask") and len(refs) > 1  # recurrent layers take the first
         is_read = key in keywords and (not one_of_many or (kind and kind.mask == "recurrent"))
@@ -357,17 +362,10 @@ def _without_whole_means(nodes: Sequence[Node]) -> list[Node]:
     return found
 
 
-def _integer_input(number: int, nodes: Sequence[Node]) -> Node:
+def _integer_input(node: Node, readers: Sequence[Layer]) -> Node:
     """The node; an input that only Embeddings read is int32, any other is float32."""
-    node = nodes[number]
     if not isinstance(node.layer, Input):
         return node
-    readers = [
-        other.layer
-        for other in nodes
-        for refs in (other.inputs, *other.keywords.values())
-        if any(ref.node == number for ref in refs)
-    ]
     integer = any(_embeds(layer) for layer in readers) and all(
         _embeds(layer) or isinstance(layer, (NotEqualMask, Unsupported)) for layer in readers
     )

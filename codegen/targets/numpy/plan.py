@@ -55,6 +55,8 @@ from codegen.targets.numpy.instructions import (
 )
 from codegen.targets.numpy.windows import Window, Windows
 
+LOOK_BACK = 100  # instructions among which one finds its partner
+
 
 def can_be_axis(loop: Loop, counters: frozenset[str] = frozenset()) -> bool:
     """Whether all iterations can run at once, as an axis of the arrays.
@@ -404,17 +406,15 @@ def join(instructions: Sequence[Instruction]) -> list[Instruction]:
     So one tanh serves all gates of a layer.
     """
     result = list(instructions)
-    changed = True
-    while changed:
-        changed = False
-        for later in range(1, len(result)):
-            found = _partner(result, later)
-            if found is not None:
-                earlier, joined = found
-                result[earlier] = joined
-                del result[later]
-                changed = True
-                break
+    later = 1
+    while later < len(result):
+        found = _partner(result, later)
+        if found is None:
+            later += 1
+            continue
+        earlier, result[found[0]] = found
+        del result[later]
+        later = max(1, earlier)  # what comes before has no new partner
     return result
 
 
@@ -423,7 +423,7 @@ def _partner(instructions: Sequence[Instruction], later: int) -> tuple[int, Ufun
     if not isinstance(mine, Ufunc):
         return None
     read, written = vectors(mine)
-    for earlier in range(later - 1, -1, -1):
+    for earlier in range(later - 1, max(-1, later - 1 - LOOK_BACK), -1):
         other = instructions[earlier]
         if isinstance(other, (Repeat, After)):
             return None

@@ -7,6 +7,7 @@ in a row is computed right there; only what stands elsewhere already is copied.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,8 +30,35 @@ class _Part:
 
 @dataclass(eq=False)
 class _Row:
+    """Parts side by side, by their places; a row grows at both ends."""
+
     name: str
-    parts: list[_Part]
+    number: int
+    places: dict[int, _Part] = field(default_factory=dict)
+    first: int = 0
+    stop: int = 0
+
+    @property
+    def parts(self) -> list[_Part]:
+        return [self.places[place] for place in range(self.first, self.stop)]
+
+    @property
+    def outermost(self) -> list[Vec]:
+        """The first and the last vector."""
+        ends = (range(self.first, self.stop), range(self.stop - 1, self.first - 1, -1))
+        found = ((self.places[place].vec for place in end) for end in ends)
+        vecs = [next((vec for vec in one if vec is not None), None) for one in found]
+        return [vec for vec in vecs if vec is not None]
+
+    def grow(self, fresh: Sequence[_Part], at_end: bool) -> int:
+        """Put the parts at an end; returns the place of the first."""
+        if not at_end:
+            self.first -= len(fresh)
+        start = self.stop if at_end else self.first
+        if at_end:
+            self.stop += len(fresh)
+        self.places.update(enumerate(fresh, start))
+        return start
 
 
 @dataclass(eq=False)
@@ -61,6 +89,15 @@ class Windows:
     _rows: list[_Row] = field(default_factory=list)
     _users: dict[int, _User] = field(default_factory=dict)
     _living: set[Buffer] = field(default_factory=set)
+    _places: dict[Vec, dict[int, list[int]]] = field(default_factory=dict)  # by number of a row
+    _ends: dict[Vec, set[int]] = field(default_factory=dict)  # rows of which it is the outermost
+    _writes: dict[Buffer, list[int]] = field(default_factory=dict)  # positions of ops
+
+    def __post_init__(self) -> None:
+        for position, op in enumerate(self.ops):
+            for inner in walk_ops((op,)):
+                for vec in writes(inner):
+                    self._writes.setdefault(vec.buffer, []).append(position)
 
     def add(self, op: Affine, position: int, one: bool, row_name: str, name: str) -> None:
         """Find room for the inputs of the op at this position, with a 1 where `one`.
@@ -73,14 +110,20 @@ class Windows:
         found = self._shared(wanted, position) if distinct else None
         if found is None:
             parts = fresh = [self._part(v, position) for v in wanted]
-            row = _Row(row_name, list(fresh))
+            row, last = _Row(row_name, len(self._rows)), True
             self._rows.append(row)
         else:
             row, run, last = found
             present = [part.vec for part in run]
             fresh = [self._part(v, position) for v in wanted if v not in present]
-            row.parts = [*row.parts, *fresh] if last else [*fresh, *row.parts]
             parts = sorted([*run, *fresh], key=lambda part: wanted.index(part.vec))
+        for vec in row.outermost:
+            self._ends[vec].discard(row.number)
+        for place, part in enumerate(fresh, row.grow(fresh, last)):
+            if part.vec is not None:
+                self._places.setdefault(part.vec, {}).setdefault(row.number, []).append(place)
+        for vec in row.outermost:
+            self._ends.setdefault(vec, set()).add(row.number)
         self._users[id(op)] = _User(name, row, parts, fresh)
 
     def finish(self) -> tuple[dict[int, Window], dict[Buffer, tuple[Buffer, int]], dict[Vec, str]]:
@@ -131,29 +174,46 @@ class Windows:
         """
         best: tuple[_Row, list[_Part], bool] | None = None
         most = 0
-        for row in self._rows:
-            count = len(row.parts)
-            for start in range(count):
-                for stop in range(start + 1, min(start + len(wanted), count) + 1):
-                    run = row.parts[start:stop]
-                    vecs = [part.vec for part in run]
-                    if len(set(vecs)) < len(vecs) or any(v not in wanted for v in vecs):
-                        break
-                    if not all(self._holds(part, position) for part in run):
-                        break
-                    if start > 0 and stop < count and len(run) < len(wanted):
-                        continue
-                    size = sum(part.size for part in run)
-                    if size > most and vecs != [None]:
-                        best, most = (row, run, stop == count), size
+        for number, start in self._starts(wanted):
+            row = self._rows[number]
+            for stop in range(start + 1, min(start + len(wanted), row.stop) + 1):
+                run = [row.places[place] for place in range(start, stop)]
+                vecs = [part.vec for part in run]
+                if len(set(vecs)) < len(vecs) or vecs[-1] not in wanted:
+                    break
+                if not self._holds(run[-1], position):
+                    break
+                if row.first < start and stop < row.stop and len(run) < len(wanted):
+                    continue
+                size = sum(part.size for part in run)
+                if size > most and vecs != [None]:
+                    best, most = (row, run, stop == row.stop), size
         return best
+
+    def _starts(self, wanted: Sequence[Vec | None]) -> list[tuple[int, int]]:
+        """Rows and places where a run of wanted parts may begin, in their order.
+
+        A row is of use where such a run ends it, or where it holds all that is wanted.
+        """
+        real = [vec for vec in wanted if vec is not None]
+        holders: list[dict[int, list[int]]] = [self._places.get(vec, {}) for vec in real]
+        holders.sort(key=len)
+        numbers = set(holders[0]) if holders else set()
+        for vec in real:
+            numbers |= self._ends.get(vec, set())
+        found: set[tuple[int, int]] = set()
+        for number in numbers:
+            places = self._rows[number].places
+            for place in (place for held in holders for place in held.get(number, ())):
+                found.add((number, place))
+                if place - 1 in places and places[place - 1].vec is None:  # the 1 may come first
+                    found.add((number, place - 1))
+        return sorted(found)
 
     def _holds(self, part: _Part, position: int) -> bool:
         """Whether the part holds what the op at the position reads."""
         if part.vec is None or part.copied is None:
             return True
-        between = self.ops[part.copied : position]
-        buffer = part.vec.buffer
-        return all(
-            vec.buffer is not buffer for op in walk_ops(tuple(between)) for vec in writes(op)
-        )
+        positions = self._writes.get(part.vec.buffer, [])
+        first = bisect_left(positions, part.copied)
+        return first == len(positions) or positions[first] >= position
