@@ -4,7 +4,7 @@ sniff.py     what a file is, by content
 files/       containers, read with suspicion: what comes out is names and arrays
 keras/       files of Keras
 torch/       weights of PyTorch, safetensors, npz
-audio/       JSON of RTNeural and AIDA-X, GuitarML
+audio/       JSON of RTNeural and AIDA-X, GuitarML, Neural Amp Modeler
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from codegen.errors import ReadError
 from codegen.model import Model
 from codegen.readers import sniff
-from codegen.readers.audio import guitarml, rtneural
+from codegen.readers.audio import guitarml, nam, rtneural
 from codegen.readers.files.contained import rehearse
 from codegen.readers.keras import reader as keras
 from codegen.readers.keras.reader import read_live
@@ -109,6 +109,7 @@ READERS: dict[str, Callable[[Path, Options], Model]] = {
     **dict.fromkeys(torch.KINDS, torch.read),
     sniff.RTNEURAL: rtneural.read,
     sniff.GUITARML: guitarml.read,
+    sniff.NAM: nam.read,
 }
 
 

@@ -82,11 +82,6 @@ JSON = (
         "write it as .h5: tensorflowjs_converter --input_format=tfjs_layers_model "
         "--output_format=keras model.json model.h5",
     ),
-    Json(
-        frozenset({"architecture", "config", "weights"}),
-        "a Neural Amp Modeler (NAM) model",
-        "give the state dict of the network that was trained, saved with torch.save",
-    ),
 )
 
 

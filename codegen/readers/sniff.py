@@ -12,7 +12,7 @@ from codegen.readers.settings import parse_object
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
-RTNEURAL, GUITARML = "rtneural", "guitarml"
+RTNEURAL, GUITARML, NAM = "rtneural", "guitarml", "nam"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
@@ -22,6 +22,7 @@ _AGAIN = "save the model again as .h5 or .keras"
 # Audio models, by the keys of their JSON object.
 _OBJECTS = (
     ({"model_data", "state_dict"}, GUITARML),
+    ({"architecture", "config", "weights"}, NAM),
     ({"in_shape", "layers"}, RTNEURAL),
 )
 
@@ -97,6 +98,6 @@ def _from_bytes(start: bytes, size: int, label: str) -> str:
     if found is not None:
         raise ReadError(f"{label}: {found}")
     raise ReadError(
-        f"{label}: neither HDF5 nor a zip archive; expected a model of Keras (.h5, .keras), or "
-        "weights of PyTorch, safetensors or npz"
+        f"{label}: neither HDF5 nor a zip archive; expected a model of Keras (.h5, .keras), "
+        "weights of PyTorch, safetensors or npz, or JSON of an audio tool"
     )

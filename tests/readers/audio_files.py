@@ -1,10 +1,12 @@
-"""Small random models in the JSON forms of RTNeural, AIDA-X and GuitarML."""
+"""Small random models in the JSON forms of RTNeural, AIDA-X, GuitarML and NAM."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from tests.readers import audio_reference
 
 Object = dict[str, Any]
 
@@ -131,4 +133,102 @@ def small() -> dict[str, Object]:
         "guitarml with a knob": guitarml(inputs=2),
         "guitarml gru": guitarml("GRU", layers=2, skip=0),
         "guitarml rnn": guitarml("RNN", bias=False),
+    }  # fmt: skip
+
+
+# ---- Neural Amp Modeler ---------------------------------------------------------------------
+
+
+def nam(architecture: str, config: Object, weights: list[float], **more: Any) -> Object:
+    """A .nam file."""
+    return {
+        "version": "0.5.4", "architecture": architecture, "config": config, **more,
+        "weights": weights,
+    }  # fmt: skip
+
+
+def nam_lstm(inputs: int = 1, hidden: int = 3, layers: int = 2, outputs: int = 1) -> Object:
+    """With the first states that were learned."""
+    d, weights = Draw(11), list[float]()
+    for number in range(layers):
+        width = inputs if number == 0 else hidden
+        weights += d(4 * hidden * (width + hidden)) + d(4 * hidden) + d(hidden) + d(hidden)
+    weights += d(outputs * hidden) + d(outputs)
+    config = {"input_size": inputs, "hidden_size": hidden, "num_layers": layers}
+    channels = {"in_channels": inputs, "out_channels": outputs}
+    return nam("LSTM", {**config, **channels}, weights, sample_rate=48000)
+
+
+def conv_net(batchnorm: bool) -> Object:
+    """Three blocks."""
+    d, channels, dilations = Draw(12), 4, [1, 2, 5]
+    weights, width = list[float](), 1
+    for _ in dilations:
+        weights += d(channels * width * 2)
+        if batchnorm:
+            weights += d(channels) + d.positive(channels) + d(channels) + d(channels) + [0.01]
+        else:
+            weights += d(channels)
+        width = channels
+    weights += d(channels) + d(1)
+    config = {
+        "channels": channels, "dilations": dilations, "batchnorm": batchnorm,
+        "activation": "Tanh",
+    }  # fmt: skip
+    return nam("ConvNet", config, weights)
+
+
+def array(inputs: int, channels: int, head: int, dilations: list[int], **more: Any) -> Object:
+    """An array of layers of the first generation."""
+    return {
+        "input_size": inputs, "condition_size": 1, "head_size": head, "channels": channels,
+        "kernel_size": 3, "dilations": dilations, "activation": "Tanh", "gated": False,
+        "head_bias": False, **more,
+    }  # fmt: skip
+
+
+def wave_net(*arrays: Object, **more: Any) -> Object:
+    """As many weights as the reference takes; the last of them is the scale of the head."""
+    config = {"layers": list(arrays), "head": None, "head_scale": 0.02, **more}
+    return nam("WaveNet", config, Draw(13)(audio_reference.count(config) - 1) + [0.5])
+
+
+def nam_models() -> dict[str, Object]:
+    """A model for each thing that a .nam file may say."""
+    new: Object = {
+        **array(1, 4, 3, [1, 2, 3]),
+        "kernel_sizes": [3, 2, 4], "bottleneck": 2, "groups_input": 2, "groups_input_mixin": 1,
+        "activation": [
+            {"type": "LeakyReLU", "negative_slope": 0.2}, "Hardswish",
+            {"type": "PReLU", "negative_slopes": [0.1, 0.3]},
+        ],
+        "gating_mode": ["gated", "none", "blended"],
+        "secondary_activation": ["Sigmoid", "Tanh", "Softsign"],
+        "layer1x1": {"active": True, "groups": 2},
+        "head1x1": {"active": True, "out_channels": 6, "groups": 2},
+        "head": {"out_channels": 2, "kernel_size": 3, "bias": True, "head_dilation": 2},
+        "conv_pre_film": False, "conv_post_film": {"active": False, "shift": True},
+    }  # fmt: skip
+    for key in ("kernel_size", "gated", "head_size", "head_bias"):
+        del new[key]
+    last = {**array(4, 2, 1, [1]), "layer1x1": {"active": False, "groups": 1}, "activation": "SiLU"}
+    inside = wave_net(array(1, 2, 2, [1, 2]))
+    return {
+        "linear": nam("Linear", {"receptive_field": 6, "bias": True}, Draw(9)(7)),
+        "linear without bias": nam("Linear", {"receptive_field": 3, "bias": False}, Draw(9)(3)),
+        "lstm": nam_lstm(),
+        "lstm of two channels": nam_lstm(2, 3, 1, 2),
+        "convnet": conv_net(False),
+        "convnet with batchnorm": conv_net(True),
+        "wavenet": wave_net(
+            array(1, 3, 2, [1, 2]), array(3, 2, 1, [4], head_bias=True)
+        ),
+        "gated wavenet": wave_net(
+            array(1, 3, 2, [1, 2], gated=True), array(3, 2, 1, [4], activation="ReLU")
+        ),
+        "second generation": wave_net(
+            new, last,
+            head={"channels": 3, "out_channels": 2, "kernel_sizes": [2, 3], "activation": "ReLU"},
+        ),
+        "condition": wave_net(array(1, 3, 1, [1, 3], condition_size=2), condition_dsp=inside),
     }  # fmt: skip

@@ -14,7 +14,8 @@ Step = Callable[[Array], Array]
 
 def outputs(value: dict[str, Any], x: Array) -> Array:
     """What comes out of a model that starts with zeros everywhere."""
-    run = _guitarml(value) if "state_dict" in value else _rtneural(value)
+    kind = "state_dict" if "state_dict" in value else value.get("architecture")
+    run = {"state_dict": _guitarml, None: _rtneural}.get(kind, _nam)(value)
     return np.array([run(row) for row in x])
 
 
@@ -162,3 +163,212 @@ def _guitarml(value: dict[str, Any]) -> Step:
         return y + x[: data["skip"]] if data["skip"] else y
 
     return step
+
+
+# ---- Neural Amp Modeler ---------------------------------------------------------------------
+
+
+class Weights:
+    """The flat list; without one, zeros, of which it knows how many were taken."""
+
+    def __init__(self, values: list[float] | None = None) -> None:
+        self.values, self.taken = values, 0
+
+    def take(self, *shape: int) -> Array:
+        size = int(np.prod(shape))
+        self.taken += size
+        found = self.values[self.taken - size : self.taken] if self.values else [0.0] * size
+        return np.array(found, np.float64).reshape(shape)
+
+
+def count(config: dict[str, Any]) -> int:
+    """How many weights a WaveNet has."""
+    weights = Weights()
+    _wave_net(config, weights)
+    return weights.taken
+
+
+def _nam(value: dict[str, Any]) -> Step:
+    weights = Weights(value["weights"])
+    build = {"Linear": _linear, "LSTM": _nam_lstm, "ConvNet": _conv_net, "WaveNet": _wave_net}
+    run = build[value["architecture"]](value["config"], weights)
+    assert weights.taken == len(value["weights"])
+    return run
+
+
+NAM_ACTIVATIONS: dict[str, Callable[[Array], Any]] = {
+    "Tanh": np.tanh,
+    "ReLU": lambda x: np.maximum(x, 0),
+    "Sigmoid": sigmoid,
+    "SiLU": lambda x: x * sigmoid(x),
+    "Hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "Hardtanh": lambda x: np.clip(x, -1, 1),
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+}
+
+
+def _activation(given: Any) -> Callable[[Array], Any]:
+    given = {"type": given} if isinstance(given, str) else given
+    if given["type"] in NAM_ACTIVATIONS:
+        return NAM_ACTIVATIONS[given["type"]]
+    slope = np.array(given.get("negative_slopes", given.get("negative_slope", 0.01)))
+    return lambda x: np.where(x > 0, x, slope * x)
+
+
+def _conv(
+    weights: Weights, inputs: int, outputs: int, size: int = 1, dilation: int = 1,
+    groups: int = 1, bias: bool = True,
+) -> Step:  # fmt: skip
+    """Kernel (outputs, inputs / groups, size), whose last tap is the newest sample."""
+    kernel = weights.take(outputs, inputs // groups, size)
+    offset = weights.take(outputs) if bias else np.zeros(outputs)
+    past: list[Array] = []
+
+    def step(x: Array) -> Array:
+        past.append(x)
+        y = offset.copy()
+        for out in range(outputs):
+            first = out // (outputs // groups) * (inputs // groups)
+            for tap in range(size):
+                at = len(past) - 1 - (size - 1 - tap) * dilation
+                if at >= 0:
+                    y[out] += kernel[out, :, tap] @ past[at][first : first + inputs // groups]
+        return y
+
+    return step
+
+
+def _linear(config: dict[str, Any], weights: Weights) -> Step:
+    taps = weights.take(config["receptive_field"])
+    bias = weights.take(1) if config["bias"] else np.zeros(1)
+    past: list[float] = []
+
+    def step(x: Array) -> Array:
+        past.insert(0, x[0])
+        return bias + sum(tap * sample for tap, sample in zip(taps, past, strict=False))
+
+    return step
+
+
+def _nam_lstm(config: dict[str, Any], weights: Weights) -> Step:
+    n, cells = config["hidden_size"], []
+    for number in range(config["num_layers"]):
+        width = n if number else config["input_size"]
+        cells.append(
+            (weights.take(4 * n, width + n), weights.take(4 * n), weights.take(n), weights.take(n))
+        )
+    outputs = config.get("out_channels", 1)
+    head, bias = weights.take(outputs, n), weights.take(outputs)
+
+    def step(x: Array) -> Array:
+        for matrix, offset, h, c in cells:
+            i, f, g, o = np.split(matrix @ np.concatenate([x, h]) + offset, 4)
+            c[:] = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h[:] = sigmoid(o) * np.tanh(c)
+            x = h
+        return head @ x + bias
+
+    return step
+
+
+def _conv_net(config: dict[str, Any], weights: Weights) -> Step:
+    n, width, steps = config["channels"], 1, list[Step]()
+    for dilation in config["dilations"]:
+        steps.append(_conv(weights, width, n, 2, dilation, bias=not config["batchnorm"]))
+        if config["batchnorm"]:
+            mean, variance, gamma, beta = (weights.take(n) for _ in range(4))
+            steps.append(_normalised(mean, np.sqrt(variance + weights.take(1)), gamma, beta))
+        steps.append(_activation(config["activation"]))
+        width = n
+    return _chained([*steps, _conv(weights, width, 1)])
+
+
+def _normalised(mean: Array, deviation: Array, gamma: Array, beta: Array) -> Step:
+    return lambda x: (x - mean) / deviation * gamma + beta
+
+
+def _chained(steps: list[Step]) -> Step:
+    def run(x: Array) -> Array:
+        for step in steps:
+            x = step(x)
+        return x
+
+    return run
+
+
+def _wave_net(config: dict[str, Any], weights: Weights) -> Step:
+    arrays = [_array(one, weights) for one in config["layers"]]
+    after, width = list[Step](), 0
+    head = config["head"]
+    if head:
+        last = config["layers"][-1]
+        width = last["head"]["out_channels"] if last.get("head") else last["head_size"]
+        for number, size in enumerate(head["kernel_sizes"], 1):
+            outputs = head["out_channels" if number == len(head["kernel_sizes"]) else "channels"]
+            after += [_activation(head["activation"]), _conv(weights, width, outputs, size)]
+            width = outputs
+    scale = weights.take(1)
+    inside = _nam(config["condition_dsp"]) if config.get("condition_dsp") else lambda x: x
+
+    def run(x: Array) -> Array:
+        condition, total = inside(x), None
+        for array in arrays:
+            x, total = array(x, condition, total)
+        return _chained(after)(scale * total)
+
+    return run
+
+
+def _array(config: dict[str, Any], weights: Weights) -> Callable[..., tuple[Array, Array]]:
+    channels = config["channels"]
+    n, count = config.get("bottleneck", channels), len(config["dilations"])
+
+    def each(key: str, otherwise: Any) -> list[Any]:
+        found = config.get(key, otherwise)
+        return found if isinstance(found, list) else [found] * count
+
+    rechannel = _conv(weights, config["input_size"], channels, bias=False)
+    one, two = config.get("layer1x1", {}), config.get("head1x1", {})
+    layers, summed = [], two["out_channels"] if two.get("active") else n
+    for size, dilation, first, mode, second in zip(
+        each("kernel_sizes", config.get("kernel_size")),
+        config["dilations"],
+        each("activation", None),
+        each("gating_mode", "gated" if config.get("gated") else "none"),
+        each("secondary_activation", "Sigmoid"),
+        strict=True,
+    ):
+        wide = n if mode == "none" else 2 * n
+        conv = _conv(weights, channels, wide, size, dilation, config.get("groups_input", 1))
+        mixin = _conv(weights, config["condition_size"], wide, bias=False)
+        out = skip = None
+        if one.get("active", True):
+            out = _conv(weights, n, channels, groups=one.get("groups", 1))
+        if two.get("active"):
+            skip = _conv(weights, n, summed, groups=two["groups"])
+        layers.append((conv, mixin, _activation(first), mode, _activation(second), out, skip))
+    head = config.get("head") or {
+        "out_channels": config["head_size"], "kernel_size": 1, "bias": config["head_bias"],
+    }  # fmt: skip
+    last = _conv(
+        weights, summed, head["out_channels"], head["kernel_size"], head.get("head_dilation", 1),
+        bias=head["bias"],
+    )  # fmt: skip
+
+    def run(x: Array, condition: Array, total: Array | None) -> tuple[Array, Array]:
+        x = rechannel(x)
+        total = np.zeros(summed) if total is None else total
+        for conv, mixin, first, mode, second, out, skip in layers:
+            z = conv(x) + mixin(condition)
+            if mode == "gated":
+                z = first(z[:n]) * second(z[n:])
+            elif mode == "blended":
+                gate = second(z[n:])
+                z = gate * first(z[:n]) + (1 - gate) * z[:n]
+            else:
+                z = first(z)
+            x = x if out is None else x + out(z)
+            total = total + (z if skip is None else skip(z))
+        return x, last(total)
+
+    return run

@@ -1,4 +1,4 @@
-"""Models of RTNeural, AIDA-X and GuitarML: what they compute, and what is refused."""
+"""Models of RTNeural, AIDA-X, GuitarML and NAM: what they compute, and what is refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from codegen.lowering import lower
 from codegen.model import Model
 from codegen.readers import _read
 from codegen.readers.options import Options
+from docs.make import audio
 from tests.readers import audio_files, audio_reference
 from tests.support import targets
 
-MODELS = audio_files.small()
+NAM = audio_files.nam_models()
+MODELS = {**audio_files.small(), **NAM}
 # Of each kind the models that all targets run; the others run as NumPy.
-EVERYWHERE = ("convolutions", "aida-x with a knob", "guitarml")
+EVERYWHERE = ("convolutions", "aida-x with a knob", "guitarml", "lstm", "gated wavenet")
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -66,8 +68,14 @@ def test_commands_take_the_file(tmp_path: Path) -> None:
             assert result.exit_code == 0, result.output
         result = CliRunner().invoke(main, ["inspect", str(path), "--json"])
         found = json.loads(result.stdout)
-        assert (found["supported"], found["writer"], found["streamable"]) == (True, "", True)
-        assert found["format"] == ("guitarml" if "guitarml" in name else "rtneural")
+        writer = "NAM 0.5.4" if name in NAM else ""
+        assert (found["supported"], found["writer"], found["streamable"]) == (True, writer, True)
+        forms = {"guitarml": "guitarml", "lstm": "nam", "gated wavenet": "nam"}
+        assert found["format"] == forms.get(name, "rtneural")
+
+
+def test_the_page_is_current() -> None:
+    assert audio.markdown() == audio.PAGE.read_text(encoding="utf-8"), "python -m docs.make.audio"
 
 
 # ---- what is refused ------------------------------------------------------------------------
@@ -91,12 +99,29 @@ def _data(**changes: Any) -> Change:
     return lambda value: value["model_data"].update(changes)
 
 
+def _config(**changes: Any) -> Change:
+    return lambda value: value["config"].update(changes)
+
+
+def _in_array(**changes: Any) -> Change:
+    return lambda value: value["config"]["layers"][0].update(changes)
+
+
 def _state(**changes: Any) -> Change:
     return lambda value: value["state_dict"].update(
         {key.replace("__", "."): one for key, one in changes.items()}
     )
 
 
+def _nested(value: dict[str, Any]) -> dict[str, Any]:
+    """A model whose condition is a model, and so on."""
+    found = copy.deepcopy(value)
+    for _ in range(6):
+        found = {**found, "config": {**found["config"], "condition_dsp": found}}
+    return found
+
+
+FILM = {"active": True, "shift": True, "groups": 1}
 REFUSED: list[tuple[str, Change, str]] = [
     ("aida-x", _layer(0, type="conv2d"), r"'layer_1' \(conv2d\): type is \"conv2d\", expected one"),
     ("aida-x", _layer(0, type=None), r"'layer_1' \(layer\): type is null"),
@@ -144,6 +169,38 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("guitarml", _state(lin__weight=[[1, 2], 3]), r"lin\.weight has rows of different lengths"),
     ("guitarml", _state(lin__bias=["1"]), r"lin\.bias holds \"1\", expected a number"),
     ("guitarml", _state(lin__bias=[float("inf")]), r"'bias' has values that are not finite"),
+    ("lstm", lambda v: v.update(version="0.4.2"), r"version is \"0\.4\.2\", expected 0\.5\.0"),
+    ("lstm", lambda v: v.update(version=None), r"version is null"),
+    ("lstm", lambda v: v.update(architecture="CatLSTM"), r"architecture \"CatLSTM\" is not supp"),
+    ("lstm", lambda v: v.update(architecture="SlimmableContainer"), r"one of its submodels"),
+    ("lstm", lambda v: v["weights"].pop(), r"weights are too few: 159 in the file, 1 needed"),
+    ("lstm", lambda v: v["weights"].append(0.5), r"weights: 161 found, expected 160"),
+    ("lstm", lambda v: v.update(weights=[[0.5]]), r"weights is no flat list"),
+    ("lstm", lambda v: v.update(weights=None), r"weights is null"),
+    ("lstm", _config(hidden_size=2**30), r"hidden_size is 1073741824, expected .* to 4096"),
+    ("lstm", _config(input_size=2), r"input_size is 2, in_channels 1"),
+    ("lstm", _config(skip=True), r"unknown key \"skip\""),
+    ("linear", _config(out_channels=2), r"out_channels is 2"),
+    ("linear", _config(receptive_field=2**23), r"weights are too few: 7 in the file, 8388608"),
+    ("convnet", _config(activation="Fasttanh"), r"type is \"Fasttanh\""),
+    ("convnet", _config(activation={"type": "Tanh", "gain": 2}), r"unknown key \"gain\""),
+    ("convnet", _config(activation={"type": "PReLU", "negative_slopes": [1]}),
+     r"1 negative_slopes for 4 channels"),
+    ("convnet", _config(groups=3), r"3 groups do not divide 1 and 4 channels"),
+    ("convnet with batchnorm", lambda v: v["weights"].__setitem__(slice(12, 16), [-1.0] * 4),
+     r"variance is negative"),
+    ("wavenet", _in_array(conv_pre_film=FILM), r"'array_1' \(NAM\): conv_pre_film is not supp"),
+    ("wavenet", _in_array(slimmable={"method": "slice_channels_uniform"}), r"slimmable is not"),
+    ("wavenet", _in_array(condition_size=2), r"array_1: condition_size is 2, expected 1"),
+    ("wavenet", _in_array(head_size=3), r"array_2: the sum for its head is 2, expected 3"),
+    ("wavenet", _in_array(channels=4), r"array_2: input_size is 3, expected 4"),
+    ("wavenet", _in_array(kernel_sizes=[3, 3]), r"one of kernel_size and kernel_sizes"),
+    ("wavenet", _in_array(activation=["Tanh"]), r"activation has 1 entries for 2 dilations"),
+    ("wavenet", _in_array(gating_mode="other"), r"gating_mode is \"other\", expected none or"),
+    ("wavenet", _config(layers=[]), r"layers is \[\], expected a list of arrays"),
+    ("wavenet", _config(head={"channels": 3}), r"no 'kernel_sizes'"),
+    ("condition", lambda v: v["config"]["condition_dsp"].update(version="1.0.0"), r"version is"),
+    ("condition", lambda v: v["config"].update(condition_dsp=_nested(v)), r"nested too deeply"),
 ]  # fmt: skip
 
 

@@ -57,7 +57,6 @@ def _npy() -> bytes:
     return stream.getvalue()
 
 
-NAM = {"version": "0.5.4", "architecture": "LSTM", "config": {"input_size": 1}, "weights": [0.5]}
 TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"paths": ["a.bin"]}]}
 
 
@@ -69,7 +68,6 @@ TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"pat
         (b"\x08\x01\x12\x9a\x05\n", "the graph of a SavedModel", r"\.keras"),
         (_npy(), "one NumPy array", "numpy.savez"),
         (b"\x1c\0\0\0TFL3....", "a TensorFlow Lite model", r"\.keras"),
-        (json.dumps(NAM).encode(), r"a Neural Amp Modeler \(NAM\) model", "torch.save"),
         (json.dumps(TFJS).encode(), r"a TensorFlow\.js model", "tensorflowjs_converter"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Readers of JSON files of audio tools: RTNeural, AIDA-X and GuitarML."""
+"""Readers of JSON files of audio tools: RTNeural and AIDA-X, GuitarML, Neural Amp Modeler."""
