@@ -849,3 +849,21 @@ def test_help_lists_options_under_their_target() -> None:
     text = call("convert", "--help").output
     assert text.index("How MODEL is read:") < text.index("Target c:") < text.rindex("--profile")
     assert text.index("Target python:") < text.index("--runtime")
+
+
+@pytest.mark.parametrize("suffix", [".h", ".py", ".js"])
+def test_a_long_command_stays_on_one_line(suffix: str) -> None:
+    out = f"a_file_of_a_name_that_is_rather_long_by_itself{suffix}"
+    options = [
+        "--name",
+        "a_prefix",
+        "--by-name",
+        "--keras-version",
+        "2.1.5",
+        "--max-bytes",
+        "123456789",
+    ]
+    assert call("convert", "model.h5", "-o", out, *options).exit_code == 0
+    lines = Path(out).read_text(encoding="utf-8").split("\n")
+    assert any(f"-o {out} " in line and line.endswith("123456789") for line in lines)
+    assert call("check", out).output == f"{out}: same\n"

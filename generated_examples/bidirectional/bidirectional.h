@@ -5,10 +5,10 @@
  *
  * Model: bidirectional.keras (keras_zip, SHA-256 50383eb1805c4263, written by Keras 2.15.0)
  *
- * layer                                                                     output      parameters
- * input_1        Input                                                      (steps, 3)  0
- * bidirectional  Bidirectional(GRU(4, reset_after=True,                     (steps, 8)  216
- *                recurrent_activation=sigmoid), merge_mode=concat)
+ * layer          output      parameters
+ * input_1        (steps, 3)  0           Input
+ * bidirectional  (steps, 8)  216         Bidirectional(GRU(4, reset_after=True,
+ *                                        recurrent_activation=sigmoid), merge_mode=concat)
  *
  * Input input_1: (steps, 3) float32
  * Output bidirectional: (steps, 8) float32
@@ -461,8 +461,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
     }
     bidirectional_reset(s);
 
-    /* bidirectional: Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid),
-       merge_mode=concat) */
+    /* bidirectional: Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid), ... */
     {
         float *const bidirectional_forward_gates = s->scratch + 64;
         float *const bidirectional_forward_candidate = s->scratch + 72;

@@ -5,12 +5,12 @@
  *
  * Model: causal_conv.keras (keras_zip, SHA-256 43d8089a3a841df6, written by Keras 3.15.1)
  *
- * layer                                                                output      parameters
- * input_layer  Input                                                   (steps, 3)  0
- * conv1d       Conv1D(4, kernel 3, causal, relu)                       (steps, 4)  40
- * conv1d_1     Conv1D(5, kernel 2, dilation 2, causal)                 (steps, 5)  45
- * conv1d_2     Conv1D(4, kernel 3, dilation 4, causal)                 (steps, 4)  60
- * gru          GRU(4, reset_after=True, recurrent_activation=sigmoid)  (steps, 4)  120
+ * layer        output      parameters
+ * input_layer  (steps, 3)  0           Input
+ * conv1d       (steps, 4)  40          Conv1D(4, kernel 3, causal, relu)
+ * conv1d_1     (steps, 5)  45          Conv1D(5, kernel 2, dilation 2, causal)
+ * conv1d_2     (steps, 4)  60          Conv1D(4, kernel 3, dilation 4, causal)
+ * gru          (steps, 4)  120         GRU(4, reset_after=True, recurrent_activation=sigmoid)
  *
  * Input input_layer: (3) float32, one step
  * Output gru: (4) float32, one step

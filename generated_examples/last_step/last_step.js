@@ -4,12 +4,12 @@
 //
 // Model: last_step.h5 (keras_h5, SHA-256 677aef4996ab4d7e, written by Keras 2.1.5)
 //
-// layer                                                                     output      parameters
-// gru_1_input   Input                                                       (steps, 3)  0
-// gru_1         GRU(4, reset_after=False,                                   (steps, 4)  96
-//               recurrent_activation=hard_sigmoid)
-// lstm_1        LSTM(4, recurrent_activation=hard_sigmoid)                  (steps, 4)  144
-// simple_rnn_1  SimpleRNN(4), last step only                                (4)         36
+// layer         output      parameters
+// gru_1_input   (steps, 3)  0           Input
+// gru_1         (steps, 4)  96          GRU(4, reset_after=False,
+//                                       recurrent_activation=hard_sigmoid)
+// lstm_1        (steps, 4)  144         LSTM(4, recurrent_activation=hard_sigmoid)
+// simple_rnn_1  (4)         36          SimpleRNN(4), last step only
 //
 // Input gru_1_input: (3) float32, one step
 // Output simple_rnn_1: (4) float32, one step

@@ -4,15 +4,15 @@
 //
 // Model: seed.h5 (keras_h5, SHA-256 00c9a13216f1cf18, written by Keras 2.1.5)
 //
-// layer                                                                    output       parameters
-// input_node_name_input  Input                                             (steps, 4)   0
-// input_node_name        GRU(64, reset_after=False,                        (steps, 64)  13248
-//                        recurrent_activation=hard_sigmoid), stateful
-// gru_layer_1            GRU(64, reset_after=False,                        (steps, 64)  24768
-//                        recurrent_activation=hard_sigmoid), stateful
-// gru_layer_2            GRU(64, reset_after=False,                        (steps, 64)  24768
-//                        recurrent_activation=hard_sigmoid), stateful
-// dense_1                Dense(2, softmax)                                 (steps, 2)   130
+// layer                  output       parameters
+// input_node_name_input  (steps, 4)   0           Input
+// input_node_name        (steps, 64)  13248       GRU(64, reset_after=False,
+//                                                 recurrent_activation=hard_sigmoid), stateful
+// gru_layer_1            (steps, 64)  24768       GRU(64, reset_after=False,
+//                                                 recurrent_activation=hard_sigmoid), stateful
+// gru_layer_2            (steps, 64)  24768       GRU(64, reset_after=False,
+//                                                 recurrent_activation=hard_sigmoid), stateful
+// dense_1                (steps, 2)   130         Dense(2, softmax)
 //
 // Input input_node_name_input: (4) float32, one step
 // Output dense_1: (2) float32, one step

@@ -5,11 +5,11 @@
  *
  * Model: tokens.keras (keras_zip, SHA-256 c74818fc399d75f3, written by Keras 3.15.1)
  *
- * layer                                                                output      parameters
- * input_layer  Input                                                   (steps)     0
- * embedding    Embedding(9, 4)                                         (steps, 4)  36
- * gru          GRU(5, reset_after=True, recurrent_activation=sigmoid)  (steps, 5)  165
- * dense        Dense(9, softmax)                                       (steps, 9)  54
+ * layer        output      parameters
+ * input_layer  (steps)     0           Input
+ * embedding    (steps, 4)  36          Embedding(9, 4)
+ * gru          (steps, 5)  165         GRU(5, reset_after=True, recurrent_activation=sigmoid)
+ * dense        (steps, 9)  54          Dense(9, softmax)
  *
  * Input input_layer: () int32, one step
  * Output dense: (9) float32, one step

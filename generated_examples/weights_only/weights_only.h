@@ -5,10 +5,10 @@
  *
  * Model: weights.h5 (weights_h5, SHA-256 ea613d2fb852ebde, written by Keras 2.1.5)
  *
- * layer                                                output      parameters
- * input_1  Input                                       (steps, 3)  0
- * lstm_1   LSTM(5, recurrent_activation=hard_sigmoid)  (steps, 5)  180
- * dense_1  Dense(2)                                    (steps, 2)  12
+ * layer    output      parameters
+ * input_1  (steps, 3)  0           Input
+ * lstm_1   (steps, 5)  180         LSTM(5, recurrent_activation=hard_sigmoid)
+ * dense_1  (steps, 2)  12          Dense(2)
  *
  * Input input_1: (3) float32, one step
  * Output dense_1: (2) float32, one step

@@ -4,14 +4,14 @@
 //
 // Model: drive.keras (keras_zip, SHA-256 c1afa82ddfab4298, written by Keras 3.15.1)
 //
-// layer                                                             output      parameters
-// sample    Input                                                   (steps, 1)  0
-// conv1d    Conv1D(8, kernel 3, causal, tanh)                       (steps, 8)  32
-// conv1d_1  Conv1D(8, kernel 3, dilation 2, causal, tanh)           (steps, 8)  200
-// conv1d_2  Conv1D(8, kernel 3, dilation 4, causal, tanh)           (steps, 8)  200
-// conv1d_3  Conv1D(8, kernel 3, dilation 8, causal, tanh)           (steps, 8)  200
-// gru       GRU(8, reset_after=True, recurrent_activation=sigmoid)  (steps, 8)  432
-// dense     Dense(1)                                                (steps, 1)  9
+// layer     output      parameters
+// sample    (steps, 1)  0           Input
+// conv1d    (steps, 8)  32          Conv1D(8, kernel 3, causal, tanh)
+// conv1d_1  (steps, 8)  200         Conv1D(8, kernel 3, dilation 2, causal, tanh)
+// conv1d_2  (steps, 8)  200         Conv1D(8, kernel 3, dilation 4, causal, tanh)
+// conv1d_3  (steps, 8)  200         Conv1D(8, kernel 3, dilation 8, causal, tanh)
+// gru       (steps, 8)  432         GRU(8, reset_after=True, recurrent_activation=sigmoid)
+// dense     (steps, 1)  9           Dense(1)
 //
 // Input sample: (1) float32, one step
 // Output dense: (1) float32, one step

@@ -256,7 +256,12 @@ HOSTILE = (
 @pytest.mark.parametrize("profile", ["host", "mcu"])
 def test_activations(profile: str, tmp_path: Path) -> None:
     """Every activation on ordinary and extreme values, close to the interpreter and finite."""
-    names = {"leaky_relu": (0.3,), "thresholded_relu": (1.0,), "parametric_softplus": (0.7, 1.3)}
+    names = {
+        "leaky_relu": (0.3,),
+        "thresholded_relu": (1.0,),
+        "threshold": (0.3, -2.0),
+        "parametric_softplus": (0.7, 1.3),
+    }
     for name in sorted(ELEMENTWISE):
         layer = ActivationLayer(
             name="act", class_name="Activation", activation=Activation(name, names.get(name, ()))

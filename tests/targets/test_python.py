@@ -413,7 +413,12 @@ def test_own_function_stands_in(function: str) -> None:
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activation(name: str) -> None:
-    parameters = {"leaky_relu": (0.3,), "thresholded_relu": (0.7,), "parametric_softplus": (2, 3)}
+    parameters = {
+        "leaky_relu": (0.3,),
+        "thresholded_relu": (0.7,),
+        "threshold": (0.7, -2.0),
+        "parametric_softplus": (2, 3),
+    }
     n = 41
     x, y = vector("x", n, "input"), vector("y", n, "output")
     node = Activation(name, parameters.get(name, ()))(At(x.vec()))

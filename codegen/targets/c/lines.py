@@ -47,7 +47,7 @@ def broken(unit: Sequence[str]) -> str:
     if (len(unit) == 1 and len(first) <= WIDTH) or first.startswith("#"):
         return "\n".join(unit)
     if first == "/*":
-        return "\n".join(_filled(line, "", " * ") if len(line) > WIDTH else line for line in unit)
+        return "\n".join(line if _fits(line) else _filled(line, "", " * ") for line in unit)
     start = first[: len(first) - len(first.lstrip())]
     line = start + " ".join(part.strip() for part in unit)
     line = line.replace("( ", "(")
@@ -61,6 +61,11 @@ def broken(unit: Sequence[str]) -> str:
         lines.append(line[:at].rstrip())
         line = " " * (opened[-1] if opened else len(start) + 4) + line[at:].lstrip()
     return "\n".join([*lines, line])
+
+
+def _fits(line: str) -> bool:
+    """Whether a line of the banner stays as it is: the command does, however long."""
+    return len(line) <= WIDTH or line.startswith(" *     ")
 
 
 def _filled(text: str, first: str, later: str) -> str:

@@ -45,7 +45,7 @@ class Printer(Expressions):
 
     def block(self, block: Block) -> str:
         """A layer: heading, its scratch, its statements."""
-        lines = [f"/* {comment(block.title)} */", "{"]
+        lines = [f"/* {comment(block.title, 88)} */", "{"]
         lines += [f"    {line}" for line in self.pointers(block.ops)]
         text = self.ops(block.ops)
         return "\n".join(lines) + "\n" + indent(text) + "}\n"

@@ -291,7 +291,7 @@ class _File:
         self.reads_axis |= scope.reads_axis
         if not body:
             return [], False
-        title = f"# {comment(block.title, 90)}"
+        title = f"# {comment(block.title, 88)}"
         self.setup.insert(before, title)
         lines = ["", title, *_equations(block)]
         if scope.kept:
@@ -372,7 +372,7 @@ class _File:
             if lines:
                 # A model with a step has its equations there.
                 told = [] if self.lowered.step else _equations(block)
-                body += ["", f"# {comment(block.title, 90)}", *told, *lines]
+                body += ["", f"# {comment(block.title, 88)}", *told, *lines]
         results = []
         for port in program.outputs:
             base = scope.base(port.buffer)

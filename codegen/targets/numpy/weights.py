@@ -48,7 +48,7 @@ class Weights:
         )
         if values.size <= numbers.PER_LINE and self.kind == "text":
             row = "".join(lines)
-            if len(row) <= WIDTH // 2:
+            if len(row) <= WIDTH // 3:
                 yield f'array({shape}, "{row.strip()}"{tail})'
                 return
             lines = iter([row])

@@ -103,7 +103,7 @@ class Printer(Expressions):
                 if self.is_ring(buffer):
                     oldest = self.oldest(buffer)
                     names.append((oldest, f"self.{oldest}"))
-        return BlockView(comment(block.title), tuple(names), self.ops(block.ops))
+        return BlockView(comment(block.title, 88), tuple(names), self.ops(block.ops))
 
     def ops(self, ops: Sequence[Op]) -> tuple[View, ...]:
         """A view for each op."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from codegen.program.derived import matrix
 from codegen.targets.python.file import File, Table
 from codegen.text.numbers import block_texts, blocks, lines
 
-BYTES_A_LINE = 32
+BYTES_A_LINE = {"float32": 20, "float64": 16}  # a byte takes up to four columns
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Weights:
             start, end = f"matrix({table.shape[0]}, {start}", f"{end})"
         return {
             "name": table.name,
-            "note": table.note,
+            "note": "\n# ".join(textwrap.wrap(table.note, 96)),
             "opening": start,
             "closing": end,
             "pieces": self._rows(table, self._bytes if as_bytes else self._numbers),
@@ -60,7 +61,7 @@ class Weights:
 
     def _bytes(self, row: Array) -> list[str]:
         data = row.astype("<f8" if self.dtype == "float64" else "<f4").tobytes()
-        size = len(data) if self.file.small else BYTES_A_LINE
+        size = len(data) if self.file.small else BYTES_A_LINE[self.dtype]
         parts = (data[k : k + size] for k in range(0, len(data), size))
         return [f'b"{escaped(part, self.file.small)}"' for part in parts]
 
