@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ from unittest import mock
 
 import codegen.readers
 from tests.fuzz.outcome import outcome, packed
-from tests.readers import hostile, torch_files
+from tests.readers import audio_files, hostile, torch_files
 
 SECONDS = 5  # of CPU time for one file; a good one takes a hundredth of one
 MEMORY = 2 << 30
@@ -87,6 +88,15 @@ def npz(folder: Path) -> Iterator[bytes]:
         yield packed([(parts[0][0], found), *parts[1:]])
 
 
+def audio(folder: Path) -> Iterator[bytes]:
+    """A changed JSON file of each audio tool."""
+    draw = audio_files.Draw(0)
+    aida = audio_files.rtneural(1, audio_files.dense(draw, 1, 1, "tanh"), in_skip=1, in_gain=3)
+    linear = audio_files.nam("Linear", {"receptive_field": 2, "bias": True}, [0.5, 1.0, 2.0])
+    for good in (aida, audio_files.guitarml("RNN", hidden=1), linear):
+        yield from changed(json.dumps(good).encode())
+
+
 FILES = {
     "hdf5": hdf5,
     "zip": archive,
@@ -95,6 +105,7 @@ FILES = {
     "legacy": legacy,
     "safetensors": safetensors,
     "npz": npz,
+    "audio": audio,
 }
 
 
