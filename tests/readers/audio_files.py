@@ -193,6 +193,9 @@ def wave_net(*arrays: Object, **more: Any) -> Object:
     return nam("WaveNet", config, Draw(13)(audio_reference.count(config) - 1) + [0.5])
 
 
+FILM = {"active": True, "shift": True, "groups": 1}
+
+
 def nam_models() -> dict[str, Object]:
     """A model for each thing that a .nam file may say."""
     new: Object = {
@@ -229,6 +232,15 @@ def nam_models() -> dict[str, Object]:
         "second generation": wave_net(
             new, last,
             head={"channels": 3, "out_channels": 2, "kernel_sizes": [2, 3], "activation": "ReLU"},
+        ),
+        "films": wave_net(
+            {
+                **array(1, 4, 1, [1, 2], condition_size=2, gating_mode="blended"),
+                "head1x1": {"active": True, "out_channels": 2, "groups": 1},
+                **dict.fromkeys(audio_reference.FILMS, FILM),
+                "conv_post_film": {"active": True, "shift": False, "groups": 2},
+            },
+            condition_dsp=inside,
         ),
         "condition": wave_net(array(1, 3, 1, [1, 3], condition_size=2), condition_dsp=inside),
     }  # fmt: skip

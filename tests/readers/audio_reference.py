@@ -319,6 +319,28 @@ def _wave_net(config: dict[str, Any], weights: Weights) -> Step:
     return run
 
 
+FILMS = (
+    "conv_pre_film", "conv_post_film", "input_mixin_pre_film", "input_mixin_post_film",
+    "activation_pre_film", "activation_post_film", "layer1x1_post_film", "head1x1_post_film",
+)  # fmt: skip
+
+
+def _film(
+    given: Any, weights: Weights, condition: int, width: int
+) -> Callable[[Array], tuple[Any, Any]]:
+    """Scale and shift of a place; 1 and 0 where nothing is there."""
+    if not given or not given["active"]:
+        return lambda x: (1.0, 0.0)
+    outputs = 2 * width if given["shift"] else width
+    conv = _conv(weights, condition, outputs, groups=given["groups"])
+
+    def at(x: Array) -> tuple[Any, Any]:
+        y = conv(x)
+        return y[:width], y[width:] if given["shift"] else 0.0
+
+    return at
+
+
 def _array(config: dict[str, Any], weights: Weights) -> Callable[..., tuple[Array, Array]]:
     channels = config["channels"]
     n, count = config.get("bottleneck", channels), len(config["dilations"])
@@ -346,7 +368,15 @@ def _array(config: dict[str, Any], weights: Weights) -> Callable[..., tuple[Arra
             out = _conv(weights, n, channels, groups=one.get("groups", 1))
         if two.get("active"):
             skip = _conv(weights, n, summed, groups=two["groups"])
-        layers.append((conv, mixin, _activation(first), mode, _activation(second), out, skip))
+        m, condition = channels, config["condition_size"]
+        widths = (m, wide, condition, wide, wide, n, m, summed)
+        films = {
+            key: _film(config.get(key), weights, condition, width)
+            for key, width in zip(FILMS, widths, strict=True)
+        }
+        layers.append(
+            (conv, mixin, _activation(first), mode, _activation(second), out, skip, films)
+        )
     head = config.get("head") or {
         "out_channels": config["head_size"], "kernel_size": 1, "bias": config["head_bias"],
     }  # fmt: skip
@@ -358,8 +388,15 @@ def _array(config: dict[str, Any], weights: Weights) -> Callable[..., tuple[Arra
     def run(x: Array, condition: Array, total: Array | None) -> tuple[Array, Array]:
         x = rechannel(x)
         total = np.zeros(summed) if total is None else total
-        for conv, mixin, first, mode, second, out, skip in layers:
-            z = conv(x) + mixin(condition)
+        for conv, mixin, first, mode, second, out, skip, films in layers:
+
+            def film(y: Array, key: str, films: Any = films) -> Array:
+                scale, shift = films[key](condition)
+                return scale * y + shift
+
+            y = film(conv(film(x, "conv_pre_film")), "conv_post_film")
+            mixed = mixin(film(condition, "input_mixin_pre_film"))
+            z = film(y + film(mixed, "input_mixin_post_film"), "activation_pre_film")
             if mode == "gated":
                 z = first(z[:n]) * second(z[n:])
             elif mode == "blended":
@@ -367,8 +404,9 @@ def _array(config: dict[str, Any], weights: Weights) -> Callable[..., tuple[Arra
                 z = gate * first(z[:n]) + (1 - gate) * z[:n]
             else:
                 z = first(z)
-            x = x if out is None else x + out(z)
-            total = total + (z if skip is None else skip(z))
+            z = film(z, "activation_post_film")
+            x = x if out is None else x + film(out(z), "layer1x1_post_film")
+            total = total + film(z if skip is None else skip(z), "head1x1_post_film")
         return x, last(total)
 
     return run

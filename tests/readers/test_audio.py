@@ -121,7 +121,7 @@ def _nested(value: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-FILM = {"active": True, "shift": True, "groups": 1}
+FILM = audio_files.FILM
 REFUSED: list[tuple[str, Change, str]] = [
     ("aida-x", _layer(0, type="conv2d"), r"'layer_1' \(conv2d\): type is \"conv2d\", expected one"),
     ("aida-x", _layer(0, type=None), r"'layer_1' \(layer\): type is null"),
@@ -189,7 +189,10 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("convnet", _config(groups=3), r"3 groups do not divide 1 and 4 channels"),
     ("convnet with batchnorm", lambda v: v["weights"].__setitem__(slice(12, 16), [-1.0] * 4),
      r"variance is negative"),
-    ("wavenet", _in_array(conv_pre_film=FILM), r"'array_1' \(NAM\): conv_pre_film is not supp"),
+    ("wavenet", _in_array(layer1x1_post_film=FILM), r"layer1x1_post_film is supported in"),
+    ("wavenet", _in_array(head1x1_post_film=FILM), r"head1x1_post_film without head1x1"),
+    ("wavenet", _in_array(conv_pre_film={"gain": 1}), r"'array_1' \(NAM\): .*key \"gain\""),
+    ("wavenet", _in_array(conv_pre_film=1), r"conv_pre_film is 1, expected an object"),
     ("wavenet", _in_array(slimmable={"method": "slice_channels_uniform"}), r"slimmable is not"),
     ("wavenet", _in_array(condition_size=2), r"array_1: condition_size is 2, expected 1"),
     ("wavenet", _in_array(head_size=3), r"array_2: the sum for its head is 2, expected 3"),

@@ -98,6 +98,16 @@ class _Weights:
         return self.values[self.position - size : self.position].reshape(shape)
 
 
+@dataclass(frozen=True)
+class _Conv:
+    """A causal convolution."""
+
+    kernel: Array  # (size, inputs / groups, outputs)
+    bias: Array | None
+    dilation: int
+    groups: int
+
+
 @dataclass
 class _Network:
     """Puts the layers of one architecture into the graph."""
@@ -132,32 +142,44 @@ class _Network:
         """The name of a layer."""
         return self.chain.name(self.prefix + base)
 
-    def conv(
-        self, x: Ref, name: str, inputs: int, outputs: int, size: int = 1, dilation: int = 1,
-        groups: int = 1, bias: bool = True,
-    ) -> Ref:  # fmt: skip
-        """A causal convolution; the last tap is the newest sample."""
+    def read_conv(
+        self, inputs: int, outputs: int, size: int = 1, dilation: int = 1, groups: int = 1,
+        bias: bool = True,
+    ) -> _Conv:  # fmt: skip
+        """The next weights as those of a causal convolution; the last tap is the newest sample."""
         if inputs % groups or outputs % groups:
-            raise LayerError(
-                f"{name}: {groups} groups do not divide {inputs} and {outputs} channels"
-            )
+            raise LayerError(f"{groups} groups do not divide {inputs} and {outputs} channels")
         kernel = self.weights.take(outputs, inputs // groups, size).transpose(2, 1, 0)
         offset = self.weights.take(outputs) if bias else None
+        return _Conv(np.ascontiguousarray(kernel), offset, dilation, groups)
+
+    def convolved(self, x: Ref, conv: _Conv, name: str) -> Ref:
+        """What the convolution makes of a tensor."""
         name = self.name(name)
-        if size == groups == 1:
-            layer: Layer = Dense(name=name, class_name="Conv1x1", kernel=kernel[0], bias=offset)
+        if len(conv.kernel) == conv.groups == 1:
+            layer: Layer = Dense(
+                name=name, class_name="Conv1x1", kernel=conv.kernel[0], bias=conv.bias
+            )
             return self.chain.add(layer, x)
         layer = Convolution(
             name=name,
             class_name="Conv1D",
-            kernel=np.ascontiguousarray(kernel),
-            bias=offset,
+            kernel=conv.kernel,
+            bias=conv.bias,
             strides=(1,),
-            dilations=(dilation,),
+            dilations=(conv.dilation,),
             padding="causal",
-            groups=groups,
+            groups=conv.groups,
         )
         return self.chain.add(layer, x)
+
+    def conv(
+        self, x: Ref, name: str, inputs: int, outputs: int, size: int = 1, dilation: int = 1,
+        groups: int = 1, bias: bool = True,
+    ) -> Ref:  # fmt: skip
+        """Both."""
+        conv = self.read_conv(inputs, outputs, size, dilation, groups, bias)
+        return self.convolved(x, conv, name)
 
     def merged(self, mode: str, x: Ref, y: Ref, name: str) -> Ref:
         """Two tensors added or multiplied."""
@@ -269,7 +291,7 @@ def _conv_net(net: _Network, config: Config, x: Ref) -> Ref:
     width = _channels(config, "in_channels", 1)
     for number, dilation in enumerate(config.wholes("dilations"), 1):
         block = f"block_{number}/"
-        x = net.conv(x, f"{block}conv", width, channels, 2, dilation, groups, not normalises)
+        x = net.conv(x, f"{block}conv", width, channels, 2, dilation, groups, bias=not normalises)
         if normalises:
             x = net.chain.add(_batch_norm(net, f"{block}batchnorm", channels), x)
         x = net.activated(x, act, channels, f"{block}activation")
@@ -351,6 +373,14 @@ class _Step:
 
 
 @dataclass(frozen=True)
+class _Film:
+    """Channels times a scale, plus a shift, that a convolution makes of the condition."""
+
+    shifts: bool
+    groups: int
+
+
+@dataclass(frozen=True)
 class _Array:
     """The sizes of an array of layers."""
 
@@ -364,6 +394,7 @@ class _Array:
     skip: tuple[int, int] | None  # channels and groups of the one before the head
     head: tuple[int, int, int, bool]  # channels, kernel size, dilation, whether it has a bias
     steps: tuple[_Step, ...]
+    films: Mapping[str, _Film]  # by the key of the place where they are
 
     @property
     def summed(self) -> int:
@@ -374,15 +405,10 @@ class _Array:
 def _array(config: Config, file: AudioFile) -> _Array:
     """The settings of an array of layers."""
     _known(config, _ARRAY)
-    for key in _FILMS:
-        given = config.get(key)
-        on = given.get("active", True) if isinstance(given, dict) else given
-        if on not in (None, False):
-            raise LayerError(f"{key} is not supported")
     if config.get("slimmable"):
         raise LayerError("slimmable is not supported: the network has several widths")
     channels = _channels(config, "channels")
-    return _Array(
+    found = _Array(
         inputs=_channels(config, "input_size"),
         condition=_channels(config, "condition_size"),
         channels=channels,
@@ -393,7 +419,25 @@ def _array(config: Config, file: AudioFile) -> _Array:
         skip=_skip(config),
         head=_head(config),
         steps=_steps(config, file),
+        films={key: film for key in _FILMS if (film := _film(config, key)) is not None},
     )
+    if "head1x1_post_film" in found.films and found.skip is None:
+        raise LayerError("head1x1_post_film without head1x1")
+    if "layer1x1_post_film" in found.films and (
+        found.residual is None or any(step.gating != "blended" for step in found.steps)
+    ):
+        # NAM's players leave it out in other layers.
+        raise LayerError("layer1x1_post_film is supported in blended layers with layer1x1 alone")
+    return found
+
+
+def _film(config: Config, key: str) -> _Film | None:
+    if config.get(key) in (None, False):
+        return None
+    given = config.section(key)
+    _known(given, ("active", "shift", "groups"))
+    film = _Film(given.flag("shift", True), given.integer("groups", 1))
+    return film if given.flag("active", True) else None
 
 
 def _residual(config: Config) -> int | None:
@@ -542,46 +586,90 @@ def _run_array(
     """What an array hands on, and what comes out of its head."""
     x, condition, total = given
     x = net.conv(x, f"{prefix}rechannel", array.inputs, array.channels, bias=False)
-    n, m = array.bottleneck, array.channels
     for number, step in enumerate(array.steps, 1):
-        inside = f"{prefix}layer_{number}/"
-        wide = n if step.gating == "none" else 2 * n
-        conv = net.conv(x, f"{inside}conv", m, wide, step.size, step.dilation, array.groups)
-        mixin = net.conv(
-            condition,
-            f"{inside}mixin",
-            array.condition,
-            wide,
-            groups=array.mixin_groups,
-            bias=False,
-        )
-        z = _gated(net, step, net.merged("add", conv, mixin, f"{inside}sum"), n, inside)
-        if array.residual is not None:
-            y = net.conv(z, f"{inside}layer1x1", n, m, groups=array.residual)
-            x = net.merged("add", x, y, f"{inside}residual")
-        if array.skip is not None:
-            outputs, groups = array.skip
-            z = net.conv(z, f"{inside}head1x1", n, outputs, groups=groups)
-        total = z if total is None else net.merged("add", total, z, f"{inside}skip")
+        layer = _WaveLayer(net, array, step, condition, f"{prefix}layer_{number}/")
+        x, z = layer.run(x)
+        total = z if total is None else net.merged("add", total, z, f"{layer.prefix}skip")
     assert total is not None
     outputs, size, dilation, bias = array.head
     return x, net.conv(total, f"{prefix}head", array.summed, outputs, size, dilation, bias=bias)
 
 
-def _gated(net: _Network, step: _Step, z: Ref, n: int, prefix: str) -> Ref:
-    """The activation of a layer, with its gate."""
-    if step.secondary is None:
-        return net.activated(z, step.activation, n, f"{prefix}activation")
-    first = net.columns(z, 0, n, f"{prefix}first")
-    second = net.columns(z, n, 2 * n, f"{prefix}second")
-    active = net.activated(first, step.activation, n, f"{prefix}activation")
-    gate = net.activated(second, step.secondary, n, f"{prefix}gate")
-    if step.gating == "gated":
-        return net.merged("multiply", active, gate, f"{prefix}gated")
-    # Blended: gate * active + (1 - gate) * first = first + gate * (active - first).
-    apart = net.merged("subtract", active, first, f"{prefix}apart")
-    part = net.merged("multiply", gate, apart, f"{prefix}part")
-    return net.merged("add", first, part, f"{prefix}blended")
+@dataclass
+class _WaveLayer:
+    """One layer of an array; its weights come before the films' own, in the order of _FILMS."""
+
+    net: _Network
+    array: _Array
+    step: _Step
+    condition: Ref
+    prefix: str
+    films: dict[str, _Conv] = field(default_factory=dict)
+
+    def run(self, x: Ref) -> tuple[Ref, Ref]:
+        """What it hands on, and what it gives to the head."""
+        net, array, step, inside = self.net, self.array, self.step, self.prefix
+        n, m = array.bottleneck, array.channels
+        wide = n if step.gating == "none" else 2 * n
+        conv = net.read_conv(m, wide, step.size, step.dilation, array.groups)
+        mixin = net.read_conv(array.condition, wide, groups=array.mixin_groups, bias=False)
+        residual = skip = None
+        if array.residual is not None:
+            residual = net.read_conv(n, m, groups=array.residual)
+        if array.skip is not None:
+            skip = net.read_conv(n, array.skip[0], groups=array.skip[1])
+        widths = (m, wide, array.condition, wide, wide, n, m, array.summed)
+        for key, width in zip(_FILMS, widths, strict=True):
+            if key in array.films:
+                film = array.films[key]
+                outputs = 2 * width if film.shifts else width
+                self.films[key] = net.read_conv(array.condition, outputs, groups=film.groups)
+
+        y = net.convolved(self.film("conv_pre_film", x, m), conv, f"{inside}conv")
+        y = self.film("conv_post_film", y, wide)
+        mixed = self.film("input_mixin_pre_film", self.condition, array.condition)
+        mixed = net.convolved(mixed, mixin, f"{inside}mixin")
+        mixed = self.film("input_mixin_post_film", mixed, wide)
+        z = net.merged("add", y, mixed, f"{inside}sum")
+        z = self.gated(self.film("activation_pre_film", z, wide))
+        z = self.film("activation_post_film", z, n)
+        if residual is not None:
+            y = net.convolved(z, residual, f"{inside}layer1x1")
+            y = self.film("layer1x1_post_film", y, m)
+            x = net.merged("add", x, y, f"{inside}residual")
+        if skip is not None:
+            z = net.convolved(z, skip, f"{inside}head1x1")
+        return x, self.film("head1x1_post_film", z, array.summed)
+
+    def film(self, key: str, x: Ref, width: int) -> Ref:
+        """The film at a place, on so many channels; none where there is none."""
+        conv = self.films.get(key)
+        if conv is None:
+            return x
+        net, name = self.net, f"{self.prefix}{key}"
+        both = net.convolved(self.condition, conv, name)
+        if not self.array.films[key].shifts:
+            return net.merged("multiply", x, both, f"{name}/scaled")
+        scale = net.columns(both, 0, width, f"{name}/scale")
+        shift = net.columns(both, width, 2 * width, f"{name}/shift")
+        scaled = net.merged("multiply", x, scale, f"{name}/scaled")
+        return net.merged("add", scaled, shift, f"{name}/shifted")
+
+    def gated(self, z: Ref) -> Ref:
+        """The activation, with its gate."""
+        net, step, n, inside = self.net, self.step, self.array.bottleneck, self.prefix
+        if step.secondary is None:
+            return net.activated(z, step.activation, n, f"{inside}activation")
+        first = net.columns(z, 0, n, f"{inside}first")
+        second = net.columns(z, n, 2 * n, f"{inside}second")
+        active = net.activated(first, step.activation, n, f"{inside}activation")
+        gate = net.activated(second, step.secondary, n, f"{inside}gate")
+        if step.gating == "gated":
+            return net.merged("multiply", active, gate, f"{inside}gated")
+        # Blended: gate * active + (1 - gate) * first = first + gate * (active - first).
+        apart = net.merged("subtract", active, first, f"{inside}apart")
+        part = net.merged("multiply", gate, apart, f"{inside}part")
+        return net.merged("add", first, part, f"{inside}blended")
 
 
 def _post_head(net: _Network, config: Config, x: Ref, width: int) -> Ref:
