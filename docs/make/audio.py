@@ -18,7 +18,7 @@ START, END = "<!-- table -->\n", "<!-- end of table -->\n"
 def rows() -> list[str]:
     """A line for each format."""
     plain = [name for name in rtneural.ACTIVATIONS if name]
-    of_nam = (*nam.PLAIN, *nam.SLOPED)
+    of_nam = (*nam.PLAIN, *nam.SLOPED, nam.LEAKY)
     keys = "`architecture`, `config`, `weights`"
     return [
         "| Format | Told by the keys | Layers | Activations |",

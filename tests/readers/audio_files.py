@@ -233,6 +233,15 @@ def nam_models() -> dict[str, Object]:
             new, last,
             head={"channels": 3, "out_channels": 2, "kernel_sizes": [2, 3], "activation": "ReLU"},
         ),
+        "other activations": wave_net(
+            array(
+                1, 3, 2, [1, 2, 3],
+                activation=["Fasttanh", "Hardtanh", {"type": "LeakyHardtanh", "max_slope": 0.3}],
+            ),
+            array(3, 2, 1, [1], activation={
+                "type": "LeakyHardtanh", "min_val": -0.2, "max_val": 0.1, "min_slope": 0.5,
+            }),
+        ),
         "films": wave_net(
             {
                 **array(1, 4, 1, [1, 2], condition_size=2, gating_mode="blended"),

@@ -204,13 +204,26 @@ NAM_ACTIVATIONS: dict[str, Callable[[Array], Any]] = {
     "Hardswish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "Hardtanh": lambda x: np.clip(x, -1, 1),
     "Softsign": lambda x: x / (1 + np.abs(x)),
+    "Fasttanh": lambda x: _fast_tanh(x, np.abs(x)),
 }
+
+
+def _fast_tanh(x: Array, size: Array) -> Array:
+    top = 2.45550750702956 * (1 + size) + (0.893229853513558 + 0.821226666969744 * size) * x**2
+    bottom = (2.44506634652299 + x**2) * np.abs(x + 0.814642734961073 * x * size)
+    return x * top / (2.44506634652299 + bottom)
 
 
 def _activation(given: Any) -> Callable[[Array], Any]:
     given = {"type": given} if isinstance(given, str) else given
     if given["type"] in NAM_ACTIVATIONS:
         return NAM_ACTIVATIONS[given["type"]]
+    if given["type"] == "LeakyHardtanh":
+        low, high = given.get("min_val", -1.0), given.get("max_val", 1.0)
+        down, up = given.get("min_slope", 0.01), given.get("max_slope", 0.01)
+        return lambda x: (
+            np.clip(x, low, high) + down * np.minimum(x - low, 0) + up * np.maximum(x - high, 0)
+        )
     slope = np.array(given.get("negative_slopes", given.get("negative_slope", 0.01)))
     return lambda x: np.where(x > 0, x, slope * x)
 

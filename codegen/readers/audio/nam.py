@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from codegen.layers.merging import Merge
 from codegen.layers.normalization import scale_and_offset
 from codegen.layers.recurrent import LSTMCell, Recurrent
 from codegen.model import Array, Constant, Layer, Model, Ref
+from codegen.program.ops import Compare, Expr, Number, Select, call
 from codegen.readers.audio.chain import AudioFile, Chain, opened
 from codegen.readers.options import Options
 from codegen.readers.settings import Config, show
@@ -212,6 +214,23 @@ class _Network:
 
 # ---- activations ----------------------------------------------------------------------------
 
+
+def _fast_tanh(x: Expr) -> Expr:
+    """A quotient that is near tanh."""
+    size, square = call("abs", x), x * x
+    top = 2.45550750702956 + 2.45550750702956 * size
+    top = top + (0.893229853513558 + 0.821226666969744 * size) * square
+    bottom = 2.44506634652299 + square
+    bottom = bottom * call("abs", x + 0.814642734961073 * x * size)
+    return x * top / (2.44506634652299 + bottom)
+
+
+def _leaky_hard_tanh(low: float, high: float, below: float, above: float, x: Expr) -> Expr:
+    """The identity between the bounds, beyond them lines of the slopes `below` and `above`."""
+    inside = Select(Compare(">", x, Number(high)), (x - high) * above + high, x)
+    return Select(Compare("<", x, Number(low)), (x - low) * below + low, inside)
+
+
 PLAIN = {
     "Tanh": Activation("tanh"),
     "Hardtanh": Activation("hard_tanh"),
@@ -220,8 +239,11 @@ PLAIN = {
     "SiLU": Activation("silu"),
     "Hardswish": Activation("hard_silu"),
     "Softsign": Activation("softsign"),
+    "Fasttanh": Activation("Fasttanh", function=_fast_tanh),
 }
 SLOPED = ("LeakyReLU", "PReLU")
+LEAKY = "LeakyHardtanh"
+LEAKY_BOUNDS = {"min_val": -1.0, "max_val": 1.0, "min_slope": 0.01, "max_slope": 0.01}
 SLOPE = 0.01  # where the file does not say
 
 
@@ -235,11 +257,17 @@ class _Activation:
 
 def _activation(value: object, file: AudioFile) -> _Activation:
     given = Config({"type": value} if isinstance(value, str) else _object(value, "activation"))
-    kind = given.text("type", choices=(*PLAIN, *SLOPED))
-    slopes = ("negative_slopes",) if kind == "PReLU" else ()
-    _known(given, ("type", *(("negative_slope", *slopes) if kind in SLOPED else ())))
+    kind = given.text("type", choices=(*PLAIN, *SLOPED, LEAKY))
+    own = ("negative_slope", "negative_slopes")[: 1 + (kind == "PReLU")] if kind in SLOPED else ()
+    _known(given, ("type", *(LEAKY_BOUNDS if kind == LEAKY else own)))
     if kind in PLAIN:
         return _Activation(kind, PLAIN[kind])
+    if kind == LEAKY:
+        low, high, below, above = (given.number(key, usual) for key, usual in LEAKY_BOUNDS.items())
+        if low > high:
+            raise LayerError("min_val is above max_val")
+        function = partial(_leaky_hard_tanh, low, high, below, above)
+        return _Activation(kind, Activation(kind, function=function))
     if "negative_slopes" in given and "negative_slope" not in given:
         found = file.numbers(given["negative_slopes"], "negative_slopes")
         if found.ndim != 1:
@@ -528,6 +556,8 @@ def _wave_net(net: _Network, config: Config, x: Ref) -> Ref:
         return x
     width = _channels(config, "in_channels", 1)
     condition, known = _condition(net, config, x, width)
+    if len(net.problems) > before:
+        return x
     _check_sizes(arrays, width, known)
     head: Ref | None = None
     for number, array in enumerate(arrays, 1):
@@ -553,7 +583,10 @@ def _condition(net: _Network, config: Config, x: Ref, width: int) -> tuple[Ref, 
         raise LayerError("condition_dsp has another number of in_channels")
     _check_version(inside.get("version"))
     network = _Network(net.file, net.chain, net.problems, net.depth + 1)
+    before = len(net.problems)
     end = network.run(inside, x, f"{net.prefix}condition/")
+    if len(net.problems) > before:
+        return end, width
     return end, _outputs(inside.text("architecture"), own)
 
 
