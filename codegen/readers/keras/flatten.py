@@ -422,6 +422,8 @@ class Flattener:
 
 def _outputs(layer: Item) -> int:
     """How many tensors a layer gives; a Sequential of Keras 3 hands all of them on."""
+    if layer.problem is not None:  # its parts are not known; it is refused in its place
+        return 1
     if layer.class_name == "Bidirectional":
         halves = [_outputs(half) for _, half in layer.parts]
         return (2 if layer.config.get("merge_mode", "concat") is None else 1) + sum(halves) - 2
