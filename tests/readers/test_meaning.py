@@ -17,7 +17,7 @@ from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.lowering import lower
 from codegen.model import Array, Input, Model, Unsupported
-from codegen.readers.keras.era import detect
+from codegen.readers.keras.era import detect, from_option
 from tests.readers.files import (
     Json,
     array,
@@ -953,7 +953,7 @@ def bidirectional(**config: Any) -> tuple[Json, list[Any]]:
         ("2.2.4", None, "state"),
         ("2.3.1", None, "previous"),
         ("2.2.4-tf", "tf1.15", "zeros"),
-        ("2.2.4-tf", "tf2.1", "previous"),
+        ("2.2.4-tf", "tf2.1", "zeros"),  # no layer that cuDNN computes, too: see below
         ("2.3.0-tf", None, "zeros"),
         ("2.4.0", None, "zeros"),
         ("3.5.0", None, "zeros"),
@@ -969,6 +969,11 @@ def test_what_a_masked_step_gives_inside_bidirectional(
     assert found.forward.mask_rule == found.backward.mask_rule == rule
     same(found.backward.cell.kernel, array(3, 6, seed=7))
     assert found.backward.go_backwards
+
+
+@pytest.mark.parametrize(("fused", "rule"), [(True, "previous"), (False, "zeros")])
+def test_tensorflow_2_1_forgets_zeros_where_cudnn_could_compute(fused: bool, rule: str) -> None:
+    assert from_option("tf2.1").bidirectional_mask_rule(False, True, fused) == rule
 
 
 @pytest.mark.parametrize(
