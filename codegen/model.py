@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+# Of audio models: in hertz, dB and dBu. The generated file has each as a constant.
+FACTS = ("sample_rate", "loudness", "input_level_dbu", "output_level_dbu")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
@@ -177,6 +180,7 @@ class Model:
     dtype: str = "float32"  # of the variables: float32, or float64 (half types count as float32)
     problems: tuple[Problem, ...] = ()  # that belong to no single layer
     at_inference: tuple[str, ...] = ()  # layers called with training=True, taken as without it
+    facts: tuple[tuple[str, float], ...] = ()  # what the file says about its use; names of FACTS
 
     @property
     def keras_version(self) -> str:

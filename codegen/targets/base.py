@@ -105,3 +105,8 @@ class Target:
 def dtype_of(lowered: Lowered, options: Mapping[str, Any]) -> str:
     """`float32` or `float64`: what was asked for, else the model's own."""
     return str(options.get("dtype") or lowered.model.dtype)
+
+
+def facts(lowered: Lowered) -> list[tuple[str, str]]:
+    """What the model says about its use: names of constants, and numbers as all languages write."""
+    return [(name.upper(), f"{value:.9g}") for name, value in lowered.model.facts]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered import Lowered
-from codegen.model import Array
+from codegen.model import FACTS, Array
 from codegen.passes import Pass
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -46,7 +46,7 @@ from codegen.program.ops import (
 )
 from codegen.recorded import LARGEST, TOLERANCE
 from codegen.running.javascript import start
-from codegen.targets.base import SHARED, WEIGHTS, Target
+from codegen.targets.base import SHARED, WEIGHTS, Target, facts
 from codegen.targets.spine.expressions import Scalars
 from codegen.targets.spine.lines import broken, indented
 from codegen.targets.spine.outline import Outline
@@ -58,11 +58,14 @@ from codegen.text.templates import render, source
 from codegen.text.words import JAVASCRIPT_WORDS
 
 # Names of the file itself: what it calls, and locals of its methods.
-OWN = """
+OWN = (
+    """
     Array Float32Array Float64Array Infinity Int32Array Math NaN Number Object RangeError String
     TypeError Uint8Array console process i states total values Model selftest
     POWERS TOLERANCE LARGEST
 """.split()
+    + [name.upper() for name in FACTS]
+)
 METHODS = "constructor reset restart step advance predict getState setState seen prototype".split()
 
 # Functions of JavaScript, and how those of the file are called where not by their own names.
@@ -387,6 +390,7 @@ def generate(
         "javascript/model.js.j2",
         **values,
         banner=banner(lowered, origin, outline.sizes()),
+        facts=facts(lowered),
         functions=[file.helper_text(helper) for helper in HELPERS if helper in file.helpers],
         arrays=arrays,
         warmup=outline.warmup,

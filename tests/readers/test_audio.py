@@ -74,6 +74,28 @@ def test_commands_take_the_file(tmp_path: Path) -> None:
         assert found["format"] == forms.get(name, "rtneural")
 
 
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_facts_are_constants_of_the_file(target: str, tmp_path: Path) -> None:
+    value = copy.deepcopy(MODELS["lstm"])
+    value["metadata"] = {"loudness": -24.5, "input_level_dbu": "no number", "gain": 3}
+    lowered = lower(read(tmp_path, value))
+    text = targets.rendered(lowered, target)
+    for name, number in (("SAMPLE_RATE", 48000), ("LOUDNESS", -24.5)):
+        forms = {
+            "c": f"#define MODEL_{name} {number if number > 0 else f'({number})'}\n",
+            "javascript": f"\nexport const {name} = {number};\n",
+        }
+        assert forms.get(target, f"\n{name} = {number}\n") in text
+    assert "INPUT_LEVEL_DBU" not in text
+    assert targets.selftest(targets.loaded(target, text, lowered, tmp_path))
+
+
+def test_a_sample_rate_may_be_a_text(tmp_path: Path) -> None:
+    assert read(tmp_path, MODELS["aida-x"]).facts == (("sample_rate", 48000.0),)
+    for other in ("", "1e400", "nan", None, True, [48000]):
+        assert read(tmp_path, {**MODELS["aida-x"], "samplerate": other}).facts == ()
+
+
 def test_the_page_is_current() -> None:
     assert audio.markdown() == audio.PAGE.read_text(encoding="utf-8"), "python -m docs.make.audio"
 

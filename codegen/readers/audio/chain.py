@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.merging import Merge
 from codegen.layers.operations import GetItem
-from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref, Unsupported
+from codegen.model import FACTS, Array, Graph, Input, Layer, Model, Node, Ref, Unsupported
 from codegen.readers.files.budget import Budget
 from codegen.readers.files.digest import Digest
 from codegen.readers.options import Options
@@ -21,6 +21,7 @@ from codegen.readers.settings import parse_object, show
 
 MAX_AXES = 4  # of any array of weights
 MAX_LAYERS = 10_000
+MAX_FACT = 1e9
 EVERYTHING = (None, None, None)
 
 
@@ -133,4 +134,28 @@ class Chain:
             source=file.label,
             digest=file.digest,
             problems=tuple(problems),
+            facts=tuple(_facts(file.value)),
         )
+
+
+def _facts(value: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """What the file says about its use as numbers, beside the layers or in `metadata`."""
+    metadata = value.get("metadata")
+    places = [value, metadata if isinstance(metadata, dict) else {}]
+    for name in FACTS:
+        keys = (name, "samplerate") if name == "sample_rate" else (name,)
+        found = (_number(place.get(key)) for place in places for key in keys)
+        first = next((number for number in found if number is not None), None)
+        if first is not None:
+            yield name, first
+
+
+def _number(value: object) -> float | None:
+    """A number, or a text that is one, of a size that a sample rate or a level may have."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if abs(found) < MAX_FACT else None

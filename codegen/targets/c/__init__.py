@@ -18,7 +18,7 @@ from codegen.lowered import Lowered
 from codegen.program.ops import Port, constants
 from codegen.recorded import TOLERANCE
 from codegen.running.c import start
-from codegen.targets.base import SHARED, Option, Target
+from codegen.targets.base import SHARED, Option, Target, facts
 from codegen.targets.c import kernels, methods, states
 from codegen.targets.c import selftest as tests
 from codegen.targets.c import weights as arrays
@@ -148,6 +148,9 @@ def _macros(header: Header) -> list[str]:
             lines.append(f"#define {header.upper}_HOP {header.lowered.hop}")
     if header.max_steps is not None:
         lines.append(f"#define {header.upper}_MAX_STEPS {header.max_steps}")
+    for name, value in facts(header.lowered):
+        number = f"({value})" if value.startswith("-") else value
+        lines.append(f"#define {header.upper}_{name} {number}")
     return lines
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from codegen.commands.explain import equations
 from codegen.lowered import Lowered
+from codegen.model import FACTS
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.join_products import join_in_loops, join_products
 from codegen.passes.split_loops import split_loops
@@ -41,7 +42,7 @@ from codegen.program.ops import (
 )
 from codegen.recorded import TOLERANCE
 from codegen.running.python import start
-from codegen.targets.base import DTYPE, WEIGHTS, Target
+from codegen.targets.base import DTYPE, WEIGHTS, Target, facts
 from codegen.targets.numpy.instructions import Dot, Instruction, Ufunc
 from codegen.targets.numpy.plan import Planner, buffers_of, expand, names_of
 from codegen.targets.numpy.selftest import selftest_lines
@@ -75,6 +76,7 @@ MODULE_NAMES = [
     *("empty", "ones", "zeros", "arange", "float32", "float64", "int32", "bool"),
     *("len", "range", "zip", "enumerate", "max", "min", "getattr", "abs", "any", "int", "tuple"),
     *("ValueError", "SystemExit", "print"),
+    *(name.upper() for name in FACTS),
 ]
 METHOD_NAMES = ["self", "lead", "axis", "batch", "states"]
 ATTRIBUTES = [
@@ -155,6 +157,7 @@ class _File:
             name=self.name,
             arguments=", ".join(self.inputs),
             imports=self._imports(),
+            facts=facts(self.lowered),
             functions=self._functions(),
             constants=constants,
             packed=packed,

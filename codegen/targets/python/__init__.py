@@ -15,11 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 from codegen.lowered import Lowered
+from codegen.model import FACTS
 from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
 from codegen.recorded import TOLERANCE
 from codegen.running.python import start
-from codegen.targets.base import SHARED, Option, Target
+from codegen.targets.base import SHARED, Option, Target, facts
 from codegen.targets.python.file import File
 from codegen.targets.python.methods import Methods
 from codegen.targets.python.ops import Printer, uses_infinity
@@ -49,6 +50,7 @@ METHODS = ("get_state", "set_state", "selftest")
 CONSTANT_WORDS = (
     *("FLOAT", "REAL", "SMALL", "INF", "NAN"),
     *("TOLERANCE", "INPUTS", "EXPECTED", "STATES"),
+    *(name.upper() for name in FACTS),
 )
 
 OPTIONS = (
@@ -152,6 +154,7 @@ class _File:
             uses_infinity=infinity or uses_infinity(self.printed),
             typecode="d" if self.dtype == "float64" else "f",
             dtype=self.dtype,
+            facts=facts(self.lowered),
             tolerance=TOLERANCE if self.has_test else None,
             small=self.small,
             runtime=runtime,
