@@ -185,8 +185,6 @@ class Flattener:
             )
         try:
             lengths = Config({"input shape": shape}).shape("input shape")[1:]
-            if not lengths:
-                raise LayerError("it gives a single number, expected an axis besides the batch")
         except LayerError as error:
             raise ReadError(f"{self._label}: layer {layer.path!r}: {error}") from None
         dtype = config.get("dtype", config.get("input_dtype"))
