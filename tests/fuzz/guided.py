@@ -52,7 +52,7 @@ def by_coverage(container: str, seconds: int, seed: int, folder: Path) -> None:
         f"-max_total_time={seconds}",
         f"-seed={seed or 1}",
         "-timeout=250",
-        "-rss_limit_mb=2048",
+        "-rss_limit_mb=8192",  # the peak of the process that started this one counts, too
         "-max_len=262144",
         "-len_control=0",
         "-verbosity=0",

@@ -52,7 +52,8 @@ def smallest() -> dict[str, Case]:
     eras = ("tf215", "keras3_15", "keras122")
     texts = [(configuration(case), case) for case in cases(*eras)]
     for text, case in sorted(texts, key=lambda one: len(one[0])):
-        names = set(re.findall(r'"class_name": "(\w+)"', text)) & names_of_layers
+        layers = re.sub(r'"module": "keras\.src\.ops[^"]*", "class_name": "\w+"', "", text)
+        names = set(re.findall(r'"class_name": "(\w+)"', layers)) & names_of_layers
         if names - found.keys():
             try:
                 read(case)
@@ -91,7 +92,7 @@ def changed(monkeypatch: pytest.MonkeyPatch, class_name: str, **settings: Any) -
 
 def test_there_is_a_fixture_of_nearly_every_class() -> None:
     missing = set(TABLE) - set(CASES)
-    assert len(missing) < 20, missing
+    assert len(missing) < 25, missing
 
 
 @pytest.mark.parametrize("class_name", sorted(CASES))

@@ -371,7 +371,8 @@ def _integer_input(node: Node, readers: Sequence[Layer]) -> Node:
     )
     if not node.layer.shape and not integer:  # an index has no axis, everything else has
         raise ReadError(
-            f"layer {node.layer.name!r}: it gives a single number, expected an axis besides the batch"
+            f"layer {node.layer.name!r}: it gives a single number, "
+            "expected an axis besides the batch"
         )
     return Node(replace(node.layer, dtype="int32" if integer else "float32"))
 
