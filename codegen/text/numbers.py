@@ -13,7 +13,7 @@ from codegen.model import Array
 
 PER_LINE = 6
 LONGEST_LINE = 88  # columns of numbers; with an indent and brackets that is 100 at most
-BLOCK = 3 << 15  # a multiple of PER_LINE; numbers turned into text at once
+BLOCK = 3 << 13  # a multiple of PER_LINE; numbers turned into text at once
 BASE64_LINE = 72  # bytes
 FEW = 64  # so few that it is not worth while
 _EXPONENT = re.compile(r"e([+-])0*(\d+)")

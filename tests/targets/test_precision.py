@@ -30,7 +30,12 @@ from tests.support.targets import rendered, started
 
 Bound = Callable[[Array, Array, float], Array]  # of x, the result and eps: the error allowed
 
-PARAMETERS = {"leaky_relu": (0.25,), "thresholded_relu": (0.75,), "parametric_softplus": (3.0, 2.0)}
+PARAMETERS = {
+    "leaky_relu": (0.25,),
+    "thresholded_relu": (0.75,),
+    "threshold": (0.75, -2.0),
+    "parametric_softplus": (3.0, 2.0),
+}
 SINGLE: dict[str, Callable[[Expr], Expr]] = {
     **{name: (lambda x, f=name: call(f, x)) for name, count in FUNCTIONS.items() if count == 1},
     "pow_of_x": lambda x: call("pow", call("abs", x), 2.25),

@@ -369,11 +369,6 @@ def _integer_input(node: Node, readers: Sequence[Layer]) -> Node:
     integer = any(_embeds(layer) for layer in readers) and all(
         _embeds(layer) or isinstance(layer, (NotEqualMask, Unsupported)) for layer in readers
     )
-    if not node.layer.shape and not integer:  # an index has no axis, everything else has
-        raise ReadError(
-            f"layer {node.layer.name!r}: it gives a single number, "
-            "expected an axis besides the batch"
-        )
     return Node(replace(node.layer, dtype="int32" if integer else "float32"))
 
 

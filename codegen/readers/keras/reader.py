@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from codegen.errors import LayerError, ReadError, UnsupportedError
-from codegen.model import Model
+from codegen.model import Graph, Input, Model
 from codegen.readers import formats, sniff
 from codegen.readers.files import hdf5
 from codegen.readers.files.budget import Budget
@@ -326,6 +326,7 @@ class Reader:
             if not outputs:
                 raise ReadError(f"{self._label}: the model has no outputs")
             graph = batch_first(finish(flattener.calls, outputs, builder))
+            _check_inputs(graph)
         except LayerError as error:
             raise ReadError(f"{self._label}: {error}") from None
         return Model(
@@ -339,6 +340,15 @@ class Reader:
             problems=tuple(builder.further),
             at_inference=tuple(builder.fixed),
         )
+
+
+def _check_inputs(graph: Graph) -> None:
+    """Refuse an input without an axis, unless it is an index that only Embeddings read."""
+    for number in graph.inputs:
+        layer = graph.nodes[number].layer
+        if isinstance(layer, Input) and not layer.shape and layer.dtype != "int32":
+            found = "it gives a single number, expected an axis besides the batch"
+            raise LayerError(f"layer {layer.name!r}: {found}")
 
 
 def _misfits(model: Model) -> bool:
