@@ -226,9 +226,8 @@ def dense(name: str, kernel: Array, act: str = "linear") -> Dense:
 
 
 def arithmetic(name: str, operator: str, constant: float | None = None, position: int = 1) -> Layer:
-    number = None if constant is None else np.array(constant)
     return Arithmetic(
-        name=name, class_name="Op", operator=operator, constant=number, position=position
+        name=name, class_name="Op", operator=operator, constant=constant, position=position
     )
 
 
