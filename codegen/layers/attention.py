@@ -202,6 +202,11 @@ class MultiHeadAttention(Layer):
             inputs = tuple(replace(x, mask=None) for x in inputs)
         if any(len(x.shape) != 2 for x in inputs):
             return self._over_axes(b, inputs, keywords)
+        if self.axes not in (None, (1,)):
+            raise LayerError(
+                f"attention_axes {self.axes} of inputs with 3 axes, which attends over the heads; "
+                "only (1,) has a meaning there"
+            )
         q, v = inputs[:2]
         k = inputs[2] if len(inputs) == 3 else v
         b.check(k.shape[0], "==", v.shape[0])

@@ -234,10 +234,12 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "MultiHeadAttention",
-        "masks, scores, windows or causal masks over several attention_axes",
+        "masks, scores, windows or causal masks over several attention_axes; axes that reach the "
+        "heads",
         "TF 2.4 on",
         "attention over one axis",
-        "not supported for inputs with more axes|a causal mask or a window is not supported",
+        "not supported for inputs with more axes|a causal mask or a window is not supported|"
+        "attends over the heads",
     ),
     Refusal(
         "MultiHeadAttention",

@@ -142,6 +142,11 @@ def attention(**settings: Any) -> Any:
     return keras.Model(x, layer(x, x, **settings))
 
 
+def over_heads() -> Any:
+    x = keras.Input((6, 4))
+    return keras.Model(x, L.MultiHeadAttention(2, 3, attention_axes=(2,))(x, x))
+
+
 def operation(name: str, *arguments: Any) -> Make:
     def make() -> Any:
         x = keras.Input((6, 4))
@@ -303,7 +308,10 @@ CASES: dict[str, list[Make]] = {
         )
     ],
     "inputs of other": [live(two_axes)],
-    "over several attention_axes": [live(lambda: attention(use_causal_mask=True))],
+    "over several attention_axes": [
+        live(lambda: attention(use_causal_mask=True)),
+        live(over_heads),
+    ],
     "an output_shape of several axes": [live(wide_attention)],
     "sin, cos": [operation("sin"), operation("sort"), operation("top_k", 2)],
     "operands of which": [live(unequal)],

@@ -28,9 +28,11 @@ from codegen.readers.keras.reader import Reader
 from codegen.readers.options import Options
 from tests.random_models.build import Spec, randomised
 from tests.random_models.judge import (
+    CHAOS,
     ENOUGH,
     REFUSED_LENGTH,
     TIGHT,
+    TOLERANCE,
     KerasCannotError,
     Run,
     computed,
@@ -177,6 +179,8 @@ def judged(config: Any, change: Change, live: Run, seed: int) -> Result:
         text = json.dumps(value)
         if '"normalize": true' in text:  # Dot: the NumPy of Keras has no epsilon, all others do
             return Result("keras", message="normalised without epsilon")
+        if '"unroll": true' in text and '"zero_output_for_mask": true' in text:  # see draw.py
+            return Result("keras", message="the zeros are forgotten")
         try:
             keras.utils.clear_session(free_memory=False)
             model = keras.models.model_from_json(text)
@@ -211,7 +215,9 @@ def judged(config: Any, change: Change, live: Run, seed: int) -> Result:
                 "differs", matters, f"shapes {shapes_of(found)}, Keras has {shapes_of(wanted)}"
             )
         error = farthest(found, wanted)
-        if error > TIGHT and error > ENOUGH * rounding(model, live.calls, wanted):
+        if error > TIGHT and error > ENOUGH * (own := rounding(model, live.calls, wanted)):
+            if own > CHAOS:
+                return Result("keras", matters, "rounding decides")
             return Result("differs", matters, f"by {error:.2g}")
         return Result("agrees", matters)
 
@@ -226,10 +232,27 @@ def of_spec(spec: Spec) -> tuple[Any, Run]:
 def recorded() -> tuple[Case, ...]:
     """The recorded models of the newest Keras, which can be loaded and called.
 
-    Those of half precision are left out: Keras rounds there, and what is converted does not.
+    Left out are those of half precision, where Keras rounds and what is converted does not, and
+    those of which the NumPy of Keras computes something else than what was recorded with another:
+    what comes before the first step of a mask, see Drawing._mask.
     """
     whole = (case for case in cases("keras3_15") if case.calls and _whole(case).exists())
-    return tuple(case for case in whole if "float16" not in case.name)
+    return tuple(case for case in whole if "float16" not in case.name and _is_alike(case))
+
+
+def _is_alike(case: Case) -> bool:
+    """Whether the backend at hand computes what was recorded; True where it cannot be loaded."""
+    try:
+        model = keras.models.load_model(_whole(case), compile=False)
+    except Exception:  # noqa: BLE001  # what cannot be loaded here is told by of_case
+        return True
+    for call in case.calls:
+        if call.reset:
+            reset(model)
+        found = computed(model, list(call.inputs))
+        if call.outputs and farthest([found], [call.outputs]) > TOLERANCE:
+            return False
+    return True
 
 
 def _whole(case: Case) -> Path:
