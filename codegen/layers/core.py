@@ -232,6 +232,10 @@ class Rescaling(Layer):
             if np.ndim(value) > 1:
                 raise LayerError(f"{role} of shape {np.shape(value)} is not supported")
             flat = np.reshape(value, (1,) * (rank - np.ndim(value)) + np.shape(value))
+            if flat.size > 1:
+                b.check(x.shape[-1], "==", flat.size)
+                if rank == 1:
+                    b.needs_whole(x, "it scales each time step in its own way")
             parts.append(None if flat.size == 1 else b.const(role, flat))
         out = b.tensor("output", x.shape)
         with b.each(x.shape[:-1]) as at:

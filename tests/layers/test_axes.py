@@ -139,3 +139,38 @@ def test_axes_that_are_not_there(tmp_path: Path, swap: tuple[str, str], expected
     model = keras.Sequential([kl.Input((4, 4)), *layers])
     with pytest.raises(UnsupportedError, match=re.escape(expected)):
         lower(live(lambda: model, swap=swap)(tmp_path))
+
+
+ALONG_TIME: dict[str, Callable[[], Any]] = {
+    "Dense": lambda: kl.Dense(4),
+    "Dense, 1": lambda: kl.Dense(1),
+    "Rescaling": lambda: kl.Rescaling([0.5, 1.5, -1.0, 2.0]),
+    "Rescaling, offset": lambda: kl.Rescaling(2.0, [0.5, 1.5, -1.0, 2.0]),
+    "BatchNormalization": kl.BatchNormalization,
+    "LayerNormalization": kl.LayerNormalization,
+    "RMSNormalization": kl.RMSNormalization,
+    "UnitNormalization": kl.UnitNormalization,
+    "Normalization": lambda: kl.Normalization(mean=[0.0, 1.0, 2.0, 3.0], variance=[1.0] * 4),
+    "PReLU": kl.PReLU,
+    "Softmax": kl.Softmax,
+    "softmax": lambda: kl.Activation("softmax"),
+    "EinsumDense": lambda: kl.EinsumDense("ab,bc->ac", 4),
+    "Add": lambda: lambda x: kl.Add()([x, ops.reshape(ops.arange(4.0), (1, 4))]),
+    "add": lambda: lambda x: x + ops.arange(4.0),
+    "less": lambda: lambda x: x < ops.arange(4.0),
+    "where": lambda: lambda x: ops.where(x > 0, ops.arange(4.0), x),
+    "matmul": lambda: lambda x: ops.matmul(x, ops.ones((4, 4))),
+    "cumsum": lambda: lambda x: ops.cumsum(x, axis=-1),
+    "flip": lambda: lambda x: ops.flip(x, axis=-1),
+    "roll": lambda: lambda x: ops.roll(x, 1, axis=-1),
+    "argmax": lambda: lambda x: ops.argmax(x, axis=-1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("name", ALONG_TIME)
+def test_the_last_axis_may_be_time(name: str) -> None:
+    """One number a step: what has another meaning for each of them is no step by itself."""
+    x = kl.Input((4, 3))
+    y = ALONG_TIME[name]()(x[:, :, 0])
+    compare(keras.Model(x, y))
+    compare(keras.Model(x, [y, kl.GRU(2, return_sequences=True)(x)]))

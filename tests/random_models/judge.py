@@ -80,8 +80,7 @@ def reset(model: Any) -> None:
 
 def computed(model: Any, inputs: Sequence[Array]) -> list[Array]:
     found = model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
-    arrays = [np.asarray(y) for y in (found if isinstance(found, (list, tuple)) else [found])]
-    return [y.astype(np.float64) for y in arrays]
+    return [np.asarray(y).astype(np.float64) for y in keras.tree.flatten(found)]
 
 
 def run(spec: Spec) -> Run:

@@ -89,12 +89,17 @@ class Era:
         return self.family == KERAS3 or (self.family == TF and self.version >= (2,))
 
     @property
-    def given_mask_passes(self) -> bool:
+    def given_mask_passes(self) -> bool | None:
         """Whether a mask given by name goes on with the output, else the one of the input does.
 
-        Where the file does not tell, the input's: what goes on is given by name again.
+        None where the file does not tell. What goes on is given to the next layer by name again,
+        so that only layers which look for masks by themselves differ: see `need_given_mask`.
         """
-        return self.family != KERAS3 or self.version >= (3, 11)
+        return self.family != KERAS3 or self._reaches((3, 11))
+
+    def need_given_mask(self) -> None:
+        """Raise a LayerError unless `given_mask_passes` is known."""
+        self._since((3, 11), "whether a mask given by name goes on with the output")
 
     @property
     def ignores_query_mask(self) -> bool:

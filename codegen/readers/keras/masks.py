@@ -44,6 +44,7 @@ class Masks:
         self._origins: list[tuple[Any, ...]] = []  # of each symbol
         self._masks: dict[Ref, Symbol | None] = {}
         self._values: dict[Ref, Symbol] = {}  # tensors that are masks themselves
+        self._unsure: set[Ref] = set()  # tensors of which the file does not tell the mask
         self.folded: list[Call] = []
         self.masked: set[int] = set()  # ids of items that a mask reaches
         self.problems: dict[int, str] = {}  # of calls whose masks cannot be traced
@@ -93,6 +94,13 @@ class Masks:
             self._operation(call, out)
         elif call.given is None or isinstance(call.given, GivenMask):
             self._pass_on(call, how, passed, out)
+            unsure = self._era.given_mask_passes is None and passed != mask
+            if named is None:
+                unsure = how in ("pass", "merge") and any(ref in self._unsure for ref in inputs)
+                if unsure and call.item.class_name == "Multiply":
+                    self._era.need_given_mask()
+            if unsure:
+                self._unsure.add(out)
         # TensorFlow's functions know no masks, as Keras 3's operations do not.
         knows_none = self._era.is_keras3 or call.item.is_operation or how == "stop"
         stops = knows_none and self._masks.get(out) is None
