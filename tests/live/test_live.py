@@ -221,6 +221,196 @@ def test_states_are_carried(kind: type[nn.Module], layers: int) -> None:
         assert worst(reference.predict(part.numpy()), [y.numpy()]) <= TOLERANCE
 
 
+class ByStep(nn.Module):
+    """One step of a network of one's own: what goes in and comes out is what `run` says."""
+
+    def __init__(self, run: Callable[..., Any], **modules: nn.Module) -> None:
+        super().__init__()
+        self.run = run
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        return self.run(self, x, state)
+
+
+def tutorial(net: Any, x: Tensor, h: Any) -> Any:
+    """The character RNN of many tutorials."""
+    h = x.new_zeros(x.shape[0], 4) if h is None else h
+    both = torch.cat([x, h], 1)
+    h = torch.tanh(net.i2h(both))
+    return functional.log_softmax(net.i2o(both), dim=-1), h
+
+
+def gru_cell(net: Any, x: Tensor, h: Any) -> Any:
+    h = net.cell(x, h)
+    return net.fc(h), h
+
+
+def lstm_cell(net: Any, x: Tensor, state: Any) -> Any:
+    h, c = net.cell(x, state)
+    return net.fc(h), (h, c)
+
+
+def two_cells(net: Any, x: Tensor, state: Any) -> Any:
+    state = (None, None) if state is None else state
+    a = net.a(x, state[0])
+    b = net.b(a, state[1])
+    return net.fc(b), (a, b)
+
+
+def swapped(net: Any, x: Tensor, state: Any) -> Any:
+    a, b = (torch.zeros(len(x), 3),) * 2 if state is None else state
+    return a + net.fc(b), (b, torch.tanh(x + net.fc(a)))
+
+
+def one_row(net: Any, x: Tensor, h: Any) -> Any:
+    """A sequence of one step each time, with a state that is changed on the way."""
+    y, h = net.rnn(x, None if h is None else h * 0.5)
+    return net.fc(y), h + 0.1
+
+
+def before(net: Any, x: Tensor, last: Any) -> Any:
+    """A convolution over two steps, whose caller keeps the row before."""
+    last = torch.zeros_like(x) if last is None else last
+    return net.fc(torch.cat([last, x], dim=1)), x
+
+
+def embedded(net: Any, x: Tensor, h: Any) -> Any:
+    h = net.cell(net.emb(x), h)
+    return net.fc(h), h
+
+
+BY_STEP: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "a network of tutorials": (
+        lambda: ByStep(tutorial, i2h=nn.Linear(7, 4), i2o=nn.Linear(7, 2)), (2, 3),
+    ),
+    "GRUCell": (lambda: ByStep(gru_cell, cell=nn.GRUCell(3, 4), fc=nn.Linear(4, 2)), (2, 3)),
+    "GRUCell of one sample": (
+        lambda: ByStep(gru_cell, cell=nn.GRUCell(3, 4), fc=nn.Linear(4, 2)), (1, 3),
+    ),
+    "RNNCell without bias": (
+        lambda: ByStep(gru_cell, cell=nn.RNNCell(3, 4, bias=False, nonlinearity="relu"),
+                       fc=nn.Linear(4, 2)), (3, 3),
+    ),
+    "LSTMCell": (lambda: ByStep(lstm_cell, cell=nn.LSTMCell(3, 4), fc=nn.Linear(4, 2)), (2, 3)),
+    "two cells": (
+        lambda: ByStep(two_cells, a=nn.GRUCell(3, 4), b=nn.GRUCell(4, 5), fc=nn.Linear(5, 2)),
+        (2, 3),
+    ),
+    "states that change places": (lambda: ByStep(swapped, fc=nn.Linear(3, 3)), (2, 3)),
+    "a row of a sequence": (
+        lambda: ByStep(one_row, rnn=nn.GRU(3, 4, 2, batch_first=True), fc=nn.Linear(4, 2)),
+        (2, 1, 3),
+    ),
+    "the row before": (lambda: ByStep(before, fc=nn.Linear(6, 2)), (2, 3)),
+    "an index": (
+        lambda: ByStep(embedded, emb=nn.Embedding(9, 3), cell=nn.GRUCell(3, 4),
+                       fc=nn.Linear(4, 2)), (2,),
+    ),
+}  # fmt: skip
+
+
+def rows(shape: tuple[int, ...], count: int) -> list[Tensor]:
+    chance = torch.Generator().manual_seed(3)
+    if len(shape) == 1:
+        return list(torch.randint(0, 9, (count, *shape), generator=chance))
+    return list(torch.randn(count, *shape, generator=chance))
+
+
+@pytest.mark.parametrize("name", list(BY_STEP))
+def test_one_run_is_one_step(name: str, tmp_path: Path) -> None:
+    make, shape = BY_STEP[name]
+    module, runs = randomised(make()).eval(), rows(shape, 6)
+    lowered = lower(codegen.read(module, example=(runs[0],), states={"state": 1}))
+    assert lowered.step is not None
+    state, wanted = None, []
+    for x in runs:
+        with torch.no_grad():
+            y, state = module(x, state)
+        wanted.append(y.numpy().reshape(shape[0], -1))
+    given = torch.stack([x[:, 0] if x.ndim == 3 else x for x in runs], dim=1).numpy()
+    reference = Reference(lowered, shape[0])
+    for part in (slice(0, 1), slice(1, 4), slice(4, 6)):
+        expected = np.stack(wanted[part], 1)
+        assert worst(reference.predict(given[:, part]), [expected]) <= TOLERANCE
+    for target in TARGETS:
+        model = started(target, lowered, tmp_path)
+        model.reset()
+        for x, y in zip(given[0], wanted, strict=True):
+            assert worst(model.step(x), [y[0]]) <= TOLERANCE
+
+
+def test_states_may_be_given_with_the_example() -> None:
+    module = randomised(ByStep(lstm_cell, cell=nn.LSTMCell(3, 4), fc=nn.Linear(4, 2)))
+    zeros = torch.zeros(2, 4)
+    model = codegen.read(module, example=(X[:, 0], (zeros, zeros)), states={"state": 1})
+    assert lower(model).step is not None
+
+
+def test_a_state_that_is_changed_is_not_that_of_the_layer() -> None:
+    """The module is run as it is written: nothing is said of sequences of another length."""
+    module = randomised(
+        ByStep(
+            lambda n, x, h: ((found := n.rnn(x, h))[0], found[1] * 0.5),
+            rnn=nn.GRU(3, 4, batch_first=True),
+        )
+    )
+    model = codegen.read(module, example=(X,), states={"state": 1})
+    assert model.inputs[0].shape == (None, 7, 3)
+
+
+def unrolled(net: Any, x: Tensor) -> Tensor:
+    h, c = torch.zeros(x.size(0), 4), torch.zeros(x.size(0), 4)
+    found = []
+    for t in range(3):
+        h, c = net.cell(x[:, t], (h, c))
+        found.append(h)
+    return net.fc(torch.stack(found, dim=1))
+
+
+def learned(net: Any, x: Tensor) -> Tensor:
+    return net.fc(net.rnn(x, net.start.expand(-1, x.size(0), -1).contiguous())[0])
+
+
+def conditioned(net: Any, x: Tensor) -> Tensor:
+    return net.rnn(x, torch.tanh(net.fc(x[:, 0])).unsqueeze(0))[0]
+
+
+def bridged(net: Any, x: Tensor) -> Tensor:
+    h = net.rnn(x)[1]
+    return net.fc(h.permute(1, 0, 2).reshape(x.size(0), -1))
+
+
+class Learned(Net):
+    def __init__(self) -> None:
+        super().__init__(learned, rnn=nn.GRU(3, 4, 2, batch_first=True), fc=nn.Linear(4, 2))
+        self.start = nn.Parameter(torch.zeros(2, 1, 4))
+
+
+STARTS: dict[str, Callable[[], nn.Module]] = {
+    "a loop of a fixed number of turns": lambda: Net(
+        unrolled, cell=nn.LSTMCell(3, 4), fc=nn.Linear(4, 2)
+    ),
+    "a learned start": Learned,
+    "a start that is computed": lambda: Net(
+        conditioned, fc=nn.Linear(3, 4), rnn=nn.GRU(3, 4, batch_first=True)
+    ),
+    "all final states": lambda: Net(
+        bridged, rnn=nn.GRU(3, 4, batch_first=True, bidirectional=True), fc=nn.Linear(8, 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(STARTS))
+def test_starts_and_final_states(name: str) -> None:
+    module = randomised(STARTS[name]())
+    lowered = lower(codegen.read(module, example=(X,)))
+    found = Reference(lowered, len(X)).predict(X.numpy())
+    assert worst(found, expected(module, X)) <= TOLERANCE
+    assert (lowered.step is not None) == (name == "a learned start")
+
+
 def test_without_states_the_argument_is_its_default() -> None:
     module = randomised(Stateful(nn.GRU))
     with pytest.raises(ReadError, match=r"output 1 is no tensor .* states=\{argument: output\}"):
@@ -283,7 +473,22 @@ def escaped(net: Any, x: Tensor) -> Tensor:
     return y
 
 
+def over_time(net: Any, x: Tensor) -> Tensor:
+    h = torch.zeros(x.size(0), 4)
+    for t in range(x.size(1)):
+        h = net.cell(x[:, t], h)
+    return h
+
+
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "a loop over time": (
+        lambda: Net(over_time, cell=nn.GRUCell(3, 4)),
+        r"test_live\.py:\d+ \(for t in range\(x\.size\(1\)\):\): .* read a module of one step",
+    ),
+    "a loop over rows": (
+        lambda: Net(lambda n, x: torch.stack([n.fc(row) for row in x]), fc=nn.Linear(3, 2)),
+        "read a module of one step",
+    ),
     "a loop over values": (lambda: Net(loop), r"test_live\.py:\d+ \(while x\.sum\(\) > 0:\)"),
     "a branch on values": (lambda: Net(branch), r"test_live\.py:\d+ .*control flow that depends"),
     "an unknown function": (
@@ -302,9 +507,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "another batch_first": (
         lambda: Net(lambda n, x: n.rnn(x)[0], rnn=nn.GRU(3, 4)), "batch_first is not where",
     ),
-    "another state": (
-        lambda: Net(lambda n, x: n.rnn(x, torch.ones(1, 2, 4))[0],
-                    rnn=nn.GRU(3, 4, batch_first=True)), "its initial state is no zeros",
+    "a start for each sample": (
+        lambda: Net(lambda n, x: n.rnn(x, torch.arange(8.0).reshape(1, 2, 4))[0],
+                    rnn=nn.GRU(3, 4, batch_first=True)), "differs from sample to sample",
     ),
 }  # fmt: skip
 
@@ -343,5 +548,7 @@ def test_states_must_be_states() -> None:
     with pytest.raises(ReadError, match="state 'state' is to be output 7"):
         codegen.read(module, example=(X,), states={"state": 7})
     linear = Net(lambda n, x: n.fc(x), fc=nn.Linear(3, 2))
-    with pytest.raises(ReadError, match="state 'x' is not the initial state"):
+    with pytest.raises(ReadError, match=r"'x' goes in as \[2, 7, 3\] and comes out as \[2, 7, 2\]"):
         codegen.read(linear, example=(X,), states={"x": 0})
+    with pytest.raises(ReadError, match="no argument 'h' to be a state; there are x, state"):
+        codegen.read(module, example=(X,), states={"h": 1})

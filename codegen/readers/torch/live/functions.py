@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from codegen.errors import LayerError
 from codegen.layers.arithmetic import Arithmetic
@@ -20,8 +23,8 @@ from codegen.layers.operations import (
 )
 from codegen.layers.padding import ZeroPadding
 from codegen.layers.reshaping import Permute
-from codegen.model import Constant, Ref
-from codegen.readers.torch.live.values import Final, StateIn, Value
+from codegen.model import Array, Ref
+from codegen.readers.torch.live.values import Final, NeedsStepError, StateIn, Value
 
 if TYPE_CHECKING:
     from codegen.readers.torch.live.walk import Walk
@@ -90,17 +93,20 @@ def call(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
     name = node.target if isinstance(node.target, str) else node.target.__name__
     name = str(name).removeprefix("_operator.").strip()
     if name == "getattr":
-        return _attribute(args)
+        return _attribute(walk.joined(args))
     if name == "_assert":
         return None
     if name == "getitem":
         return _getitem(walk, node, args[0], args[1])
+    if name in _NOTHING and args and isinstance(args[0], (Value, Final, StateIn)):
+        return args[0]
     if not _has_value([*args, *keywords.values()]):
         return _evaluated(walk, node, args, keywords)
     if name in ("size", "dim"):
         return _size(name, args, keywords)
-    if any(isinstance(part, StateIn) for part in args):
-        raise LayerError("a state is changed before a recurrent layer takes it")
+    if name == "squeeze" and isinstance(args[0], Final):
+        return _only(walk, node, args, keywords)
+    args, keywords = walk.joined(args), walk.joined(keywords)
     found = _HANDLERS.get(name)
     if found is not None:
         return found(walk, node, args, keywords)
@@ -115,8 +121,6 @@ def call(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
         return _layer(walk, node, x, Arithmetic, operator=_UNARY[name])
     if name in _REDUCTIONS:
         return _reduction(walk, node, _REDUCTIONS[name], x, args[1:], keywords)
-    if name in _NOTHING:
-        return x
     if name in _SHAPES:
         return walk.reshaped(node, x)
     raise LayerError(f"{name} is not supported")
@@ -198,22 +202,39 @@ def _binary(walk: Walk, node: Any, mode: str, args: Arguments, keywords: Keyword
         layer = Arithmetic(name=node.name, class_name=_named(node), operator=mode)
         return Value(walk.add(layer, (left.ref, right.ref)), walk.shape(node), left.batch)
     x, other = (left, right) if isinstance(left, Value) else (right, left)
-    if not isinstance(x, Value) or isinstance(other, (Final, StateIn)):
-        raise LayerError("it combines a final state of several layers; take one, h[-1]")
+    if not isinstance(x, Value):
+        raise LayerError("it combines no tensor of the model")
     first = x is left
     if not isinstance(other, walk.torch.Tensor):
         position = 1 if first else 0
         fixed = float(other)
         return _layer(walk, node, x, Arithmetic, operator=mode, constant=fixed, position=position)
     array = walk.tensor(other)
-    if array.ndim >= x.rank:
-        if array.ndim > x.rank or array.shape[x.batch] != 1:
-            raise LayerError(f"a constant of shape {list(array.shape)} that has a batch axis")
-        array = array.squeeze(x.batch)
-    ref = walk.add(Constant(name=f"{node.name}/constant", class_name="Constant", value=array), ())
+    if array.ndim > x.rank:
+        raise LayerError(f"a constant of shape {list(array.shape)}, which has more axes than it")
+    if array.ndim == x.rank:
+        array = _of_one(array, x.batch)
+    ref = walk.constant(f"{node.name}/constant", array)
     refs = (x.ref, ref) if first else (ref, x.ref)
     layer = Arithmetic(name=node.name, class_name=_named(node), operator=mode)
     return Value(walk.add(layer, refs), walk.shape(node), x.batch)
+
+
+def _of_one(array: Array, batch: int) -> Array:
+    """A constant as each sample meets it."""
+    first: Array = np.take(array, 0, batch)
+    if (array != np.expand_dims(first, batch)).any():
+        raise LayerError(f"a constant of shape {list(array.shape)} differs from sample to sample")
+    return first
+
+
+def _made(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
+    """A constant of the shape or the type of a tensor."""
+    name, x = _named(node), _first(args)
+    like = walk.torch.zeros(x.shape)
+    known = {key: value for key, value in keywords.items() if key in ("size", "fill_value")}
+    made = getattr(like, name, None) or getattr(walk.torch, name)
+    return made(*args[1:], **known) if hasattr(like, name) else made(like, *args[1:], **known)
 
 
 def _reduction(
@@ -258,12 +279,17 @@ def _permute(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Valu
     return _permuted(walk, node, _first(args), dims)
 
 
-def _squeeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
+def _only(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    """The final state of a module of one layer and direction, from (1, batch, units)."""
     dim = args[1] if len(args) > 1 else keywords.get("dim")
-    if isinstance(args[0], Final):
-        if dim == 0 and len(args[0].parts) == 1:
-            return args[0].parts[0]
-        raise LayerError("squeeze of final states of several layers; take one, h[-1]")
+    if dim == 0 and len(args[0].parts) == 1:
+        found: Value = args[0].parts[0]
+        return found
+    return _squeeze(walk, node, walk.joined(args), keywords)
+
+
+def _squeeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    dim = args[1] if len(args) > 1 else keywords.get("dim")
     x = _first(args)
     if not isinstance(dim, int):
         raise LayerError("squeeze without dim may take the batch axis away: give dim")
@@ -278,30 +304,33 @@ def _squeeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
 def _unsqueeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
     x = _first(args)
     dim = (args[1] if len(args) > 1 else keywords["dim"]) % (x.rank + 1)
-    if dim <= x.batch:
-        raise LayerError("it puts an axis before the batch axis")
-    layer = NewShape(name=node.name, class_name=_named(node), axis=dim, expand=True)
-    return Value(walk.add(layer, (x.ref,)), walk.shape(node), x.batch)
+    axis, batch = (dim + 1, x.batch + 1) if dim <= x.batch else (dim, x.batch)
+    layer = NewShape(name=node.name, class_name=_named(node), axis=axis, expand=True)
+    return Value(walk.add(layer, (x.ref,)), walk.shape(node), batch)
 
 
 def _joined(walk: Walk, node: Any, args: Arguments, keywords: Keywords, kind: Any) -> Value:
     parts = args[0] if args else keywords["tensors"]
     dim = args[1] if len(args) > 1 else keywords.get("dim", 0)
-    values = [part for part in parts if isinstance(part, Value)]
-    if len(values) != len(parts) or not values:
-        raise LayerError("it joins a tensor of the model and a constant")
-    x = values[0]
+    x = next(part for part in parts if isinstance(part, Value))
+    values = [part if isinstance(part, Value) else _as_value(walk, node, part, x) for part in parts]
     if any(v.batch != x.batch or v.rank != x.rank for v in values):
         raise LayerError("it joins tensors of which the batch axis is not the same")
     if kind is Stack:
-        place = dim % (x.rank + 1)
-        if place <= x.batch:
-            raise LayerError("it puts an axis before the batch axis")
-        axis = place
+        dim %= x.rank + 1
+        axis, batch = (dim + 1, x.batch + 1) if dim <= x.batch else (dim, x.batch)
     else:
-        axis = x.axis(dim)
+        axis, batch = x.axis(dim), x.batch
     layer = kind(name=node.name, class_name=_named(node), axis=axis)
-    return Value(walk.add(layer, [v.ref for v in values]), walk.shape(node), x.batch)
+    return Value(walk.add(layer, [v.ref for v in values]), walk.shape(node), batch)
+
+
+def _as_value(walk: Walk, node: Any, part: Any, x: Value) -> Value:
+    """A constant beside a tensor that has as many axes."""
+    if not isinstance(part, walk.torch.Tensor) or part.ndim != x.rank:
+        raise LayerError("it joins a tensor of the model and what is none")
+    array = np.expand_dims(_of_one(walk.tensor(part), x.batch), 0)
+    return Value(walk.constant(f"{node.name}/constant", array), tuple(part.shape), x.batch)
 
 
 def _cat(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
@@ -332,10 +361,14 @@ def _chunk(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> tuple[
 
 
 def _getitem(walk: Walk, node: Any, x: Any, index: Any) -> Any:
-    if isinstance(x, Final):
+    if isinstance(x, StateIn):
         if not isinstance(index, int):
-            raise LayerError("a slice of the final states of several layers; take one, h[-1]")
-        return x.parts[index]
+            raise NeedsStepError
+        return replace(x, path=(*x.path, index))
+    if isinstance(x, Final):
+        if isinstance(index, int):
+            return x.parts[index]
+        x = walk.value(x)
     if not isinstance(x, Value):
         return x[index]
     items = index if isinstance(index, tuple) else (index,)
@@ -440,4 +473,7 @@ _HANDLERS: dict[str, Callable[[Walk, Any, Arguments, Keywords], Any]] = {
     "clamp": _clamp,
     "clip": _clamp,
     "pad": _pad,
+    **dict.fromkeys(
+        ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"), _made
+    ),
 }

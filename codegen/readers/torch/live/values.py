@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Value:
         return len(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Final:
     """Final states of all layers and directions of a recurrent module: (layers, batch, units)."""
 
@@ -41,6 +42,37 @@ class Final:
 
 @dataclass(frozen=True)
 class StateIn:
-    """An argument that is the state of the call before."""
+    """An argument that is the state of the call before, or a part of it."""
 
     name: str
+    path: tuple[int, ...] = ()
+
+
+class NeedsStepError(Exception):
+    """A state goes another way than into a recurrent module and out of it again."""
+
+
+def leaves(value: Any, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], Any]:
+    """What a tensor, or a tuple of tuples of tensors, holds; a tensor has the path ()."""
+    if not isinstance(value, (tuple, list)):
+        return {path: value}
+    found: dict[tuple[int, ...], Any] = {}
+    for number, part in enumerate(value):
+        found |= leaves(part, (*path, number))
+    return found
+
+
+def rebuilt(value: Any, change: Callable[[tuple[int, ...], Any], Any], path: Any = ()) -> Any:
+    """The same structure of what `change` makes of the path and value of each leaf."""
+    if not isinstance(value, (tuple, list)):
+        return change(path, value)
+    return tuple(rebuilt(part, change, (*path, number)) for number, part in enumerate(value))
+
+
+def entries(value: Any) -> dict[str, Any]:
+    """What is returned, by name or by its position as text."""
+    if isinstance(value, dict):
+        return {str(key): part for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return {str(number): part for number, part in enumerate(value)}
+    return {"0": value}

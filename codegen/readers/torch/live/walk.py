@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,27 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import CodegenError, LayerError, ReadError
+from codegen.layers.operations import GetItem, NewShape, Stack
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.layers.reshaping import Flatten, Reshape
+from codegen.layers.stepped import Stepped
 from codegen.lowering import lower
-from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref, Unsupported
+from codegen.model import Array, Constant, Graph, Input, Layer, Model, Node, Ref, Unsupported
 from codegen.program.evaluate import Reference
 from codegen.readers.options import Options
 from codegen.readers.settings import Config
 from codegen.readers.torch import layers
 from codegen.readers.torch.live import functions
 from codegen.readers.torch.live.trace import Trace, evaluating, trace
-from codegen.readers.torch.live.values import Final, StateIn, Value
+from codegen.readers.torch.live.values import (
+    Final,
+    NeedsStepError,
+    StateIn,
+    Value,
+    entries,
+    leaves,
+    rebuilt,
+)
 from codegen.readers.torch.tensors import STORED, Stored
 
 TOLERANCE = 1e-4  # of 1 + |expected|: torch computes in float32, the interpreter in float64
@@ -37,17 +47,28 @@ def read(source: Any, example: Any, states: Mapping[str, Any], options: Options)
     given = tuple(example) if isinstance(example, (tuple, list)) else (example,)
     if not given or any(x is None for x in given[:1]):
         raise ReadError("a live torch module needs example=(x,), tensors as it takes them")
-    found = trace(source, given, tuple(states))
-    model = Walk(found, states, options).model()
+    found = trace(source, given, states)
+    try:
+        model = Walk(found, states, options).model()
+    except NeedsStepError:
+        model = Walk(found, states, options, by_run=True).model()
     _compare(model, found, states)
     return model
 
 
 class Walk:
-    """Turns a trace into a graph."""
+    """Turns a trace into a graph.
 
-    def __init__(self, found: Trace, states: Mapping[str, Any], options: Options) -> None:
+    A state that goes into a recurrent module, and out of it again, is a state of that layer, and
+    the model takes sequences of any length. With `by_run` states may go any way, and one run of
+    the module is one step of the model.
+    """
+
+    def __init__(
+        self, found: Trace, states: Mapping[str, Any], options: Options, by_run: bool = False
+    ) -> None:
         self.torch = found.torch
+        self._by_run = by_run
         self._trace = found
         self._states = dict(states)
         self._options = options
@@ -57,7 +78,8 @@ class Walk:
         self._values: dict[Any, Any] = {}
         self._built: dict[tuple[str, int], tuple[Layer, ...]] = {}
         self._is_double = False
-        self.used_states: dict[str, None] = {}
+        self._next: dict[StateIn, Final] = {}  # what each state becomes
+        self._fed: dict[str, list[int]] = {}  # the nodes of states, by run
 
     def model(self) -> Model:
         """The whole model."""
@@ -69,13 +91,14 @@ class Walk:
                 ends = self.resolved(node.args[0])
             else:
                 self._values[node] = self._call(node)
-        self._check_states()
-        outputs = self._outputs(ends)
-        nodes = [self._typed(number) for number in range(len(self._nodes))]
+        outputs, following = self._outputs(ends)
+        graph = Graph(tuple(self._nodes), tuple(self._inputs), outputs)
+        if self._by_run:
+            graph = self._stepped(graph, following)
         version = str(self.torch.__version__).partition("+")[0]
         return Model(
             name=self._label,
-            graph=Graph(tuple(nodes), tuple(self._inputs), outputs),
+            graph=graph,
             format="torch_module",
             writer=f"PyTorch {version}",
             source=self._label,
@@ -88,60 +111,100 @@ class Walk:
     def _placeholder(self, node: Any) -> Any:
         name = str(node.target)
         if name in self._states:
-            return StateIn(name)
+            if not self._by_run:
+                return StateIn(name)
+            axes = leaves(self._trace.axes[name])
+            return rebuilt(
+                self._trace.arguments[name], lambda path, x: self._state(name, path, x, axes[path])
+            )
         if name not in self._trace.given:
             return self._trace.arguments.get(name)
         x = self._trace.arguments[name]
         if not isinstance(x, self.torch.Tensor):
             raise ReadError(f"{self._label}: argument {name!r} is no tensor")
-        if x.ndim < 2:
+        if x.ndim == 1 and not x.is_floating_point() and self._states:
+            if not self._by_run:
+                raise NeedsStepError
+        elif x.ndim < 2:
             raise ReadError(
                 f"{self._label}: argument {name!r} has {x.ndim} axes, expected the batch axis first"
             )
         shape = tuple(int(n) for n in x.shape)
         self._inputs.append(len(self._nodes))
-        return Value(self.add(Input(name=name, class_name="Input", shape=shape[1:]), ()), shape)
+        dtype = "float32" if x.is_floating_point() else "int32"
+        given = Input(name=name, class_name="Input", shape=shape[1:], dtype=dtype)
+        return Value(self.add(given, ()), shape)
 
-    def _typed(self, number: int) -> Node:
-        """The node; an input of whole numbers is int32."""
-        node = self._nodes[number]
-        if isinstance(node.layer, Input):
-            x = self._trace.arguments[node.layer.name]
-            if not x.is_floating_point():
-                return Node(replace(node.layer, dtype="int32"))
-        return node
+    def _state(self, name: str, path: tuple[int, ...], x: Any, batch: int) -> Value:
+        """A tensor of a state, as an input of the module."""
+        shape = tuple(int(n) for n in x.shape)
+        own = shape[:batch] + shape[batch + 1 :]
+        full = "_".join([name, *map(str, path)])
+        ref = self.add(Input(name=full, class_name="Input", shape=own), ())
+        self._fed.setdefault(name, []).append(ref.node)
+        return Value(ref, shape, batch)
 
-    def _outputs(self, value: Any) -> tuple[Ref, ...]:
-        """References to what is returned, without the states."""
-        if isinstance(value, dict):
-            entries = {str(key): part for key, part in value.items()}
-        elif isinstance(value, (tuple, list)):
-            entries = {str(number): part for number, part in enumerate(value)}
-        else:
-            entries = {"0": value}
+    def _outputs(self, value: Any) -> tuple[tuple[Ref, ...], tuple[Ref, ...]]:
+        """References to what is returned without the states, and by run to the next states."""
+        found = entries(value)
+        following: list[Ref] = []
         for name, place in self._states.items():
-            if str(place) not in entries:
-                raise ReadError(
-                    f"{self._label}: state {name!r} is to be output {place!r}; there are "
-                    f"{', '.join(entries)}"
-                )
-            del entries[str(place)]
-        wrong = [name for name, part in entries.items() if not isinstance(part, Value)]
-        if wrong or not entries:
+            part = found.pop(str(place))
+            if self._by_run:
+                following += self._following(name, part)
+            elif self._becomes(name) != leaves(part):
+                raise NeedsStepError
+        wrong = [name for name, part in found.items() if not isinstance(part, Value)]
+        if wrong or not found or not self._inputs:
+            what = f"output {', '.join(wrong) or 'none'}" if self._inputs else "no input"
             raise ReadError(
-                f"{self._label}: output {', '.join(wrong) or 'none'} is no tensor of the model; "
+                f"{self._label}: {what} is no tensor of the model; "
                 "give final states of a recurrent layer by states={argument: output}, or one of "
                 "its layers, h[-1]"
             )
-        return tuple(part.ref for part in entries.values())
+        if self._by_run and all(_is_row(self._nodes[number].layer) for number in self._inputs):
+            found = {name: self._row(part) for name, part in found.items()}
+        return tuple(part.ref for part in found.values()), tuple(following)
 
-    def _check_states(self) -> None:
-        unused = [name for name in self._states if name not in self.used_states]
-        if unused:
-            raise ReadError(
-                f"{self._label}: state {unused[0]!r} is not the initial state of an nn.GRU, "
-                "nn.LSTM or nn.RNN"
-            )
+    def _row(self, x: Value) -> Value:
+        """What comes out of a sequence of one step, as a row."""
+        if x.batch != 0 or x.rank < 3 or x.shape[1] != 1:
+            return x
+        name = f"{self._nodes[x.ref.node].layer.name}/row"
+        layer = NewShape(name=name, class_name="squeeze", axis=1, expand=False)
+        return Value(self.add(layer, (x.ref,)), (x.shape[0], *x.shape[2:]))
+
+    def _becomes(self, name: str) -> dict[tuple[int, ...], Final]:
+        """What the parts of a state are after the call, as `leaves` gives them."""
+        return {state.path: final for state, final in self._next.items() if state.name == name}
+
+    def _following(self, name: str, part: Any) -> list[Ref]:
+        """The tensors of a state after a run."""
+        refs = []
+        known, axes = leaves(self._trace.arguments[name]), leaves(self._trace.axes[name])
+        found = leaves(part)
+        for path, before in known.items():
+            x = self.joined(found[path])
+            shape = tuple(int(n) for n in before.shape)
+            if not isinstance(x, Value) or (x.shape, x.batch) != (shape, axes[path]):
+                raise ReadError(
+                    f"{self._label}: what state {name!r} becomes is no tensor of the model of "
+                    f"shape {list(shape)} with its batch axis at {axes[path]}"
+                )
+            refs.append(x.ref)
+        return refs
+
+    def _stepped(self, graph: Graph, following: tuple[Ref, ...]) -> Graph:
+        """The graph of which one run is one step."""
+        fed = [number for name in self._states for number in self._fed.get(name, ())]
+        run = Graph(graph.nodes, (*graph.inputs, *fed), (*graph.outputs, *following))
+        names = tuple(graph.nodes[number].layer.name for number in fed)
+        layer = Stepped(name="run", class_name=self._label, graph=run, states=names)
+        nodes = [Node(_of_steps(graph.nodes[number].layer)) for number in graph.inputs]
+        given = tuple(Ref(number) for number in range(len(nodes)))
+        nodes.append(Node(layer, given))
+        ends = tuple(Ref(len(given), number) for number in range(len(graph.outputs)))
+        return Graph(tuple(nodes), tuple(range(len(given))), ends)
 
     def _digest(self) -> str:
         found = hashlib.sha256(repr(self._trace.nodes).encode())
@@ -195,8 +258,11 @@ class Walk:
         if not given or not isinstance(given[0], Value):
             raise LayerError(f"its input is {type(given[0]).__name__ if given else 'missing'}")
         x: Value = given[0]
+        initial = given[1] if len(given) > 1 else None
         if kind in ("GRU", "LSTM", "RNN"):
-            return self._recurrent(node, module, x, given[1] if len(given) > 1 else None)
+            return self._recurrent(node, module, x, initial)
+        if kind in ("GRUCell", "LSTMCell", "RNNCell"):
+            return self._cell(node, module, x, initial)
         if kind == "Flatten":
             return self.reshaped(node, x)
         if len(given) > 1:
@@ -273,43 +339,115 @@ class Walk:
         if x.batch != (0 if module.batch_first else 1):
             raise LayerError("its batch_first is not where the batch axis of its input is")
         built = list(self._layers(str(node.target), module, x, node.name))
-        stateful, starts = self._initial(initial, module)
+        kinds = 2 if type(module).__name__ == "LSTM" else 1
+        stateful = self._carries(initial, kinds)
+        starts = [] if stateful else self._starts(node, initial, kinds)
         wanted = any(str(user.target) != "0" and user.args[1:] != (0,) for user in node.users)
         refs = x.ref
-        finals: list[list[Value]] = [[] for _ in range(2 if type(module).__name__ == "LSTM" else 1)]
+        finals: list[list[Value]] = [[] for _ in range(kinds)]
+        turns = 2 if module.bidirectional else 1
         for number, layer in enumerate(built):
             assert isinstance(layer, (Recurrent, Bidirectional))
             if wanted or stateful:
                 layer = _keeping(layer, stateful)  # noqa: PLW2901  # the same layer, with states
-            turns = 2 if isinstance(layer, Bidirectional) else 1
             keywords: dict[str, tuple[Ref, ...]] = {}
             if starts:
-                own = starts[number * turns : (number + 1) * turns]
-                keywords["initial_state"] = tuple(value.ref for group in own for value in group)
+                places = range(number * turns, (number + 1) * turns)
+                keywords["initial_state"] = tuple(
+                    starts[role](place) for place in places for role in range(kinds)
+                )
             refs = self.add(layer, (refs,), **keywords)
-            kinds = len(finals)
             for turn in range(turns):
                 for role in range(kinds):
                     ref = Ref(refs.node, 1 + turn * kinds + role)
-                    finals[role].append(Value(ref, (x.shape[x.batch], -1)))
-        width = (module.proj_size or module.hidden_size) * (2 if module.bidirectional else 1)
+                    width = module.hidden_size if role else module.proj_size or module.hidden_size
+                    finals[role].append(Value(ref, (x.shape[x.batch], width)))
+        width = (module.proj_size or module.hidden_size) * turns
         y = Value(refs, (*x.shape[:2], width), x.batch)
         states = tuple(Final(tuple(part)) for part in finals)
+        if stateful:
+            self._next |= dict(zip(_parts(initial, kinds), states, strict=True))
         return (y, states if len(states) == 2 else states[0])
 
-    def _initial(self, initial: Any, module: Any) -> tuple[bool, list[tuple[Value, ...]]]:
-        """Whether the states are those of the call before, else the tensors to start from."""
-        parts = initial if isinstance(initial, (tuple, list)) else (initial,)
-        if all(part is None or self.is_zero(part) for part in parts):
-            return False, []
-        if all(isinstance(part, StateIn) for part in parts):
-            self.used_states |= {part.name: None for part in parts}
-            return True, []
-        if all(isinstance(part, Final) for part in parts):
-            return False, list(zip(*(part.parts for part in parts), strict=True))
-        raise LayerError(
-            "its initial state is no zeros, no final state of another layer and not in states={...}"
+    def _cell(self, node: Any, module: Any, x: Value, initial: Any) -> Any:
+        """One call of a GRUCell, LSTMCell or RNNCell."""
+        if x.rank != 2:
+            raise LayerError(f"its input has {x.rank} axes, expected (batch, features)")
+        (layer,) = self._layers(str(node.target), module, x, node.name)
+        assert isinstance(layer, Recurrent)
+        kinds = len(layer.cell.states)
+        parts = (None,) * kinds if initial is None else self.joined(_parts(initial, kinds))
+        zeros = self.torch.zeros(1, module.hidden_size)
+        starts = tuple(
+            part.ref
+            if isinstance(part, Value)
+            else self._begin(node, zeros if part is None else part)
+            for part in parts
         )
+        ref = self.add(layer.cell, (x.ref,), states=starts)
+        shape = (x.shape[0], int(module.hidden_size))
+        states = tuple(Value(Ref(ref.node, 1 + k), shape) for k in range(kinds))
+        return states if kinds == 2 else states[0]
+
+    def _begin(self, node: Any, tensor: Any) -> Ref:
+        """A start that is a constant, with its batch axis."""
+        return self.constant(f"{node.name}/start", self._array(tensor))
+
+    def constant(self, name: str, array: Array) -> Ref:
+        """A new node that is a constant; a call may have several."""
+        name = f"{name}_{len(self._nodes)}"
+        return self.add(Constant(name=name, class_name="Constant", value=array), ())
+
+    def _carries(self, initial: Any, kinds: int) -> bool:
+        """Whether its states are those of the call before."""
+        parts = _parts(initial, kinds)
+        if not any(isinstance(part, StateIn) for part in parts):
+            return False
+        if not all(isinstance(part, StateIn) and part not in self._next for part in parts):
+            raise NeedsStepError
+        return True
+
+    def _starts(self, node: Any, initial: Any, kinds: int) -> list[Callable[[int], Ref]]:
+        """For h, and c of an LSTM: where each layer and direction starts; none for zeros."""
+        parts = _parts(initial, kinds)
+        if all(part is None or self.is_zero(part) for part in parts):
+            return []
+        return [self._start(node, part) for part in parts]
+
+    def _start(self, node: Any, part: Any) -> Callable[[int], Ref]:
+        """Layer and direction number k of a start of shape (layers, batch, units)."""
+        if isinstance(part, Final):
+            return lambda k: part.parts[k].ref
+        if isinstance(part, Value):
+            if part.rank != 3 or part.batch != 1:
+                raise LayerError("its initial state is not of shape (layers, batch, units)")
+            return lambda k: self.add(
+                GetItem(name=f"{node.name}/start_{k}", class_name="getitem", items=(k,)),
+                (part.ref,),
+            )
+        if not isinstance(part, self.torch.Tensor) or part.ndim != 3:
+            raise LayerError("its initial state is no tensor of shape (layers, batch, units)")
+        return lambda k: self._begin(node, part[k])
+
+    def value(self, final: Final) -> Value:
+        """Final states as one tensor of shape (layers, batch, units)."""
+        first = final.parts[0]
+        name = f"{self._nodes[first.ref.node].layer.name}/states"
+        refs = [part.ref for part in final.parts]
+        ref = self.add(Stack(name=name, class_name="stack", axis=1), refs)
+        return Value(ref, (len(refs), *first.shape), 1)
+
+    def joined(self, item: Any) -> Any:
+        """Arguments in which final states are tensors; a state by sequence can be no argument."""
+        if isinstance(item, StateIn):
+            raise NeedsStepError
+        if isinstance(item, Final):
+            return self.value(item)
+        if isinstance(item, (tuple, list)):
+            return type(item)(self.joined(part) for part in item)
+        if isinstance(item, dict):
+            return {key: self.joined(part) for key, part in item.items()}
+        return item
 
     def is_zero(self, value: Any) -> bool:
         """Whether a constant is zeros."""
@@ -345,6 +483,28 @@ def _keeping(layer: Recurrent | Bidirectional, stateful: bool) -> Layer:
     )
 
 
+def _parts(initial: Any, kinds: int) -> tuple[Any, ...]:
+    """The states h, and c of an LSTM, which come as one or as a tuple of two."""
+    if isinstance(initial, StateIn) and kinds == 2:
+        return tuple(replace(initial, path=(*initial.path, role)) for role in range(kinds))
+    found = tuple(initial) if isinstance(initial, (tuple, list)) else (initial,) * kinds
+    if len(found) != kinds or (kinds == 2 and initial is not None and found[0] is initial):
+        raise LayerError(f"its initial state is no {'pair (h, c)' if kinds == 2 else 'tensor h'}")
+    return found
+
+
+def _of_steps(layer: Layer) -> Input:
+    """The input of one run as an input of many: time is before its axes, or is that of one row."""
+    assert isinstance(layer, Input)
+    return replace(layer, shape=(None, *layer.shape[_is_row(layer) :]))
+
+
+def _is_row(layer: Layer) -> bool:
+    """Whether it is an input of one step of a sequence."""
+    assert isinstance(layer, Input)
+    return len(layer.shape) > (layer.dtype != "int32") and layer.shape[0] == 1
+
+
 def _is_node(item: Any) -> bool:
     return type(item).__name__ == "Node" and hasattr(item, "op")
 
@@ -368,18 +528,22 @@ def _compare(model: Model, found: Trace, states: Mapping[str, Any]) -> None:
         lowered = lower(model)
     except CodegenError:
         return  # it is refused anyway, with every reason
-    arguments = [
-        value if value is None or name not in states else found.torch.zeros_like(value)
-        for name, value in found.arguments.items()
-    ]
-    with evaluating(found.torch, found.module):
-        expected = found.module(*arguments)
-    given = [found.arguments[layer.name].detach().cpu().numpy() for layer in model.inputs]
-    results = Reference(lowered, len(given[0])).predict(*given)
-    entries = expected if isinstance(expected, (tuple, list, dict)) else (expected,)
-    named = entries.items() if isinstance(entries, dict) else enumerate(entries)
-    places = {str(place) for place in states.values()}
-    wanted = [y for name, y in named if str(name) not in places]
+    names = [layer.name for layer in model.inputs]
+    given = [found.arguments[name].detach().cpu().numpy() for name in names]
+    shapes = [tuple(n or 1 for n in layer.shape) for layer in model.inputs]
+    by_run = any(isinstance(layer, Stepped) for layer in model.layers)
+    if by_run:
+        given = [x.reshape(len(x), *shape) for x, shape in zip(given, shapes, strict=True)]
+    reference = Reference(lowered, len(given[0]))
+    arguments = {n: None if n in found.defaults else x for n, x in found.arguments.items()}
+    for _ in range(2 if states else 1):
+        with evaluating(found.torch, found.module):
+            expected = entries(found.module(*arguments.values()))
+        arguments |= {name: expected.pop(str(place)) for name, place in states.items()}
+        _differ(model, list(expected.values()), reference.predict(*given))
+
+
+def _differ(model: Model, wanted: Sequence[Any], results: Sequence[Array]) -> None:
     for y, own in zip(wanted, results, strict=True):
         right = y.detach().cpu().double().numpy().reshape(own.shape)
         error = float(np.max(np.abs(own - right) / (1 + np.abs(right)), initial=0.0))
