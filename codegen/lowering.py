@@ -18,6 +18,7 @@ from codegen.layers.reshaping import Flatten, Permute
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
 from codegen.model import Constant, Input, Layer, Model, Ref, Unsupported
+from codegen.prewarm import prewarmed
 from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
@@ -37,6 +38,7 @@ from codegen.program.ops import (
     walk_ops,
 )
 from codegen.program.tensor import Tensor
+from codegen.rate import problems_at_ratio
 from codegen.text.names import argument_names
 
 LARGEST_HOP = 1 << 16
@@ -79,9 +81,10 @@ def lower(model: Model) -> Lowered:
         step is None and _is_step_of_given_states(model, times, is_double),
     )
     problems = () if is_double else too_large(lowered, "the model computes in it, so change that")
+    problems += problems_at_ratio(lowered) if model.rate_ratio != 1 else ()
     if problems:
         raise UnsupportedError(model.source, problems)
-    return lowered
+    return prewarmed(lowered, model.prewarm) if model.prewarm else lowered
 
 
 def _is_step_of_given_states(model: Model, times: tuple[bool, ...], is_double: bool) -> bool:

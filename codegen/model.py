@@ -181,6 +181,8 @@ class Model:
     problems: tuple[Problem, ...] = ()  # that belong to no single layer
     at_inference: tuple[str, ...] = ()  # layers called with training=True, taken as without it
     facts: tuple[tuple[str, float], ...] = ()  # what the file says about its use; names of FACTS
+    rate_ratio: float = 1.0  # of the rate at which it runs to that of its training
+    prewarm: int = 0  # steps of silence that have gone by when it starts
 
     @property
     def keras_version(self) -> str:

@@ -19,7 +19,7 @@ from codegen.commands import package as packaging
 from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner
-from codegen.commands.convert import Request, bare_weights, read_model, split
+from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
 from codegen.commands.explain import explain as explain_text
 from codegen.commands.samples import read_samples
 from codegen.commands.verify import Report, verify_against_keras
@@ -28,6 +28,8 @@ from codegen.commands.verify import verify as verify_runner
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowering import lower
+from codegen.prewarm import MOST_STEPS
+from codegen.rate import LARGEST
 from codegen.readers.torch.propose import text as proposal_text
 from codegen.readers.torch.reader import Bare
 from codegen.running import Made
@@ -40,6 +42,26 @@ from codegen.text.writing import refuse_model_as_out, write
 Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
 PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
+
+
+class Ratio(click.ParamType[float]):
+    """A number, or one over another."""
+
+    name = "ratio"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The quotient; refused where it is none from 1 to LARGEST."""
+        over, _, under = str(value).partition("/")
+        try:
+            ratio = float(over) / float(under or 1)
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is neither a number nor RATE/RATE", param, ctx)
+        if not 1 <= ratio <= LARGEST:
+            self.fail(f"{value} is not from 1 to {LARGEST:g}", param, ctx)
+        return ratio
+
 
 # Options that say how the model is read, in the order in which the banner repeats them.
 READING = (
@@ -69,6 +91,18 @@ READING = (
         "--max-bytes",
         type=click.IntRange(1),
         help="Limit on the total size of the weights.  [default: 256 MiB]",
+    ),
+    click.option(
+        "--rate-ratio",
+        type=Ratio(),
+        metavar="R|RATE/RATE",
+        help="Run a recurrent model at R times the sample rate of its training (96000/44100).",
+    ),
+    click.option(
+        "--prewarm",
+        type=click.IntRange(1, MOST_STEPS),
+        metavar="N",
+        help="Start, and reset, to the state that N steps of silence (zeros) leave.",
     ),
 )
 
@@ -239,7 +273,8 @@ def inspect(
     for line in report.taken(found):
         click.echo(line)
     click.echo(report.footprint(lowered, {}, board))
-    click.echo(report.streaming(lowered))
+    for line in (*report.facts(found), report.streaming(lowered)):
+        click.echo(line)
 
 
 @click.command(cls=Sectioned)
@@ -281,10 +316,15 @@ def verify(
     """
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
-    reading, _ = split(options)
-    lowered = lower(read_model(model, reading))
     path = Path(out)
     params = _banner_params(path)
+    reading, _ = split(options)
+    # What the file computes is said there, where it is not what the model was trained for.
+    reading.update({key: reading[key] or params[key] for key in RUNNING})
+    if against == "keras" and any(reading[key] for key in RUNNING):
+        flags = " and ".join(f"--{key.replace('_', '-')}" for key in RUNNING)
+        raise click.UsageError(f"--against keras: Keras has no {flags}")
+    lowered = lower(read_model(model, reading))
     name = params["name"] or identifier(path.stem)
     dtype = params.get("dtype") or lowered.model.dtype
     target = target_named(params["target"] or target_for(path.name))

@@ -26,8 +26,10 @@ from codegen.text.banner import Origin
 from codegen.text.names import identifier
 
 # How a model is read, in the order in which the banner repeats it; the rest is the target's.
+RUNNING = ("rate_ratio", "prewarm")  # how it runs otherwise than where it was trained
 READING = (
     *("config", "by_name", "keras_version", "custom", "allow_nonfinite", "inference", "max_bytes"),
+    *RUNNING,
 )
 
 

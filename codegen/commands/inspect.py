@@ -80,6 +80,9 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
         ],
         "outputs": outputs,
         "layers": layers,
+        "facts": dict(model.facts),
+        "rate_ratio": model.rate_ratio,
+        "prewarm": model.prewarm,
         "at_inference": list(model.at_inference),
         "stateful": any(layer.is_stateful for layer in model.layers),
         "time_axis": any(time_inputs(model)),
@@ -169,6 +172,29 @@ def taken(model: Model) -> list[str]:
     names = ", ".join(model.at_inference)
     line = f"as at inference, though the model calls them with training=True: {names}"
     return [visible(line)]
+
+
+UNITS = {
+    "sample_rate": "Hz",
+    "loudness": "dB",
+    "input_level_dbu": "dBu",
+    "output_level_dbu": "dBu",
+}
+
+
+def facts(model: Model) -> list[str]:
+    """What the file says about its use, and how the model starts, a line each, if anything."""
+    lines = []
+    if model.facts:
+        named = (
+            f"{k.removesuffix('_dbu').replace('_', ' ')} {v:g} {UNITS[k]}" for k, v in model.facts
+        )
+        lines.append(", ".join(named))
+    if model.rate_ratio != 1:
+        lines.append(f"runs at {model.rate_ratio:g} times the sample rate of its training")
+    if model.prewarm:
+        lines.append(f"starts as after {model.prewarm} steps of silence")
+    return lines
 
 
 def summary(lowered: Lowered, out: str, size: int) -> str:

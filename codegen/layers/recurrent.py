@@ -6,8 +6,11 @@ Hochreiter & Schmidhuber 1997). Row vectors: `x @ kernel`, gates side by side in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError, NotStreamable
@@ -315,11 +318,13 @@ class Recurrent(Layer):
     time_major: bool = False
     mask_rule: str = "previous"
     initial_once: bool = False  # stateful: initial_state counts only while the states are zero
+    delay: float = 1.0  # steps that the states of the past are back, where they run along time
 
     @property
     def describe(self) -> str:
         """The cell and how it is run."""
         notes = [self.cell.describe]
+        notes += [f"state of {self.delay:.6g} steps ago"] if self.delay != 1 else []
         notes += ["stateful"] if self.stateful else []
         notes += ["go_backwards"] if self.go_backwards else []
         notes += ["last step only"] if not self.return_sequences else []
@@ -396,6 +401,15 @@ class Recurrent(Layer):
             for number, (role, shape) in enumerate(self.cell.states)
         )
         outside = tuple(states[number] for number in order)
+        lines: tuple[Tensor, ...] = ()
+        if self.delay != 1 and x.time:
+            if mask is not None or (initial and not fixed):
+                what = "a mask" if mask is not None else "an initial state that is no constant"
+                raise LayerError(f"{what} does not go with a delayed state")
+            lines = tuple(
+                self._line(b, role, shape, starts.get(number))
+                for number, (role, shape) in enumerate(self.cell.states)
+            )
         if not fixed:
             self._start(b, outside, initial)
         previous = None
@@ -411,6 +425,8 @@ class Recurrent(Layer):
             at = count - 1 - t if self.go_backwards else t
             kept = self._keep(b, states) if mask is not None else ()
             y = self.cell.advance(b, x.at(at), states)
+            for state, line in zip(states, lines, strict=False):
+                self._put_back(b, state, line)
             if mask is not None:
                 y = self._masked(b, y, mask.row(at), states, kept, previous)
             if self.return_sequences:
@@ -432,6 +448,23 @@ class Recurrent(Layer):
         if start is not None:
             check_start(shape, start.shape)
         return b.state(role, shape, self.stateful, start)
+
+    def _line(self, b: Builder, role: str, shape: tuple[int, ...], start: Array | None) -> Tensor:
+        """The states that steps of the past have computed, as many as `_put_back` needs."""
+        rows = math.floor(self.delay) + (0 if self.delay.is_integer() else 1)
+        initial = None if start is None else np.repeat(start[None], rows, axis=0)
+        return b.state(f"{role}_line", (rows, *shape), self.stateful, initial, line=True)
+
+    def _put_back(self, b: Builder, state: Tensor, line: Tensor) -> None:
+        """Keep the state that the step has computed; the next one starts from an older one.
+
+        With d = n + f the next step sees (1 - f) of the state n steps before it and f of the one
+        before that, as the layers of RTNeural do at another sample rate.
+        """
+        b.shift(line, state.vec())
+        part = self.delay % 1
+        old = At(line.row(0))
+        b.copy(state.vec(), old if part == 0 else part * old + (1 - part) * At(line.row(1)))
 
     def _start(self, b: Builder, states: tuple[Tensor, ...], initial: tuple[Tensor, ...]) -> None:
         """Set the states to the given ones; where `initial_once`, only if all of them are zero."""

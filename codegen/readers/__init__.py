@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from codegen.errors import ReadError
 from codegen.model import Model
+from codegen.rate import at_ratio
 from codegen.readers import sniff
 from codegen.readers.audio import guitarml, nam, rtneural
 from codegen.readers.files.contained import rehearse
@@ -41,6 +42,8 @@ def read(
     allow_nonfinite: bool = False,
     inference: bool = False,
     max_bytes: int = 256 * 2**20,
+    rate_ratio: float = 1.0,
+    prewarm: int = 0,
     custom: Mapping[str, Any] | None = None,
     example: Any = None,
     states: Mapping[str, Any] | None = None,
@@ -49,7 +52,9 @@ def read(
 
     `config` belongs to a file of weights alone: the `to_json()` text of Keras, or the LAYERS.json
     of weights of PyTorch, safetensors and npz. `inference` takes layers that the model calls with
-    training=True as they are at inference. `example` are the inputs of a live torch module,
+    training=True as they are at inference. `rate_ratio` is the rate at which a recurrent model runs
+    over that of its training, `prewarm` the number of steps of silence after which it starts.
+    `example` are the inputs of a live torch module,
     `states` names the arguments that are states and the outputs that they become. `custom` maps
     the name of a class to a function (configuration, arrays, name) that returns a Layer, or
     the name of an activation to a function of one expression. What is not supported becomes an
@@ -63,6 +68,8 @@ def read(
         allow_nonfinite=allow_nonfinite,
         inference=inference,
         max_bytes=max_bytes,
+        rate_ratio=rate_ratio,
+        prewarm=prewarm,
         custom=dict(custom or {}),
         example=example,
         states=dict(states or {}),
@@ -70,9 +77,8 @@ def read(
     if not isinstance(source, (str, os.PathLike)):
         if config is not None:
             raise ReadError("a live model has its own configuration; leave config out")
-        if is_module(source):
-            return torch.read_module(source, options)
-        return read_live(source, options)
+        live = torch.read_module if is_module(source) else read_live
+        return _started(live(source, options), options)
     path = Path(source)
     plain = replace(options, custom={})  # the user's own functions run once, here
     return contained(lambda: _read(path, plain), lambda: _read(path, options), path, options)
@@ -100,7 +106,14 @@ def contained(
 
 
 def _read(path: Path, options: Options) -> Model:
-    return READERS[sniff.kind(path, path.name or str(path))](path, options)
+    return _started(READERS[sniff.kind(path, path.name or str(path))](path, options), options)
+
+
+def _started(model: Model, options: Options) -> Model:
+    """The model as its user runs it."""
+    if options.rate_ratio != 1:
+        model = at_ratio(model, options.rate_ratio)
+    return replace(model, prewarm=options.prewarm)
 
 
 # What takes a file, by what it is.

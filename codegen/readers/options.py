@@ -18,6 +18,8 @@ class Options:
     allow_nonfinite: bool = False
     inference: bool = False
     max_bytes: int = 256 * 2**20
+    rate_ratio: float = 1.0
+    prewarm: int = 0
     custom: Mapping[str, Any] = field(default_factory=dict)
     example: Any = None  # of a live torch module: its inputs
     states: Mapping[str, Any] = field(default_factory=dict)  # and argument: output of its states

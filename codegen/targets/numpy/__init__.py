@@ -140,6 +140,7 @@ class _File:
         selftest = selftest_lines(self.lowered, written)
         packed = [written.composed(b, n) for b, n in module.composed.items()]
         packed += [written.packed(p, n) for p, n in module.packed.items()]
+        reset = self.states.reset()  # names the arrays that states start from
         constants = [written.constant(b, n) for b, n in module.arrays.items()]
         numbers = [
             f"{n} = np.array({module.literal(v)}, {float_name})" for v, n in module.numbers.items()
@@ -166,7 +167,7 @@ class _File:
             init=folded(self.setup, 8),
             step=step and {**step, "lines": folded(step["lines"], 8)},
             predict={**predict, "lines": folded(predict["lines"], 8)},
-            reset=self.states.reset(),
+            reset=reset,
             states=self.states.names(),
             get_state=self.states.get_state(),
             set_state=self.states.set_state(),

@@ -1,0 +1,149 @@
+"""`--prewarm`: the state that N steps of silence leave becomes the one that `reset` gives.
+
+Players of audio models run silence before the first sample. Here that is done once, when the file
+is made: the interpreter takes N steps of zeros, and the states as they then are become the initial
+ones. What a whole sequence gives is then defined by the steps alone, since a layer that sees all of
+it knows nothing of the silence before: predict is a loop around the step.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from codegen.errors import Problem, UnsupportedError
+from codegen.lowered import Lowered
+from codegen.model import Array
+from codegen.program import dims
+from codegen.program.dims import Dim
+from codegen.program.evaluate import Reference
+from codegen.program.ops import (
+    Block,
+    Buffer,
+    Loop,
+    Mat,
+    Op,
+    Port,
+    Program,
+    Vec,
+    When,
+    map_buffers,
+    walk_ops,
+)
+from codegen.program.portable import Portable
+from codegen.program.rewrite import map_op
+
+Place = TypeVar("Place", Vec, Mat)
+MOST_STEPS = 1_000_000
+NOTHING = 1e-30  # a state that is smaller is zero: such numbers are slow, and nothing hears them
+
+
+def prewarmed(lowered: Lowered, steps: int) -> Lowered:
+    """The same model, whose states start as so many steps of zeros leave them.
+
+    The warm-up is over then. UnsupportedError says why there is no such state.
+    """
+    reason = _refusal(lowered, steps)
+    step = lowered.step
+    if reason or step is None:
+        raise _refused(lowered, reason)
+    initial = _silence(lowered, steps)
+    most = np.finfo(lowered.model.dtype).max
+    if not all((np.abs(values) < most).all() for values in initial.values()):
+        raise _refused(lowered, f"the state after {steps} steps of silence is not finite")
+    states = tuple(replace(s, initial=initial[s.buffer]) for s in step.states)
+    warm = replace(step, states=states).map_blocks(lambda block: _always(block.ops))
+    return replace(lowered, step=warm, whole=_looped(warm, lowered), warmup=0, fills_up=False)
+
+
+def _refused(lowered: Lowered, reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        lowered.model.source, (Problem("model", "Model", f"--prewarm: {reason}"),)
+    )
+
+
+def _refusal(lowered: Lowered, steps: int) -> str:
+    """Why a model has no state after silence; empty where it has one."""
+    if not 1 <= steps <= MOST_STEPS:
+        return f"{steps} steps, expected 1 to {MOST_STEPS}"
+    if lowered.step is None:
+        return f"the model has no step: {lowered.reason}"
+    for port in lowered.step.inputs:
+        if port.buffer.dtype == "int32":
+            return f"its input {port.name!r} takes integers, among which none is silence"
+    if not lowered.step.states:
+        return "the model has no state, so that silence changes nothing; leave it out"
+    if steps < lowered.warmup:
+        return f"{steps} steps, expected {lowered.warmup} or more: before, it gives no output"
+    return ""
+
+
+def _silence(lowered: Lowered, steps: int) -> dict[Buffer, Array]:
+    """Each state after so many steps of zeros."""
+    reference = Reference(lowered, machine=Portable())
+    program = lowered.step
+    assert program is not None
+    zeros = [np.zeros((1, *(dims.fixed(n) for n in port.shape))) for port in program.inputs]
+    found: list[Array] = []
+    for number in range(steps):
+        reference.step(*zeros)
+        before, found = found, [reference.machine.array(s.buffer).copy() for s in program.states]
+        settled = number >= lowered.warmup and len(before) == len(found)
+        if settled and all(map(np.array_equal, before, found)):
+            break  # a step of zeros changes nothing any more
+    return {
+        state.buffer: np.where(np.abs(values) < NOTHING, 0.0, values).reshape(state.shape)
+        for state, values in zip(program.states, found, strict=True)
+    }
+
+
+def _always(ops: tuple[Op, ...]) -> tuple[Op, ...]:
+    """The ops without the conditions on the number of steps seen, which hold from now on."""
+    found: list[Op] = []
+    for op in ops:
+        if isinstance(op, When):
+            found += _always(op.body)
+        else:
+            found.append(replace(op, body=_always(op.body)) if isinstance(op, Loop) else op)
+    return tuple(found)
+
+
+def _looped(step: Program, lowered: Lowered) -> Program:
+    """Predict as a loop around the step, for a number of rows that whole steps make up."""
+    steps, hop = dims.symbol("steps"), lowered.hop
+    count = steps // hop if hop > 1 else steps
+    taken = {op.counter for op in walk_ops(step.ops) if isinstance(op, Loop)}
+    names = itertools.chain(["t"], (f"t{n}" for n in itertools.count(2)))
+    counter = next(name for name in names if name not in taken)
+    known: dict[Buffer, Buffer] = {}
+
+    def whole(port: Port, rows: Dim) -> Port:
+        """The port for all steps, of so many rows."""
+        shape = (rows, *port.buffer.shape[1:]) if port.time else port.buffer.shape
+        buffer = replace(port.buffer, size=dims.product(shape), shape=shape)
+        known[port.buffer] = buffer
+        return Port(port.name, buffer, shape, port.time)
+
+    inputs = tuple(whole(port, steps) for port in step.inputs)
+    outputs = tuple(whole(p, count * p.buffer.shape[0] if p.time else 0) for p in step.outputs)
+    moves = {p.buffer: p.buffer.size for p in (*step.inputs, *step.outputs) if p.time}
+
+    def changed(buffer: Buffer) -> Buffer:
+        if buffer.kind == "temp" and buffer not in known:
+            known[buffer] = replace(buffer, scope=(counter, *buffer.scope))
+        return known.get(buffer, buffer)
+
+    def placed(source: Place) -> Place:
+        moved = moves.get(source.buffer)
+        if moved is None:
+            return source
+        return replace(source, offset=source.offset + dims.symbol(counter) * moved)
+
+    body = map_buffers(tuple(map_op(op, placed, placed) for op in step.ops), changed)
+    loop = Loop(counter, count, body, carried=True)
+    checks = ((count * hop, "==", steps),) if hop > 1 else ()
+    block = Block("steps", "every step in order", (loop,))
+    return Program(step.name, inputs, outputs, step.states, (block,), ("steps",), checks)
