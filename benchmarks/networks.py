@@ -5,7 +5,7 @@ W1b  the same with sigmoid and reset_after True
 W2a  LSTM(20) + Dense(1) on one audio sample; W2b the same with LSTM(40)
 W3   the graph of RNNoise as first published
 W4a  2 x LSTM(256) + Dense(128); W4b GRU(512); input 128
-W5   eight dilated causal Conv1D(16, k=3) + Dense(1)
+W5   eight dilated causal Conv1D(16, k=3, relu) + Dense(1); W5b the same with tanh
 """
 
 from __future__ import annotations
@@ -129,12 +129,13 @@ def _rnnoise() -> Network:
     return Network("W3", "RNNoise graph", 42, layers, ("denoise_output", "vad_output"))
 
 
-def _convolutions() -> Network:
+def _convolutions(key: str, activation: str) -> Network:
     convs = [
-        Layer(f"conv_{i}", "conv", 16, (), activation="relu", dilation=1 << i) for i in range(8)
+        Layer(f"conv_{i}", "conv", 16, (), activation=activation, dilation=1 << i) for i in range(8)
     ]
     layers = _chain(*convs, Layer("dense", "dense", 1, (), activation="linear"))
-    return Network("W5", "8 x dilated Conv1D(16, 3), Dense(1)", 1, layers, ("dense",))
+    title = f"8 x dilated Conv1D(16, 3, {activation}), Dense(1)"
+    return Network(key, title, 1, layers, ("dense",))
 
 
 NETWORKS: tuple[Network, ...] = (
@@ -155,7 +156,8 @@ NETWORKS: tuple[Network, ...] = (
         ("dense",),
     ),
     Network("W4b", "GRU(512)", 128, _chain(_gru("gru", 512)), ("gru",)),
-    _convolutions(),
+    _convolutions("W5", "relu"),
+    _convolutions("W5b", "tanh"),
 )
 BY_KEY = {network.key: network for network in NETWORKS}
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.c.build import FLAGS
+
 PEERS = ("handwritten", "emx-onnx-cgen", "eigen")
 RUNTIMES = ("litert", "onnxruntime", "onnxruntime, sequence", "keras")
-BUILDS = [(c, f) for c in ("gcc", "clang") for f in ("-O2", "-O3", "-O3 -march=native")]
+BUILDS = [(compiler, flags) for compiler in ("gcc", "clang") for flags in FLAGS]
 
 
 def find(entries: list[dict[str, Any]], who: str, **labels: str) -> dict[str, Any] | None:

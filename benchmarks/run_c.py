@@ -61,7 +61,7 @@ def limits(case: Case) -> list[Entry]:
     entries = []
     for compiler in build.compilers():
         for flags in build.FLAGS:
-            for width in wide if "native" in flags else [16]:
+            for width in wide if "native" in flags else [32] if "haswell" in flags else [16]:
                 library = build.compile_library(source, compiler, flags, f"-DWIDTH={width}")
                 loaded = ctypes.CDLL(str(library))
                 for who in ("read", "multiply"):

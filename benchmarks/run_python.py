@@ -243,7 +243,7 @@ def main() -> None:
             "parameters": case.parameters,
             "entries": timed(stepping(case), rounds),
         }
-        if case.network.key != "W5":
+        if not case.network.key.startswith("W5"):
             batches[case.network.key] = timed(batched(case), max(5, rounds // 10))
         print(f"{case.network.key}: done", file=sys.stderr, flush=True)
     chosen = [case for case in cases if case.network.key in PLAIN]

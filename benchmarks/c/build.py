@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmarks.networks import Case
 
-FLAGS = ("-O2", "-O3", "-O3 -march=native")
+NATIVE = "-O3 -march=native"
+FLAGS = ("-O2", "-O3", "-O3 -march=haswell", NATIVE, f"{NATIVE} -ffast-math")
 EIGEN = Path("/usr/include/eigen3")
 
 
