@@ -128,6 +128,25 @@ def test_instructions_and_stack_of_a_step(case: str, tmp_path: Path) -> None:
     assert not found.heap
 
 
+@pytest.mark.emulator
+@pytest.mark.parametrize("optimise", ["-O2", "-Os"])
+def test_fast_math_costs_no_instructions(optimise: str, tmp_path: Path) -> None:
+    """Audio and Teensy users set it; gcc then added products in pairs, up to a fifth more."""
+    counts = [
+        run_model(
+            "m4f",
+            header_of("seed"),
+            "net",
+            samples("seed"),
+            optimise=optimise,
+            options=options,
+            folder=tmp_path,
+        ).instructions
+        for options in ((), ("-ffast-math",))
+    ]
+    assert counts[1] <= 1.01 * counts[0]
+
+
 @pytest.mark.parametrize("case", TEXT)
 def test_bytes_of_code_and_tables(case: str, tmp_path: Path) -> None:
     for optimise, limit in zip(("-O2", "-Os"), TEXT[case], strict=True):

@@ -274,6 +274,7 @@ def run_model(
     optimise: str = "-O2",
     strict: bool = True,
     defines: Sequence[str] = (),
+    options: Sequence[str] = (),
     timeout: float = 60,
 ) -> ModelRun:
     """Run a streamable header from reset: one step for each row of its inputs.
@@ -289,7 +290,8 @@ def run_model(
     kinds = [p.kind for p in step[1:] if p.constant]
     outputs = sum(not p.constant for p in step[1:])
     source.write_text(_program(name, rows, kinds, outputs, defines), encoding="utf-8")
-    build(board, [source, implementation], elf, optimise=optimise, strict=strict)
+    sources = [source, implementation]
+    build(board, sources, elf, optimise=optimise, strict=strict, options=options)
     done = run(board, elf, timeout=timeout)
     if done.status != 0:
         raise RuntimeError(f"{name} on {board}: status {done.status}\n{done.text}")

@@ -481,6 +481,25 @@ def test_clamps_are_single_instructions(gate: str, tmp_path: Path) -> None:
         assert "andnps" not in text
 
 
+FAST_MATH = ("gcc", "clang", "g++", "clang++")
+
+
+@pytest.mark.parametrize("profile", ["host", "mcu"])
+@pytest.mark.parametrize("compiler", FAST_MATH)
+def test_fast_math_changes_no_number(compiler: str, profile: str, tmp_path: Path) -> None:
+    """It would take NaN for a number, and reorder sums."""
+    lowered = CASES["reset_after"]()
+    text = render(lowered, profile=profile)
+    x = inputs(lowered, 8)[0]
+    x[-1, 2] = np.nan
+    found = []
+    for options in ([], ["-ffast-math"]):
+        with CModel(text, "net", tmp_path, compiler=compiler, options=options) as c:
+            found.append(np.array([c.step(row) for row in x]))
+    assert np.isnan(found[0][-1]).all()
+    np.testing.assert_array_equal(*found)
+
+
 def test_gates_share_one_tanh() -> None:
     """With halved weights a sigmoid is a tanh too; the halves come back where gates are read."""
     text = render(model(lstm(3, 8), shape=(None, 3)))
