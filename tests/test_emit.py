@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 
@@ -109,6 +110,23 @@ def test_comment_is_short() -> None:
 )
 def test_identifier(text: str, name: str) -> None:
     assert names.identifier(text) == name
+
+
+def test_a_shortened_name_ends_in_digits_of_its_digest() -> None:
+    """Never in a cut word, however alike two names begin. Capitals do not change it."""
+    stem = "decoder_bidirectional_1_backward_candidate_recurrent"
+    given = [
+        names.identifier(f"{stem}_{end}") for end in ("kernel_rows", "kernel_row_2", "weights_here")
+    ]
+    assert len(set(given)) == 3
+    for name in given:
+        assert re.fullmatch(rf"{stem}_[0-9a-f]{{{names.DIGITS}}}", name)
+    assert names.identifier(f"{stem}_kernel_rows".upper()).lower() == given[0]
+    assert names.identifier(f"{stem}_k") == f"{stem}_k"
+    assert re.fullmatch("a_[0-9a-f]+", names.identifier("a" + "*" * 1000))
+    one, other = (names.identifier("x" * 1000 + end) for end in "yz")
+    assert one != other
+    assert len(one) == len(other) == names.LONGEST_NAME
 
 
 def test_names_are_unique_and_not_reserved() -> None:

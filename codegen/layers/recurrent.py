@@ -470,13 +470,13 @@ class Recurrent(Layer):
         """Set the states to the given ones; where `initial_once`, only if all of them are zero."""
         carried = None
         if initial and self.stateful and self.initial_once:
-            carried = b.temp("carried", 1)
-            for number, state in enumerate(states):
+            for number, state in zip(self._outside(range(len(states))), states, strict=True):
                 differs = Compare("!=", At(state.row(dims.symbol("unit"))), Number(0.0))
-                found = carried if number == 0 else b.temp(f"carried_{number}", 1)
+                found = b.temp(f"carried_{self.cell.states[number][0]}", 1)
                 b.reduce(found, "max", (("unit", state.size),), differs)
-                if number:
-                    b.copy(carried, call("max", At(carried), At(found)))
+                if carried is not None:
+                    b.copy(found, call("max", At(carried), At(found)))
+                carried = found
         for state, start in zip(states, initial, strict=False):
             check_start(state.shape, start.shape)
             value: Expr = At(start.vec())
@@ -502,7 +502,10 @@ class Recurrent(Layer):
 
     def _keep(self, b: Builder, states: tuple[Tensor, ...]) -> tuple[Vec, ...]:
         """Copies of the states, to go back to where the step is masked."""
-        kept = tuple(b.temp(f"kept_{n}", state.size) for n, state in enumerate(states))
+        roles = [role for role, _ in self.cell.states]
+        kept = tuple(
+            b.temp(f"kept_{role}", state.size) for role, state in zip(roles, states, strict=True)
+        )
         for copy, state in zip(kept, states, strict=True):
             b.copy(copy, state.vec())
         return kept

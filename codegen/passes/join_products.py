@@ -28,6 +28,7 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.program.rewrite import map_op
+from codegen.text.names import common_words
 
 # A zero costs a multiplication: so many are about as slow as the calls that a join saves.
 MOST_ZEROS = 8192
@@ -143,13 +144,8 @@ class _Stages:
 
 def _stem(stage: _Stage) -> str:
     """What the names of all results of the stage start with."""
-    names = [m.out.buffer.name.split("_") for m in stage.members]
-    common = []
-    for words in zip(*names, strict=False):
-        if len(set(words)) > 1:
-            break
-        common.append(words[0])
-    return "_".join(common) or names[0][0]
+    names = [m.out.buffer.name for m in stage.members]
+    return common_words(names) or names[0].split("_")[0]
 
 
 def _is_simple(op: Affine) -> bool:

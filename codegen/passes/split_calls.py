@@ -6,7 +6,7 @@ holds nothing but a rational function is what compilers vectorise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from codegen.passes import Pass
@@ -34,6 +34,7 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
+from codegen.text.names import common_words
 
 
 def split_calls(*functions: str) -> Pass:
@@ -80,11 +81,11 @@ class _Stager:
             else:
                 yield op
 
-    def fresh(self, block: str, role: str, size: Dim, scope: tuple[str, ...]) -> Vec:
-        name, count = f"{block}_{role}", 1
+    def fresh(self, wanted: str, size: Dim, scope: tuple[str, ...]) -> Vec:
+        name, count = wanted, 1
         while name in self.names:
             count += 1
-            name = f"{block}_{role}_{count}"
+            name = f"{wanted}_{count}"
         self.names.add(name)
         return Buffer(name, size, "temp", "float32", None, scope, (size,)).vec()
 
@@ -126,7 +127,9 @@ class _Stager:
                     and not any(_overlap(vec, other) for other in taken)
                 ]
                 targets[call] = (
-                    free[0] if free else self.fresh(block, call.function, op.size, scope)
+                    free[0]
+                    if free
+                    else self.fresh(_name(call, local, stores, block), op.size, scope)
                 )
             prelude = [
                 (targets[call], call.arguments[0])
@@ -178,6 +181,34 @@ class _Stager:
         return any(
             isinstance(n, Call) and n.function in self.functions for r in roots for n in walk(r)
         )
+
+
+def _name(
+    call: Call, local: Mapping[str, Expr], stores: Sequence[tuple[Vec, Expr]], block: str
+) -> str:
+    """What to call the result of a call in an op of these locals and stores.
+
+    The local that it is the whole of, or else what it is the function of: `lstm_cell_tanh`.
+    """
+    vecs = [vec for vec, _ in stores] + _reads(dict(local), [e for _, e in stores])
+    own = [v.buffer.name for v in vecs if v.buffer.name.startswith(f"{block}_")]
+    prefix = common_words(own) or block
+    if prefix in own:
+        prefix = prefix.rpartition("_")[0]
+    for name, e in local.items():
+        if e == call:
+            return f"{prefix}_{name}"
+    function = call.function.removeprefix("gate_").removesuffix("_3")
+    argument = call.arguments[0]
+    if isinstance(argument, At):
+        return f"{argument.vec.buffer.name}_{function}"
+    if isinstance(argument, Local):
+        return f"{prefix}_{argument.name}_{function}"
+    for name, e in local.items():
+        if call in walk(e):
+            return f"{prefix}_{name}_{function}"
+    vec = next(vec for vec, e in stores if call in walk(e))
+    return f"{vec.buffer.name}_{function}"
 
 
 def _merged(ready: list[Call], targets: dict[Expr, Vec]) -> Iterator[Op]:

@@ -40,7 +40,6 @@ from codegen.program.ops import (
     reads,
     rows_looked_up,
     temps,
-    walk,
     walk_ops,
     writes,
 )
@@ -51,6 +50,7 @@ from codegen.targets.spine.expressions import Scalars
 from codegen.targets.spine.lines import broken, indented
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.recorded import recorded
+from codegen.targets.spine.stores import identity, waiting
 from codegen.text import numbers
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
@@ -120,7 +120,7 @@ class File:
         """The name of a buffer, which is in the file if it is a constant."""
         wanted = f"{buffer.name}_values" if buffer.name in METHODS else buffer.name
         if buffer.kind != "const":
-            return self.names(wanted, buffer)
+            return self.names(wanted, identity(buffer))
         return self.consts.setdefault(buffer, self.names(wanted.upper(), buffer))
 
     def place(self, line: Buffer) -> str:
@@ -293,12 +293,11 @@ class Printer(Scalars):
                 yield self.helper("copy", [*first, self.dim(op.size)], *places)
                 return
         lines = [f"const {self.local(n)} = {self.expression(e, index)};" for n, e in op.locals]
-        delayed = []
+        names, delayed = waiting(op), []
         for number, (vec, node) in enumerate(op.stores):
             text, target = self.expression(node, index), self.element(vec, index)
-            later = [n for _, e in op.stores[number + 1 :] for n in walk(e)]
-            if any(isinstance(n, At) and n.vec.buffer is vec.buffer for n in later):
-                name = self.local(f"new_{vec.buffer.name.rsplit('_', 1)[-1]}")
+            if number in names:
+                name = self.local(names[number])
                 lines.append(f"const {name} = {text};")
                 delayed.append(f"{target} = {name};")
             else:

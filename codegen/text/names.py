@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,8 @@ from typing import Any
 
 from codegen.text.words import C_WORDS, JAVASCRIPT_WORDS, PYTHON_WORDS
 
-LONGEST_NAME = 48
+LONGEST_NAME = 63  # letters of a name that a C99 compiler has to read
+DIGITS = 5  # of the digest at the end of a name that is shortened
 LONGEST_COMMENT = 160
 
 # Names that no argument of a generated function has: those that stand beside it in some language,
@@ -27,13 +29,25 @@ _NOT_WORD = re.compile(r"[^0-9A-Za-z]+")
 
 
 def identifier(text: str, fallback: str = "x") -> str:
-    """A valid identifier like `text`: ASCII letters, digits, single inner underscores."""
+    """A valid identifier like `text`: ASCII letters, digits, single inner underscores.
+
+    A longer one than LONGEST_NAME keeps its first words and ends in digits of its digest, so that
+    names which begin alike stay apart; only a word that is too long by itself is cut.
+    """
     plain = unicodedata.normalize("NFKD", text[: 4 * LONGEST_NAME])
     plain = plain.encode("ascii", "ignore").decode()
-    name = _NOT_WORD.sub("_", plain).strip("_")[:LONGEST_NAME].rstrip("_")
+    name = _NOT_WORD.sub("_", plain).strip("_")
     if not name:
         return fallback
-    return f"{fallback}_{name}" if name[0].isdigit() else name
+    if name[0].isdigit():
+        name = f"{fallback}_{name}"
+    if len(name) <= LONGEST_NAME and len(text) <= 4 * LONGEST_NAME:
+        return name
+    room = LONGEST_NAME - DIGITS - 1
+    if len(name) > room:
+        name = name[: room + 1].rpartition("_")[0] or name[:room]
+    digest = hashlib.sha256(text.lower().encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{name}_{digest[:DIGITS]}"
 
 
 class Names:
@@ -64,6 +78,16 @@ class Names:
     def same(self, key: Any, other: Any) -> None:
         """Give `other` the name that `key` has."""
         self._given[other] = self._given[key]
+
+
+def common_words(names: Iterable[str]) -> str:
+    """What all the names begin with, in whole words; "" where that is nothing."""
+    shared = []
+    for words in zip(*(name.split("_") for name in names), strict=False):
+        if len(set(words)) > 1:
+            break
+        shared.append(words[0])
+    return "_".join(shared)
 
 
 def argument_names(inputs: Sequence[str], outputs: int) -> list[str]:

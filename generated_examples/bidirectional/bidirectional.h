@@ -182,7 +182,8 @@ static const float bidirectional_bidirectional_forward_gates_kernel[24] BIDIRECT
 };
 
 /* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
-static const float bidirectional_bidirectional_forward_gates_recurr[32] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_forward_gates_recurrent_kernel[32]
+    BIDIRECTIONAL_WEIGHTS = {
     0.07299619f, 0.4433177f, 0.27216095f, 0.40066847f, -0.25716144f, -0.10375643f,
     -0.013038932f, 0.03666882f, -0.08038312f, -0.03907912f, 0.13340122f, 0.08413737f,
     0.14076562f, -0.11057645f, -0.10022769f, 0.48753396f, 0.020012233f, 0.17983182f,
@@ -192,20 +193,22 @@ static const float bidirectional_bidirectional_forward_gates_recurr[32] BIDIRECT
 };
 
 /* 3 x 4, one row for each input */
-static const float bidirectional_bidirectional_forward_candidate_ke[12] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_forward_candidate_kernel[12]
+    BIDIRECTIONAL_WEIGHTS = {
     0.022392139f, -0.5731119f, 0.31356943f, -0.056068867f, 0.7783957f, -0.23601905f,
     -0.52303976f, -1.3379304f, -0.25369954f, -0.087996796f, -0.5911304f, 0.6868084f
 };
 
 /* 4 x 4, one row for each input */
-static const float bidirectional_bidirectional_forward_candidate_re[16] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_forward_candidate_recurrent_kernel[16]
+    BIDIRECTIONAL_WEIGHTS = {
     -0.07703533f, 0.02174711f, 0.51265806f, -0.025896443f, -0.57587826f, 0.05762945f,
     -0.35696062f, -0.18383525f, -1.0241721f, 0.09467033f, 0.5847404f, 0.812325f,
     0.28691545f, -1.1455231f, -0.19970933f, 0.4196068f
 };
 
 /* 3 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
-static const float bidirectional_bidirectional_backward_gates_kerne[24] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_backward_gates_kernel[24] BIDIRECTIONAL_WEIGHTS = {
     -0.09204139f, 0.0052402294f, 0.10521284f, 0.03292355f, 0.42541358f, -0.13386953f,
     0.53047323f, 0.022471938f, -0.017622903f, 0.2737545f, -0.05266571f, 0.022837594f,
     0.26462212f, 0.06466144f, -0.26564923f, 0.19074117f, 0.29153955f, 0.008115208f,
@@ -213,7 +216,8 @@ static const float bidirectional_bidirectional_backward_gates_kerne[24] BIDIRECT
 };
 
 /* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
-static const float bidirectional_bidirectional_backward_gates_recur[32] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_backward_gates_recurrent_kernel[32]
+    BIDIRECTIONAL_WEIGHTS = {
     0.4545786f, -0.41207358f, 0.069788344f, -0.1495647f, -0.23494673f, -0.15682682f,
     -0.1635802f, -0.2783977f, -0.04626842f, -0.3909925f, 0.3282102f, -0.32205462f,
     0.11262167f, -0.19629031f, 0.37974212f, -0.21907061f, 0.34079775f, -0.27339715f,
@@ -223,13 +227,15 @@ static const float bidirectional_bidirectional_backward_gates_recur[32] BIDIRECT
 };
 
 /* 3 x 4, one row for each input */
-static const float bidirectional_bidirectional_backward_candidate_k[12] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_backward_candidate_kernel[12]
+    BIDIRECTIONAL_WEIGHTS = {
     -0.57946944f, -0.5400736f, 0.1831494f, -0.41860607f, -0.3714516f, -0.604989f,
     -0.40489066f, 0.26027197f, 0.22633575f, -0.4426431f, -0.28342152f, 0.2620878f
 };
 
 /* 4 x 4, one row for each input */
-static const float bidirectional_bidirectional_backward_candidate_r[16] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_backward_candidate_recurrent_kernel[16]
+    BIDIRECTIONAL_WEIGHTS = {
     -0.18094914f, -0.4371478f, 0.74335104f, -0.013529112f, -0.77187324f, 0.9792535f,
     -0.17726052f, -0.07410464f, 0.5018381f, -0.40397954f, 0.4812942f, -0.6214507f,
     -0.18207847f, 0.35095066f, -0.21027254f, 0.054007016f
@@ -242,12 +248,13 @@ static const float bidirectional_bidirectional_forward_gates_bias[8] BIDIRECTION
 };
 
 /* 4 */
-static const float bidirectional_bidirectional_forward_candidate_bi[4] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_forward_candidate_bias[4] BIDIRECTIONAL_WEIGHTS = {
     0.2759302f, -0.51310074f, 0.47133717f, -0.69372135f
 };
 
 /* 4 */
-static const float bidirectional_bidirectional_forward_candidate_re_2[4] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_forward_candidate_recurrent_bias[4]
+    BIDIRECTIONAL_WEIGHTS = {
     0.31468493f, 0.3642116f, -0.040148884f, -0.05933016f
 };
 
@@ -258,12 +265,13 @@ static const float bidirectional_bidirectional_backward_gates_bias[8] BIDIRECTIO
 };
 
 /* 4 */
-static const float bidirectional_bidirectional_backward_candidate_b[4] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_backward_candidate_bias[4] BIDIRECTIONAL_WEIGHTS = {
     0.15874425f, -0.3020504f, 0.086185485f, -0.057113472f
 };
 
 /* 4 */
-static const float bidirectional_bidirectional_backward_candidate_r_2[4] BIDIRECTIONAL_WEIGHTS = {
+static const float bidirectional_bidirectional_backward_candidate_recurrent_bias[4]
+    BIDIRECTIONAL_WEIGHTS = {
     -0.07057006f, -0.08657559f, -0.11523352f, -0.5736256f
 };
 
@@ -488,15 +496,15 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
                                   bidirectional_bidirectional_forward_gates_kernel, x + t * 3, 3,
                                   8);
             bidirectional_product(bidirectional_forward_gates, bidirectional_forward_gates,
-                                  bidirectional_bidirectional_forward_gates_recurr,
+                                  bidirectional_bidirectional_forward_gates_recurrent_kernel,
                                   s->bidirectional_forward_h, 4, 8);
             bidirectional_product(bidirectional_forward_candidate,
-                                  bidirectional_bidirectional_forward_candidate_bi,
-                                  bidirectional_bidirectional_forward_candidate_ke, x + t * 3, 3,
-                                  4);
+                                  bidirectional_bidirectional_forward_candidate_bias,
+                                  bidirectional_bidirectional_forward_candidate_kernel, x + t * 3,
+                                  3, 4);
             bidirectional_product(bidirectional_forward_recurrent,
-                                  bidirectional_bidirectional_forward_candidate_re_2,
-                                  bidirectional_bidirectional_forward_candidate_re,
+                                  bidirectional_bidirectional_forward_candidate_recurrent_bias,
+                                  bidirectional_bidirectional_forward_candidate_recurrent_kernel,
                                   s->bidirectional_forward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_forward_gates, 8);
             for (int i = 0; i < 4; ++i) {
@@ -518,18 +526,18 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
         for (int t = 0; t < steps; ++t) {
             bidirectional_product(bidirectional_backward_gates,
                                   bidirectional_bidirectional_backward_gates_bias,
-                                  bidirectional_bidirectional_backward_gates_kerne,
+                                  bidirectional_bidirectional_backward_gates_kernel,
                                   x + steps * 3 - t * 3 - 3, 3, 8);
             bidirectional_product(bidirectional_backward_gates, bidirectional_backward_gates,
-                                  bidirectional_bidirectional_backward_gates_recur,
+                                  bidirectional_bidirectional_backward_gates_recurrent_kernel,
                                   s->bidirectional_backward_h, 4, 8);
             bidirectional_product(bidirectional_backward_candidate,
-                                  bidirectional_bidirectional_backward_candidate_b,
-                                  bidirectional_bidirectional_backward_candidate_k,
+                                  bidirectional_bidirectional_backward_candidate_bias,
+                                  bidirectional_bidirectional_backward_candidate_kernel,
                                   x + steps * 3 - t * 3 - 3, 3, 4);
             bidirectional_product(bidirectional_backward_recurrent,
-                                  bidirectional_bidirectional_backward_candidate_r_2,
-                                  bidirectional_bidirectional_backward_candidate_r,
+                                  bidirectional_bidirectional_backward_candidate_recurrent_bias,
+                                  bidirectional_bidirectional_backward_candidate_recurrent_kernel,
                                   s->bidirectional_backward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_backward_gates, 8);
             for (int i = 0; i < 4; ++i) {

@@ -178,7 +178,7 @@ const BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS = new Float32Array([
   -0.07057006, -0.08657559, -0.11523352, -0.5736256
 ]);
 /** bidirectional_backward_candidate_recurrent_kernel (4, 4) */
-const BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE = new Float32Array([
+const BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL = new Float32Array([
   -0.18094914, -0.77187324, 0.5018381, -0.18207847, -0.4371478, 0.9792535,
   -0.40397954, 0.35095066, 0.74335104, -0.17726052, 0.4812942, -0.21027254,
   -0.013529112, -0.07410464, -0.6214507, 0.054007016
@@ -255,7 +255,7 @@ export class Model {
         affine(bidirectional_backward_candidate, BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL, x, 4, 3,
             0, 0, 3 * steps - 3 * t - 3);
         copy(bidirectional_backward_recurrent, BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS, 4);
-        affine(bidirectional_backward_recurrent, BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE,
+        affine(bidirectional_backward_recurrent, BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL,
             bidirectional_backward_h, 4, 4);
         for (let i = 0; i < 4; ++i) {
           const update = sigmoid(bidirectional_backward_gates[i]);

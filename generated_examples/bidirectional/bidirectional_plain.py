@@ -361,7 +361,7 @@ BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL = matrix(4, (
     b"\xd1\xefi\xbd\x89S\xd6\xbe^B\x85>_0\x86>"
 ))
 # 4 rows: bias, 4 of bidirectional_backward_candidate_recurrent_kernel
-BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE = matrix(4, (
+BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL = matrix(4, (
     b"\t\x87\x90\xbd\xbbJ9\xbe|\x99E\xbfvx\x00?\xc7r:\xbe"
     b"\x8bN\xb1\xbd\xd6\xd1\xdf\xbe[\xb0z?h\xd6\xce\xbe\xce\xaf\xb3>"
     b"\x8d\xff\xeb\xbdAL>?\xc8\x835\xbe2l\xf6>\xafQW\xbe"
@@ -434,7 +434,7 @@ class Model:
             # backward_recurrent = backward_candidate_recurrent_kernel @ backward_h +
             # backward_candidate_recurrent_bias
             bidirectional_backward_recurrent = affine(
-                BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNE,
+                BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL,
                 bidirectional_backward_h,
             )
             for k in range(4):

@@ -524,7 +524,7 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
     /* lstm_1: LSTM(4, recurrent_activation=hard_sigmoid) */
     {
         float *const lstm_1_gates = s->scratch;
-        float *const lstm_1_tanh = s->scratch + 16;
+        float *const lstm_1_cell_tanh = s->scratch + 16;
         last_step_product(lstm_1_gates, last_step_lstm_1_bias, last_step_lstm_1_kernel, s->gru_1_h,
                           4, 16);
         last_step_product(lstm_1_gates, lstm_1_gates, last_step_lstm_1_recurrent_kernel,
@@ -537,13 +537,13 @@ static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
             const float forget_gate = lstm_1_gates[4 + i];
             const float candidate = lstm_1_gates[8 + i];
             const float cell = forget_gate * s->lstm_1_c[i] + input_gate * candidate;
-            lstm_1_tanh[i] = cell;
+            lstm_1_cell_tanh[i] = cell;
             s->lstm_1_c[i] = cell;
         }
-        last_step_tanh_each(lstm_1_tanh, 4);
+        last_step_tanh_each(lstm_1_cell_tanh, 4);
         for (int i = 0; i < 4; ++i) {
             const float output_gate = lstm_1_gates[12 + i];
-            s->lstm_1_h[i] = output_gate * lstm_1_tanh[i];
+            s->lstm_1_h[i] = output_gate * lstm_1_cell_tanh[i];
         }
     }
 

@@ -464,7 +464,7 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state 
     /* lstm_1: LSTM(5, recurrent_activation=hard_sigmoid) */
     {
         float *const lstm_1_gates = s->scratch;
-        float *const lstm_1_tanh = s->scratch + 20;
+        float *const lstm_1_cell_tanh = s->scratch + 20;
         weights_only_product(lstm_1_gates, weights_only_lstm_1_bias, weights_only_lstm_1_kernel, x,
                              3, 20);
         weights_only_product(lstm_1_gates, lstm_1_gates, weights_only_lstm_1_recurrent_kernel,
@@ -477,13 +477,13 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state 
             const float forget_gate = lstm_1_gates[5 + i];
             const float candidate = lstm_1_gates[10 + i];
             const float cell = forget_gate * s->lstm_1_c[i] + input_gate * candidate;
-            lstm_1_tanh[i] = cell;
+            lstm_1_cell_tanh[i] = cell;
             s->lstm_1_c[i] = cell;
         }
-        weights_only_tanh_each(lstm_1_tanh, 5);
+        weights_only_tanh_each(lstm_1_cell_tanh, 5);
         for (int i = 0; i < 5; ++i) {
             const float output_gate = lstm_1_gates[15 + i];
-            s->lstm_1_h[i] = output_gate * lstm_1_tanh[i];
+            s->lstm_1_h[i] = output_gate * lstm_1_cell_tanh[i];
         }
     }
 

@@ -106,8 +106,15 @@ def _place(line: str, opened: list[int], indent: int) -> int:
                 best, inside = rank, list(now)
     at = -best[2]
     if not at:  # after a parenthesis, or between two names
-        at = max(line.rfind("(", begin, WIDTH), 0) or line.rfind(" ", begin, WIDTH)
+        at = max(line.rfind("(", begin, WIDTH), 0) or _blank(line, begin)
         at = at + 1 if at > begin + 4 else 0
         inside = [*opened, indent] if line[at - 1 : at] == "(" else list(opened)
     opened[:] = inside
     return at
+
+
+def _blank(line: str, begin: int) -> int:
+    """The last blank that fits, but none that would part `= {` from the name before it."""
+    end = line.rfind(" = {")
+    end = min(WIDTH, end) if end > 0 else WIDTH
+    return line.rfind(" ", begin, end)

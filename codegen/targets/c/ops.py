@@ -30,6 +30,7 @@ from codegen.program.ops import (
 from codegen.targets.c.expressions import Expressions
 from codegen.targets.c.text import indent
 from codegen.targets.spine.expressions import ATOM, PRODUCT
+from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
 from codegen.text.templates import environment
 
@@ -114,21 +115,17 @@ class Printer(Expressions):
             if name in wanted
         ]
         stores = []
-        stored: list[Buffer] = []
-        held = any(
-            isinstance(n, At) and any(n.vec.buffer is vec.buffer for vec, _ in op.stores[:k])
-            for k, (_, e) in enumerate(op.stores)
-            for n in walk(e)
-        )
+        names, delayed = waiting(op), []
         for k, (vec, e) in enumerate(op.stores):
-            value = self.expression(e, index)
-            if held:  # a later store reads what an earlier one writes
-                name = self.names(f"value_{k}", ("local", f"value {k}"))
-                local.append((name, value))
-                value = name
+            value, target = self.expression(e, index), self.element(vec, index)
             cast = "(int32_t)" if vec.buffer.dtype == "int32" else ""
-            stores.append((self.element(vec, index), f"{cast}({value})" if cast else value))
-            stored.append(vec.buffer)
+            if k in names:
+                name = self.names(names[k], ("local", names[k]))
+                local.append((name, value))
+                delayed.append((target, f"{cast}{name}"))
+            else:
+                stores.append((target, f"{cast}({value})" if cast else value))
+        stores += delayed
         size = None if op.size == 1 else self.dim(op.size)
         return self.macro("elementwise", real=self.type, size=size, locals=local, stores=stores)
 

@@ -17,6 +17,7 @@ from codegen.program.ops import (
 )
 from codegen.targets.python.file import File
 from codegen.targets.spine.expressions import ATOM, COMPARISON, CONDITIONAL, Scalars
+from codegen.targets.spine.stores import identity
 
 # How functions are spelled where not by their own names; those with a file under
 # templates/python/functions are functions of the generated file, the others are built in.
@@ -41,7 +42,7 @@ class Expressions(Scalars):
             return self.file.vector(buffer)
         if buffer in self.file.ports:
             return self.file.ports[buffer]
-        return self.file.names(buffer.name, buffer)
+        return self.file.names(buffer.name, identity(buffer))
 
     def oldest(self, line: Buffer) -> str:
         """The name of where the oldest row of a delay line stands."""

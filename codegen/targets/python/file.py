@@ -12,7 +12,7 @@ from codegen.program import dims
 from codegen.program.derived import column
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Mat, Port, Vec, const
-from codegen.text.names import Names, comment
+from codegen.text.names import Names, comment, common_words
 
 WIDEST = 64  # columns in one expression of a product
 
@@ -87,7 +87,7 @@ class File:
         key = ("matrix", *((m.buffer, m.offset, m.row_stride, m.column_stride) for m in parts))
         columns = [dims.fixed(m.columns) for m in mats]
         names = [comment(m.buffer.name) for m in mats]
-        wanted = names[0] if len(mats) == 1 else f"{_common(names) or out}_weights"
+        wanted = names[0] if len(mats) == 1 else f"{common_words(names) or out}_weights"
         each = [f"{n} of {name}" for n, name in zip(columns, names, strict=True)]
         note = f"{rows} row{'s' * (rows > 1)}: {', '.join(['bias' if bias else '0', *each])}"
         if any(m.buffer.parts for m in mats):
@@ -130,17 +130,6 @@ def group_sizes(columns: int) -> list[int]:
     """How many columns of a product each expression takes."""
     full, rest = divmod(columns, WIDEST)
     return [WIDEST] * full + [rest] * bool(rest)
-
-
-def _common(names: Sequence[str]) -> str:
-    """What the names begin with, in whole words."""
-    words = [name.split("_") for name in names]
-    shared = []
-    for here in zip(*words, strict=False):
-        if len(set(here)) > 1:
-            break
-        shared.append(here[0])
-    return "_".join(shared)
 
 
 def _shape(shape: Iterable[Dim]) -> str:

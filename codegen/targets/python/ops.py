@@ -46,6 +46,7 @@ from codegen.targets.python.views import (
     View,
 )
 from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT
+from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
 
 HALVED = "sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5"
@@ -188,13 +189,11 @@ class Printer(Expressions):
             return self.into(op, whole, value, "")
         index = "" if op.size == 1 else self._index()
         lines = [f"{self.local(name)} = {self.expression(e, index)}" for name, e in op.locals]
-        # A value that a later store still reads is stored after all are known.
-        delayed = []
+        names, delayed = waiting(op), []
         for number, (vec, node) in enumerate(op.stores):
             text, target = self.expression(node, index), self.element(vec, index)
-            later = [v.buffer for _, e in op.stores[number + 1 :] for v in _vectors(e)]
-            if any(buffer is vec.buffer for buffer in later):
-                name = self.local(f"new_{_last_word(vec.buffer.name)}")
+            if number in names:
+                name = self.local(names[number])
                 lines.append(f"{name} = {text}")
                 delayed.append(f"{target} = {name}")
             else:
@@ -278,14 +277,6 @@ def is_fixed(mat: Mat) -> bool:
     """Whether all elements of the matrix are known when the file is made."""
     where = (mat.offset, mat.rows, mat.columns)
     return mat.buffer.kind == "const" and all(isinstance(n, int) for n in where)
-
-
-def _vectors(node: Expr) -> list[Vec]:
-    return [e.vec for e in walk(node) if isinstance(e, At)]
-
-
-def _last_word(name: str) -> str:
-    return name.rsplit("_", 1)[-1]
 
 
 def uses_infinity(programs: Iterable[Program]) -> bool:
