@@ -9,8 +9,8 @@ import numpy as np
 
 from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
-from codegen.layers.arithmetic import FORMULAS
 from codegen.layers.shared.axes import broadcast
+from codegen.layers.shared.formulas import UNARY
 from codegen.model import Array, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -265,7 +265,7 @@ class Discretization(Layer):
             row = x.row(*at)
             bound = At(table.row(k).every(row.size))
             counters = [("boundary", len(self.boundaries))]
-            value = FORMULAS["trunc"](At(row)) if self.truncates else At(row)
+            value = UNARY["trunc"](At(row)) if self.truncates else At(row)
             b.reduce(bins.row(*at), "sum", counters, Compare(">=", value, bound))
         y = b.like(bins, x)
         counts = self.mode in ("multi_hot", "count") and len(x.shape) > 1

@@ -89,18 +89,3 @@ class GivenMask(Layer):
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """No ops."""
         return (replace(inputs[0], mask=mask_of(b, inputs[0], keywords)),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NotEqualMask(Layer):
-    """1 where x differs from the value, else 0: the mask that Keras 3 writes out as an op."""
-
-    value: float = 0.0
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Element by element."""
-        x = inputs[0]
-        out = b.tensor("output", x.shape)
-        with b.each(x.shape) as at:
-            b.copy(out.row(*at), Compare("!=", At(x.row(*at)), Number(self.value)))
-        return (b.like(out, x),)

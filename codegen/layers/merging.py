@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.masking import merged_mask
 from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, widen
+from codegen.layers.shared.formulas import BINARY
 from codegen.model import Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import At, Binary, Expr, Number, Select, Vec, call
+from codegen.program.ops import At, Expr, Number, Select, Vec, call
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
@@ -52,13 +53,16 @@ class Merge(Layer):
                 parts = [self._factor(x, broadcast(x, shape, at), at) for x in widened]
                 value = parts[0]
                 for part in parts[1:]:
-                    value = combine(self.mode, value, part)
+                    value = self._combine(value, part)
             if self.mode == "average":
                 value = value / float(len(parts))
             if self._masks_factors and mask is not None:
                 value = Select(At(mask.row(at[0]).every(shape[-1])), value, Number(0.0))
             b.copy(y, value)
         return (b.like(out, *inputs, mask=mask),)
+
+    def _combine(self, left: Expr, right: Expr) -> Expr:
+        return BINARY["add" if self.mode == "average" else self.mode](left, right)
 
     @property
     def _masks_factors(self) -> bool:
@@ -80,33 +84,13 @@ class Merge(Layer):
             other: Expr = right if here is None else Select(here, right, value)
             value = value if seen is None else Select(seen, value, other)
             seen = None if here is None or seen is None else call("max", seen, here)
-            value = combine(self.mode, value, other)
+            value = self._combine(value, other)
         return value
 
     def _mask(self, b: Builder, inputs: Tensors) -> Tensor | None:
         if self.any_mask and any(x.mask is None for x in inputs):
             return None
         return merged_mask(b, inputs, "max" if self.any_mask else "min")
-
-
-def combine(mode: str, left: Expr, right: Expr) -> Expr:
-    """One binary operation by its Keras name."""
-    operators = {"add": "+", "average": "+", "subtract": "-", "multiply": "*", "divide": "/"}
-    if mode in operators:
-        return Binary(operators[mode], left, right)
-    functions = {"maximum": "max", "minimum": "min", "power": "pow"}
-    if mode in functions:
-        return call(functions[mode], left, right)
-    if mode == "floor_divide":
-        return call("floor", left / right)
-    if mode == "modulo":
-        return left - call("floor", left / right) * right
-    if mode == "squared_difference":
-        return (left - right) * (left - right)
-    if mode == "logaddexp":
-        larger, difference = call("max", left, right), call("abs", left - right)
-        return larger + call("log1p", call("exp", -difference))
-    raise LayerError(f"{mode} is not supported")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,24 +1,38 @@
-"""Operations of Keras 3 that functional models save as nodes of their own.
+"""Operations that graphs have as nodes of their own: one layer, and a rule for each operation.
 
-Truth values are 1 and 0. Axes count the batch axis as 0, or from the end, as in the file.
+A rule is a formula of `shared/formulas.py`, for every element, or a function of `RULES` that moves
+elements, or joins them. Axes count the batch axis as 0, or from the end, as in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codegen.errors import LayerError
 from codegen.layers.padding import crop_rows
 from codegen.layers.reshaping import Permute
 from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, transpose, widen
+from codegen.layers.shared.formulas import FORMULAS
 from codegen.model import Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import LOWEST, At, Compare, Count, Expr, Mat, Number, Select, Vec, call
+from codegen.program.ops import (
+    LOWEST,
+    At,
+    Compare,
+    Count,
+    Expr,
+    Index,
+    Mat,
+    Number,
+    Select,
+    Vec,
+    call,
+)
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
@@ -27,173 +41,331 @@ if TYPE_CHECKING:
 Tensors = tuple["Tensor", ...]
 
 
-_SUMS = {"any": "max", "all": "min", "mean": "sum", "count_nonzero": "sum"}
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Reduction(Layer):
-    """Sum, product, mean, max, min, any, all or the count of what is not 0, along axes."""
+class Operation(Layer):
+    """An operation: the name of its rule, and what the rule takes besides tensors."""
 
-    kind: str
-    axes: tuple[int, ...]
-    keepdims: bool = False
+    rule: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def aligns(self) -> bool:
+        """As NumPy does, for what is computed of several tensors element by element."""
+        return self.rule in FORMULAS or self.rule == "matmul"
 
     @property
     def describe(self) -> str:
-        """What over which axes."""
-        return f"{self.class_name}(axis={', '.join(map(str, self.axes))})"
+        """The operation, where its class does not say it, and its axes."""
+        notes = [] if self.class_name.lower() == self.rule.replace("_", "") else [self.rule]
+        axis = self.settings.get("axis")
+        if axis is not None:
+            notes.append(f"axis={', '.join(map(str, axis)) if isinstance(axis, tuple) else axis}")
+        return f"{self.class_name}({', '.join(notes)})" if notes else self.class_name
+
+    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
+        """Itself where every element is by itself; slices along the axes where they are held."""
+        if self.rule in FORMULAS:
+            return self, order
+        items = self.settings.get("items", ())
+        if not order or not items or not all(isinstance(item, tuple) for item in items):
+            return None
+        held: list[Slice] = [EVERYTHING] * len(order)
+        for item, axis in zip(items, order, strict=False):
+            held[axis] = item
+        return replace(self, settings={"items": tuple(held)}), order
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """One reduction along the last axis where it stays; over a stream a running one."""
-        x = inputs[0]
-        if self.kind == "prod":
-            return (self._product(b, x),)
-        axes = sorted(axis_of(axis, x) for axis in self.axes)
-        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
-        inner = kept[-1:] == [len(x.shape) - 1]
-        loops = kept[:-1] if inner else kept
-        shape = [1 if axis in axes else n for axis, n in enumerate(x.shape)]
-        over_time = x.time and 0 in axes
-        how = _SUMS.get(self.kind, self.kind)
-        out = b.tensor("output", shape)
-        total = out
-        if over_time:
-            start = {"any": 0.0, "all": 1.0, "max": LOWEST, "min": -LOWEST}.get(self.kind, 0.0)
-            total = b.running("total", [dims.fixed(n) for n in shape], start)
-        counters = tuple((f"k{axis}", x.shape[axis]) for axis in axes)
-        with b.each([x.shape[axis] for axis in loops]) as at:
-            source: list[Dim] = [0] * len(x.shape)
-            target: list[Dim] = [0] * len(x.shape)
-            for axis, index in zip(loops, at, strict=True):
-                source[axis] = target[axis] = index
-            for axis, (name, _) in zip(axes, counters, strict=True):
-                source[axis] = dims.symbol(name)
-            end = len(x.shape) - inner
-            value: Expr = At(x.row(*source[:end]))
-            if self.kind in ("any", "all", "count_nonzero"):
-                value = Compare("!=", value, Number(0.0))
-            reduce = b.reduce_so_far if over_time else b.reduce
-            reduce(total.row(*target[:end]), how, counters, value)
-        if total is not out or self.kind == "mean":
-            self._finish(b, out, total, x, axes, over_time)
-        if not self.keepdims:
-            out = out.reshape([x.shape[axis] for axis in kept])
-        y = b.like(out, x)
-        return (replace(y, time=x.time and not over_time, last=x.last or over_time),)
+        """The ops of its rule."""
+        if self.rule in FORMULAS:
+            return (_elementwise(b, inputs, FORMULAS[self.rule], **self.settings),)
+        found = RULES[self.rule](b, *inputs, **self.settings)
+        return found if isinstance(found, tuple) else (found,)
 
-    def _product(self, b: Builder, x: Tensor) -> Tensor:
-        """One factor after the other, for each element of the result."""
-        axes = sorted(axis_of(axis, x) for axis in self.axes)
-        if 0 in axes:
-            b.needs_whole(x, "it needs the whole sequence at once")
-        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
-        out = b.tensor("output", [1 if axis in axes else n for axis, n in enumerate(x.shape)])
-        b.copy(out.vec(), Number(1.0))
-        with b.each([x.shape[axis] for axis in kept]) as at, ExitStack() as stack:
-            factors = [
-                stack.enter_context(b.loop(x.shape[axis], carried=True, counter="factor"))
-                for axis in axes
-            ]
-            place = dict(zip([*kept, *axes], [*at, *factors], strict=True))
-            source = x.row(*(place[axis] for axis in range(len(x.shape))))
-            target = out.row(*(0 if axis in axes else place[axis] for axis in range(len(x.shape))))
-            b.copy(target, At(target) * At(source))
-        if not self.keepdims:
-            out = out.reshape([x.shape[axis] for axis in kept])
-        return replace(b.like(out, x), time=x.time and 0 not in axes)
 
-    def _finish(
-        self, b: Builder, out: Tensor, total: Tensor, x: Tensor, axes: list[int], over_time: bool
-    ) -> None:
-        """The totals, of a mean divided by their number."""
-        if self.kind != "mean":
-            b.copy(out.vec(), total.vec())
-            return
-        rest = dims.product(tuple(x.shape[axis] for axis in axes if axis or not over_time))
-        divisor: Expr = Count(rest)
-        if over_time:
-            seen = b.running("count", (1,))
-            rows: Expr = Count(x.shape[0])
-            b.copy(seen.vec(), At(seen.vec()) + rows if b.step else rows)
-            divisor = At(seen.vec().every(out.size)) * divisor
-        b.copy(out.vec(), At(total.vec()) / divisor)
+def _elementwise(
+    b: Builder,
+    inputs: Tensors,
+    formula: Callable[..., Expr],
+    operands: tuple[float | None, ...] = (),
+) -> Tensor:
+    """The formula of every element; `operands`: a number, or None for the next of the inputs.
 
+    Operations broadcast as NumPy does: axes are aligned at the end.
+    """
+    rank = max(len(x.shape) for x in inputs)
+    widened = [widen(x, rank) for x in inputs]
+    shape = broadcast_shape(b, widened)
+    out = b.tensor("output", shape)
+    with b.each(shape[:-1]) as at:
+        tensors = iter([At(broadcast(x, shape, at)) for x in widened])
+        given = operands or (None,) * len(inputs)
+        values = [next(tensors) if value is None else Number(value) for value in given]
+        b.copy(out.row(*at), formula(*values))
+    return b.like(out, *inputs)
+
+
+# ---- moving elements along one axis ---------------------------------------------------------
+
+
+def _place(b: Builder, x: Tensor, axis: int, why: str) -> int:
+    """The place of an axis in `x.shape`; along time the rule needs the whole sequence."""
+    place = axis_of(axis, x)
+    if place == 0:
+        b.needs_whole(x, why)
+    return place
+
+
+Run = tuple[Dim, Dim, Dim]  # place in the result, place in the input, number
+
+
+def _moved(
+    b: Builder, x: Tensor, axis: int, runs: Sequence[Run], length: Dim, role: str = "output"
+) -> Tensor:
+    """A tensor with `length` elements along one axis, of which each run is copied from `x`."""
+    rest = x.shape[axis + 1 :]
+    out = b.tensor(role, (*x.shape[:axis], length, *rest))
+    with b.each(x.shape[:axis]) as at:
+        for target, source, count in runs:
+            part = replace(x.at(*at, source), shape=(count, *rest)).vec()
+            b.copy(replace(out.at(*at, target), shape=(count, *rest)).vec(), part)
+    return out
+
+
+def _not_along(b: Builder, out: Tensor, x: Tensor, axis: int) -> Tensor:
+    """`out` like `x`; a sequence no more where its time axis was cut or reduced."""
+    return replace(b.like(out, x), time=x.time and axis != 0)
+
+
+def _flip(b: Builder, x: Tensor, *, axis: int) -> Tensor:
+    """The elements along one axis in reverse order."""
+    place = _place(b, x, axis, "it reads the sequence backwards")
+    out = b.tensor("output", x.shape)
+    with b.each(x.shape[: place + 1]) as at:
+        turned = x.shape[place] - 1 - at[-1]
+        b.copy(out.row(*at), x.row(*at[:-1], turned))
+    return b.like(out, x)
+
+
+def _roll(b: Builder, x: Tensor, *, axis: int, shift: int) -> Tensor:
+    """The elements along one axis `shift` places further; the last ones come first."""
+    place = _place(b, x, axis, "it puts the end of the sequence before its start")
+    length = dims.fixed(x.shape[place])
+    first, last = length - shift % length, shift % length
+    runs = [(last, 0, first), *([(0, first, last)] if last else [])]
+    return b.like(_moved(b, x, place, runs, length), x)
+
+
+def _take(b: Builder, x: Tensor, *, axis: int, indices: tuple[int, ...], keeps: bool) -> Tensor:
+    """The elements at fixed indices along one axis; a single one without the axis."""
+    place = axis_of(axis, x)
+    length = dims.fixed(x.shape[place])
+    _place(b, x, axis, "it takes single steps out of the sequence")
+    for index in indices:
+        b.check(length, ">=", index + 1 if index >= 0 else -index)
+    runs = [(number, index % length, 1) for number, index in enumerate(indices)]
+    out = _moved(b, x, place, runs, len(indices))
+    if not keeps:
+        out = out.reshape((*x.shape[:place], *x.shape[place + 1 :]))
+    return _not_along(b, out, x, place)
+
+
+def _repeat(b: Builder, x: Tensor, *, axis: int, repeats: int) -> Tensor:
+    """Every element along one axis so many times."""
+    place = _place(b, x, axis, "it repeats single steps")
+    before, rest = x.shape[: place + 1], x.shape[place + 1 :]
+    runs = [(number, 0, 1) for number in range(repeats)]
+    out = _moved(b, x.reshape((*before, 1, *rest)), place + 1, runs, repeats)
+    longer = out.reshape((*before[:-1], before[-1] * repeats, *rest))
+    return _not_along(b, longer, x, place)
+
+
+def _split(
+    b: Builder, x: Tensor, *, axis: int, parts: int = 0, places: tuple[int, ...] = ()
+) -> Tensors:
+    """The input cut along one axis into equal parts, or at places."""
+    place = _place(b, x, axis, "it cuts the sequence into pieces")
+    length = dims.fixed(x.shape[place])
+    if parts and length % parts:
+        raise LayerError(f"{parts} equal parts of an axis of {length}")
+    inner = places or tuple(range(length // parts, length, length // parts))
+    ends = [0, *(min(end, length) for end in inner), length]
+    found = []
+    for number, (start, stop) in enumerate(pairwise(ends)):
+        part = _moved(b, x, place, [(0, start, stop - start)], stop - start, f"part_{number}")
+        found.append(_not_along(b, part, x, place))
+    return tuple(found)
+
+
+def _unstack(b: Builder, x: Tensor, *, axis: int) -> Tensors:
+    """Every element along one axis by itself."""
+    place = axis_of(axis, x)
+    parts = _split(b, x, axis=axis, parts=dims.fixed(x.shape[place]))
+    rest = (*x.shape[:place], *x.shape[place + 1 :])
+    return tuple(part.reshape(rest) for part in parts)
+
+
+# ---- moving elements along several axes -----------------------------------------------------
+
+
+def _tile(b: Builder, x: Tensor, *, repeats: tuple[int, ...]) -> Tensor:
+    """The input so many times along each axis; of the last axes, where there are fewer numbers."""
+    missing = len(x.shape) - len(repeats)
+    if missing < 0 or not x.shape:
+        raise LayerError(f"{len(repeats)} repeats of an input with {len(x.shape)} axes")
+    repeats = (1,) * missing + repeats
+    if repeats[0] != 1:
+        b.needs_whole(x, "it repeats the sequence")
+    out = b.tensor("output", [n * times for n, times in zip(x.shape, repeats, strict=True)])
+    pairs = [n for pair in zip(repeats, x.shape, strict=True) for n in pair]
+    apart = out.reshape(pairs)
+    with b.each(pairs[:-1]) as at:
+        b.copy(apart.row(*at), x.row(*at[1::2]))
+    return replace(b.like(out, x), time=x.time and repeats[0] == 1)
+
+
+def _pad(
+    b: Builder, x: Tensor, *, padding: tuple[tuple[int, int], ...], value: float = 0.0
+) -> Tensor:
+    """One value before and after each axis."""
+    if len(padding) != len(x.shape):
+        raise LayerError(f"{len(padding)} pairs for an input with {len(x.shape)} axes")
+    if any(padding[0]):
+        b.needs_whole(x, "it puts rows before or after the sequence")
+    out = b.tensor(
+        "output", [low + n + high for n, (low, high) in zip(x.shape, padding, strict=True)]
+    )
+    b.copy(out.vec(), Number(value))
+    with b.each(x.shape[:-1]) as at:
+        place = [low + i for i, (low, _) in zip(at, padding, strict=False)]
+        first = padding[-1][0]
+        b.copy(out.row(*place)[first : x.shape[-1] + first], x.row(*at))
+    return b.like(out, x)
+
+
+def _swap(b: Builder, x: Tensor, *, axis1: int, axis2: int) -> Tensor:
+    """Two axes in each other's place."""
+    one, other = axis_of(axis1, x), axis_of(axis2, x)
+    order = list(range(len(x.shape)))
+    order[one], order[other] = order[other], order[one]
+    return _permuted(b, x, order)
+
+
+def _move(b: Builder, x: Tensor, *, source: int, destination: int) -> Tensor:
+    """One axis moved to another place."""
+    order = list(range(len(x.shape)))
+    order.insert(axis_of(destination, x), order.pop(axis_of(source, x)))
+    return _permuted(b, x, order)
+
+
+def _permuted(b: Builder, x: Tensor, order: Sequence[int]) -> Tensor:
+    turned = tuple(axis + 1 for axis in order)
+    return Permute(name="", class_name="", dims=turned).lower(b, x)[0]
+
+
+def _new_axis(axis: int, shape: Sequence[Dim], rank: int) -> int:
+    """The place of an axis among `rank` axes besides the batch axis."""
+    place = axis - 1 if axis > 0 else axis + rank
+    if axis == 0 or not 0 <= place < rank:
+        raise LayerError(f"axis {axis} of an input with {len(shape)} axes")
+    return place
+
+
+def _expand_dims(b: Builder, x: Tensor, *, axis: int) -> Tensor:
+    """An axis of length 1 put in."""
+    place = _new_axis(axis, x.shape, len(x.shape) + 1)
+    if place == 0:
+        b.needs_whole(x, "it moves the time axis")
+    return _not_along(b, x.reshape((*x.shape[:place], 1, *x.shape[place:])), x, place)
+
+
+def _squeeze(b: Builder, x: Tensor, *, axis: int) -> Tensor:
+    """An axis of length 1 taken away."""
+    place = _new_axis(axis, x.shape, len(x.shape))
+    row = None if place else b.only_row(x)
+    if row is not None:
+        return row
+    if place == 0:
+        b.needs_whole(x, "it moves the time axis")
+    b.check(x.shape[place], "==", 1)
+    return _not_along(b, x.reshape((*x.shape[:place], *x.shape[place + 1 :])), x, place)
+
+
+def _stack(b: Builder, *inputs: Tensor, axis: int) -> Tensor:
+    """Tensors side by side along a new axis."""
+    first = inputs[0].shape
+    place = _new_axis(axis, first, len(first) + 1)
+    for x in inputs:
+        if place == 0:
+            b.needs_whole(x, "it puts whole sequences side by side")
+        for left, right in zip(first, x.shape, strict=True):
+            b.check(left, "==", right)
+    out = b.tensor("output", (*first[:place], len(inputs), *first[place:]))
+    with b.each(first[:place]) as at:
+        for number, x in enumerate(inputs):
+            b.copy(out.row(*at, number), x.row(*at))
+    return b.like(out, *inputs)
+
+
+# ---- slices ---------------------------------------------------------------------------------
 
 Slice = tuple[int | None, int | None, int | None]
+EVERYTHING: Slice = (None, None, None)
 ELLIPSIS, NEW_AXIS = "...", "newaxis"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GetItem(Layer):
-    """x[...] with whole numbers and slices, batch axis first.
+def _get_item(b: Builder, x: Tensor, *, items: Sequence[int | Slice | str]) -> Tensor:
+    """A copy of x[...]; x[:, -1] of a sequence is its last step.
 
-    Each item is an int, (start, stop, step) with None as in Python, ELLIPSIS or NEW_AXIS; the first
-    is the batch axis' full slice and not kept here.
+    Each item is an int, (start, stop, step) with None as in Python, ELLIPSIS or NEW_AXIS; that of
+    the batch axis, which takes everything, is not among them.
     """
+    items = _complete(items, len(x.shape))
+    if x.time and b.step and items[0] == -1 and all(i == EVERYTHING for i in items[1:]):
+        b.refuse_late(x)
+        return replace(x.at(x.shape[0] - 1), lead=x.lead, last=True)
+    along = items[0] if items else None
+    if x.time and isinstance(along, tuple) and (b.step or not isinstance(x.shape[0], int)):
+        taken = _rows_taken(b, x, *along)
+        if taken is not None:
+            x, items = taken, (EVERYTHING, *items[1:])
+    if all(item == EVERYTHING for item in items):
+        return replace(x, mask=None)
+    if items and items[0] != EVERYTHING:
+        b.needs_whole(x, "it takes single steps out of the sequence")
+    picks: list[tuple[Dim, Dim, int]] = []  # start, count, step for each axis of x
+    shape: list[Dim] = []
+    for item in items:
+        if isinstance(item, str):
+            shape.append(1)
+            continue
+        length = x.shape[len(picks)]
+        if isinstance(item, int):
+            needed = item + 1 if item >= 0 else -item
+            if needed > 1 or isinstance(length, int):
+                b.check(length, ">=", needed)
+            picks.append((item if item >= 0 else length + item, 1, 1))
+            continue
+        picks.append(_picked(b, item, length))
+        shape.append(picks[-1][1])
+    out = b.tensor("output", shape)
+    flat = out.reshape(tuple(count for _, count, _ in picks))
+    with b.each(flat.shape[:-1]) as at:
+        source = [start + i * step for (start, _, step), i in zip(picks, at, strict=False)]
+        start, count, step = picks[-1]
+        row = x.row(*source)
+        part = Vec(row.buffer, row.offset + start, count, step)
+        b.copy(flat.row(*at), At(part))
+    return replace(b.like(out, x), time=x.time and items[0] == EVERYTHING)
 
-    items: tuple[int | Slice | str, ...]
 
-    def turned(self, order: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]] | None:
-        """The same slices, each along the axis where it is held; none where an axis goes."""
-        if not order or not all(isinstance(item, tuple) for item in self.items):
-            return None
-        items: list[int | Slice | str] = [(None, None, None)] * len(order)
-        for item, axis in zip(self.items, order, strict=False):
-            items[axis] = item
-        return replace(self, items=tuple(items)), order
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """A copy of the elements taken; x[:, -1] of a sequence is its last step."""
-        x = inputs[0]
-        full: Slice = (None, None, None)
-        items = self._complete(len(x.shape))
-        if x.time and b.step and items[0] == -1 and all(i == full for i in items[1:]):
-            b.refuse_late(x)
-            return (replace(x.at(x.shape[0] - 1), lead=x.lead, last=True),)
-        along = items[0] if items else None
-        if x.time and isinstance(along, tuple) and (b.step or not isinstance(x.shape[0], int)):
-            taken = _rows_taken(b, x, *along)
-            if taken is not None:
-                x, items = taken, (full, *items[1:])
-        if all(item == full for item in items):
-            return (replace(x, mask=None),)
-        if items and items[0] != full:
-            b.needs_whole(x, "it takes single steps out of the sequence")
-        picks: list[tuple[Dim, Dim, int]] = []  # start, count, step for each axis of x
-        shape: list[Dim] = []
-        for item in items:
-            if isinstance(item, str):
-                shape.append(1)
-                continue
-            length = x.shape[len(picks)]
-            if isinstance(item, int):
-                needed = item + 1 if item >= 0 else -item
-                if needed > 1 or isinstance(length, int):
-                    b.check(length, ">=", needed)
-                picks.append((item if item >= 0 else length + item, 1, 1))
-                continue
-            picks.append(_picked(b, item, length))
-            shape.append(picks[-1][1])
-        out = b.tensor("output", shape)
-        flat = out.reshape(tuple(count for _, count, _ in picks))
-        with b.each(flat.shape[:-1]) as at:
-            source = [start + i * step for (start, _, step), i in zip(picks, at, strict=False)]
-            start, count, step = picks[-1]
-            row = x.row(*source)
-            part = Vec(row.buffer, row.offset + start, count, step)
-            b.copy(flat.row(*at), At(part))
-        y = b.like(out, x)
-        return (replace(y, time=x.time and items[0] == full),)
-
-    def _complete(self, rank: int) -> tuple[int | Slice | str, ...]:
-        """The items with as many full slices as there are axes that none stands for."""
-        given = list(self.items)
-        missing = rank - sum(item not in (ELLIPSIS, NEW_AXIS) for item in given)
-        if missing < 0:
-            raise LayerError(f"{rank - missing} indices of an input with {rank} axes")
-        at = given.index(ELLIPSIS) if ELLIPSIS in given else len(given)
-        full: list[int | Slice | str] = [(None, None, None)] * missing
-        return (*given[:at], *full, *given[at + 1 :])
+def _complete(items: Sequence[int | Slice | str], rank: int) -> tuple[int | Slice | str, ...]:
+    """The items with as many full slices as there are axes that none stands for."""
+    given = list(items)
+    missing = rank - sum(item not in (ELLIPSIS, NEW_AXIS) for item in given)
+    if missing < 0:
+        raise LayerError(f"{rank - missing} indices of an input with {rank} axes")
+    at = given.index(ELLIPSIS) if ELLIPSIS in given else len(given)
+    return (*given[:at], *[EVERYTHING] * missing, *given[at + 1 :])
 
 
 def _picked(b: Builder, item: Slice, length: Dim) -> tuple[Dim, Dim, int]:
@@ -257,44 +429,133 @@ def _last_rows(b: Builder, x: Tensor, count: int, left_out: int) -> Tensor | Non
     return replace(out, lead=window.lead, last=True)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Statistic(Layer):
-    """Variance, deviation, log-sum-exp or Euclidean norm along axes."""
+# ---- joining elements along axes ------------------------------------------------------------
 
-    kind: str
-    axes: tuple[int, ...]
-    keepdims: bool = False
+_SUMS = {"any": "max", "all": "min", "mean": "sum", "count_nonzero": "sum"}
+_STARTS = {"all": 1.0, "max": LOWEST, "min": -LOWEST}
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Two sums for each element of the result."""
-        x = inputs[0]
-        axes = sorted(axis_of(axis, x) for axis in self.axes)
-        if 0 in axes:
-            b.needs_whole(x, "it needs the whole sequence at once")
-        kept = [axis for axis in range(len(x.shape)) if axis not in axes]
-        out = b.tensor("output", [1 if axis in axes else n for axis, n in enumerate(x.shape)])
-        counters = tuple((f"k{axis}", x.shape[axis]) for axis in axes)
-        count = dims.product(tuple(x.shape[axis] for axis in axes))
-        with b.each([x.shape[axis] for axis in kept]) as at:
-            source: list[Dim] = [dims.symbol(f"k{axis}") for axis in range(len(x.shape))]
-            target: list[Dim] = [0] * len(x.shape)
-            for axis, index in zip(kept, at, strict=True):
-                source[axis] = target[axis] = index
-            self._reduce(b, out.row(*target), counters, At(x.row(*source)), count)
-        if not self.keepdims:
-            out = out.reshape([x.shape[axis] for axis in kept])
-        return (replace(b.like(out, x), time=x.time and 0 not in axes),)
+Row = Callable[[Sequence[Dim]], Vec]  # the elements at these indices along the axes that go
+Counters = tuple[tuple[str, Dim], ...]
 
-    def _reduce(
-        self, b: Builder, y: Vec, counters: Sequence[tuple[str, Dim]], value: Expr, count: Dim
-    ) -> None:
-        """One element of the result."""
-        if self.kind == "norm":
+
+def _joined(
+    b: Builder,
+    x: Tensor,
+    axes: Sequence[int],
+    keepdims: bool,
+    write: Callable[[Vec, Counters, Row], None],
+    total: Tensor | None = None,
+    inner: bool = False,
+    finish: Callable[[Tensor], None] = lambda out: None,
+) -> Tensor:
+    """`x` without `axes`: `write` gives each element, or with `inner` each row of the result.
+
+    It writes to `total` where that is given, from which `finish` makes the result.
+    """
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    out = b.tensor("output", _without(x, axes))
+    counters = tuple((f"k{axis}", x.shape[axis]) for axis in axes)
+    loops, end = (kept[:-1], len(x.shape) - 1) if inner else (kept, len(x.shape))
+    with b.each([x.shape[axis] for axis in loops]) as at:
+        outer: dict[int, Dim] = dict(zip(loops, at, strict=True))
+
+        def row(indices: Sequence[Dim]) -> Vec:
+            place = outer | dict(zip(axes, indices, strict=True))
+            return x.row(*(place[axis] for axis in range(end)))
+
+        target = (total or out).row(*(outer.get(axis, 0) for axis in range(end)))
+        write(target, counters, row)
+    finish(out)
+    if not keepdims:
+        out = out.reshape([x.shape[axis] for axis in kept])
+    return _not_along(b, out, x, min(axes, default=1))
+
+
+def _without(x: Tensor, axes: Sequence[int]) -> list[Dim]:
+    """The shape of `x` with length 1 along the axes."""
+    return [1 if axis in axes else n for axis, n in enumerate(x.shape)]
+
+
+def _symbols(counters: Counters) -> list[Dim]:
+    return [dims.symbol(name) for name, _ in counters]
+
+
+def _reduce(b: Builder, x: Tensor, *, kind: str, axis: Sequence[int], keepdims: bool) -> Tensor:
+    """Sum, mean, max, min, any, all or the count of what is not 0, along axes.
+
+    One reduction along the last axis where it stays; over a stream a running one.
+    """
+    axes = sorted(axis_of(one, x) for one in axis)
+    over_time = x.time and 0 in axes
+    reduce = b.reduce_so_far if over_time else b.reduce
+    total = None
+    if over_time:
+        shape = [dims.fixed(n) for n in _without(x, axes)]
+        total = b.running("total", shape, _STARTS.get(kind, 0.0))
+
+    def write(target: Vec, counters: Counters, row: Row) -> None:
+        value: Expr = At(row(_symbols(counters)))
+        if kind in ("any", "all", "count_nonzero"):
+            value = Compare("!=", value, Number(0.0))
+        reduce(target, _SUMS.get(kind, kind), counters, value)
+
+    def finish(out: Tensor) -> None:
+        done = total or out
+        if kind != "mean":
+            if total is not None:
+                b.copy(out.vec(), total.vec())
+            return
+        divisor: Expr = Count(
+            dims.product(tuple(x.shape[one] for one in axes if one or not over_time))
+        )
+        if over_time:
+            seen = b.running("count", (1,))
+            rows: Expr = Count(x.shape[0])
+            b.copy(seen.vec(), At(seen.vec()) + rows if b.step else rows)
+            divisor = At(seen.vec().every(out.size)) * divisor
+        b.copy(out.vec(), At(done.vec()) / divisor)
+
+    last = len(x.shape) - 1
+    y = _joined(b, x, axes, keepdims, write, total, last not in axes and last >= 0, finish)
+    return replace(y, last=x.last or over_time)
+
+
+def _whole_axes(b: Builder, x: Tensor, axes: Sequence[int]) -> list[int]:
+    """The places of axes, of which time needs the whole sequence."""
+    places = sorted(axis_of(axis, x) for axis in axes)
+    if 0 in places:
+        b.needs_whole(x, "it needs the whole sequence at once")
+    return places
+
+
+def _prod(b: Builder, x: Tensor, *, axis: Sequence[int], keepdims: bool) -> Tensor:
+    """One factor after the other, for each element of the result."""
+
+    def write(target: Vec, counters: Counters, row: Row) -> None:
+        b.copy(target, Number(1.0))
+        with ExitStack() as stack:
+            factors = [
+                stack.enter_context(b.loop(length, carried=True, counter="factor"))
+                for _, length in counters
+            ]
+            b.copy(target, At(target) * At(row(factors)))
+
+    return _joined(b, x, _whole_axes(b, x, axis), keepdims, write)
+
+
+def _statistic(b: Builder, x: Tensor, *, kind: str, axis: Sequence[int], keepdims: bool) -> Tensor:
+    """Variance, deviation, log-sum-exp or Euclidean norm: two sums for each element."""
+    places = _whole_axes(b, x, axis)
+    count = dims.product(tuple(x.shape[place] for place in places))
+
+    def write(y: Vec, counters: Counters, row: Row) -> None:
+        value = At(row(_symbols(counters)))
+        if kind == "norm":
             b.reduce(y, "sum", counters, value * value)
             b.copy(y, call("sqrt", At(y)))
             return
         middle = b.temp("middle", 1)
-        if self.kind == "logsumexp":
+        if kind == "logsumexp":
             b.reduce(middle, "max", counters, value)
             b.reduce(y, "sum", counters, call("exp", value - At(middle)))
             b.copy(y, At(middle) + call("log", At(y)))
@@ -303,359 +564,147 @@ class Statistic(Layer):
         b.copy(middle, At(middle) / Count(count))
         b.reduce(y, "sum", counters, (value - At(middle)) * (value - At(middle)))
         spread = At(y) / Count(count)
-        b.copy(y, call("sqrt", spread) if self.kind == "deviation" else spread)
+        b.copy(y, call("sqrt", spread) if kind == "deviation" else spread)
+
+    return _joined(b, x, places, keepdims, write)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NewShape(Layer):
-    """ExpandDims and Squeeze: an axis of length 1 put in at `axis`, or taken away."""
+def _argmax(b: Builder, x: Tensor, *, axis: int, keepdims: bool) -> Tensor:
+    """The first index of the largest element along one axis: the least that has the maximum."""
 
-    axis: int
-    expand: bool
+    def write(y: Vec, counters: Counters, row: Row) -> None:
+        largest, places = b.temp("largest", 1), _symbols(counters)
+        element = At(row(places))
+        b.reduce(largest, "max", counters, element)
+        place = Select(Compare(">=", element, At(largest)), Count(places[0]), Count(counters[0][1]))
+        b.reduce(y, "min", counters, place)
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """No ops."""
-        x = inputs[0]
-        rank = len(x.shape) + (1 if self.expand else 0)
-        axis = self.axis - 1 if self.axis > 0 else self.axis + rank
-        if self.axis == 0 or not 0 <= axis < rank:
-            raise LayerError(f"axis {self.axis} of an input with {len(x.shape)} axes")
-        row = None if axis or self.expand else b.only_row(x)
-        if row is not None:
-            return (row,)
-        if axis == 0:
-            b.needs_whole(x, "it moves the time axis")
-        if self.expand:
-            shape = (*x.shape[:axis], 1, *x.shape[axis:])
-        else:
-            b.check(x.shape[axis], "==", 1)
-            shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-        return (replace(b.like(x.reshape(shape), x), time=x.time and axis != 0),)
+    return _joined(b, x, _whole_axes(b, x, [axis]), keepdims, write)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Filled(Layer):
-    """ZerosLike and OnesLike: the shape of the input, one value everywhere."""
+def _cumsum(
+    b: Builder, x: Tensor, *, axis: int, exclusive: bool = False, reverse: bool = False
+) -> Tensor:
+    """Sums of the elements up to each along one axis (`exclusive`: before it), or from the end.
 
-    value: float
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """One store."""
-        out = b.tensor("output", inputs[0].shape)
-        b.copy(out.vec(), Number(self.value))
-        return (b.like(out, inputs[0]),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Comparison(Layer):
-    """Left compared with right, which is a second tensor or a constant."""
-
-    operator: str
-    constant: float | None = None
-
-    @property
-    def aligns(self) -> bool:
-        """As NumPy does."""
-        return True
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Element by element, broadcast."""
-        rank = max(len(x.shape) for x in inputs)
-        widened = [widen(x, rank) for x in inputs]
-        shape = broadcast_shape(b, widened)
-        out = b.tensor("output", shape)
-        with b.each(shape[:-1]) as at:
-            left: Expr = At(broadcast(widened[0], shape, at))
-            right: Expr
-            if self.constant is None:
-                right = At(broadcast(widened[1], shape, at))
-            else:
-                right = Number(self.constant)
-            b.copy(out.row(*at), Compare(self.operator, left, right))
-        return (b.like(out, *inputs),)
+    A running total, which over time is a state.
+    """
+    place = axis_of(axis, x)
+    if place == 0 and reverse:
+        b.needs_whole(x, "it sums from the end of the sequence")
+    length, rest = x.shape[place], x.shape[place + 1 :] or (1,)
+    rows, out = x.reshape((*x.shape[: place + 1], *rest)), b.tensor("output", x.shape)
+    total = b.state("total", [dims.fixed(n) for n in rest]).vec() if place == 0 else None
+    with b.each(x.shape[:place]) as at:
+        if total is None:
+            total = b.tensor("total", rest).vec()
+            b.copy(total, Number(0.0))
+        with b.loop(length, carried=True) as t:
+            here: Dim = length - 1 - t if reverse else t
+            y = out.row(*at, here)
+            if exclusive:
+                b.copy(y, total)
+            b.copy(total, At(total) + At(rows.row(*at, here)))
+            if not exclusive:
+                b.copy(y, total)
+    return b.like(out, x)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Clip(Layer):
-    """min(max(x, low), high)."""
-
-    low: float
-    high: float
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Element by element."""
-        x = inputs[0]
-        out = b.tensor("output", x.shape)
-        b.copy(out.vec(), call("min", call("max", x.vec(), self.low), self.high))
-        return (b.like(out, x, mask=x.mask),)
+def _one_hot(
+    b: Builder, x: Tensor, *, num_classes: int, on_value: float, off_value: float
+) -> Tensor:
+    """`on_value` at the index that an element is, else `off_value`, along a new last axis."""
+    out = b.tensor("output", (*x.shape, num_classes))
+    with b.each(x.shape) as at:
+        here: Expr = Compare("==", At(x.at(*at).vec().every(num_classes)), Index())
+        if (on_value, off_value) != (1.0, 0.0):
+            here = Select(here, Number(on_value), Number(off_value))
+        b.copy(out.row(*at), here)
+    return b.like(out, x)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Stack(Layer):
-    """Tensors side by side along a new axis."""
-
-    axis: int
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Copies."""
-        first = inputs[0].shape
-        rank = len(first) + 1
-        axis = self.axis - 1 if self.axis > 0 else self.axis + rank
-        if self.axis == 0 or not 0 <= axis < rank:
-            raise LayerError(f"axis {self.axis} of an input with {len(first)} axes")
-        for x in inputs:
-            if axis == 0:
-                b.needs_whole(x, "it puts whole sequences side by side")
-            for left, right in zip(first, x.shape, strict=True):
-                b.check(left, "==", right)
-        out = b.tensor("output", (*first[:axis], len(inputs), *first[axis:]))
-        with b.each(first[:axis]) as at:
-            for number, x in enumerate(inputs):
-                b.copy(out.row(*at, number), x.row(*at))
-        return (b.like(out, *inputs),)
+# ---- products -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Flip(Layer):
-    """The elements along one axis in reverse order."""
-
-    axis: int
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Copies."""
-        x = inputs[0]
-        axis = axis_of(self.axis, x)
-        if axis == 0:
-            b.needs_whole(x, "it reads the sequence backwards")
-        out = b.tensor("output", x.shape)
-        with b.each(x.shape[: axis + 1]) as at:
-            turned = x.shape[axis] - 1 - at[-1]
-            b.copy(out.row(*at), x.row(*at[:-1], turned))
-        return (b.like(out, x),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Matmul(Layer):
+def _matmul(
+    b: Builder, left: Tensor, right: Tensor, *, transpose_a: bool, transpose_b: bool
+) -> Tensor:
     """The product of two matrices, or of a matrix and a vector along its last axis."""
-
-    transposed: bool = False  # the second is transposed first
-    first_transposed: bool = False
-
-    @property
-    def aligns(self) -> bool:
-        """As NumPy does."""
-        return True
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """One row of the result at a time."""
-        left, right = inputs
-        if self.first_transposed and len(left.shape) == 2:
-            b.needs_whole(left, "it multiplies whole sequences")
-            left = transpose(b, left, (1, 0))
-        if len(right.shape) != 2 or len(left.shape) not in (1, 2):
-            raise LayerError(f"a product of tensors with {left.shape} and {right.shape}")
-        for x in inputs:
-            b.needs_whole(x, "it multiplies whole sequences")
-        inner, columns = right.shape[::-1] if self.transposed else right.shape
-        b.check(left.shape[-1], "==", inner)
-        stride = dims.fixed(right.shape[1])
-        strides = (stride, 1) if self.transposed else (1, stride)
-        matrix = Mat(right.buffer, right.offset, columns, inner, *strides)
-        out = b.tensor("output", (*left.shape[:-1], columns))
-        with b.each(left.shape[:-1]) as at:
-            b.affine(out.row(*at), None, (matrix, left.row(*at)))
-        y = b.like(out, *inputs)
-        return (replace(y, time=y.time and not self.first_transposed),)
+    if transpose_a and len(left.shape) == 2:
+        b.needs_whole(left, "it multiplies whole sequences")
+        left = transpose(b, left, (1, 0))
+    if len(right.shape) != 2 or len(left.shape) not in (1, 2):
+        raise LayerError(f"a product of tensors with {left.shape} and {right.shape}")
+    for x in (left, right):
+        b.needs_whole(x, "it multiplies whole sequences")
+    inner, columns = right.shape[::-1] if transpose_b else right.shape
+    b.check(left.shape[-1], "==", inner)
+    stride = dims.fixed(right.shape[1])
+    strides = (stride, 1) if transpose_b else (1, stride)
+    matrix = Mat(right.buffer, right.offset, columns, inner, *strides)
+    out = b.tensor("output", (*left.shape[:-1], columns))
+    with b.each(left.shape[:-1]) as at:
+        b.affine(out.row(*at), None, (matrix, left.row(*at)))
+    y = b.like(out, left, right)
+    return replace(y, time=y.time and not transpose_a)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Where(Layer):
-    """The second input, or a number, where the first is not 0, else the third."""
-
-    choices: tuple[float | None, float | None]  # a number, or None for the next input
-
-    @property
-    def aligns(self) -> bool:
-        """As NumPy does."""
-        return True
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Element by element, broadcast."""
-        rank = max(len(x.shape) for x in inputs)
-        widened = [widen(x, rank) for x in inputs]
-        shape = broadcast_shape(b, widened)
-        out = b.tensor("output", shape)
-        with b.each(shape[:-1]) as at:
-            condition, *rest = (At(broadcast(x, shape, at)) for x in widened)
-            given = iter(rest)
-            yes, no = (next(given) if choice is None else Number(choice) for choice in self.choices)
-            b.copy(out.row(*at), Select(Compare("!=", condition, Number(0.0)), yes, no))
-        return (b.like(out, *inputs),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Take(Layer):
-    """The elements at fixed indices along one axis; a single one without the axis."""
-
-    axis: int
-    indices: tuple[int, ...]
-    keeps: bool
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Copies."""
-        x = inputs[0]
-        axis = axis_of(self.axis, x)
-        length = dims.fixed(x.shape[axis])
-        if axis == 0:
-            b.needs_whole(x, "it takes single steps out of the sequence")
-        for index in self.indices:
-            b.check(length, ">=", index + 1 if index >= 0 else -index)
-        shape = (*x.shape[:axis], len(self.indices), *x.shape[axis + 1 :])
-        out = b.tensor("output", shape)
-        with b.each(x.shape[:axis]) as at:
-            for number, index in enumerate(self.indices):
-                b.copy(out.at(*at, number).vec(), x.at(*at, index % length).vec())
-        if not self.keeps:
-            out = out.reshape((*x.shape[:axis], *x.shape[axis + 1 :]))
-        return (replace(b.like(out, x), time=x.time and axis != 0),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Repeat(Layer):
-    """Every element along one axis so many times."""
-
-    axis: int
-    count: int
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """Copies."""
-        x = inputs[0]
-        axis = axis_of(self.axis, x)
-        if axis == 0:
-            b.needs_whole(x, "it repeats single steps")
-        longer = x.shape[axis] * self.count
-        out = b.tensor("output", (*x.shape[:axis], longer, *x.shape[axis + 1 :]))
-        apart = out.reshape((*x.shape[: axis + 1], self.count, *x.shape[axis + 1 :]))
-        with b.each(x.shape[: axis + 1]) as at:
-            for number in range(self.count):
-                b.copy(apart.at(*at, number).vec(), x.at(*at).vec())
-        return (replace(b.like(out, x), time=x.time and axis != 0),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Pad(Layer):
-    """One value before and after each axis."""
-
-    padding: tuple[tuple[int, int], ...]  # without the batch axis
-    value: float = 0.0
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """A store everywhere, and a copy."""
-        x = inputs[0]
-        if len(self.padding) != len(x.shape):
-            raise LayerError(f"{len(self.padding)} pairs for an input with {len(x.shape)} axes")
-        if any(self.padding[0]):
-            b.needs_whole(x, "it puts rows before or after the sequence")
-        shape = [low + n + high for n, (low, high) in zip(x.shape, self.padding, strict=True)]
-        out = b.tensor("output", shape)
-        b.copy(out.vec(), Number(self.value))
-        with b.each(x.shape[:-1]) as at:
-            place = [low + i for i, (low, _) in zip(at, self.padding, strict=False)]
-            first = self.padding[-1][0]
-            b.copy(out.row(*place)[first : x.shape[-1] + first], x.row(*at))
-        return (b.like(out, x),)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Split(Layer):
-    """The input cut along one axis into equal parts, or at places; or every element by itself."""
-
-    axis: int
-    parts: int = 0
-    places: tuple[int, ...] = ()
-    unstack: bool = False
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """A copy for each part."""
-        x = inputs[0]
-        axis = axis_of(self.axis, x)
-        if axis == 0:
-            b.needs_whole(x, "it cuts the sequence into pieces")
-        length = dims.fixed(x.shape[axis])
-        parts = length if self.unstack else self.parts
-        if parts and length % parts:
-            raise LayerError(f"{parts} equal parts of an axis of {length}")
-        inner = self.places or tuple(range(length // parts, length, length // parts))
-        ends = [0, *(min(place, length) for place in inner), length]
-        found = []
-        for number, (start, stop) in enumerate(pairwise(ends)):
-            shape = (*x.shape[:axis], stop - start, *x.shape[axis + 1 :])
-            out = b.tensor(f"part_{number}", shape)
-            with b.each(x.shape[:axis]) as at:
-                source = replace(x.at(*at, start), shape=shape[axis:])
-                b.copy(out.at(*at).vec(), source.vec())
-            if self.unstack:
-                out = out.reshape((*x.shape[:axis], *x.shape[axis + 1 :]))
-            found.append(replace(b.like(out, x), time=x.time and axis != 0))
-        return tuple(found)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Swap(Layer):
-    """Swapaxes, or Moveaxis of one axis."""
-
-    axes: tuple[int, int]
-    moves: bool
-
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """As Permute."""
-        x = inputs[0]
-        first, second = (axis_of(axis, x) for axis in self.axes)
-        order = list(range(len(x.shape)))
-        if self.moves:
-            order.insert(second, order.pop(first))
-        else:
-            order[first], order[second] = order[second], order[first]
-        turned = tuple(axis + 1 for axis in order)
-        return Permute(name=self.name, class_name=self.class_name, dims=turned).lower(b, x)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Einsum(Layer):
+def _einsum(b: Builder, *inputs: Tensor, equation: str) -> Tensor:
     """Sums of products of two tensors, whose first letter is that of the batch axis."""
+    terms, arrow, result = equation.partition("->")
+    letters = terms.split(",")
+    batch = {term[:1] for term in (*letters, result)}
+    plain = all(len({*term}) == len(term) and term.isalpha() for term in (*letters, result))
+    if not arrow or not plain or len(batch) != 1 or not len(inputs) == len(letters) == 2:
+        raise LayerError(f"equation {equation[:60]!r} is not supported")
+    lengths: dict[str, Dim] = {}
+    for term, x in zip(letters, inputs, strict=True):
+        if len(term) != len(x.shape) + 1:
+            raise LayerError(f"equation {equation!r} does not fit {len(x.shape)} axes")
+        b.needs_whole(x, "it multiplies whole sequences")
+        for letter, n in zip(term[1:], x.shape, strict=True):
+            b.check(lengths.setdefault(letter, n), "==", n)
+    if any(letter not in lengths for letter in result[1:]):
+        raise LayerError(f"equation {equation!r} is not supported")
+    out = b.tensor("output", [lengths[letter] for letter in result[1:]])
+    summed = [letter for letter in lengths if letter not in result]
+    counters = tuple((f"k_{letter}", lengths[letter]) for letter in summed)
+    with b.each([lengths[letter] for letter in result[1:]], "place") as at:
+        place: dict[str, Dim] = dict(zip(result[1:], at, strict=True))
+        place |= {letter: dims.symbol(f"k_{letter}") for letter in summed}
+        left, right = (
+            At(x.at(*(place[letter] for letter in term[1:])).vec())
+            for term, x in zip(letters, inputs, strict=True)
+        )
+        target = out.at(*at).vec()
+        if counters:
+            b.reduce(target, "sum", counters, left * right)
+        else:
+            b.copy(target, left * right)
+    return b.like(out, *inputs)
 
-    equation: str
 
-    def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
-        """One element of the result at a time."""
-        terms, arrow, result = self.equation.partition("->")
-        letters = terms.split(",")
-        batch = {term[:1] for term in (*letters, result)}
-        plain = all(len({*term}) == len(term) and term.isalpha() for term in (*letters, result))
-        if not arrow or not plain or len(batch) != 1 or not len(inputs) == len(letters) == 2:
-            raise LayerError(f"equation {self.equation[:60]!r} is not supported")
-        lengths: dict[str, Dim] = {}
-        for term, x in zip(letters, inputs, strict=True):
-            if len(term) != len(x.shape) + 1:
-                raise LayerError(f"equation {self.equation!r} does not fit {len(x.shape)} axes")
-            b.needs_whole(x, "it multiplies whole sequences")
-            for letter, n in zip(term[1:], x.shape, strict=True):
-                b.check(lengths.setdefault(letter, n), "==", n)
-        if any(letter not in lengths for letter in result[1:]):
-            raise LayerError(f"equation {self.equation!r} is not supported")
-        out = b.tensor("output", [lengths[letter] for letter in result[1:]])
-        summed = [letter for letter in lengths if letter not in result]
-        counters = tuple((f"k_{letter}", lengths[letter]) for letter in summed)
-        with b.each([lengths[letter] for letter in result[1:]], "place") as at:
-            place: dict[str, Dim] = dict(zip(result[1:], at, strict=True))
-            place |= {letter: dims.symbol(f"k_{letter}") for letter in summed}
-            left, right = (
-                At(x.at(*(place[letter] for letter in term[1:])).vec())
-                for term, x in zip(letters, inputs, strict=True)
-            )
-            target = out.at(*at).vec()
-            if counters:
-                b.reduce(target, "sum", counters, left * right)
-            else:
-                b.copy(target, left * right)
-        return (b.like(out, *inputs),)
+RULES: dict[str, Callable[..., Tensor | Tensors]] = {
+    "argmax": _argmax,
+    "cumsum": _cumsum,
+    "einsum": _einsum,
+    "expand_dims": _expand_dims,
+    "flip": _flip,
+    "get_item": _get_item,
+    "matmul": _matmul,
+    "move": _move,
+    "one_hot": _one_hot,
+    "pad": _pad,
+    "prod": _prod,
+    "reduce": _reduce,
+    "repeat": _repeat,
+    "roll": _roll,
+    "split": _split,
+    "squeeze": _squeeze,
+    "stack": _stack,
+    "statistic": _statistic,
+    "swap": _swap,
+    "take": _take,
+    "tile": _tile,
+    "unstack": _unstack,
+}

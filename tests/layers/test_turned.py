@@ -16,12 +16,11 @@ import pytest
 from keras import layers as kl
 from keras import ops
 
-from codegen.layers.arithmetic import Arithmetic
 from codegen.layers.convolution import WithFilters
 from codegen.layers.core import ActivationLayer, BatchNormalization, Identity, WithChannels
 from codegen.layers.locally_connected import LocallyConnected
 from codegen.layers.merging import Merge
-from codegen.layers.operations import GetItem
+from codegen.layers.operations import Operation
 from codegen.layers.pooling import GlobalPooling
 from codegen.layers.reshaping import Permute
 from codegen.model import Layer
@@ -273,8 +272,8 @@ def test_layers_that_take_turned_inputs_are_known() -> None:
 
     declared = {kind for kind in below(Layer) if "turned" in vars(kind)} - {Layer}
     assert declared == {
-        ActivationLayer, Arithmetic, BatchNormalization, GetItem, GlobalPooling, Identity,
-        LocallyConnected, Merge, Permute, WithChannels, WithFilters,
+        ActivationLayer, BatchNormalization, GlobalPooling, Identity,
+        LocallyConnected, Merge, Operation, Permute, WithChannels, WithFilters,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from codegen.readers.keras.ops import MAKERS
+from codegen.readers.operations import KERAS
 from docs.make.refusals import REFUSALS
 from tests.random_models.build import Spec, kinds_in, options_in, text
 from tests.random_models.draw import GOALS, draw
@@ -58,7 +58,7 @@ def test_every_operation_that_converts_is_known() -> None:
     """By the names of the table of the reader; some are TensorFlow's own, or another's name."""
     drawn = {kind.name.replace("_", "") for kind in OPS}
     of_tensorflow = {"squareddifference", "addn", "l2normalize", "identity", "flatten", "mish"}
-    assert {name.lower() for name in MAKERS} - of_tensorflow <= drawn
+    assert {name.lower() for name in KERAS} - of_tensorflow <= drawn
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from codegen.activations import ELEMENTWISE, Activation
-from codegen.layers.arithmetic import FORMULAS, Arithmetic
 from codegen.layers.core import ActivationLayer, Dense
 from codegen.layers.merging import Merge
+from codegen.layers.operations import Operation
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent, SimpleRNNCell
+from codegen.layers.shared.formulas import UNARY
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
@@ -41,7 +42,7 @@ SINGLE: dict[str, Callable[[Expr], Expr]] = {
     "pow_of_x": lambda x: call("pow", call("abs", x), 2.25),
     "pow_to_x": lambda x: call("pow", 1.75, x),
     **{f"the activation {a}": Activation(a, PARAMETERS.get(a, ())) for a in ELEMENTWISE},
-    **{f"the operation {name}": formula for name, formula in FORMULAS.items()},
+    **{f"the operation {name}": formula for name, formula in UNARY.items()},
 }  # fmt: skip
 
 
@@ -226,9 +227,9 @@ def dense(name: str, kernel: Array, act: str = "linear") -> Dense:
 
 
 def arithmetic(name: str, operator: str, constant: float | None = None, position: int = 1) -> Layer:
-    return Arithmetic(
-        name=name, class_name="Op", operator=operator, constant=constant, position=position
-    )
+    operands = (constant, None) if position == 0 else (None, constant)
+    settings = {} if constant is None else {"operands": operands}
+    return Operation(name=name, class_name="Op", rule=operator, settings=settings)
 
 
 @every_target

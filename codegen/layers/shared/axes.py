@@ -63,7 +63,7 @@ def broadcast(x: Tensor, shape: tuple[Dim, ...], at: tuple[Dim, ...]) -> Vec:
     indices = tuple(0 if n == 1 else i for n, i in zip(x.shape, at, strict=False))
     row = x.row(*indices)
     if row.size == 1:
-        return row if shape[-1] == 1 else row.every(shape[-1])
+        return row if shape[-1:] in ((), (1,)) else row.every(shape[-1])
     return replace(row, size=shape[-1])  # of the same length, perhaps by another name
 
 

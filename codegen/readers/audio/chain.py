@@ -12,7 +12,7 @@ import numpy as np
 
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.merging import Merge
-from codegen.layers.operations import GetItem
+from codegen.layers.operations import EVERYTHING, Operation
 from codegen.model import FACTS, Array, Graph, Input, Layer, Model, Node, Ref, Unsupported
 from codegen.readers.files.budget import Budget
 from codegen.readers.files.digest import Digest
@@ -22,7 +22,6 @@ from codegen.readers.settings import parse_object, show
 MAX_AXES = 4  # of any array of weights
 MAX_LAYERS = 10_000
 MAX_FACT = 1e9
-EVERYTHING = (None, None, None)
 
 
 @dataclass
@@ -113,8 +112,9 @@ class Chain:
 
     def columns(self, x: Ref, start: int, stop: int, name: str = "columns") -> Ref:
         """The channels from `start` to `stop` of a tensor."""
-        taken = GetItem(
-            name=self.name(name), class_name="Slice", items=(EVERYTHING, (start, stop, None))
+        items = (EVERYTHING, (start, stop, None))
+        taken = Operation(
+            name=self.name(name), class_name="Slice", rule="get_item", settings={"items": items}
         )
         return self.add(taken, x)
 

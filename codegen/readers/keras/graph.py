@@ -11,7 +11,8 @@ from dataclasses import replace
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.core import Embedding
 from codegen.layers.dense import Discretization
-from codegen.layers.masking import GivenMask, NotEqualMask
+from codegen.layers.masking import GivenMask
+from codegen.layers.operations import Operation
 from codegen.layers.recurrent import Bidirectional, Cell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Constant, Graph, Input, Layer, Node, Ref, Unsupported
@@ -367,9 +368,14 @@ def _integer_input(node: Node, readers: Sequence[Layer]) -> Node:
     if not isinstance(node.layer, Input):
         return node
     integer = any(_embeds(layer) for layer in readers) and all(
-        _embeds(layer) or isinstance(layer, (NotEqualMask, Unsupported)) for layer in readers
+        _embeds(layer) or _is_mask(layer) or isinstance(layer, Unsupported) for layer in readers
     )
     return Node(replace(node.layer, dtype="int32" if integer else "float32"))
+
+
+def _is_mask(layer: Layer) -> bool:
+    """Whether it compares with a number, as Keras 3 writes the mask of an Embedding out."""
+    return isinstance(layer, Operation) and layer.rule == "not_equal" and bool(layer.settings)
 
 
 def _embeds(layer: Layer) -> bool:

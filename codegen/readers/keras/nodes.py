@@ -281,7 +281,7 @@ class _Call:
             return ops.TENSOR
         kind, config = value.get("class_name"), value.get("config")
         if kind in ("slice", "__slice__") and isinstance(config, dict):
-            return ops.Slice(*(config.get(key) for key in ("start", "stop", "step")))
+            return ops.Range(*(config.get(key) for key in ("start", "stop", "step")))
         return value
 
 

@@ -11,7 +11,7 @@ from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer, Dense, Embedding, Identity, PReLU
 from codegen.layers.merging import Concatenate, Merge
-from codegen.layers.operations import GetItem
+from codegen.layers.operations import Operation
 from codegen.layers.reshaping import Flatten, Permute
 from codegen.model import Layer
 from codegen.readers.settings import Config
@@ -166,7 +166,7 @@ def _last(b: Bound) -> Layer:
         raise LayerError("its input has no time axis of which to take the last step")
     b.rank -= 1
     b.turned = False
-    return b.layer(GetItem, items=(-1,))
+    return b.layer(Operation, rule="get_item", settings={"items": (-1,)})
 
 
 def _flatten(b: Bound) -> tuple[Layer, ...]:

@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codegen.errors import LayerError
-from codegen.layers.arithmetic import Arithmetic
 from codegen.layers.core import Dense
 from codegen.layers.merging import Concatenate
-from codegen.layers.operations import (
-    NEW_AXIS,
-    Clip,
-    GetItem,
-    NewShape,
-    Reduction,
-    Split,
-    Stack,
-)
+from codegen.layers.operations import NEW_AXIS, Operation
 from codegen.layers.padding import ZeroPadding
 from codegen.layers.reshaping import Permute
-from codegen.model import Array, Ref
+from codegen.layers.shared.formulas import BINARY, UNARY
+from codegen.model import Array, Layer, Ref
+from codegen.readers.operations import TORCH, Row
 from codegen.readers.torch.live.values import Final, NeedsStepError, StateIn, Value
 
 if TYPE_CHECKING:
@@ -68,19 +61,6 @@ _CLASSES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _IGNORED = ("inplace", "training", "_stacklevel", "dtype")
 
-_BINARY = {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "div": "divide",
-    "pow": "power", "maximum": "maximum", "minimum": "minimum", "iadd": "add", "isub": "subtract",
-    "imul": "multiply", "subtract": "subtract", "multiply": "multiply", "divide": "divide",
-    "add_": "add", "sub_": "subtract", "mul_": "multiply", "div_": "divide",
-}  # fmt: skip
-_UNARY = {
-    "neg": "negative", "negative": "negative", "abs": "absolute", "exp": "exp", "log": "log",
-    "sqrt": "sqrt", "square": "square", "rsqrt": "rsqrt", "reciprocal": "reciprocal",
-    "expm1": "expm1", "log1p": "log1p", "erf": "erf", "floor": "floor", "ceil": "ceil",
-    "round": "round", "sign": "sign",
-}  # fmt: skip
-_REDUCTIONS = {"mean": "mean", "sum": "sum", "amax": "max", "amin": "min", "prod": "prod"}
 _NOTHING = (
     "contiguous", "clone", "detach", "float", "double", "to", "type_as", "cpu", "requires_grad_",
     "alias", "expand_as",
@@ -112,15 +92,16 @@ def call(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
         return found(walk, node, args, keywords)
     if name in _CLASSES:
         return _class(walk, node, name, args, keywords)
-    if name in _BINARY:
-        return _binary(walk, node, _BINARY[name], args, keywords)
+    row = TORCH.get(name)
+    if row is not None and row.rule in BINARY:
+        return _binary(walk, node, row.rule, args, keywords)
     if name == "rsub":
         return _binary(walk, node, "subtract", (args[1], args[0], *args[2:]), keywords)
     x = _first(args)
-    if name in _UNARY:
-        return _layer(walk, node, x, Arithmetic, operator=_UNARY[name])
-    if name in _REDUCTIONS:
-        return _reduction(walk, node, _REDUCTIONS[name], x, args[1:], keywords)
+    if row is not None and row.rule in UNARY:
+        return _operation(walk, node, x, row.rule)
+    if row is not None:
+        return _reduction(walk, node, row, x, args[1:], keywords)
     if name in _SHAPES:
         return walk.reshaped(node, x)
     raise LayerError(f"{name} is not supported")
@@ -152,6 +133,10 @@ def _first(args: Arguments) -> Value:
 def _layer(walk: Walk, node: Any, x: Value, kind: Any, **fields: Any) -> Value:
     layer = kind(name=node.name, class_name=_named(node), **fields)
     return Value(walk.add(layer, (x.ref,)), walk.shape(node), x.batch)
+
+
+def _operation(walk: Walk, node: Any, x: Value, rule: str, **settings: Any) -> Value:
+    return _layer(walk, node, x, Operation, rule=rule, settings=settings)
 
 
 def _named(node: Any) -> str:
@@ -199,16 +184,15 @@ def _binary(walk: Walk, node: Any, mode: str, args: Arguments, keywords: Keyword
     if isinstance(left, Value) and isinstance(right, Value):
         if left.rank != right.rank or left.batch != right.batch:
             raise LayerError("it combines tensors of which the batch axis is not the same")
-        layer = Arithmetic(name=node.name, class_name=_named(node), operator=mode)
+        layer = Operation(name=node.name, class_name=_named(node), rule=mode)
         return Value(walk.add(layer, (left.ref, right.ref)), walk.shape(node), left.batch)
     x, other = (left, right) if isinstance(left, Value) else (right, left)
     if not isinstance(x, Value):
         raise LayerError("it combines no tensor of the model")
     first = x is left
     if not isinstance(other, walk.torch.Tensor):
-        position = 1 if first else 0
-        fixed = float(other)
-        return _layer(walk, node, x, Arithmetic, operator=mode, constant=fixed, position=position)
+        operands = (None, float(other)) if first else (float(other), None)
+        return _operation(walk, node, x, mode, operands=operands)
     array = walk.tensor(other)
     if array.ndim > x.rank:
         raise LayerError(f"a constant of shape {list(array.shape)}, which has more axes than it")
@@ -216,7 +200,7 @@ def _binary(walk: Walk, node: Any, mode: str, args: Arguments, keywords: Keyword
         array = _of_one(array, x.batch)
     ref = walk.constant(f"{node.name}/constant", array)
     refs = (x.ref, ref) if first else (ref, x.ref)
-    layer = Arithmetic(name=node.name, class_name=_named(node), operator=mode)
+    layer = Operation(name=node.name, class_name=_named(node), rule=mode)
     return Value(walk.add(layer, refs), walk.shape(node), x.batch)
 
 
@@ -238,7 +222,7 @@ def _made(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
 
 
 def _reduction(
-    walk: Walk, node: Any, kind: str, x: Value, args: Arguments, keywords: Keywords
+    walk: Walk, node: Any, row: Row, x: Value, args: Arguments, keywords: Keywords
 ) -> Value:
     dim = args[0] if args else keywords.get("dim")
     if dim is None:
@@ -246,7 +230,8 @@ def _reduction(
     keep = bool(args[1] if len(args) > 1 else keywords.get("keepdim", False))
     places = [dim] if isinstance(dim, int) else list(dim)
     axes = tuple(sorted(x.axis(place) for place in places))
-    layer = Reduction(name=node.name, class_name=_named(node), kind=kind, axes=axes, keepdims=keep)
+    settings = {**row.fixed, "axis": axes, "keepdims": keep}
+    layer = Operation(name=node.name, class_name=_named(node), rule=row.rule, settings=settings)
     before = sum(place % x.rank < x.batch for place in places)
     return Value(walk.add(layer, (x.ref,)), walk.shape(node), x.batch if keep else x.batch - before)
 
@@ -297,31 +282,32 @@ def _squeeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Valu
         return x
     axis = x.axis(dim)
     batch = x.batch - (dim % x.rank < x.batch)
-    layer = NewShape(name=node.name, class_name=_named(node), axis=axis, expand=False)
-    return Value(walk.add(layer, (x.ref,)), walk.shape(node), batch)
+    return replace(_operation(walk, node, x, "squeeze", axis=axis), batch=batch)
 
 
 def _unsqueeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
     x = _first(args)
     dim = (args[1] if len(args) > 1 else keywords["dim"]) % (x.rank + 1)
     axis, batch = (dim + 1, x.batch + 1) if dim <= x.batch else (dim, x.batch)
-    layer = NewShape(name=node.name, class_name=_named(node), axis=axis, expand=True)
-    return Value(walk.add(layer, (x.ref,)), walk.shape(node), batch)
+    return replace(_operation(walk, node, x, "expand_dims", axis=axis), batch=batch)
 
 
-def _joined(walk: Walk, node: Any, args: Arguments, keywords: Keywords, kind: Any) -> Value:
+def _joined(walk: Walk, node: Any, args: Arguments, keywords: Keywords, stacks: bool) -> Value:
     parts = args[0] if args else keywords["tensors"]
     dim = args[1] if len(args) > 1 else keywords.get("dim", 0)
     x = next(part for part in parts if isinstance(part, Value))
     values = [part if isinstance(part, Value) else _as_value(walk, node, part, x) for part in parts]
     if any(v.batch != x.batch or v.rank != x.rank for v in values):
         raise LayerError("it joins tensors of which the batch axis is not the same")
-    if kind is Stack:
+    layer: Layer
+    both = {"name": node.name, "class_name": _named(node)}
+    if stacks:
         dim %= x.rank + 1
         axis, batch = (dim + 1, x.batch + 1) if dim <= x.batch else (dim, x.batch)
+        layer = Operation(rule="stack", settings={"axis": axis}, **both)
     else:
-        axis, batch = x.axis(dim), x.batch
-    layer = kind(name=node.name, class_name=_named(node), axis=axis)
+        batch = x.batch
+        layer = Concatenate(axis=x.axis(dim), **both)
     return Value(walk.add(layer, [v.ref for v in values]), walk.shape(node), batch)
 
 
@@ -334,11 +320,11 @@ def _as_value(walk: Walk, node: Any, part: Any, x: Value) -> Value:
 
 
 def _cat(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
-    return _joined(walk, node, args, keywords, Concatenate)
+    return _joined(walk, node, args, keywords, stacks=False)
 
 
 def _stack(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
-    return _joined(walk, node, args, keywords, Stack)
+    return _joined(walk, node, args, keywords, stacks=True)
 
 
 def _chunk(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> tuple[Value, ...]:
@@ -350,8 +336,7 @@ def _chunk(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> tuple[
     if not isinstance(size, int):
         raise LayerError("parts of unequal size")
     cuts = tuple(range(size, length, size))
-    layer = Split(name=node.name, class_name=_named(node), axis=axis, places=cuts)
-    ref = walk.add(layer, (x.ref,))
+    ref = _operation(walk, node, x, "split", axis=axis, places=cuts).ref
     found = []
     for number, start in enumerate((0, *cuts)):
         shape = list(x.shape)
@@ -391,8 +376,7 @@ def _getitem(walk: Walk, node: Any, x: Any, index: Any) -> Any:
             picks.append(_pick(item))
         place += item is not None
         out += not isinstance(item, int) or isinstance(item, bool)
-    layer = GetItem(name=node.name, class_name="getitem", items=tuple(picks))
-    return Value(walk.add(layer, (x.ref,)), walk.shape(node), batch)
+    return replace(_operation(walk, node, x, "get_item", items=tuple(picks)), batch=batch)
 
 
 def _pick(item: Any) -> Any:
@@ -432,11 +416,11 @@ def _clamp(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
     low = args[1] if len(args) > 1 else keywords.get("min")
     high = args[2] if len(args) > 2 else keywords.get("max")
     if low is not None and high is not None:
-        return _layer(walk, node, x, Clip, low=float(low), high=float(high))
+        return _operation(walk, node, x, "clip", operands=(None, float(low), float(high)))
     mode, bound = ("maximum", low) if high is None else ("minimum", high)
     if bound is None:
         raise LayerError("it has neither min nor max")
-    return _layer(walk, node, x, Arithmetic, operator=mode, constant=float(bound))
+    return _operation(walk, node, x, mode, operands=(None, float(bound)))
 
 
 def _pad(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import CodegenError, LayerError, ReadError
-from codegen.layers.operations import GetItem, NewShape, Stack
+from codegen.layers.operations import Operation
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.layers.reshaping import Flatten, Reshape
 from codegen.layers.stepped import Stepped
@@ -171,7 +171,7 @@ class Walk:
         if x.batch != 0 or x.rank < 3 or x.shape[1] != 1:
             return x
         name = f"{self._nodes[x.ref.node].layer.name}/row"
-        layer = NewShape(name=name, class_name="squeeze", axis=1, expand=False)
+        layer = Operation(name=name, class_name="squeeze", rule="squeeze", settings={"axis": 1})
         return Value(self.add(layer, (x.ref,)), (x.shape[0], *x.shape[2:]))
 
     def _becomes(self, name: str) -> dict[tuple[int, ...], Final]:
@@ -422,7 +422,12 @@ class Walk:
             if part.rank != 3 or part.batch != 1:
                 raise LayerError("its initial state is not of shape (layers, batch, units)")
             return lambda k: self.add(
-                GetItem(name=f"{node.name}/start_{k}", class_name="getitem", items=(k,)),
+                Operation(
+                    name=f"{node.name}/start_{k}",
+                    class_name="getitem",
+                    rule="get_item",
+                    settings={"items": (k,)},
+                ),
                 (part.ref,),
             )
         if not isinstance(part, self.torch.Tensor) or part.ndim != 3:
@@ -434,7 +439,8 @@ class Walk:
         first = final.parts[0]
         name = f"{self._nodes[first.ref.node].layer.name}/states"
         refs = [part.ref for part in final.parts]
-        ref = self.add(Stack(name=name, class_name="stack", axis=1), refs)
+        layer = Operation(name=name, class_name="stack", rule="stack", settings={"axis": 1})
+        ref = self.add(layer, refs)
         return Value(ref, (len(refs), *first.shape), 1)
 
     def joined(self, item: Any) -> Any:
