@@ -69,6 +69,8 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "hyperbolic": lambda x, z: ops.sinh(x) - ops.cosh(z),
     "table": lambda x, z: x * TABLE - ops.divide(TABLE[None], 1.5 + ops.abs(z)),
     "column": lambda x, z: ops.subtract(TABLE[:, :1], x) + z[:, :1] * TABLE[:1],
+    "numbers": lambda x, z: ops.max(x, axis=(1, 2)) - ops.clip(ops.min(z, axis=(1, 2)), -0.5, 0.5),
+    "truths": lambda x, z: ops.where(ops.sum(x, (1, 2)) > ops.sum(z, (1, 2)), x[:, 0, 0], 2.0),
     "repeat vector": lambda x, z: kl.RepeatVector(3)(kl.Flatten()(x)),
     "einsum bias": lambda x, z: kl.EinsumDense("abc,cd->abd", (4, 3), bias_axes="bd")(x),
     "einsum softmax": lambda x, z: kl.EinsumDense("abc,cd->abd", (None, 3), activation="softmax")(
