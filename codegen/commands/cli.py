@@ -30,6 +30,7 @@ from codegen.generation import target_for, target_named
 from codegen.lowering import lower
 from codegen.prewarm import MOST_STEPS
 from codegen.rate import LARGEST
+from codegen.readers import running
 from codegen.readers.torch.propose import text as proposal_text
 from codegen.readers.torch.reader import Bare
 from codegen.running import Made
@@ -316,15 +317,16 @@ def verify(
     """
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
+    reading, _ = split(options)
+    trained = read_model(model, {**reading, **dict.fromkeys(RUNNING)})
     path = Path(out)
     params = _banner_params(path)
-    reading, _ = split(options)
-    # What the file computes is said there, where it is not what the model was trained for.
-    reading.update({key: reading[key] or params[key] for key in RUNNING})
-    if against == "keras" and any(reading[key] for key in RUNNING):
+    # How the file runs is said there, where it is not as the model was trained.
+    chosen = {key: reading[key] or params[key] for key in RUNNING}
+    if against == "keras" and any(chosen.values()):
         flags = " and ".join(f"--{key.replace('_', '-')}" for key in RUNNING)
         raise click.UsageError(f"--against keras: Keras has no {flags}")
-    lowered = lower(read_model(model, reading))
+    lowered = lower(running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0))
     name = params["name"] or identifier(path.stem)
     dtype = params.get("dtype") or lowered.model.dtype
     target = target_named(params["target"] or target_for(path.name))

@@ -28,7 +28,7 @@ from codegen.readers.torch import reader as torch
 from codegen.readers.torch.live.trace import is_module
 from codegen.readers.torch.reader import Bare
 
-__all__ = ["bare_weights", "read"]
+__all__ = ["bare_weights", "read", "running"]
 
 Found = TypeVar("Found")
 
@@ -78,7 +78,7 @@ def read(
         if config is not None:
             raise ReadError("a live model has its own configuration; leave config out")
         live = torch.read_module if is_module(source) else read_live
-        return _started(live(source, options), options)
+        return running(live(source, options), rate_ratio, prewarm)
     path = Path(source)
     plain = replace(options, custom={})  # the user's own functions run once, here
     return contained(lambda: _read(path, plain), lambda: _read(path, options), path, options)
@@ -106,14 +106,14 @@ def contained(
 
 
 def _read(path: Path, options: Options) -> Model:
-    return _started(READERS[sniff.kind(path, path.name or str(path))](path, options), options)
+    found = READERS[sniff.kind(path, path.name or str(path))](path, options)
+    return running(found, options.rate_ratio, options.prewarm)
 
 
-def _started(model: Model, options: Options) -> Model:
-    """The model as its user runs it."""
-    if options.rate_ratio != 1:
-        model = at_ratio(model, options.rate_ratio)
-    return replace(model, prewarm=options.prewarm)
+def running(model: Model, rate_ratio: float, prewarm: int) -> Model:
+    """The model at another rate than that of its training, started by so many steps of silence."""
+    found = model if rate_ratio == 1 else at_ratio(model, rate_ratio)
+    return replace(found, prewarm=prewarm)
 
 
 # What takes a file, by what it is.

@@ -50,6 +50,28 @@ def conv1d(
     return layer("conv1d", units, weights, activation, **window)
 
 
+def conv2d(
+    draw: Draw, before: tuple[int, int], after: tuple[int, int], sizes: tuple[int, int],
+    dilation: int, stride: int, padding: str, activation: str = "",
+) -> Object:  # fmt: skip
+    """From so many features and filters to others, causal along time."""
+    (features, inputs), (_, filters) = before, after
+    weights = [draw(*sizes, inputs, filters), draw(filters)]
+    return {
+        "type": "conv2d", "activation": activation, "shape": [None, None, *after],
+        "kernel_size_time": sizes[0], "kernel_size_feature": sizes[1], "dilation": dilation,
+        "strides": stride, "num_filters_in": inputs, "num_features_in": features,
+        "num_filters_out": filters, "padding": padding, "weights": weights,
+    }  # fmt: skip
+
+
+def batchnorm2d(draw: Draw, features: int, filters: int) -> Object:
+    """As batchnorm, of each filter."""
+    grid = {"num_features_in": features, "num_filters_in": filters}
+    shape = [None, None, features, filters]
+    return {**batchnorm(draw, filters), "type": "batchnorm2d", "shape": shape, **grid}
+
+
 def gru(draw: Draw, inputs: int, units: int) -> Object:
     """Biases of both kinds."""
     weights = [draw(inputs, 3 * units), draw(units, 3 * units), draw(2, 3 * units)]
@@ -120,6 +142,16 @@ def small() -> dict[str, Object]:
             conv1d(d, 6, 6, 4, 1, groups=6),
             conv1d(d, 6, 3, 1, 1),
         ),
+        "features and filters": {
+            "in_shape": [None, None, 7, 2],
+            "layers": [
+                conv2d(d, (7, 2), (5, 3), (3, 3), 2, 1, "valid", "tanh"),
+                batchnorm2d(d, 5, 3),
+                conv2d(d, (5, 3), (3, 4), (2, 4), 1, 2, "same"),
+                conv2d(d, (3, 4), (3, 1), (1, 1), 1, 1, "same", "softmax"),
+                dense(d, 3, 2),
+            ],
+        },
         "gru": rtneural(1, dense(d, 1, 3, "tanh"), gru(d, 3, 5), dense(d, 5, 1)),
         "two lstms": rtneural(2, lstm(d, 2, 4), lstm(d, 4, 3), dense(d, 3, 1)),
         "aida-x": rtneural(

@@ -126,6 +126,35 @@ def _batchnorm(one: dict[str, Any]) -> Step:
     return step
 
 
+def _conv2d(one: dict[str, Any]) -> Step:
+    """A row is (features, filters); rows before the first, and features beside them, are zero."""
+    kernel, bias = _arrays(one["weights"])
+    size, wide, inputs, filters = kernel.shape
+    features, stride, dilation = one["num_features_in"], one["strides"], one["dilation"]
+    count = -(-features // stride) if one["padding"] == "same" else (features - wide) // stride + 1
+    missing = max((count - 1) * stride + wide - features, 0) if one["padding"] == "same" else 0
+    past: list[Array] = []
+
+    def step(x: Array) -> Array:
+        row = np.zeros((features + missing, inputs))
+        row[missing // 2 : missing // 2 + features] = x.reshape(features, inputs)
+        past.append(row)
+        y = np.zeros((count, filters)) + bias
+        for tap in range(size):
+            at = len(past) - 1 - (size - 1 - tap) * dilation
+            for place in range(count if at >= 0 else 0):
+                part = past[at][place * stride : place * stride + wide]
+                y[place] += np.tensordot(part, kernel[tap], 2)
+        return ACTIVATIONS[one["activation"]](y.ravel())
+
+    return step
+
+
+def _batchnorm2d(one: dict[str, Any]) -> Step:
+    step, filters = _batchnorm(one), one["num_filters_in"]
+    return lambda x: step(x.reshape(-1, filters)).ravel()
+
+
 LAYERS: dict[str, Callable[[dict[str, Any]], Step]] = {
     "dense": _dense,
     "time-distributed-dense": _dense,
@@ -134,6 +163,8 @@ LAYERS: dict[str, Callable[[dict[str, Any]], Step]] = {
     "lstm": _lstm,
     "prelu": _prelu,
     "batchnorm": _batchnorm,
+    "conv2d": _conv2d,
+    "batchnorm2d": _batchnorm2d,
     "activation": lambda one: ACTIVATIONS[one["activation"]],
 }
 

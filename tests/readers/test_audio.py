@@ -26,7 +26,14 @@ from tests.support import targets
 NAM = audio_files.nam_models()
 MODELS = {**audio_files.small(), **NAM}
 # Of each kind the models that all targets run; the others run as NumPy.
-EVERYWHERE = ("convolutions", "aida-x with a knob", "guitarml", "lstm", "gated wavenet")
+EVERYWHERE = (
+    "convolutions",
+    "features and filters",
+    "aida-x with a knob",
+    "guitarml",
+    "lstm",
+    "gated wavenet",
+)
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -143,9 +150,25 @@ def _nested(value: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _fewer_rows(value: dict[str, Any]) -> None:
+    value["in_shape"] = [None, 64, 2]
+    value["layers"][0]["shape"] = [None, 30, 4]
+
+
 FILM = audio_files.FILM
 REFUSED: list[tuple[str, Change, str]] = [
-    ("aida-x", _layer(0, type="conv2d"), r"'layer_1' \(conv2d\): type is \"conv2d\", expected one"),
+    ("aida-x", _layer(0, type="conv3d"), r"'layer_1' \(conv3d\): type is \"conv3d\", expected one"),
+    ("aida-x", _layer(0, type="unknown"), r"did not know the layer, .* delete it from the file if"),
+    ("convolutions", _fewer_rows, r"its 64 time steps become 30, as with strides or pooling"),
+    ("features and filters", _layer(0, padding="causal"), r"padding is \"causal\", expected '"),
+    ("features and filters", _layer(0, num_features_in=6), r"6 times num_filters_in 2 is not 14"),
+    ("features and filters", _layer(0, strides=2), r"gives 15 values, its window 3 features"),
+    ("features and filters", _layer(0, kernel_size_feature=9), r"is 9, of 7 features"),
+    ("features and filters", _layer(0, num_filters_out=[3, 3]), r"num_filters_out is \[3, 3\]"),
+    ("features and filters", _layer(0, shape=[None, None, 15, 2]), r"shape gives 30 values"),
+    ("features and filters", _layer(0, weights=[[]]), r"weights: 1 arrays found, expected 2"),
+    ("features and filters", _layer(1, num_filters_in=5), r"5 times num_filters_in 5 is not 15"),
+    ("features and filters", _layer(1, groups=5), r"an unknown key \"groups\""),
     ("aida-x", _layer(0, type=None), r"'layer_1' \(layer\): type is null"),
     ("aida-x", _layer(0, activation="relu"), r"'lstm' .*activation is \"relu\""),
     ("aida-x", _layer(1, activation="swish"), r"'dense' .*activation is \"swish\", expected"),

@@ -19,14 +19,22 @@ from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import ActivationLayer, BatchNormalization, Dense, PReLU, Rescaling
 from codegen.layers.normalization import scale_and_offset
+from codegen.layers.padding import ZeroPadding
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
+from codegen.layers.reshaping import Reshape
+from codegen.layers.shared.windows import padding_of, reach
 from codegen.model import Array, Layer, Model, Ref
+from codegen.program import dims
 from codegen.readers.audio.chain import MAX_LAYERS, AudioFile, Chain, opened
 from codegen.readers.options import Options
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 from codegen.readers.torch.description import unknown
 
 ACTIVATIONS = ("", "tanh", "relu", "sigmoid", "softmax", "elu")
+UNKNOWN = (
+    ": RTNeural's exporter did not know the layer, and its players leave it out; delete it from "
+    "the file if it does nothing at inference (Dropout)"
+)
 _OWN = ("type", "shape", "weights", "activation", "name")  # of every layer
 
 
@@ -47,8 +55,10 @@ def read(path: Path, options: Options) -> Model:
     if given.in_gain:
         start = chain.add(_gain(chain, "in_gain", given.in_gain, width), start)
     end = start
+    rows = _rows(file.value["in_shape"])
     for number, layer in enumerate(layers):
-        end, width = _layer(file, chain, layer, number, end, width)
+        end, width = _layer(file, chain, layer, number, end, width, rows)
+        rows = _rows(layer.get("shape")) if isinstance(layer, dict) else None
     if given.skips:
         if width != 1:
             problems.append(_problem(f"in_skip adds one signal to an output of {width}"))
@@ -116,10 +126,17 @@ def _width(value: object, key: str) -> int:
     return width
 
 
+def _rows(shape: object) -> int | None:
+    """The number of time steps in the training, where a shape says it."""
+    if not isinstance(shape, list) or len(shape) != 3 or type(shape[1]) is not int:
+        return None
+    return shape[1]
+
+
 def _layer(
-    file: AudioFile, chain: Chain, value: object, number: int, x: Ref, width: int
+    file: AudioFile, chain: Chain, value: object, number: int, x: Ref, width: int, rows: int | None
 ) -> tuple[Ref, int]:
-    """A layer after `x` of so many channels, and how many come out."""
+    """A layer after `x` of so many channels (and rows), and how many channels come out."""
     if not isinstance(value, dict):
         name = chain.name(f"layer_{number + 1}")
         return chain.refuse(name, "layer", f"it is {show(value)}, expected an object", x), width
@@ -134,15 +151,20 @@ def _layer(
         return chain.refuse(name, class_name, error, x), width
     try:
         if class_name not in KINDS:
-            raise LayerError(f"type is {show(kind)}, expected one of {', '.join(KINDS)}")
+            hint = UNKNOWN if kind == "unknown" else ""
+            raise LayerError(f"type is {show(kind)}, expected one of {', '.join(KINDS)}{hint}")
         build, own = KINDS[class_name]
         for key in value:
             if key not in (*_OWN, *own):
                 raise LayerError(f"it has {unknown(key, (*_OWN, *own))}")
-        layer = _Layer(file, name, class_name, Config(value), width, units)
-        return chain.add(build(layer), x), units
+        both = (rows, _rows(value.get("shape")))
+        layer = _Layer(file, name, class_name, Config(value), width, units, both)
+        built = build(layer)
     except LayerError as error:
         return chain.refuse(name, class_name, error, x), units
+    for one in built if isinstance(built, tuple) else (built,):
+        x = chain.add(one, x)
+    return x, units
 
 
 @dataclass(frozen=True)
@@ -155,6 +177,7 @@ class _Layer:
     config: Config
     inputs: int
     units: int
+    rows: tuple[int | None, int | None]  # time steps before and after it in the training
 
     def arrays(self, *counts: int) -> list[Any]:
         """Its weights, of which there must be so many."""
@@ -179,6 +202,14 @@ class _Layer:
         if self.units != self.inputs:
             raise LayerError(f"shape ends with {self.units}, its input has {self.inputs} channels")
 
+    def holds(self, features: int, filters: int) -> None:
+        """Refuse a number of features and filters that are not those of its input."""
+        if features * filters != self.inputs:
+            raise LayerError(
+                f"num_features_in {features} times num_filters_in {filters} is not {self.inputs}, "
+                "which its input has"
+            )
+
     @property
     def naming(self) -> dict[str, Any]:
         """Of the canonical layer."""
@@ -201,6 +232,12 @@ def _conv1d(layer: _Layer) -> Layer:
     groups = layer.config.integer("groups", 1)
     if _single(layer, "strides") != 1:
         raise LayerError("strides other than 1 are not supported: RTNeural has none")
+    before, after = layer.rows
+    if before is not None and after not in (None, before, before - reach(size, dilation) + 1):
+        raise LayerError(
+            f"its {before} time steps become {after}, as with strides or pooling; the file has "
+            "none, and RTNeural would compute every step"
+        )
     if layer.inputs % groups or layer.units % groups:
         raise LayerError(
             f"groups is {groups}, which does not divide {layer.inputs} and {layer.units} channels"
@@ -216,6 +253,50 @@ def _conv1d(layer: _Layer) -> Layer:
         groups=groups,
         activation=layer.activation(),
     )
+
+
+def _conv2d(layer: _Layer) -> tuple[Layer, ...]:
+    """Rows of features, each of some filters: causal along time, padded along the features.
+
+    RTNeural keeps the rows flat. Its activations run on what is flat, so they come last.
+    """
+    sizes = _single(layer, "kernel_size_time"), _single(layer, "kernel_size_feature")
+    dilation, stride = _single(layer, "dilation"), _single(layer, "strides")
+    features, inputs = _single(layer, "num_features_in"), _single(layer, "num_filters_in")
+    filters = _single(layer, "num_filters_out")
+    padding = layer.config.text("padding", choices=("valid", "same"))
+    layer.holds(features, inputs)
+    before, after = padding_of(padding, features, sizes[1], stride, 1)
+    padded = features + dims.fixed(before) + dims.fixed(after)
+    if padded < sizes[1]:
+        raise LayerError(f"kernel_size_feature is {sizes[1]}, of {padded} features")
+    count = (padded - sizes[1]) // stride + 1
+    if layer.units != count * filters:
+        raise LayerError(
+            f"shape gives {layer.units} values, its window {count} features of {filters} filters"
+        )
+    kernel, bias = layer.arrays(2)
+    past = (reach(sizes[0], dilation) - 1, 0)
+
+    def named(part: str) -> dict[str, Any]:
+        return {"name": f"{layer.name}/{part}", "class_name": part.title()}
+
+    found: list[Layer] = [
+        Reshape(**named("rows"), shape=(-1, features, inputs)),
+        ZeroPadding(**named("padding"), padding=(past, (dims.fixed(before), dims.fixed(after)))),
+        Convolution(
+            **layer.naming,
+            kernel=layer.array(kernel, "kernel", *sizes, inputs, filters),
+            bias=layer.array(bias, "bias", filters),
+            strides=(1, stride),
+            dilations=(dilation, 1),
+        ),
+        Reshape(**named("flat"), shape=(-1, layer.units)),
+    ]
+    activation = layer.activation()
+    if activation != LINEAR:
+        found.append(ActivationLayer(**named("activation"), activation=activation))
+    return tuple(found)
 
 
 def _gru(layer: _Layer) -> Layer:
@@ -256,13 +337,17 @@ def _prelu(layer: _Layer) -> Layer:
 
 
 def _batchnorm(layer: _Layer) -> Layer:
+    """Of each channel; batchnorm2d of each filter, which every feature has."""
     layer.same_width()
     _no_activation(layer)
+    features = 1
+    if layer.class_name == "batchnorm2d":
+        features, filters = _single(layer, "num_features_in"), _single(layer, "num_filters_in")
+        layer.holds(features, filters)
+    width = layer.units // features
     found = layer.arrays(2, 4)
     names = ("gamma", "beta", "mean", "variance")[-len(found) :]
-    parts = {
-        name: layer.array(part, name, layer.units) for name, part in zip(names, found, strict=True)
-    }
+    parts = {name: layer.array(part, name, width) for name, part in zip(names, found, strict=True)}
     scale, offset = scale_and_offset(
         parts["mean"],
         parts["variance"],
@@ -271,7 +356,8 @@ def _batchnorm(layer: _Layer) -> Layer:
         parts.get("beta"),
         layer.file.allow_nonfinite,
     )
-    stored = len(found) * layer.units
+    scale, offset = np.tile(scale, features), np.tile(offset, features)
+    stored = len(found) * width
     return BatchNormalization(**layer.naming, stored=stored, scale=scale, offset=offset)
 
 
@@ -284,13 +370,17 @@ def _activation(layer: _Layer) -> Layer:
 # For each type its builder, and what it may say beside what every layer does. `padding` counts
 # for nothing: see above.
 _WINDOW = ("kernel_size", "dilation", "groups", "strides", "padding")
-KINDS: Mapping[str, tuple[Callable[[_Layer], Layer], tuple[str, ...]]] = {
+_GRID = ("num_filters_in", "num_features_in")
+_WINDOW_2D = ("kernel_size_time", "kernel_size_feature", "dilation", "strides", "num_filters_out")
+KINDS: Mapping[str, tuple[Callable[[_Layer], Layer | tuple[Layer, ...]], tuple[str, ...]]] = {
     "dense": (_dense, ()),
     "time-distributed-dense": (_dense, ()),
     "conv1d": (_conv1d, _WINDOW),
+    "conv2d": (_conv2d, (*_WINDOW_2D, *_GRID, "padding")),
     "gru": (_gru, ()),
     "lstm": (_lstm, ()),
     "prelu": (_prelu, ()),
     "batchnorm": (_batchnorm, ("epsilon",)),
+    "batchnorm2d": (_batchnorm, ("epsilon", *_GRID)),
     "activation": (_activation, ()),
 }
