@@ -36,26 +36,28 @@ def spatial(x: Tensor, values: Sequence[tuple[int, int]], channels_first: bool) 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ZeroPadding(WithChannels):
-    """Zeros before and after each axis but the channels."""
+    """Zeros, or another number, before and after each axis but the channels."""
 
     padding: Pairs  # (before, after) for each axis
+    value: float = 0.0
 
     @property
     def describe(self) -> str:
         """The numbers."""
-        return f"{self.class_name}({', '.join(map(str, self.padding))})"
+        note = f", value {self.value:g}" if self.value else ""
+        return f"{self.class_name}({', '.join(map(str, self.padding))}{note})"
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A copy; rows before the first step only shift what later layers start with."""
         x = replace(inputs[0], mask=None)
         pairs = spatial(x, self.padding, self.channels_first)
-        x = pad_columns(b, x, pairs[1:])
+        x = pad_columns(b, x, pairs[1:], self.value)
         before, after = pairs[0]
         if b.step and x.time and (before or after):
             return (self._stream(b, x, before, after),)
         if before or after:
             behind = x.behind + after if x.time else 0
-            x = replace(b.like(b.padded(x, before, after), x), behind=behind)
+            x = replace(b.like(b.padded(x, before, after, self.value), x), behind=behind)
         return (x,)
 
     def _stream(self, b: Builder, x: Tensor, before: int, after: int) -> Tensor:
@@ -71,12 +73,12 @@ class ZeroPadding(WithChannels):
         ahead = x.ahead + before
         early = min(x.lead, ahead // rate)
         ahead -= early * rate
-        zeros = np.zeros((before - early * rate, *shape))
-        prefix = zeros if x.prefix is None else np.concatenate([zeros, x.prefix])
-        if early:  # zeros take the place of what an earlier window could not give yet
+        rows = np.full((before - early * rate, *shape), self.value)
+        prefix = rows if x.prefix is None else np.concatenate([rows, x.prefix])
+        if early:  # they take the place of what an earlier window could not give yet
             out = b.tensor("output", x.shape)
             with b.early(x.lead - early):
-                b.copy(out.vec(), Number(0.0))
+                b.copy(out.vec(), Number(self.value))
             b.copy(out.vec(), x.vec())
             x = replace(b.like(out, x), lead=x.lead - early)
         return replace(x, ahead=ahead, prefix=prefix if ahead else None)

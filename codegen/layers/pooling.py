@@ -12,7 +12,7 @@ from codegen.errors import LayerError
 from codegen.layers.convolution import SMALL
 from codegen.layers.core import WithChannels
 from codegen.layers.masking import mask_of
-from codegen.layers.shared.windows import Geometry, in_channels_last
+from codegen.layers.shared.windows import Geometry, in_channels_last, padding_note
 from codegen.model import Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -27,23 +27,31 @@ Tensors = tuple["Tensor", ...]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pooling(WithChannels):
-    """MaxPooling, AveragePooling over one or two axes; padding counts for neither."""
+    """MaxPooling, AveragePooling over one or two axes; padding counts for neither.
+
+    With `counts_padding` a mean counts the rows of padding that were asked for, as torch does.
+    """
 
     kind: str  # "max" or "average"
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
-    padding: str = "valid"
+    padding: str | tuple[tuple[Dim, Dim], ...] = "valid"
+    dilations: tuple[int, ...] | None = None
+    ceil: bool = False
+    counts_padding: bool = False
+    divisor: int | None = None  # of a mean, in place of the number of rows
 
     @property
     def geometry(self) -> Geometry:
         """The window."""
-        return Geometry(self.sizes, self.strides, (1,) * len(self.sizes), self.padding)
+        dilations = self.dilations or (1,) * len(self.sizes)
+        return Geometry(self.sizes, self.strides, dilations, self.padding, self.ceil)
 
     @property
     def describe(self) -> str:
         """The window."""
         size, stride = ("x".join(map(str, n)) for n in (self.sizes, self.strides))
-        return f"{self.class_name}({size}, stride {stride}, {self.padding})"
+        return f"{self.class_name}({size}, stride {stride}, {padding_note(self.padding)})"
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """A loop over positions around one maximum or mean."""
@@ -80,7 +88,7 @@ class Pooling(WithChannels):
                     b.reduce(y, "max" if self.kind == "max" else "sum", counters, value)
                 if self.kind == "average":
                     divisor: Expr = Number(1.0)
-                    for part, index in zip(counts, (o, *at), strict=True):
+                    for part, index in zip(counts, (o, *at), strict=self.divisor is None):
                         if isinstance(part, int):
                             divisor = Number(float(part)) * divisor
                         else:
@@ -90,16 +98,27 @@ class Pooling(WithChannels):
 
     def _counts(self, b: Builder, x: Tensor) -> tuple[int | Tensor, ...]:
         """For each axis how many rows of the input are in a window: a number, or one by one."""
+        if self.divisor is not None:
+            return (self.divisor,)
         found: list[int | Tensor] = []
         streams = b.step and x.time
         for axis, (size, stride) in enumerate(zip(self.sizes, self.strides, strict=True)):
-            geometry = Geometry((size,), (stride,), (1,), self.padding)
-            if self.padding != "same" or (axis == 0 and streams):
+            if not self._varies(axis) or (axis == 0 and streams and isinstance(self.padding, str)):
                 found.append(size)
                 continue
-            length = x.shape[axis]
+            if axis == 0:
+                b.needs_whole(x, "its means at the ends are those of fewer rows")
+            length, padding = x.shape[axis], self.padding
+            if not isinstance(padding, str):
+                left, right = self.geometry.around(axis, length)
+                if self.counts_padding:  # but not what ceil_mode adds
+                    total, asked = length + left + right, sum(padding[axis])
+                    length = dims.minimum(total, length + asked)
+                    left, right = 0, total - length
+                padding = ((left, right),)
             ones = b.tensor("ones", (length, 1))
             b.copy(ones.vec(), Number(1.0))
+            geometry = Geometry((size,), (stride,), (1,), padding)
             with geometry.window(b, ones, role="count") as window:
                 count = b.tensor("count", (window.count,))
                 with window.positions() as o:
@@ -107,6 +126,13 @@ class Pooling(WithChannels):
                     b.reduce(count.row(o), "sum", (("tap", size),), At(tap.vec()))
             found.append(count)
         return tuple(found)
+
+    def _varies(self, axis: int) -> bool:
+        """Whether the windows along an axis have different numbers of rows that count."""
+        if isinstance(self.padding, str):
+            return self.padding == "same"
+        partial = self.ceil and self.strides[axis] > 1
+        return partial or (not self.counts_padding and any(self.padding[axis]))
 
 
 def _max(left: Expr, right: Expr) -> Expr:

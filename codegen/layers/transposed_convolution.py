@@ -15,6 +15,7 @@ from codegen.layers.shared.windows import (
     activation_note,
     layout_note,
     pad_columns,
+    part_of,
     products,
     reach,
     width,
@@ -35,19 +36,21 @@ class TransposedConvolution(WithFilters):
     f, f + s, ...: for each phase a causal convolution.
     """
 
-    kernel: Array  # (size, [size,] filters, inputs)
+    kernel: Array  # (size, [size,] filters of a group, inputs)
     bias: Array | None
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
     padding: str = "valid"
     output_padding: tuple[int, ...] | None = None
+    groups: int = 1  # of the inputs, each of which gives `filters` outputs
 
     @property
     def describe(self) -> str:
         """Filters, window and activation."""
         shape = Geometry(self.kernel.shape[:-2], self.strides, self.dilations, self.padding)
+        groups = f", {self.groups} groups" if self.groups != 1 else ""
         return (
-            f"{self.class_name}({self.kernel.shape[-2]}, {shape}"
+            f"{self.class_name}({self.kernel.shape[-2] * self.groups}, {shape}{groups}"
             f"{activation_note(self.activation)}{layout_note(self.channels_first)})"
         )
 
@@ -72,7 +75,8 @@ class TransposedConvolution(WithFilters):
         rank = len(self.kernel.shape) - 2
         if len(x.shape) != rank + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, expected {rank + 1}")
-        filters, channels = self.kernel.shape[-2:]
+        own, channels = self.kernel.shape[-2:]
+        filters, inputs = own * self.groups, channels // self.groups
         if x.shape[-1] != channels:
             raise LayerError(f"its kernel expects {channels} channels, found {x.shape[-1]}")
         kernel = self.kernel
@@ -127,9 +131,16 @@ class TransposedConvolution(WithFilters):
                         if not pieces:
                             b.copy(y, Number(0.0) if offset is None else offset)
                             return
-                        weight = b.weight(name, np.concatenate(pieces, axis=1))
-                        columns = [(n * channels, row) for n, row in enumerate(rows)]
-                        b.affine(y, offset, *products(weight, columns))
+                        weight = b.weight(name, self._matrix(pieces))
+                        with b.loop(self.groups, counter="group") as g:
+                            columns = [
+                                (n * inputs, part_of(row, g, inputs)) for n, row in enumerate(rows)
+                            ]
+                            b.affine(
+                                part_of(y, g, own),
+                                None if offset is None else part_of(offset, g, own),
+                                *products(replace(weight, rows=own), columns, g * own),
+                            )
 
                     activated(b, full.row(*target), filters, self.activation, emit)
         (cut, more), stride = crops[0], strides[0]
@@ -144,9 +155,14 @@ class TransposedConvolution(WithFilters):
             )
         if rank == 2:
             cut, more = crops[1]
-            inputs = x.shape[1] - (taps[1] - 1) - past[1]
-            y = _crop_columns(b, y, cut, inputs * strides[1] + more)
+            columns = x.shape[1] - (taps[1] - 1) - past[1]
+            y = _crop_columns(b, y, cut, columns * strides[1] + more)
         return y
+
+    def _matrix(self, pieces: list[Array]) -> Array:
+        """The rows of all groups, one group below the other, from (filters, inputs) of each tap."""
+        parts = [np.split(piece, self.groups, axis=1) for piece in pieces]
+        return np.concatenate([np.concatenate(group, 1) for group in zip(*parts, strict=True)])
 
 
 def _spread(kernel: Array, axis: int, dilation: int) -> Array:

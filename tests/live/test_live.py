@@ -5,6 +5,7 @@ These tests need torch, which `make test` does not install: `make test-torch` ru
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import codegen
 from codegen.errors import CodegenError, ReadError, UnsupportedError
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference
+from codegen.readers.torch.layers import KINDS
 from tests.support.targets import TARGETS, TOLERANCE, started, worst
 
 
@@ -109,6 +111,11 @@ def seq2seq(net: Any, x: Tensor) -> Tensor:
     return net.decoder(x, h)[0]
 
 
+def pooled(net: Any, x: Tensor) -> Tensor:
+    y = net.b(net.a(net.up(x.transpose(1, 2))))
+    return net.c(y.unsqueeze(1)).squeeze(1)
+
+
 def functions(net: Any, x: Tensor) -> Tensor:
     a, b = net.fc(x).chunk(2, dim=-1)
     y = torch.sigmoid(a) * functional.leaky_relu(b, 0.2) + (1 - a) / 2.0
@@ -154,6 +161,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         fc=nn.Linear(12, 2),
     ),
     "one module twice": lambda: Net(lambda n, x: n.fc(torch.relu(n.fc(x))), fc=nn.Linear(3, 3)),
+    "pooling of every kind": lambda: Net(
+        pooled, a=nn.MaxPool1d(3, 1, 1, dilation=2), b=nn.AvgPool1d(3, 2, 1, ceil_mode=True),
+        c=nn.AvgPool2d((2, 1), padding=(1, 0), count_include_pad=False),
+        up=nn.ConvTranspose1d(3, 6, 3, 2, 1, 1, groups=3),
+    ),
 }  # fmt: skip
 STREAM = {
     "a chain", "blocks", "the model of tutorials", "a gru", "last of a gru",
@@ -541,6 +553,25 @@ def test_a_change_in_place_is_followed_or_refused() -> None:
         return
     found = Reference(lowered, 2).predict(X.numpy())
     assert worst(found, [np.asarray(y) for y in expected(module, X)]) <= TOLERANCE
+
+
+OWN = {"final", "channels_first"}  # options of ours
+NOT_TAKEN = {
+    *("device", "dtype", "self", "args", "kwargs"),
+    *("_weight", "_freeze"),  # of Embedding, for its own use
+    *("min_value", "max_value"),  # of Hardtanh, by their older names
+}
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if hasattr(nn, name)])
+def test_options_are_those_of_torch(name: str) -> None:
+    bases = [kind for kind in getattr(nn, name).__mro__ if "__init__" in vars(kind)]
+    known: set[str] = set()
+    for kind in bases[: bases.index(nn.Module)]:
+        known |= set(inspect.signature(kind.__init__).parameters)
+    known |= {"RNN": {"nonlinearity"}, "Identity": {"p", "inplace"}}.get(name, set())
+    given = set(inspect.signature(getattr(nn, name)).parameters) - NOT_TAKEN
+    assert given <= set(KINDS[name].options) <= known | OWN
 
 
 def test_states_must_be_states() -> None:

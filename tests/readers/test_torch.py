@@ -198,6 +198,25 @@ DESCRIPTIONS: dict[str, tuple[Any, str]] = {
     "from nowhere": ([{**LINEAR[0], "from": "x"}], 'from names "x", which is no layer before it'),
     "from itself": ([{**LINEAR[0], "name": "a", "from": ["a"]}], "no layer before it"),
     "from a number": ([{**LINEAR[0], "from": 3}], "from is 3"),
+    "input and inputs": (
+        '{"input": [3], "inputs": {"a": [3]}, "layers": [{"class": "Tanh"}]}',
+        "input and inputs",
+    ),
+    "inputs that are a list": ('{"inputs": [3], "layers": [{"class": "Tanh"}]}', "inputs is"),
+    "a shape that is none": ('{"inputs": {"a": 3}, "layers": [{"class": "Tanh"}]}', "a is 3"),
+    "from which input": (
+        '{"inputs": {"a": [3], "b": [3]}, "layers": [{"class": "Tanh"}]}',
+        "from is missing; there are several inputs: a, b",
+    ),
+    "an output that is no layer": (
+        '{"input": [3], "layers": [{"class": "Tanh"}], "outputs": ["x"]}',
+        'outputs names "x", which is no layer: tanh',
+    ),
+    "an output twice": (
+        '{"input": [3], "layers": [{"class": "Tanh"}], "outputs": ["tanh", "tanh"]}',
+        "twice",
+    ),
+    "no outputs": ('{"input": [3], "layers": [{"class": "Tanh"}], "outputs": []}', "outputs is"),
     "a name twice": ([{**LINEAR[0], "name": "a"}] * 2, 'the name "a" is taken'),
 }
 
@@ -220,6 +239,27 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     "two inputs": (
         [*LINEAR, {**LINEAR[0], "name": "b", "from": ["fc", "input"]}],
         "takes 2 inputs",
+    ),
+    "a layer that nothing takes": (
+        [*LINEAR, {"class": "Tanh", "name": "t", "from": "input"}],
+        '\'fc\' (output): no layer takes it ("from"), and "outputs" does not name it',
+    ),
+    "a vector beside a sequence": (
+        [*LINEAR, {"class": "Last"}, {"class": "Add", "from": ["fc", "last"]}],
+        "its inputs have 3 and 2 axes with the batch; Unsqueeze with dim 1",
+    ),
+    "an axis before the batch": ([*LINEAR, {"class": "Unsqueeze", "dim": 0}], "dim is 0"),
+    "divisor_override of one axis": (
+        [*LINEAR, {"class": "AvgPool1d", "kernel_size": 2, "divisor_override": 3}],
+        'an unknown key "divisor_override"',
+    ),
+    "more padding than window": (
+        [*LINEAR, {"class": "MaxPool1d", "kernel_size": 3, "padding": 2}],
+        "padding is 2, more than half of the window",
+    ),
+    "groups that do not fit": (
+        [*LINEAR, {"class": "ConvTranspose1d", "weights": "fc", "groups": 5}],
+        "tensor 'weight'",
     ),
 }
 

@@ -144,7 +144,8 @@ class Geometry:
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
-    padding: str = "valid"
+    padding: str | tuple[tuple[Dim, Dim], ...] = "valid"  # or rows before and after, on each axis
+    ceil: bool = False  # a last window may have a part of its rows alone: torch's ceil_mode
 
     def check(self, x: Tensor) -> None:
         """A LayerError where the input has another number of axes."""
@@ -157,9 +158,7 @@ class Geometry:
         """`x` padded along the second axis."""
         if len(self.sizes) == 1:
             return x
-        before, after = padding_of(
-            self.padding, x.shape[1], self.sizes[1], self.strides[1], self.dilations[1]
-        )
+        before, after = self.around(1, x.shape[1])
         return pad_columns(b, x, ((dims.fixed(before), dims.fixed(after)),), fill)
 
     def places(self, b: Builder, x: Tensor) -> tuple[Dim, ...]:
@@ -187,8 +186,27 @@ class Geometry:
     ) -> AbstractContextManager[Window]:
         """The builder's window over axis 0."""
         size, stride, dilation = self.sizes[0], self.strides[0], self.dilations[0]
-        left, right = time_padding(b, x, self.padding, size, stride, dilation)
+        if isinstance(self.padding, str):
+            left, right = time_padding(b, x, self.padding, size, stride, dilation)
+        else:
+            if self.ceil and stride > 1:
+                b.needs_whole(x, "its last window has what is left, as ceil_mode has it")
+            left, right = self.around(0, x.shape[0])
         return b.window(x, size, stride, dilation, left, right, fill, role)
+
+    def around(self, axis: int, length: Dim) -> tuple[Dim, Dim]:
+        """Rows before and after an axis of this length."""
+        size, stride, dilation = self.sizes[axis], self.strides[axis], self.dilations[axis]
+        if isinstance(self.padding, str):
+            return padding_of(self.padding, length, size, stride, dilation)
+        left, right = self.padding[axis]
+        if not self.ceil or stride == 1:
+            return left, right
+        # As torch has it: the last window starts at a row that is no padding on the right.
+        needed = reach(size, dilation)
+        count = dims.ceil_div(length + left + right - needed, stride) + 1
+        count = dims.minimum(count, dims.ceil_div(length + left, stride))
+        return left, dims.maximum((count - 1) * stride + needed - length - left, 0)
 
     def __str__(self) -> str:
         """Size and what differs from the usual."""
@@ -198,7 +216,14 @@ class Geometry:
             notes.append("stride " + "x".join(map(str, self.strides)))
         if any(n != 1 for n in self.dilations):
             notes.append("dilation " + "x".join(map(str, self.dilations)))
-        return ", ".join([*notes, self.padding])
+        return ", ".join([*notes, padding_note(self.padding)])
+
+
+def padding_note(padding: str | tuple[tuple[Dim, Dim], ...]) -> str:
+    """The padding for a heading."""
+    if isinstance(padding, str):
+        return padding
+    return "padded by " + " and ".join(f"{before}, {after}" for before, after in padding)
 
 
 def part_of(vec: Vec, number: Dim, size: int) -> Vec:

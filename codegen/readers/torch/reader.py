@@ -26,7 +26,7 @@ from codegen.readers.files.budget import Budget
 from codegen.readers.files.digest import Digest
 from codegen.readers.options import Options
 from codegen.readers.torch import description, layers, legacy, npz, propose, safetensors, zips
-from codegen.readers.torch.description import INPUT, Description, Entry
+from codegen.readers.torch.description import Description, Entry
 from codegen.readers.torch.tensors import Stored, Weights
 
 UNUSED = "num_batches_tracked"  # of a BatchNorm: only training counts them
@@ -119,10 +119,15 @@ class Assembly:
 
     def model(self, label: str, digest: str) -> Model:
         """The model; what cannot be built is an Unsupported in it."""
-        shape = self.described.input
-        given = Input(name=INPUT, class_name="Input", shape=shape)
-        nodes = [Node(given)]
-        places = {INPUT: _Place(0, len(shape) + 1, False)}
+        nodes = [
+            Node(Input(name=name, class_name="Input", shape=shape))
+            for name, shape in self.described.inputs.items()
+        ]
+        count = len(nodes)
+        places = {
+            name: _Place(number, len(shape) + 1, False)
+            for number, (name, shape) in enumerate(self.described.inputs.items())
+        }
         for entry in self.described.layers:
             inputs = [places[name] for name in entry.inputs]
             refs = tuple(Ref(place.node) for place in inputs)
@@ -131,17 +136,17 @@ class Assembly:
                 nodes.append(Node(layer, refs))
                 refs = (Ref(len(nodes) - 1),)
             places[entry.name] = _Place(len(nodes) - 1, bound.rank, bound.turned)
-        end = Ref(len(nodes) - 1)
-        nodes[0] = Node(replace(given, dtype=_input_type(nodes)))
+        ends = tuple(Ref(places[name].node) for name in self.described.outputs)
+        nodes[:count] = [Node(_typed(nodes, number)) for number in range(count)]
         return Model(
             name=self.described.name,
-            graph=Graph(tuple(nodes), (0,), (end,)),
+            graph=Graph(tuple(nodes), tuple(range(count)), ends),
             format=self.weights.format,
             writer=self.weights.writer,
             source=label,
             digest=digest,
             dtype=self._dtype(),
-            problems=self._left_over(),
+            problems=(*self._left_over(), *self._unread()),
         )
 
     def _bound(self, entry: Entry, inputs: Sequence[_Place]) -> layers.Bound:
@@ -157,6 +162,7 @@ class Assembly:
             entry.options,
             own,
             max(place.rank for place in inputs),
+            ranks=tuple(place.rank for place in inputs),
             turned=any(place.turned for place in inputs),
             allow_nonfinite=self.options.allow_nonfinite,
         )
@@ -201,6 +207,17 @@ class Assembly:
             ),
         )
 
+    def _unread(self) -> tuple[Problem, ...]:
+        """Inputs and layers from which nothing comes out."""
+        read = {name for entry in self.described.layers for name in entry.inputs}
+        read |= set(self.described.outputs)
+        names = (*self.described.inputs, *(entry.name for entry in self.described.layers))
+        return tuple(
+            Problem(name, "output", 'no layer takes it ("from"), and "outputs" does not name it')
+            for name in names
+            if name not in read
+        )
+
     def _dtype(self) -> str:
         kinds = {self.weights.tensors[name].dtype for name in self.used}
         return "float64" if "float64" in kinds else "float32"
@@ -219,8 +236,11 @@ def _prefix(entry: Entry) -> str:
     return f"{entry.weights}." if entry.weights else ""
 
 
-def _input_type(nodes: Sequence[Node]) -> str:
-    """An input that only Embeddings read is int32, any other is float32."""
-    readers = [node.layer for node in nodes if any(ref.node == 0 for ref in node.inputs)]
+def _typed(nodes: Sequence[Node], number: int) -> Input:
+    """The input; one that only Embeddings read is int32, any other is float32."""
+    layer = nodes[number].layer
+    assert isinstance(layer, Input)
+    readers = [node.layer for node in nodes if any(ref.node == number for ref in node.inputs)]
     known = [layer for layer in readers if not isinstance(layer, Unsupported)]
-    return "int32" if known and all(isinstance(x, Embedding) for x in known) else "float32"
+    is_index = known and all(isinstance(layer, Embedding) for layer in known)
+    return replace(layer, dtype="int32" if is_index else "float32")

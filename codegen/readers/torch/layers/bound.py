@@ -26,6 +26,7 @@ class Bound:
     options: Config
     tensors: Mapping[str, Stored]
     rank: int  # of its input, with the batch axis; a builder sets that of the output
+    ranks: tuple[int, ...] = ()  # of all its inputs
     live: bool = False  # axes are where torch has them; else time is before the channels
     turned: bool = False  # torch has the channels of this tensor before time, and here they follow
     allow_nonfinite: bool = False

@@ -82,17 +82,24 @@ def _threshold(options: Config) -> Activation:
     return Activation("threshold", (options.number("threshold"), options.number("value")))
 
 
+def _random_leaky_relu(options: Config) -> Activation:
+    """What RReLU is when nothing is trained: a LeakyReLU with the mean of its slopes."""
+    low, high = options.number("lower", 1 / 8), options.number("upper", 1 / 3)
+    return Activation("leaky_relu", ((low + high) / 2,))
+
+
 # Class -> activation, and its options with torch's names.
 ACTIVATIONS: dict[str, tuple[Callable[[Config], Activation], tuple[str, ...]]] = {
-    "ReLU": (_numbers("relu"), ()),
-    "ReLU6": (_numbers("relu6"), ()),
-    "LeakyReLU": (_leaky_relu, ("negative_slope",)),
-    "ELU": (_numbers("elu", alpha=1.0), ("alpha",)),
-    "CELU": (_numbers("celu", alpha=1.0), ("alpha",)),
-    "SELU": (_numbers("selu"), ()),
+    "ReLU": (_numbers("relu"), ("inplace",)),
+    "ReLU6": (_numbers("relu6"), ("inplace",)),
+    "LeakyReLU": (_leaky_relu, ("negative_slope", "inplace")),
+    "RReLU": (_random_leaky_relu, ("lower", "upper", "inplace")),
+    "ELU": (_numbers("elu", alpha=1.0), ("alpha", "inplace")),
+    "CELU": (_numbers("celu", alpha=1.0), ("alpha", "inplace")),
+    "SELU": (_numbers("selu"), ("inplace",)),
     "GELU": (_gelu, ("approximate",)),
-    "SiLU": (_numbers("silu"), ()),
-    "Mish": (_numbers("mish"), ()),
+    "SiLU": (_numbers("silu"), ("inplace",)),
+    "Mish": (_numbers("mish"), ("inplace",)),
     "Sigmoid": (_numbers("sigmoid"), ()),
     "Tanh": (_numbers("tanh"), ()),
     "LogSigmoid": (_numbers("log_sigmoid"), ()),
@@ -101,10 +108,13 @@ ACTIVATIONS: dict[str, tuple[Callable[[Config], Activation], tuple[str, ...]]] =
     "Softshrink": (_numbers("soft_shrink", lambd=0.5), ("lambd",)),
     "Hardshrink": (_numbers("hard_shrink", lambd=0.5), ("lambd",)),
     "Tanhshrink": (_numbers("tanh_shrink"), ()),
-    "Hardtanh": (_numbers("hard_tanh", min_val=-1.0, max_val=1.0), ("min_val", "max_val")),
-    "Hardsigmoid": (_numbers("hard_sigmoid_3"), ()),
-    "Hardswish": (_numbers("hard_silu"), ()),
-    "Threshold": (_threshold, ("threshold", "value")),
+    "Hardtanh": (
+        _numbers("hard_tanh", min_val=-1.0, max_val=1.0),
+        ("min_val", "max_val", "inplace"),
+    ),
+    "Hardsigmoid": (_numbers("hard_sigmoid_3"), ("inplace",)),
+    "Hardswish": (_numbers("hard_silu"), ("inplace",)),
+    "Threshold": (_threshold, ("threshold", "value", "inplace")),
 }
 
 
@@ -147,14 +157,24 @@ def _prelu(b: Bound) -> Layer:
 # ---- merging, reshaping, nothing ------------------------------------------------------------
 
 
+def _same_ranks(b: Bound) -> None:
+    if len(set(b.ranks)) > 1:
+        raise LayerError(
+            f"its inputs have {' and '.join(map(str, b.ranks))} axes with the batch; Unsqueeze "
+            "with dim 1 gives a vector the axis of time"
+        )
+
+
 def _merge(mode: str) -> Builder:
     def build(b: Bound) -> Layer:
+        _same_ranks(b)
         return b.layer(Merge, mode=mode)
 
     return build
 
 
 def _concat(b: Bound) -> Layer:
+    _same_ranks(b)
     dim = b.options.integer("dim", -1, low=-16)
     if dim in (0, -b.rank):
         raise LayerError(f"dim is {dim}, which is the batch; 1 is time, -1 the last axis")
@@ -192,6 +212,15 @@ def _flatten(b: Bound) -> tuple[Layer, ...]:
     return (*turn, b.layer(Flatten))
 
 
+def _unsqueeze(b: Bound) -> Layer:
+    dim = b.options.integer("dim", low=-16)
+    axis = dim % (b.rank + 1)
+    if axis == 0 or not -b.rank - 1 <= dim <= b.rank:
+        raise LayerError(f"dim is {dim}, expected 1 to {b.rank}, or -1 for the end")
+    b.rank, b.turned = b.rank + 1, False
+    return b.layer(Operation, rule="expand_dims", settings={"axis": axis})
+
+
 def _identity(b: Bound) -> Layer:
     return b.layer(Identity)
 
@@ -216,16 +245,14 @@ KINDS: dict[str, Kind] = {
     "Linear": Kind(_linear, ("in_features", "out_features", "bias")),
     "Embedding": Kind(_embedding, _EMBEDDING),
     "PReLU": Kind(_prelu, ("num_parameters", "init")),
-    **{
-        name: _free(_activation(make), *options, "inplace")
-        for name, (make, options) in ACTIVATIONS.items()
-    },
+    **{name: _free(_activation(make), *options) for name, (make, options) in ACTIVATIONS.items()},
     "Softmax": _free(_softmax("softmax"), "dim"),
     "LogSoftmax": _free(_softmax("log_softmax"), "dim"),
     "GLU": _free(_glu, "dim"),
     **{name: _free(_merge(mode), inputs=(2, 256)) for name, mode in _MERGES.items()},
     "Concat": _free(_concat, "dim", inputs=(2, 256)),
     "Last": _free(_last),
+    "Unsqueeze": _free(_unsqueeze, "dim"),
     "Flatten": _free(_flatten, "start_dim", "end_dim", "channels_first"),
     **{name: _free(_identity, "p", "inplace") for name in NOTHING},
 }

@@ -112,7 +112,7 @@ def _grouped(b: Bound, groups: int, gamma: Array | None, beta: Array | None) -> 
     )
 
 
-_FEATURES = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+_FEATURES = ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias")
 _SHAPED = ("normalized_shape", "eps", "elementwise_affine")
 
 KINDS: dict[str, Kind] = {
@@ -120,7 +120,7 @@ KINDS: dict[str, Kind] = {
     "BatchNorm2d": Kind(_batch_norm(2), _FEATURES),
     "LayerNorm": Kind(_layer_norm("layer", 1e-5), (*_SHAPED, "bias"), False),
     "RMSNorm": Kind(_layer_norm("rms", None), _SHAPED, False),
-    "GroupNorm": Kind(_group_norm, ("num_groups", "num_channels", "eps", "affine"), False),
+    "GroupNorm": Kind(_group_norm, ("num_groups", "num_channels", "eps", "affine", "bias"), False),
     "InstanceNorm1d": Kind(_instance_norm(1), _FEATURES, False),
     "InstanceNorm2d": Kind(_instance_norm(2), _FEATURES, False),
 }

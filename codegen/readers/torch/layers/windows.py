@@ -10,6 +10,7 @@ from codegen.errors import LayerError
 from codegen.layers.convolution import Convolution
 from codegen.layers.padding import Cropping, UpSampling, ZeroPadding
 from codegen.layers.pooling import AdaptivePooling, GlobalPooling, Pooling
+from codegen.layers.shared.windows import reach
 from codegen.layers.transposed_convolution import TransposedConvolution
 from codegen.model import Layer
 from codegen.readers.settings import MAX_INTEGER, show, whole
@@ -83,10 +84,12 @@ def _conv_transpose(rank: int) -> Builder:
     def build(b: Bound) -> tuple[Layer, ...]:
         b.needs_rank(rank + 2)
         weight = b.array("weight", *(None,) * (rank + 2))
-        channels, filters = weight.shape[:2]
+        channels, per_group = weight.shape[:2]
         sizes = weight.shape[2:]
-        if b.options.integer("groups", 1) != 1:
-            raise LayerError("groups of a transposed convolution are not supported")
+        groups = b.options.integer("groups", 1)
+        filters = per_group * groups
+        if channels % groups:
+            raise LayerError(f"groups is {groups}, its weights are of {channels} channels")
         _no_other_padding(b)
         bias = b.optional("bias", filters)
         b.agree("in_channels", channels)
@@ -110,6 +113,7 @@ def _conv_transpose(rank: int) -> Builder:
                 strides=strides,
                 dilations=dilations,
                 output_padding=tuple(max(m - n, 0) for n, m in zip(cut, more, strict=True)),
+                groups=groups,
                 **_first(b),
             )
         ]
@@ -122,28 +126,30 @@ def _conv_transpose(rank: int) -> Builder:
 
 
 def _pool(kind: str, rank: int) -> Builder:
-    def build(b: Bound) -> tuple[Layer, ...]:
+    def build(b: Bound) -> Layer:
         b.needs_rank(rank + 2)
         sizes = b.options.integers("kernel_size", rank)
         given = b.options.get("stride")
         strides = sizes if given is None else b.options.integers("stride", rank)
         pads = b.options.integers("padding", rank, 0, low=0)
-        for key, usual in (("ceil_mode", False), ("return_indices", False), ("dilation", 1)):
-            said = b.options.get(key, usual)
-            if said != usual and said not in ([1] * rank, (1,) * rank):
-                raise LayerError(f"{key} is {show(said)}; {show(usual)} is supported")
-        if b.options.get("divisor_override") is not None:
-            raise LayerError("divisor_override is not supported")
-        layers: tuple[Layer, ...] = ()
-        if any(pads):
-            if kind == "max" or not b.options.flag("count_include_pad", True):
-                raise LayerError(
-                    "padding is not supported but in an AvgPool with count_include_pad=True"
-                )
-            layers = _padded(b, tuple((n, n) for n in pads))
-        pool = b.layer(Pooling, kind=kind, sizes=sizes, strides=strides, **_first(b))
+        if b.options.flag("return_indices", False):
+            raise LayerError("return_indices=True is not supported")
+        fields: dict[str, Any] = {}
+        if kind == "max":
+            fields["dilations"] = b.options.integers("dilation", rank, 1)
+        else:
+            fields["counts_padding"] = b.options.flag("count_include_pad", True)
+            if b.options.get("divisor_override") is not None:
+                fields["divisor"] = b.options.integer("divisor_override")
+        dilations = fields.get("dilations", (1,) * rank)
+        for size, dilation, pad in zip(sizes, dilations, pads, strict=True):
+            if pad > reach(size, dilation) // 2:
+                raise LayerError(f"padding is {pad}, more than half of the window")
+        fields["padding"] = tuple((n, n) for n in pads)
+        fields["ceil"] = b.options.flag("ceil_mode", False)
+        pool = b.layer(Pooling, kind=kind, sizes=sizes, strides=strides, **fields, **_first(b))
         b.turn()
-        return (*layers, pool)
+        return pool
 
     return build
 
@@ -170,8 +176,6 @@ def _pad(rank: int) -> Builder:
     def build(b: Bound) -> tuple[Layer, ...]:
         b.needs_rank(rank + 2)
         value = b.options.number("value", 0.0)
-        if value:
-            raise LayerError(f"value is {value:g}; padding with 0 is supported")
         numbers = b.options.get("padding")
         if not isinstance(numbers, (list, tuple)):
             numbers = [numbers] * (2 * rank)
@@ -181,7 +185,7 @@ def _pad(rank: int) -> Builder:
         pairs = tuple((n[2 * k], n[2 * k + 1]) for k in reversed(range(rank)))  # last axis first
         cuts = tuple((max(-left, 0), max(-right, 0)) for left, right in pairs)
         pads = tuple((max(left, 0), max(right, 0)) for left, right in pairs)
-        layers = [b.layer(ZeroPadding, padding=pads, **_first(b))]
+        layers = [b.layer(ZeroPadding, padding=pads, value=value, **_first(b))]
         found: tuple[Layer, ...] = tuple(layers)
         if any(part for pair in cuts for part in pair):
             crop = b.layer(Cropping, f"{b.name}/cut", cropping=cuts, **_first(b))
@@ -213,7 +217,7 @@ _CONV = tuple(
 )
 _POOL = ("kernel_size", "stride", "padding", "ceil_mode")
 _MAX = (*_POOL, "dilation", "return_indices")
-_AVERAGE = (*_POOL, "count_include_pad", "divisor_override")
+_AVERAGE = (*_POOL, "count_include_pad")
 
 
 def _free(build: Any, *options: str) -> Kind:
@@ -228,7 +232,7 @@ KINDS: dict[str, Kind] = {
     "MaxPool1d": _free(_pool("max", 1), *_MAX),
     "MaxPool2d": _free(_pool("max", 2), *_MAX),
     "AvgPool1d": _free(_pool("average", 1), *_AVERAGE),
-    "AvgPool2d": _free(_pool("average", 2), *_AVERAGE),
+    "AvgPool2d": _free(_pool("average", 2), *_AVERAGE, "divisor_override"),
     "AdaptiveMaxPool1d": _free(_adaptive_pool("max", 1), "output_size", "return_indices"),
     "AdaptiveMaxPool2d": _free(_adaptive_pool("max", 2), "output_size", "return_indices"),
     "AdaptiveAvgPool1d": _free(_adaptive_pool("average", 1), "output_size"),
@@ -237,5 +241,7 @@ KINDS: dict[str, Kind] = {
     "ConstantPad2d": _free(_pad(2), "padding", "value"),
     "ZeroPad1d": _free(_pad(1), "padding"),
     "ZeroPad2d": _free(_pad(2), "padding"),
-    "Upsample": _free(_upsample, "size", "scale_factor", "mode", "align_corners"),
+    "Upsample": _free(
+        _upsample, "size", "scale_factor", "mode", "align_corners", "recompute_scale_factor"
+    ),
 }
