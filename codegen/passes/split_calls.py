@@ -200,15 +200,14 @@ def _name(
             return f"{prefix}_{name}"
     function = call.function.removeprefix("gate_").removesuffix("_3")
     argument = call.arguments[0]
-    if isinstance(argument, At):
+    if isinstance(argument, At) and argument.vec.buffer.name in own:
         return f"{argument.vec.buffer.name}_{function}"
     if isinstance(argument, Local):
         return f"{prefix}_{argument.name}_{function}"
     for name, e in local.items():
         if call in walk(e):
             return f"{prefix}_{name}_{function}"
-    vec = next(vec for vec, e in stores if call in walk(e))
-    return f"{vec.buffer.name}_{function}"
+    return f"{prefix}_{function}"
 
 
 def _merged(ready: list[Call], targets: dict[Expr, Vec]) -> Iterator[Op]:

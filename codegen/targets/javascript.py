@@ -7,6 +7,8 @@ first: a printer of ops, the methods around them, the page.
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +49,7 @@ from codegen.recorded import LARGEST, TOLERANCE
 from codegen.running.javascript import start
 from codegen.targets.base import SHARED, WEIGHTS, Target, facts
 from codegen.targets.spine.expressions import Scalars
-from codegen.targets.spine.lines import broken, indented
+from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.recorded import recorded
 from codegen.targets.spine.stores import identity, waiting
@@ -385,7 +387,7 @@ def generate(
         "test": selftest(lowered),
     }
     arrays = [array(file, buffer, options["weights"] == "text") for buffer in file.consts]
-    return render(
+    pieces = render(
         "javascript/model.js.j2",
         **values,
         banner=banner(lowered, origin, outline.sizes()),
@@ -397,6 +399,15 @@ def generate(
         largest=numbers.number(LARGEST),
         judges=[file.helper_text(helper) for helper in ("close", "isMain")],
     )
+    return fitted(pieces, lines_of)
+
+
+def lines_of(line: str) -> Iterable[str]:
+    """A long line in several: a comment between words, code where its expression breaks."""
+    comment = re.match(r" *(\*|//|/\*\*) ", line)
+    if comment is None or line.endswith("*/"):
+        return broken(line)
+    return filled(line[comment.end() :], comment[0], f"{comment[0]}  ")
 
 
 class Page:
@@ -481,7 +492,7 @@ class Page:
         return {
             **call,
             "arguments": ", ".join([*(x["name"] for x in call["inputs"]), *defaults]),
-            "body": [part for line in body for part in broken(line, 96)],
+            "body": body,
         }
 
     def predict(self) -> dict[str, Any]:
@@ -502,22 +513,24 @@ class Page:
             "arguments": ", ".join([*(x["name"] for x in call["inputs"]), *defaults]),
             "refusals": [*self.refusals()],
             "restart": outline.restart,
-            "body": [part for line in body for part in broken(line, 96)],
+            "body": [*body],
         }
 
     def refusals(self) -> Iterator[tuple[str, str]]:
-        """Conditions on the lengths that are refused, with what is said then."""
+        """Conditions on the lengths that are refused, with the expression of what is said then."""
         outline, dim = self.outline, self.file.dim
         least = outline.warmup * outline.hop + 1 if outline.step else 1
         for length in map(self.file.symbol, outline.whole.lengths):
             found = f"expected a whole number of {least} or more, found ${{{length}}}"
-            yield f"!Number.isInteger({length}) || {length} < {least}", f"{length}: {found}"
+            yield f"!Number.isInteger({length}) || {length} < {least}", f"`{length}: {found}`"
         for left, relation, right in outline.conditions(outline.whole):
             opposite, a, b = "!==" if relation == "==" else "<", dim(left), dim(right)
             known = sorted(map(self.file.symbol, dims.symbols(left) | dims.symbols(right)))
             found = " and ".join(f"${{{name}}}" for name in known)
             wanted = f"{' and '.join(known)} with {a} {relation} {b}"
-            yield f"{a} {opposite} {b}", f"expected {wanted}, found {found}"
+            message = f"expected {wanted}, found {found}"
+            texts = textwrap.wrap(message, 70, drop_whitespace=False)
+            yield f"{a} {opposite} {b}", " + ".join(f"`{text}`" for text in texts)
 
     def by_steps(self) -> Iterator[str]:
         """Predict as a loop around the step."""
@@ -584,13 +597,13 @@ def selftest(lowered: Lowered) -> dict[str, Any]:
     for call, result in zip(record.calls, results, strict=True):
         given = [*(literal(x) for x in call), *(str(n) for n in record.test.lengths)]
         due = "null" if result is None else f"[{', '.join(literal(y) for y in result)}]"
-        calls += broken(f"    [[{', '.join(given)}], {due}],", 100)
+        calls.append(f"    [[{', '.join(given)}], {due}],")
     states = [f"    {literal(state)}," for state in record.test.states]
     return {
         "method": record.method,
         "found": "[found]" if len(lowered.whole.outputs) == 1 else "found",
         "calls": calls,
-        "states": [part for line in states for part in broken(line, 100)],
+        "states": states,
         "sizes": ", ".join(f"{size:g}" for size in record.test.sizes),
         "state_size": f"{record.test.state_size:g}",
     }

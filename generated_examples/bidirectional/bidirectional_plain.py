@@ -396,26 +396,26 @@ class Model:
             # forward_h + forward_gates_bias
             # sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
             bidirectional_forward_gates = affine(
-                BIDIRECTIONAL_FORWARD_GATES_WEIGHTS,
-                x[3 * t : 3 * t + 3],
-                bidirectional_forward_h,
+                BIDIRECTIONAL_FORWARD_GATES_WEIGHTS, x[3 * t : 3 * t + 3], bidirectional_forward_h
             )
             # forward_candidate = forward_candidate_kernel @ x[...] + forward_candidate_bias
             bidirectional_forward_candidate = affine(
-                BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL,
-                x[3 * t : 3 * t + 3],
+                BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL, x[3 * t : 3 * t + 3]
             )
             # forward_recurrent = forward_candidate_recurrent_kernel @ forward_h +
             # forward_candidate_recurrent_bias
             bidirectional_forward_recurrent = affine(
-                BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL,
-                bidirectional_forward_h,
+                BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL, bidirectional_forward_h
             )
             for k in range(4):
                 update = 0.5 * tanh(bidirectional_forward_gates[k]) + 0.5
                 reset = 0.5 * tanh(bidirectional_forward_gates[4 + k]) + 0.5
-                candidate = tanh(bidirectional_forward_candidate[k] + reset * bidirectional_forward_recurrent[k])
-                bidirectional_forward_h[k] = update * bidirectional_forward_h[k] + (1.0 - update) * candidate
+                candidate = tanh(
+                    bidirectional_forward_candidate[k] + reset * bidirectional_forward_recurrent[k]
+                )
+                bidirectional_forward_h[k] = (
+                    update * bidirectional_forward_h[k] + (1.0 - update) * candidate
+                )
             store(bidirectional_forward_output, 4 * t, bidirectional_forward_h)
         for t in range(steps):
             # backward_gates = backward_gates_kernel @ x[...] + backward_gates_recurrent_kernel @
@@ -434,14 +434,18 @@ class Model:
             # backward_recurrent = backward_candidate_recurrent_kernel @ backward_h +
             # backward_candidate_recurrent_bias
             bidirectional_backward_recurrent = affine(
-                BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL,
-                bidirectional_backward_h,
+                BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL, bidirectional_backward_h
             )
             for k in range(4):
                 update = 0.5 * tanh(bidirectional_backward_gates[k]) + 0.5
                 reset = 0.5 * tanh(bidirectional_backward_gates[4 + k]) + 0.5
-                candidate = tanh(bidirectional_backward_candidate[k] + reset * bidirectional_backward_recurrent[k])
-                bidirectional_backward_h[k] = update * bidirectional_backward_h[k] + (1.0 - update) * candidate
+                candidate = tanh(
+                    bidirectional_backward_candidate[k]
+                    + reset * bidirectional_backward_recurrent[k]
+                )
+                bidirectional_backward_h[k] = (
+                    update * bidirectional_backward_h[k] + (1.0 - update) * candidate
+                )
             store(bidirectional_backward_output, 4 * steps - 4 * t - 4, bidirectional_backward_h)
         for t in range(steps):
             store(y, 8 * t, bidirectional_forward_output[4 * t : 4 * t + 4])

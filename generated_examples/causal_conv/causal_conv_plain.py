@@ -240,6 +240,11 @@ def ring(line, at, count):
     return line[at : at + count]
 
 
+def turned(line, oldest):
+    """A delay line, which goes round, from its oldest row on."""
+    return list(line[oldest:]) + list(line[:oldest])
+
+
 def shape_of(values):
     """The shape of nested lists, as their first elements tell it."""
     shape = ()
@@ -447,9 +452,7 @@ class Model:
         conv1d_1_line_oldest = self.conv1d_1_line_oldest
         # output = kernel @ line[...] + kernel @ conv1d_output + bias
         conv1d_1_output = affine(
-            CONV1D_1_KERNEL_WEIGHTS,
-            ring(conv1d_1_line, conv1d_1_line_oldest, 4),
-            conv1d_output,
+            CONV1D_1_KERNEL_WEIGHTS, ring(conv1d_1_line, conv1d_1_line_oldest, 4), conv1d_output
         )
         # The newest row takes the place of the oldest.
         store(conv1d_1_line, conv1d_1_line_oldest, conv1d_output)
@@ -502,9 +505,9 @@ class Model:
     def get_state(self):
         """Copies of the states, in layer order."""
         return [
-            nest(list(self.conv1d_line[self.conv1d_line_oldest:]) + list(self.conv1d_line[:self.conv1d_line_oldest]), (2, 3)),
-            nest(list(self.conv1d_1_line[self.conv1d_1_line_oldest:]) + list(self.conv1d_1_line[:self.conv1d_1_line_oldest]), (2, 4)),
-            nest(list(self.conv1d_2_line[self.conv1d_2_line_oldest:]) + list(self.conv1d_2_line[:self.conv1d_2_line_oldest]), (8, 5)),
+            nest(turned(self.conv1d_line, self.conv1d_line_oldest), (2, 3)),
+            nest(turned(self.conv1d_1_line, self.conv1d_1_line_oldest), (2, 4)),
+            nest(turned(self.conv1d_2_line, self.conv1d_2_line_oldest), (8, 5)),
             list(self.gru_h),
         ]
 

@@ -1,7 +1,7 @@
 """Score recordings partition by partition, with a generated model and nothing else.
 
-`score_partition` is a plain function from an iterator to an iterator, so it fits wherever a map over
-partitions is: Spark sends the generated file to its workers, which need NumPy only.
+`score_partition` takes an iterator and returns an iterator, so it works with any map over
+partitions. Spark sends the generated file to its workers, which need nothing but NumPy.
 
     spark.sparkContext.addPyFile("seed_numpy.py")                 # PySpark
     scores = recordings.rdd.mapPartitions(score_partition).toDF(["key", "chirp"])
@@ -9,9 +9,9 @@ partitions is: Spark sends the generated file to its workers, which need NumPy o
     client.upload_file("seed_numpy.py")                           # Dask
     scores = bag.from_sequence(recordings).map_partitions(score_partition)
 
-A row is (key, recording), where a recording is a list of steps of four numbers, of any length from 1
-on; out comes (key, chirp): how sure the model is, after the last step, that there was a chirp.
-Rows come out as soon as they are computed, so not in the order in which they came in.
+A row is (key, recording). A recording is a list of one or more steps of four numbers. The result
+is (key, chirp): how sure the model is, after the last step, that there was a chirp. Rows are
+returned as soon as they are computed, so not always in the order of the input.
 """
 
 import numpy as np

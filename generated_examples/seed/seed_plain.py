@@ -13063,9 +13063,7 @@ class Model:
             input_node_name_reset_h[k] = reset * input_node_name_h[k]
         # candidate = candidate_kernel @ x + candidate_recurrent_kernel @ reset_h + candidate_bias
         input_node_name_candidate = affine(
-            INPUT_NODE_NAME_CANDIDATE_WEIGHTS,
-            x,
-            input_node_name_reset_h,
+            INPUT_NODE_NAME_CANDIDATE_WEIGHTS, x, input_node_name_reset_h
         )
         for k in range(64):
             update = hard_sigmoid(input_node_name_gates[k])
@@ -13080,12 +13078,10 @@ class Model:
         for k in range(64):
             reset = hard_sigmoid(gru_layer_1_gates[64 + k])
             gru_layer_1_reset_h[k] = reset * gru_layer_1_h[k]
-        # candidate = candidate_kernel @ input_node_name_h + candidate_recurrent_kernel @ reset_h
-        # + candidate_bias
+        # candidate = candidate_kernel @ input_node_name_h + candidate_recurrent_kernel @ reset_h +
+        # candidate_bias
         gru_layer_1_candidate = affine(
-            GRU_LAYER_1_CANDIDATE_WEIGHTS,
-            input_node_name_h,
-            gru_layer_1_reset_h,
+            GRU_LAYER_1_CANDIDATE_WEIGHTS, input_node_name_h, gru_layer_1_reset_h
         )
         for k in range(64):
             update = hard_sigmoid(gru_layer_1_gates[k])
@@ -13103,9 +13099,7 @@ class Model:
         # candidate = candidate_kernel @ gru_layer_1_h + candidate_recurrent_kernel @ reset_h +
         # candidate_bias
         gru_layer_2_candidate = affine(
-            GRU_LAYER_2_CANDIDATE_WEIGHTS,
-            gru_layer_1_h,
-            gru_layer_2_reset_h,
+            GRU_LAYER_2_CANDIDATE_WEIGHTS, gru_layer_1_h, gru_layer_2_reset_h
         )
         for k in range(64):
             update = hard_sigmoid(gru_layer_2_gates[k])

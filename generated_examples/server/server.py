@@ -2,18 +2,20 @@
 
     PYTHONPATH=../seed python server.py 8000
 
-It needs NumPy, the standard library and seed_numpy.py, the generated file; no framework, no model
-file. Each session is 192 numbers: its saved state. One Model serves them all, because a request puts
-its session's state in, computes, and takes the state out again. The worker answers one request at a
-time; for more, start more of them behind a proxy that sends a session always to the same one.
+It needs NumPy, the standard library and the generated file seed_numpy.py, but no framework and no
+model file. A session is 192 numbers: its saved state. One Model serves all sessions, because each
+request loads the state of its session, computes, and saves the state again. The worker answers one
+request at a time. For more, start several behind a proxy that always sends a session to the same
+one.
 
     POST   /sessions                         201 {"session": ID}    503 when all are in use
     POST   /sessions/ID  {"x": [[4 numbers], ...]}   200 {"y": [[2 numbers], ...]}
     DELETE /sessions/ID                      204
 
-Everything that a client can make grow has a bound: sessions, bytes of a request, steps of a request.
-After loading, the worker gives up what it does not need: files, imports, programs, connections. That
-is Python's audit hook, which catches mistakes; against hostile code use the system's own sandbox.
+Everything that a client can make grow has a limit: sessions, bytes of a request, steps of a
+request. After loading, the worker gives up what it does not need: files, imports, programs and
+connections. Python's audit hook does that. It catches mistakes; against hostile code, use the
+sandbox of the operating system.
 """
 
 import json

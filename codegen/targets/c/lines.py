@@ -41,11 +41,20 @@ def _complete(unit: Sequence[str]) -> bool:
 def broken(unit: Sequence[str]) -> str:
     """A statement or comment of some lines, in lines of WIDTH.
 
-    A line of the preprocessor stays, since nothing may continue it; the banner keeps its lines.
+    A line of the preprocessor goes on after a backslash; the banner keeps its lines.
     """
     first = unit[0]
-    if (len(unit) == 1 and len(first) <= WIDTH) or first.startswith("#"):
-        return "\n".join(unit)
+    if len(unit) == 1 and len(first) <= WIDTH:
+        return first
+    if first.startswith("#"):
+        words = textwrap.wrap(
+            first,
+            WIDTH - 2,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return " \\\n".join(words)
     if first == "/*":
         return "\n".join(line if _fits(line) else _filled(line, "", " * ") for line in unit)
     start = first[: len(first) - len(first.lstrip())]

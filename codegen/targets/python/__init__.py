@@ -37,7 +37,9 @@ from codegen.targets.python.parts import (
 from codegen.targets.python.selftest import selftest_parts, small_selftest
 from codegen.targets.python.states import States
 from codegen.targets.python.weights import Weights
+from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
+from codegen.targets.spine.python_lines import broken
 from codegen.text.banner import Origin, Sizes, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render
@@ -146,7 +148,7 @@ class _File:
         functions = function_texts(used)
         arguments = ", ".join(self.file.port(p) for p in self.first.inputs)
         lines = banner(self.lowered, self.origin, self._sizes())
-        return render(
+        pieces = render(
             "python/small.py.j2" if self.small else "python/model.py.j2",
             banner=shortened(lines) if self.small else lines,
             title=f"{comment(self.name)}, from {comment(self.lowered.model.source)}.",
@@ -172,6 +174,7 @@ class _File:
             selftest=test,
             main=self.has_test,
         )
+        return fitted(pieces, broken)
 
     def _sizes(self) -> Sizes:
         parts = [part for table in self.file.tables.values() for part in table.parts]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
 
 from codegen.program import dims
@@ -50,7 +49,6 @@ from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
 
 HALVED = "sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5"
-LINE = 88  # a longer call is broken after each argument, a longer comment where it fits
 
 
 class Printer(Expressions):
@@ -130,7 +128,7 @@ class Printer(Expressions):
         return (self._shift(op),)
 
     def _note(self, text: str) -> str:
-        return "\n# ".join(textwrap.wrap(text, LINE)) if self.notes else ""
+        return text if self.notes else ""
 
     def _short(self, vec: Vec) -> str:
         """A vector in an equation, without the name of the layer."""
@@ -156,11 +154,7 @@ class Printer(Expressions):
         arguments = [self.file.matrix(op.products, op.bias, op.out.buffer.name)]
         arguments += [str(dims.fixed(op.out.size))] if self.file.small else []
         arguments += [self.part(vec) for _, vec in op.products]
-        call = f"affine({', '.join(arguments)})"
-        if len(call) + len(self.name(op.out.buffer)) > LINE:
-            broken = "".join(f"    {argument},\n" for argument in arguments)
-            call = f"affine(\n{broken})"
-        return self.into(op, op.out, call, note)
+        return self.into(op, op.out, f"affine({', '.join(arguments)})", note)
 
     def _product(self, op: Affine, note: str) -> View:
         index, total, values, terms = self._index(), self.local("total"), [], []

@@ -23,9 +23,12 @@ NEEDS = {
 WITHOUT_MATH = frozenset(("larger", "smaller", "hard_sigmoid", "hard_sigmoid_3", "divide", "INF"))
 # In the order in which they stand in the file, from templates/python/runtime; for a small board
 # from templates/python/small where there is a form of it.
-RUNTIME = ("start", "affine", "dot", "lookup", "pick", "ring", "read", "read_ids", "length", "nest")
+RUNTIME = (
+    *("start", "affine", "dot", "lookup", "pick", "ring", "turned"),
+    *("read", "read_ids", "length", "nest"),
+)
 SMALL = ("numbers", "zeros", "vector", "store", "affine", "read", "length")
-SMALL_RUNTIME = (*SMALL, "dot", "lookup", "pick", "ring", "read_ids", "nest")
+SMALL_RUNTIME = (*SMALL, "dot", "lookup", "pick", "ring", "turned", "read_ids", "nest")
 FUNCTIONS = (
     "larger",
     "smaller",

@@ -59,7 +59,7 @@ class States:
             value = f"list({name})"
             if printer.is_ring(state.buffer):
                 oldest = f"self.{printer.oldest(state.buffer)}"
-                value = f"list({name}[{oldest}:]) + list({name}[:{oldest}])"
+                value = f"{self.file.help('turned')}({name}, {oldest})"
             items.append(self.file.nested(value, state.shape))
         if self.outline.warmup:
             items.append("[self.seen]")

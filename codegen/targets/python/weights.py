@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +37,7 @@ class Weights:
             start, end = f"matrix({table.shape[0]}, {start}", f"{end})"
         return {
             "name": table.name,
-            "note": "\n# ".join(textwrap.wrap(table.note, 96)),
+            "note": table.note,
             "opening": start,
             "closing": end,
             "pieces": self._rows(table, self._bytes if as_bytes else self._numbers),

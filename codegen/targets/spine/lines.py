@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 
 WIDTH = 100
 # What a line may be broken at, the best first: after the first of these, before the others.
@@ -13,6 +14,28 @@ _BEFORE = ((" ? ", " : ", " && ", " || "), (" < ", " >= ", " === "), (" + ", " -
 def indented(lines: Iterable[str], by: str) -> Iterator[str]:
     """The lines moved right, empty ones left as they are."""
     return (f"{by}{line}" if line else "" for line in lines)
+
+
+def fitted(pieces: Iterable[str], broken: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """The text in pieces, with every line broken that is longer than WIDTH."""
+    left = ""
+    for piece in pieces:
+        *lines, left = (left + piece).split("\n")
+        for line in lines:
+            parts = [line] if len(line) <= WIDTH else broken(line)
+            yield "".join(f"{part}\n" for part in parts)
+    yield left
+
+
+def filled(text: str, first: str, later: str | None = None) -> list[str]:
+    """Words in lines no longer than WIDTH, the first of which begins otherwise than the others."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=first if later is None else later,
+        break_on_hyphens=False,
+    )
 
 
 def broken(line: str, width: int = WIDTH, by: str = "    ") -> Iterator[str]:

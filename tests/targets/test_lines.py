@@ -1,0 +1,124 @@
+"""What the lines of generated files look like, whatever the target and the model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import codegen
+from codegen.commands.check import read_banner
+from codegen.lowering import lower
+from codegen.targets import TARGETS
+from codegen.targets.spine.python_lines import broken
+from codegen.text import names
+from codegen.text.banner import Origin
+from tests.support.fixtures import Case, cases, torch_cases
+from tests.support.targets import options, rendered
+from tests.test_fixtures import NEEDED, REFUSED
+
+WIDTH = 100
+# One model of each kind is enough: the eras differ in how they are read, not in what is printed.
+LATEST = {case.name: case for case in (*cases(), *torch_cases())}
+CASES = [
+    case
+    for name, case in sorted(LATEST.items())
+    if name not in REFUSED and str(case) not in REFUSED and case.sources
+]
+A, B = "bidirectional_forward_candidate_sum", "bidirectional_backward_recurrent_sum"
+# What a name may not end in: it would say no more than that there is a value.
+EMPTY = re.compile(
+    r"\b(value|part|temp|tmp|rest|result|total|sum|product|kept|found)_?\d+\b"
+    r"|\w+_(value|temp|tmp|rest|kept|tanh|sigmoid|hard_sigmoid|exp|relu)_\d+\b"
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_line_is_long_and_no_name_is_empty(case: Case) -> None:
+    path, config = case.sources[0]
+    needed = NEEDED.get(str(case), NEEDED.get(case.name, {}))
+    lowered = lower(codegen.read(path, config, **needed))
+    calls = [call.inputs for call in case.calls]
+    layers = {names.identifier(layer.name) for layer in lowered.layers}
+    for target in set(TARGETS) - {"numpy"}:
+        text = rendered(lowered, target, **options(target, lowered, calls))
+        assert [line for line in text.splitlines() if len(line) > WIDTH] == [], target
+        assert {m[0] for m in EMPTY.finditer(text)} - layers == set(), target
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        (
+            f"    {A}[k] = {A} * {B}[k] + (1.0 - {A}) * {B}[k]",
+            [
+                f"    {A}[k] = (",
+                f"        {A} * {B}[k]",
+                f"        + (1.0 - {A}) * {B}[k]",
+                "    )",
+            ],
+        ),
+        (
+            f"    {A} = tanh({A}[k] + {B}[4 * k + 1])",
+            [f"    {A} = tanh(", f"        {A}[k] + {B}[4 * k + 1]", "    )"],
+        ),
+        (
+            f"    {A} = affine({B.upper()}, {A}[:4], {B}[4 * t : 4 * t + 4], {A}[4:9])",
+            [
+                f"    {A} = affine(",
+                f"        {B.upper()},",
+                f"        {A}[:4],",
+                f"        {B}[4 * t : 4 * t + 4],",
+                f"        {A}[4:9],",
+                "    )",
+            ],
+        ),
+        (
+            f"    {A}[k] = {A}[k] if {B}[t] != 0.0 else {B}[k]",
+            [
+                f"    {A}[k] = (",
+                f"        {A}[k]",
+                f"        if {B}[t] != 0.0",
+                f"        else {B}[k]",
+                "    )",
+            ],
+        ),
+        (
+            f"    {A} = self.{B} = {'a' * 20}",
+            [f"    {A} = self.{B} = (", f"        {'a' * 20}", "    )"],
+        ),
+        (
+            f"    {A}[max({A}, 0) * {B} + k] = {B}[k]",
+            [f"    {A}[", f"        max({A}, 0) * {B} + k", f"    ] = {B}[k]"],
+        ),
+        (
+            f"    x = 1  # {'word ' * 20}",
+            [f"    # {('word ' * 19)[:-1]}", "    # word", "    x = 1"],
+        ),
+    ],
+)
+def test_python_breaks_where_formatters_do(line: str, lines: list[str]) -> None:
+    assert broken(line) == lines
+
+
+def test_a_long_command_goes_on_below_and_check_reads_it(tmp_path: Path) -> None:
+    """In the shell's way: after a backslash, an option beside its value."""
+    words = tuple(f"--option-{n}={'v' * 12}" for n in range(9))
+    case = LATEST["gru_lstm_dense_td"]
+    lowered = lower(codegen.read(case.sources[0][0]))
+    for target in TARGETS.values():
+        pieces = target.render(lowered, "net", target.complete({}), Origin("net.x", words))
+        path = tmp_path / f"net{target.suffixes[0]}"
+        path.write_text("".join(pieces))
+        assert max(map(len, path.read_text().splitlines())) <= WIDTH
+        assert read_banner(path).arguments[2:] == ("net.x", *words)
+
+
+def test_no_line_of_an_example_is_long_or_ends_in_a_blank() -> None:
+    """Of the programs, too, that stand beside the generated files."""
+    examples = Path(codegen.__file__).parents[1] / "generated_examples"
+    for path in examples.glob("*/*"):
+        if path.suffix in (".py", ".js", ".mjs", ".h", ".c", ".html"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            assert [line for line in lines if len(line) > WIDTH or line[-1:] == " "] == [], path
