@@ -173,7 +173,7 @@ int bidirectional_selftest(void);
 
 /* ---- weights ------------------------------------------------------------------------------ */
 
-/* 3 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 3 x 8, one row for each input; sigmoid gates halved */
 static const float bidirectional_bidirectional_forward_gates_kernel[24] BIDIRECTIONAL_WEIGHTS = {
     0.23422322f, -0.25704244f, 0.08605225f, -0.044545066f, -0.103103496f, -0.27314985f,
     0.22862303f, -0.2323688f, -0.050960213f, -0.13900676f, 0.21565503f, 0.676014f,
@@ -181,7 +181,7 @@ static const float bidirectional_bidirectional_forward_gates_kernel[24] BIDIRECT
     -0.02888435f, -0.05212348f, 0.5466613f, 0.18594672f, 0.42669743f, 0.26469576f
 };
 
-/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 4 x 8, one row for each input; sigmoid gates halved */
 static const float bidirectional_bidirectional_forward_gates_recurrent_kernel[32]
     BIDIRECTIONAL_WEIGHTS = {
     0.07299619f, 0.4433177f, 0.27216095f, 0.40066847f, -0.25716144f, -0.10375643f,
@@ -207,7 +207,7 @@ static const float bidirectional_bidirectional_forward_candidate_recurrent_kerne
     0.28691545f, -1.1455231f, -0.19970933f, 0.4196068f
 };
 
-/* 3 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 3 x 8, one row for each input; sigmoid gates halved */
 static const float bidirectional_bidirectional_backward_gates_kernel[24] BIDIRECTIONAL_WEIGHTS = {
     -0.09204139f, 0.0052402294f, 0.10521284f, 0.03292355f, 0.42541358f, -0.13386953f,
     0.53047323f, 0.022471938f, -0.017622903f, 0.2737545f, -0.05266571f, 0.022837594f,
@@ -215,7 +215,7 @@ static const float bidirectional_bidirectional_backward_gates_kernel[24] BIDIREC
     0.20343775f, -0.44996807f, -0.024786329f, 0.022439322f, 0.13750327f, 0.3861922f
 };
 
-/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 4 x 8, one row for each input; sigmoid gates halved */
 static const float bidirectional_bidirectional_backward_gates_recurrent_kernel[32]
     BIDIRECTIONAL_WEIGHTS = {
     0.4545786f, -0.41207358f, 0.069788344f, -0.1495647f, -0.23494673f, -0.15682682f,
@@ -241,7 +241,7 @@ static const float bidirectional_bidirectional_backward_candidate_recurrent_kern
     -0.18207847f, 0.35095066f, -0.21027254f, 0.054007016f
 };
 
-/* 8 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 8 x 1; sigmoid gates halved */
 static const float bidirectional_bidirectional_forward_gates_bias[8] BIDIRECTIONAL_WEIGHTS = {
     -0.29551592f, 0.015060827f, -0.1338146f, 0.3901579f, -0.060027134f, 0.29424247f,
     0.14553256f, 0.14690289f
@@ -258,7 +258,7 @@ static const float bidirectional_bidirectional_forward_candidate_recurrent_bias[
     0.31468493f, 0.3642116f, -0.040148884f, -0.05933016f
 };
 
-/* 8 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 8 x 1; sigmoid gates halved */
 static const float bidirectional_bidirectional_backward_gates_bias[8] BIDIRECTIONAL_WEIGHTS = {
     -0.17318067f, 0.10474166f, -0.04609759f, -0.14217205f, -0.04136905f, -0.19737837f,
     -0.056858383f, 0.19489038f
@@ -491,6 +491,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
         float *const bidirectional_backward_recurrent = s->scratch + 140;
         float *const bidirectional_backward_output = s->scratch + 64;
         for (int t = 0; t < steps; ++t) {
+            /* sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5 */
             bidirectional_product(bidirectional_forward_gates,
                                   bidirectional_bidirectional_forward_gates_bias,
                                   bidirectional_bidirectional_forward_gates_kernel, x + t * 3, 3,
@@ -508,13 +509,13 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
                                   s->bidirectional_forward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_forward_gates, 8);
             for (int i = 0; i < 4; ++i) {
-                const float reset = 0.5f * bidirectional_forward_gates[4 + i] + 0.5f;
+                const float reset = 0.5f * bidirectional_forward_gates[4 + i] + 0.5f; /* sigmoid */
                 bidirectional_forward_candidate[i] = bidirectional_forward_candidate[i]
                     + reset * bidirectional_forward_recurrent[i];
             }
             bidirectional_tanh_each(bidirectional_forward_candidate, 4);
             for (int i = 0; i < 4; ++i) {
-                const float update = 0.5f * bidirectional_forward_gates[i] + 0.5f;
+                const float update = 0.5f * bidirectional_forward_gates[i] + 0.5f; /* sigmoid */
                 const float candidate = bidirectional_forward_candidate[i];
                 s->bidirectional_forward_h[i] = update * s->bidirectional_forward_h[i]
                     + (1.0f - update) * candidate;
@@ -524,6 +525,7 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
             }
         }
         for (int t = 0; t < steps; ++t) {
+            /* sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5 */
             bidirectional_product(bidirectional_backward_gates,
                                   bidirectional_bidirectional_backward_gates_bias,
                                   bidirectional_bidirectional_backward_gates_kernel,
@@ -541,13 +543,13 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_
                                   s->bidirectional_backward_h, 4, 4);
             bidirectional_tanh_each(bidirectional_backward_gates, 8);
             for (int i = 0; i < 4; ++i) {
-                const float reset = 0.5f * bidirectional_backward_gates[4 + i] + 0.5f;
+                const float reset = 0.5f * bidirectional_backward_gates[4 + i] + 0.5f; /* sigmoid */
                 bidirectional_backward_candidate[i] = bidirectional_backward_candidate[i]
                     + reset * bidirectional_backward_recurrent[i];
             }
             bidirectional_tanh_each(bidirectional_backward_candidate, 4);
             for (int i = 0; i < 4; ++i) {
-                const float update = 0.5f * bidirectional_backward_gates[i] + 0.5f;
+                const float update = 0.5f * bidirectional_backward_gates[i] + 0.5f; /* sigmoid */
                 const float candidate = bidirectional_backward_candidate[i];
                 s->bidirectional_backward_h[i] = update * s->bidirectional_backward_h[i]
                     + (1.0f - update) * candidate;

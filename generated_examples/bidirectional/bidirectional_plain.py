@@ -408,8 +408,8 @@ class Model:
                 BIDIRECTIONAL_FORWARD_CANDIDATE_RECURRENT_KERNEL, bidirectional_forward_h
             )
             for k in range(4):
-                update = 0.5 * tanh(bidirectional_forward_gates[k]) + 0.5
-                reset = 0.5 * tanh(bidirectional_forward_gates[4 + k]) + 0.5
+                update = 0.5 * tanh(bidirectional_forward_gates[k]) + 0.5  # sigmoid
+                reset = 0.5 * tanh(bidirectional_forward_gates[4 + k]) + 0.5  # sigmoid
                 candidate = tanh(
                     bidirectional_forward_candidate[k] + reset * bidirectional_forward_recurrent[k]
                 )
@@ -437,8 +437,8 @@ class Model:
                 BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_KERNEL, bidirectional_backward_h
             )
             for k in range(4):
-                update = 0.5 * tanh(bidirectional_backward_gates[k]) + 0.5
-                reset = 0.5 * tanh(bidirectional_backward_gates[4 + k]) + 0.5
+                update = 0.5 * tanh(bidirectional_backward_gates[k]) + 0.5  # sigmoid
+                reset = 0.5 * tanh(bidirectional_backward_gates[4 + k]) + 0.5  # sigmoid
                 candidate = tanh(
                     bidirectional_backward_candidate[k]
                     + reset * bidirectional_backward_recurrent[k]

@@ -233,7 +233,7 @@ static const float causal_conv_conv1d_2_kernel_3[20] CAUSAL_CONV_WEIGHTS = {
     -0.22482662f, -0.14561762f
 };
 
-/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 4 x 8, one row for each input; sigmoid gates halved */
 static const float causal_conv_gru_gates_kernel[32] CAUSAL_CONV_WEIGHTS = {
     0.13768862f, -0.09739383f, -0.09401599f, -0.28964266f, 0.087103575f, -0.22461079f,
     -0.15321568f, -0.41956034f, -0.10246623f, 0.12870179f, 0.21130444f, 0.24391514f,
@@ -243,7 +243,7 @@ static const float causal_conv_gru_gates_kernel[32] CAUSAL_CONV_WEIGHTS = {
     0.34003413f, 0.34608528f
 };
 
-/* 4 x 8, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 4 x 8, one row for each input; sigmoid gates halved */
 static const float causal_conv_gru_gates_recurrent_kernel[32] CAUSAL_CONV_WEIGHTS = {
     -0.22622189f, -0.40641886f, 0.17318016f, 0.11616627f, 0.14379703f, -0.026526397f,
     0.59073335f, -0.037841056f, -0.17245153f, 0.06415009f, -0.30267382f, -0.2643348f,
@@ -277,7 +277,7 @@ static const float causal_conv_conv1d_1_bias[5] CAUSAL_CONV_WEIGHTS = {
     -0.40172645f, -0.16172652f, -0.3615864f, 0.34581593f, -0.39718884f
 };
 
-/* 8 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 8 x 1; sigmoid gates halved */
 static const float causal_conv_gru_gates_bias[8] CAUSAL_CONV_WEIGHTS = {
     -0.015744533f, 0.06953276f, -0.04846803f, -0.3012403f, -0.19416721f, -0.17672932f,
     0.00024279207f, -0.4287546f
@@ -561,6 +561,7 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
         float *const gru_gates = s->scratch;
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 8;
+        /* sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5 */
         causal_conv_product(gru_gates, causal_conv_gru_gates_bias, causal_conv_gru_gates_kernel,
                             conv1d_2_output, 4, 8);
         causal_conv_product(gru_gates, gru_gates, causal_conv_gru_gates_recurrent_kernel, s->gru_h,
@@ -571,12 +572,12 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
                             causal_conv_gru_candidate_recurrent_kernel, s->gru_h, 4, 4);
         causal_conv_tanh_each(gru_gates, 8);
         for (int i = 0; i < 4; ++i) {
-            const float reset = 0.5f * gru_gates[4 + i] + 0.5f;
+            const float reset = 0.5f * gru_gates[4 + i] + 0.5f; /* sigmoid */
             gru_candidate[i] = gru_candidate[i] + reset * gru_recurrent[i];
         }
         causal_conv_tanh_each(gru_candidate, 4);
         for (int i = 0; i < 4; ++i) {
-            const float update = 0.5f * gru_gates[i] + 0.5f;
+            const float update = 0.5f * gru_gates[i] + 0.5f; /* sigmoid */
             const float candidate = gru_candidate[i];
             s->gru_h[i] = update * s->gru_h[i] + (1.0f - update) * candidate;
         }

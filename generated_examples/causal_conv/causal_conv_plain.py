@@ -482,8 +482,8 @@ class Model:
         # recurrent = candidate_recurrent_kernel @ h + candidate_recurrent_bias
         gru_recurrent = affine(GRU_CANDIDATE_RECURRENT_KERNEL, gru_h)
         for k in range(4):
-            update = 0.5 * tanh(gru_gates[k]) + 0.5
-            reset = 0.5 * tanh(gru_gates[4 + k]) + 0.5
+            update = 0.5 * tanh(gru_gates[k]) + 0.5  # sigmoid
+            reset = 0.5 * tanh(gru_gates[4 + k]) + 0.5  # sigmoid
             candidate = tanh(gru_candidate[k] + reset * gru_recurrent[k])
             gru_h[k] = update * gru_h[k] + (1.0 - update) * candidate
 

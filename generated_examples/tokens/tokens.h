@@ -175,7 +175,7 @@ int tokens_selftest(void);
 
 /* ---- weights ------------------------------------------------------------------------------ */
 
-/* 4 x 10, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 4 x 10, one row for each input; sigmoid gates halved */
 static const float tokens_gru_gates_kernel[40] TOKENS_WEIGHTS = {
     0.29236594f, 0.3966864f, 0.08949797f, 0.20992072f, 0.1968488f, 0.14235422f,
     -0.087363966f, 0.2995764f, 0.39906687f, 0.116688885f, -0.1529084f, 0.011301558f,
@@ -186,7 +186,7 @@ static const float tokens_gru_gates_kernel[40] TOKENS_WEIGHTS = {
     -0.22779047f, 0.0724799f, 0.14431685f, 0.47596878f
 };
 
-/* 5 x 10, one row for each input; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 5 x 10, one row for each input; sigmoid gates halved */
 static const float tokens_gru_gates_recurrent_kernel[50] TOKENS_WEIGHTS = {
     0.039196856f, -0.29592717f, -0.19185942f, -0.22535719f, 0.34945956f, 0.030262304f,
     -0.035524298f, 0.10564229f, -0.11308849f, 0.052312553f, -0.24675028f, 0.45146614f,
@@ -238,7 +238,7 @@ static const float tokens_embedding_table[36] TOKENS_WEIGHTS = {
     0.29231098f, -1.138881f, 0.076140925f, -0.8791055f, -0.8845658f, 1.8935727f
 };
 
-/* 10 x 1; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2 */
+/* 10 x 1; sigmoid gates halved */
 static const float tokens_gru_gates_bias[10] TOKENS_WEIGHTS = {
     -0.050079845f, 0.016037993f, -0.21043538f, -0.06686355f, -0.0033075735f, -0.032279596f,
     -0.17085549f, 0.17634264f, 0.012334645f, 0.0843508f
@@ -526,6 +526,7 @@ static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s, const int32_t 
         float *const gru_gates = s->scratch;
         float *const gru_candidate = s->scratch + 12;
         float *const gru_recurrent = s->scratch + 20;
+        /* sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5 */
         tokens_product(gru_gates, tokens_gru_gates_bias, tokens_gru_gates_kernel, embedding_output,
                        4, 10);
         tokens_product(gru_gates, gru_gates, tokens_gru_gates_recurrent_kernel, s->gru_h, 5, 10);
@@ -535,12 +536,12 @@ static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s, const int32_t 
                        tokens_gru_candidate_recurrent_kernel, s->gru_h, 5, 5);
         tokens_tanh_each(gru_gates, 10);
         for (int i = 0; i < 5; ++i) {
-            const float reset = 0.5f * gru_gates[5 + i] + 0.5f;
+            const float reset = 0.5f * gru_gates[5 + i] + 0.5f; /* sigmoid */
             gru_candidate[i] = gru_candidate[i] + reset * gru_recurrent[i];
         }
         tokens_tanh_each(gru_candidate, 5);
         for (int i = 0; i < 5; ++i) {
-            const float update = 0.5f * gru_gates[i] + 0.5f;
+            const float update = 0.5f * gru_gates[i] + 0.5f; /* sigmoid */
             const float candidate = gru_candidate[i];
             s->gru_h[i] = update * s->gru_h[i] + (1.0f - update) * candidate;
         }

@@ -122,3 +122,19 @@ def test_no_line_of_an_example_is_long_or_ends_in_a_blank() -> None:
         if path.suffix in (".py", ".js", ".mjs", ".h", ".c", ".html"):
             lines = path.read_text(encoding="utf-8").splitlines()
             assert [line for line in lines if len(line) > WIDTH or line[-1:] == " "] == [], path
+
+
+@pytest.mark.parametrize("target", ["c", "python"])
+@pytest.mark.parametrize(("case", "gates"), [("gru_reset_after", 2), ("lstm", 3)])
+def test_halved_gates_say_so(case: str, gates: int, target: str) -> None:
+    """Where the product is, and where its result is made a sigmoid."""
+    lowered = lower(codegen.read(*LATEST[case].sources[0]))
+    layers = [layer for layer in lowered.layers if "sigmoid" in layer.describe]
+    text = rendered(lowered, target)
+    method = text[text.index("step") :]
+    assert method.count("sigmoid gates come halved") == len(layers)
+    lines = [line for line in method.splitlines() if re.search(r"\b0\.5f?[^/#]* \+ 0\.5", line)]
+    assert (
+        len([line for line in lines if re.search(r"(#|/\*) sigmoid( \*/)?$", line)])
+        == len(layers) * gates
+    )

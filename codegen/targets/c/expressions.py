@@ -11,6 +11,7 @@ from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Expr, Vec
 from codegen.targets.c.text import HOOKS, Used, dim_text, ring_row
 from codegen.targets.spine.expressions import ATOM, PRODUCT, SUM, Scalars
+from codegen.targets.spine.halved import Halved
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
 
@@ -32,6 +33,7 @@ class Expressions(Scalars):
         members: Mapping[Buffer, str],
         names: Names,
         used: Used,
+        halved: Halved,
     ) -> None:
         self.prefix, self.upper = prefix, prefix.upper()
         self.dtype = dtype
@@ -45,6 +47,7 @@ class Expressions(Scalars):
         self.members = members  # of the state structure
         self.names = names
         self.used = used
+        self.halved = halved  # results whose sigmoid is a tanh
         self.symbols: dict[str, str] = {}
         self.vectorised = False  # tanh and sigmoid work on whole arrays
         self.gate = "sigmoid"  # what computes the sigmoid of a gate

@@ -17,6 +17,7 @@ from codegen.program.ops import Buffer, Port, Program, Shift, constants, reads, 
 from codegen.targets.base import dtype_of
 from codegen.targets.c.ops import STAGED, Printer
 from codegen.targets.c.text import HOOKS, Used, ring_row
+from codegen.targets.spine.halved import Halved
 from codegen.targets.spine.outline import Outline
 from codegen.text.banner import Origin
 from codegen.text.names import Names
@@ -82,6 +83,7 @@ class Header:
             self.members,
             self.names,
             self.used,
+            Halved(self.program),
         )
         self.printer.vectorised = vectorised
         self.printer.gate = "gate_sigmoid" if self.math == "fast" else "sigmoid"

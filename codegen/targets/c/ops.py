@@ -30,6 +30,7 @@ from codegen.program.ops import (
 from codegen.targets.c.expressions import Expressions
 from codegen.targets.c.text import indent
 from codegen.targets.spine.expressions import ATOM, PRODUCT
+from codegen.targets.spine.halved import NOTE, is_halved
 from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
 from codegen.text.templates import environment
@@ -110,7 +111,11 @@ class Printer(Expressions):
         index = "" if op.size == 1 else "i"
         wanted = _needed(op)
         local = [
-            (self.names(name, ("local", name)), self.expression(e, index))
+            (
+                self.names(name, ("local", name)),
+                self.expression(e, index),
+                " /* sigmoid */" if self.halved.read_by(e) else "",
+            )
             for name, e in op.locals
             if name in wanted
         ]
@@ -121,7 +126,7 @@ class Printer(Expressions):
             cast = "(int32_t)" if vec.buffer.dtype == "int32" else ""
             if k in names:
                 name = self.names(names[k], ("local", names[k]))
-                local.append((name, value))
+                local.append((name, value, ""))
                 delayed.append((target, f"{cast}{name}"))
             else:
                 stores.append((target, f"{cast}({value})" if cast else value))
@@ -130,6 +135,10 @@ class Printer(Expressions):
         return self.macro("elementwise", real=self.type, size=size, locals=local, stores=stores)
 
     def affine(self, op: Affine) -> str:
+        """The product, under a word on gates that it halves."""
+        return (f"/* {NOTE} */\n" if is_halved(op) else "") + self._affine(op)
+
+    def _affine(self, op: Affine) -> str:
         """Kernel calls, or plain loops where offsets or strides vary."""
         calls = self.packing.calls.get(id(op))
         if calls is None:

@@ -14,7 +14,7 @@ from codegen.text.names import comment
 
 AVR_LARGEST = 32767  # bytes of one object
 
-HALVED = "; sigmoid gates halved: sigmoid x = tanh(x / 2) / 2 + 1 / 2"
+HALVED = "; sigmoid gates halved"
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,9 @@ from codegen.targets.python.views import (
     View,
 )
 from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT
+from codegen.targets.spine.halved import NOTE, Halved, is_halved
 from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
-
-HALVED = "sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5"
 
 
 class Printer(Expressions):
@@ -60,6 +59,7 @@ class Printer(Expressions):
     def __init__(self, file: File, program: Program, kept: bool, notes: bool) -> None:
         super().__init__(file, program)
         self.notes = notes
+        self.halved = Halved(program)
         self.prefix = ""  # the name of the layer
         self.attributes = dict.fromkeys(s.buffer for s in program.states)
         self.fresh: list[Buffer] = []  # lists made at the start of the method
@@ -147,8 +147,8 @@ class Printer(Expressions):
         terms = [f"{self._short(m.buffer.vec())} @ {self._short(v)}" for m, v in op.products]
         terms += [] if op.bias is None else [self._short(op.bias)]
         note = self._note(f"{self._short(op.out)} = {' + '.join(terms)}")
-        if note and any(m.buffer.parts for m, _ in op.products):
-            note += f"\n# {HALVED}"
+        if note and is_halved(op):
+            note += f"\n# {NOTE}"
         if not self._is_packed(op):
             return self._product(op, note)
         arguments = [self.file.matrix(op.products, op.bias, op.out.buffer.name)]
@@ -182,7 +182,11 @@ class Printer(Expressions):
                 value = f"list({value})"
             return self.into(op, whole, value, "")
         index = "" if op.size == 1 else self._index()
-        lines = [f"{self.local(name)} = {self.expression(e, index)}" for name, e in op.locals]
+        lines = [
+            f"{self.local(name)} = {self.expression(e, index)}"
+            + ("  # sigmoid" if self.notes and self.halved.read_by(e) else "")
+            for name, e in op.locals
+        ]
         names, delayed = waiting(op), []
         for number, (vec, node) in enumerate(op.stores):
             text, target = self.expression(node, index), self.element(vec, index)

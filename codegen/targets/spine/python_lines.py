@@ -71,19 +71,19 @@ def _statement(text: str, indent: str) -> list[str]:
         at = next((k for k, depth in _outside(start) if depth == 0 and start[k] == "["), -1)
         end = next((k for k, depth in _outside(start) if depth == 0 and start[k] == "]"), -1)
         if at >= 0:
-            opening = [f"{indent}{start[: at + 1]}", *_body(start[at + 1 : end], indent + STEP)]
+            above = [f"{indent}{start[: at + 1]}", *_body(start[at + 1 : end], indent + STEP)]
             if len(indent + text[end:]) <= WIDTH:
-                return [*opening, indent + text[end:]]
+                return [*above, indent + text[end:]]
             return [
-                *opening,
+                *above,
                 f"{indent}{start[end:]}(",
                 *_body(value, indent + STEP),
                 f"{indent}){tail}",
             ]
     parts = _operands(value)
     if len(parts) == 1:
-        closing = [k for k, depth in _outside(value) if depth == 0 and value[k] in ")]}"]
-        opening = [k for k, depth in _outside(value) if depth == 0 and value[k] in "([{"]
+        closing = [k for k, within in _outside(value) if within == 0 and value[k] in ")]}"]
+        opening = [k for k, within in _outside(value) if within == 0 and value[k] in "([{"]
         if closing and closing[-1] == len(value) - 1 and closing[-1] > opening[-1] + 1:
             head, body = value[: opening[-1] + 1], value[opening[-1] + 1 : -1]
             if len(indent + start + head) <= WIDTH or not start:
