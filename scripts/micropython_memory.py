@@ -23,7 +23,7 @@ from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
-from codegen.targets.python import TARGET
+from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 
 BIN = Path(sys.executable).parent
@@ -98,8 +98,9 @@ def least_heap(folder: Path) -> int:
 
 def measure(lowered: Lowered, compiled: bool, **options: Any) -> str:
     """One row of the table."""
-    text = TARGET.render(
-        lowered, "model", TARGET.complete(options), Origin("model.py", TARGET.words(options))
+    target = TARGETS["python"]
+    text = target.render(
+        lowered, "model", target.complete(options), Origin("model.py", target.words(options))
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -28,6 +28,7 @@ from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
+from codegen.targets import TARGETS
 from tests.readers.hostile import Sequential, dense, gru
 from tests.support.fixtures import FIXTURES
 from tests.support.targets import started
@@ -847,9 +848,70 @@ def test_help_names_every_command_without_loading_it() -> None:
 
 
 def test_help_lists_options_under_their_target() -> None:
+    """Each target has its own, with its own words, even where another has one of that name."""
     text = call("convert", "--help").output
-    assert text.index("How MODEL is read:") < text.index("Target c:") < text.rindex("--profile")
-    assert text.index("Target python:") < text.index("--runtime")
+    head, *sections = text.split("\nTarget ")
+    assert "How MODEL is read:" in head
+    assert "--dtype" in head
+    assert [section.partition(":")[0] for section in sections] == list(TARGETS)
+    for section, target in zip(sections, TARGETS.values(), strict=True):
+        flags = [word.split()[0] for word in re.findall(r"^  (--.*)", section, re.MULTILINE)]
+        assert flags == [one.flag for one in target.options if one.name != "dtype"]
+
+
+def test_help_ends_with_examples_a_line_each() -> None:
+    text = call("convert", "--help").output
+    assert (
+        "\n    rnn-codegen convert model.h5 -o model.h\n    rnn-codegen convert model.keras" in text
+    )
+
+
+def test_a_suffix_of_another_target_is_told(here: Path) -> None:
+    told = done("convert", "model.h5", "-o", "net.py", "--target", "c").stderr
+    assert "warning: net.py is for target c; its suffix means numpy or python\n" in told
+    assert (here / "net.py").read_text().startswith("/*")
+    for out, target in (("net.h", "c"), ("net.py", "python"), ("net.mjs", "javascript")):
+        assert "warning" not in done("convert", "model.h5", "-o", out, "--target", target).stderr
+
+
+def test_flash_and_ram_are_told_for_microcontrollers_alone(here: Path) -> None:
+    said = {
+        words: "flash" in done("convert", "model.h5", "-o", *words).stderr
+        for words in (
+            ("a.h",),
+            ("a.py",),
+            ("a.h", "--profile", "mcu"),
+            ("a.h", "--board", "uno"),
+            ("a.py", "--board", "uno"),
+        )
+    }
+    assert list(said.values()) == [False, False, True, True, True]
+
+
+# Seconds of CPU time: twice what was measured, for slow machines and a start without bytecode.
+@pytest.mark.parametrize(
+    ("words", "limit"), [(("--help",), 0.2), (("convert", "model.h5", "-o", "net.h"), 1.0)]
+)
+def test_cpu_time_of_a_command(words: tuple[str, ...], limit: float, here: Path) -> None:
+    """The child process that reads hostile files first is one of ours, too."""
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "codegen", *words], check=True, capture_output=True)
+    after = os.times()
+    used = sum(after[2:4]) - sum(before[2:4])
+    assert used < limit
+
+
+def test_readers_and_targets_that_are_not_asked_for_are_not_loaded(here: Path) -> None:
+    code = """if True:
+        import sys
+        from codegen.commands.main import main
+        main(["convert", "model.h5", "-o", "net.h"], standalone_mode=False)
+        apart = ("codegen.readers.torch", "codegen.readers.audio", "codegen.targets.numpy",
+                 "codegen.targets.python", "codegen.targets.javascript", "codegen.commands.verify")
+        sys.exit([name for name in sys.modules if name.startswith(apart)] or 0)
+    """
+    found = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.mark.parametrize("suffix", [".h", ".py", ".js"])

@@ -1,4 +1,7 @@
-"""The commands: each parses its options, calls the API and prints. No logic of their own."""
+"""The commands: each parses its options, calls the API and prints. No logic of their own.
+
+What only one command needs is loaded by it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,25 +23,22 @@ from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
-from codegen.commands.explain import explain as explain_text
-from codegen.commands.samples import read_samples
-from codegen.commands.verify import Report, verify_against_keras
-from codegen.commands.verify import samples as samples_for
-from codegen.commands.verify import verify as verify_runner
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowering import lower
 from codegen.prewarm import MOST_STEPS
 from codegen.rate import LARGEST
 from codegen.readers import running
-from codegen.readers.torch.propose import text as proposal_text
-from codegen.readers.torch.reader import Bare
 from codegen.running import Made
 from codegen.targets import TARGETS
-from codegen.targets.base import Option
+from codegen.targets.base import Option, Target
 from codegen.text.names import identifier
 from codegen.text.visible import LONGEST_WORD, visible, visible_lines
 from codegen.text.writing import refuse_model_as_out, write
+
+if TYPE_CHECKING:
+    from codegen.commands.verify import Report
+    from codegen.readers.torch.reader import Bare
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
@@ -128,56 +128,74 @@ class Sectioned(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the options of the command itself, those that read MODEL, those of each target."""
-        reading = set(conversion.READING)
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
+        own, reading = list[tuple[str, str]](), list[tuple[str, str]]()
+        parameters = [one for one in self.get_params(ctx) if not isinstance(one, click.Argument)]
+        names = {one.name for one in parameters}
+        apart = {option.name for target in TARGETS.values() for option in _apart(target)}
+        for parameter in parameters:
             record = parameter.get_help_record(ctx)
-            if record is None or isinstance(parameter, click.Argument):
-                continue
-            name = str(parameter.name)
-            heading = "How MODEL is read" if name in reading else _owners(name) or "Options"
-            sections.setdefault(heading, []).append(record)
-        for heading, records in sorted(sections.items(), key=lambda item: item[0] != "Options"):
-            with formatter.section(heading):
-                formatter.write_dl(records)
+            if record is not None and parameter.name not in apart:
+                (reading if parameter.name in conversion.READING else own).append(record)
+        sections = {"Options": own, "How MODEL is read": reading}
+        for target in TARGETS.values():
+            found = (_as_click(option) for option in _apart(target) if option.name in names)
+            records = (option.get_help_record(ctx) for option in found)
+            sections[f"Target {target.name}"] = [one for one in records if one is not None]
+        for heading, listed in sections.items():
+            if listed:
+                with formatter.section(heading):
+                    formatter.write_dl(listed)
 
 
-def _owners(option: str) -> str:
-    """The heading of an option that targets have; empty where none has it."""
-    names = [t.name for t in TARGETS.values() if option in {o.name for o in t.options}]
-    return f"Target {', '.join(names)}" if names and len(names) < len(TARGETS) else ""
+def _apart(target: Target) -> list[Option]:
+    """The options of a target that another target does not have."""
+    return [
+        option
+        for option in target.options
+        if not all(option in other.options for other in TARGETS.values())
+    ]
+
+
+def _examples(*commands: str) -> str:
+    """What the help of a command ends with."""
+    return "\n".join(["\b", "Examples:", *(f"  rnn-codegen {command}" for command in commands)])
 
 
 # What click checks of an option's value; a whole number counts something, so there is one at least.
 KINDS: dict[type, click.ParamType[Any]] = {str: click.STRING, int: click.IntRange(1)}
 
 
-def target_options(function: Function) -> Function:
+def _as_click(option: Option) -> click.Option:
+    """The option as the command line has it."""
+    declared = [option.flag, option.name]
+    if option.kind is bool:
+        return click.Option(declared, is_flag=True, default=None, help=option.help)
+    kind = click.Choice(option.choices) if option.choices else KINDS[option.kind]
+    default = "" if option.default is None else f"  [default: {option.default}]"
+    return click.Option(declared, type=kind, help=option.help + default)
+
+
+def target_options(command: click.Command) -> click.Command:
     """Adds every option of every target once; the target itself refuses a choice not its own."""
     seen: dict[str, Option] = {}
     for target in TARGETS.values():
         for option in target.options:
-            known = seen.get(option.name)
-            if known is None or known == option:
-                seen[option.name] = option
-                continue
+            known = seen.setdefault(option.name, option)
             choices = tuple(dict.fromkeys((*known.choices, *option.choices)))
-            told = option.help in known.help
-            text = known.help if told else f"{known.help} Target {target.name}: {option.help}"
-            seen[option.name] = replace(known, choices=choices, help=text)
-    for option in reversed(list(seen.values())):
-        if option.kind is bool:
-            add = click.option(
-                option.flag, option.name, is_flag=True, default=None, help=option.help
-            )
-        else:
-            kind = click.Choice(option.choices) if option.choices else KINDS[option.kind]
-            add = click.option(option.flag, option.name, type=kind, help=option.help)
-        function = add(function)
-    return function
+            seen[option.name] = replace(known, choices=choices)
+    command.params += [_as_click(option) for option in seen.values()]
+    return command
 
 
-@click.command(cls=Sectioned)
+@target_options
+@click.command(
+    cls=Sectioned,
+    epilog=_examples(
+        "convert model.h5 -o model.h",
+        "convert model.keras -o model.py --target python",
+        "convert weights.pt --config LAYERS.json -o model.js",
+    ),
+)
 @click.argument("model", type=click.Path())
 @click.option("-o", "--out", required=True, help="Output file; - for standard output.")
 @click.option(
@@ -193,7 +211,6 @@ def target_options(function: Function) -> Function:
 )
 @board_option
 @reading_options
-@target_options
 def convert(
     model: str,
     out: str,
@@ -203,14 +220,7 @@ def convert(
     board: str | None,
     **options: Any,
 ) -> None:
-    r"""Convert MODEL to a source file.
-
-    \b
-    Examples:
-      rnn-codegen convert model.h5 -o model.h
-      rnn-codegen convert model.keras -o model.py --target python
-      rnn-codegen convert weights.pt --config LAYERS.json -o model.js
-    """
+    """Convert MODEL to a source file."""
     reading, own = split(options)
     if out != "-" and package is None:
         refuse_model_as_out(out, model, reading["config"])
@@ -224,10 +234,15 @@ def convert(
         else:
             size = write(out, made.text)
         advance("done")
+    if made.warning:
+        click.echo(visible_lines(made.warning), err=True)
     click.echo(made.summary(size, board), err=True)
 
 
-@click.command(cls=Sectioned)
+@click.command(
+    cls=Sectioned,
+    epilog=_examples("inspect model.h5", "inspect weights.pt --layers LAYERS.json"),
+)
 @click.argument("model", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -240,13 +255,7 @@ def convert(
 def inspect(
     model: str, as_json: bool, layers: str | None, board: str | None, **options: Any
 ) -> None:
-    r"""Show the layers, sizes and problems of MODEL.
-
-    \b
-    Examples:
-      rnn-codegen inspect model.h5
-      rnn-codegen inspect weights.pt --layers LAYERS.json
-    """
+    """Show the layers, sizes and problems of MODEL."""
     reading, _ = split(options)
     bare = bare_weights(model, reading)
     if bare is not None:
@@ -278,7 +287,7 @@ def inspect(
         click.echo(line)
 
 
-@click.command(cls=Sectioned)
+@click.command(cls=Sectioned, epilog=_examples("verify model.h5 model.h --steps 1000"))
 @click.argument("model", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option(
@@ -309,12 +318,10 @@ def verify(
     layers: bool,
     **options: Any,
 ) -> None:
-    r"""Run a generated file and compare its numbers with MODEL.
+    """Run a generated file and compare its numbers with MODEL."""
+    from codegen.commands import verify as verifying
+    from codegen.commands.samples import read_samples
 
-    \b
-    Example:
-      rnn-codegen verify model.h5 model.h --steps 1000
-    """
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
     reading, _ = split(options)
@@ -335,11 +342,13 @@ def verify(
         runner = target.start(Made(path, name, lowered, dtype, Path(folder)))
         steps = min(steps, runner.longest or steps)
         if against == "keras":
-            given = samples_for(lowered, steps) if samples is None else samples
+            given = verifying.samples(lowered, steps) if samples is None else samples
             config = reading["config"]
-            found = verify_against_keras(model, config, lowered, runner, given, layers, dtype)
+            found = verifying.verify_against_keras(
+                model, config, lowered, runner, given, layers, dtype
+            )
         else:
-            found = verify_runner(lowered, runner, steps, samples, dtype)
+            found = verifying.verify(lowered, runner, steps, samples, dtype)
     _print_report(found, out, as_json)
     if not found.same:
         raise click.exceptions.Exit(1)
@@ -376,6 +385,8 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> N
 @reading_options
 def explain(model: str, **options: Any) -> None:
     """Print the equations of MODEL."""
+    from codegen.commands.explain import explain as explain_text
+
     click.echo(explain_text(lower(read_model(model, split(options)[0]))), nl=False)
 
 
@@ -384,6 +395,8 @@ def explain(model: str, **options: Any) -> None:
 
 def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) -> None:
     """Weights without a description: the tensors, and the LAYERS.json that fits them."""
+    from codegen.readers.torch.propose import text as proposal_text
+
     text = proposal_text(found.proposal)
     if layers is not None:
         refuse_model_as_out(layers, model, None)

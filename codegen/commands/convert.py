@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import codegen
 from codegen.commands import inspect as report
@@ -19,11 +19,13 @@ from codegen.lowering import lower
 from codegen.model import Model
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
-from codegen.readers.torch.reader import Bare
 from codegen.targets import TARGETS
 from codegen.targets.base import Target
 from codegen.text.banner import Origin
 from codegen.text.names import identifier
+
+if TYPE_CHECKING:
+    from codegen.readers.torch.reader import Bare
 
 # How a model is read, in the order in which the banner repeats it; the rest is the target's.
 RUNNING = ("rate_ratio", "prewarm")  # how it runs otherwise than where it was trained
@@ -57,14 +59,22 @@ class Conversion:
     text: Iterator[str]
     files: dict[str, Iterable[str]]
 
+    @property
+    def warning(self) -> str:
+        """What is odd about OUT: a suffix by which other targets go; empty if nothing is."""
+        others = [t.name for t in TARGETS.values() if self.out.endswith(t.suffixes)]
+        if not others or self.target.name in others:
+            return ""
+        means = " or ".join(others)
+        return f"warning: {self.out} is for target {self.target.name}; its suffix means {means}"
+
     def summary(self, size: int, board: str | None) -> str:
-        """What convert ends with."""
-        if self.target.packages:
-            options = self.target.complete(self.options)
-            parts = [report.footprint(self.lowered, options, board)]
-        else:
-            parts = [report.table(self.lowered)]
-            parts += [] if board is None else [report.footprint(self.lowered, {}, board)]
+        """What convert ends with; flash and RAM only for who has a microcontroller in mind."""
+        options = self.target.complete(self.options) if self.target.packages else {}
+        small = board is not None or options.get("profile") == "mcu"
+        parts = [report.footprint(self.lowered, options, board)] if small else []
+        if not (small and options):
+            parts.insert(0, report.table(self.lowered))
         parts += report.taken(self.lowered.model)
         return "\n".join([*parts, report.summary(self.lowered, self.out, size)])
 

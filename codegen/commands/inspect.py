@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
 from codegen.errors import Problem
@@ -12,8 +12,10 @@ from codegen.lowering import time_inputs
 from codegen.model import Graph, Input, Model
 from codegen.program import dims
 from codegen.program.ops import constants
-from codegen.readers.torch.reader import Bare
 from codegen.text.visible import LONGEST_CELL, visible
+
+if TYPE_CHECKING:
+    from codegen.readers.torch.reader import Bare
 
 
 def weight_bytes(lowered: Lowered, size: int = 4) -> int:

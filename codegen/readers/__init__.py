@@ -10,23 +10,22 @@ audio/       JSON of RTNeural and AIDA-X, GuitarML, Neural Amp Modeler
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codegen.errors import ReadError
 from codegen.model import Model
 from codegen.rate import at_ratio
 from codegen.readers import sniff
-from codegen.readers.audio import guitarml, nam, rtneural
 from codegen.readers.files.contained import rehearse
 from codegen.readers.keras import reader as keras
-from codegen.readers.keras.reader import read_live
 from codegen.readers.options import Options
-from codegen.readers.torch import reader as torch
-from codegen.readers.torch.live.trace import is_module
-from codegen.readers.torch.reader import Bare
+
+if TYPE_CHECKING:
+    from codegen.readers.torch.reader import Bare
 
 __all__ = ["bare_weights", "read", "running"]
 
@@ -77,8 +76,7 @@ def read(
     if not isinstance(source, (str, os.PathLike)):
         if config is not None:
             raise ReadError("a live model has its own configuration; leave config out")
-        live = torch.read_module if is_module(source) else read_live
-        return running(live(source, options), rate_ratio, prewarm)
+        return running(_live(source, options), rate_ratio, prewarm)
     path = Path(source)
     plain = replace(options, custom={})  # the user's own functions run once, here
     return contained(lambda: _read(path, plain), lambda: _read(path, options), path, options)
@@ -88,8 +86,11 @@ def bare_weights(path: Path, options: Options) -> Bare | None:
     """What a file of weights without a description holds; None for any other file."""
 
     def work() -> Bare | None:
-        kind = sniff.kind(path, path.name or str(path))
-        return torch.bare(path, options) if kind in torch.KINDS else None
+        if sniff.kind(path, path.name or str(path)) not in sniff.OF_TORCH:
+            return None
+        from codegen.readers.torch.reader import bare
+
+        return bare(path, options)
 
     return contained(work, work, path, options) if options.config is None else None
 
@@ -106,24 +107,34 @@ def contained(
 
 
 def _read(path: Path, options: Options) -> Model:
-    found = READERS[sniff.kind(path, path.name or str(path))](path, options)
-    return running(found, options.rate_ratio, options.prewarm)
+    """The model by the reader of its format; those of other frameworks are loaded when needed."""
+    kind = sniff.kind(path, path.name or str(path))
+    if kind in sniff.OF_TORCH:
+        from codegen.readers.torch.reader import read
+    elif kind == sniff.RTNEURAL:
+        from codegen.readers.audio.rtneural import read
+    elif kind == sniff.GUITARML:
+        from codegen.readers.audio.guitarml import read
+    elif kind == sniff.NAM:
+        from codegen.readers.audio.nam import read
+    else:
+        read = keras.read
+    return running(read(path, options), options.rate_ratio, options.prewarm)
+
+
+def _live(source: object, options: Options) -> Model:
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(source, torch.nn.Module):
+        return keras.read_live(source, options)
+    from codegen.readers.torch.reader import read_module
+
+    return read_module(source, options)
 
 
 def running(model: Model, rate_ratio: float, prewarm: int) -> Model:
     """The model at another rate than that of its training, started by so many steps of silence."""
     found = model if rate_ratio == 1 else at_ratio(model, rate_ratio)
     return replace(found, prewarm=prewarm)
-
-
-# What takes a file, by what it is.
-READERS: dict[str, Callable[[Path, Options], Model]] = {
-    **dict.fromkeys(keras.KINDS, keras.read),
-    **dict.fromkeys(torch.KINDS, torch.read),
-    sniff.RTNEURAL: rtneural.read,
-    sniff.GUITARML: guitarml.read,
-    sniff.NAM: nam.read,
-}
 
 
 def _size(path: Path) -> int:

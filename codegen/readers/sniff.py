@@ -12,6 +12,7 @@ from codegen.readers.settings import parse_object
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
+OF_TORCH = (TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ)
 RTNEURAL, GUITARML, NAM = "rtneural", "guitarml", "nam"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"

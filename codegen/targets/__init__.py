@@ -1,10 +1,80 @@
-"""The languages that a model can be converted to."""
+"""The languages that a model can be converted to, and the options of each.
+
+base.py      what a target is
+spine/       what no language changes
+c/ numpy/ python/ javascript.py    what turns programs into text
+"""
 
 from __future__ import annotations
 
-from codegen.targets import c, javascript, numpy, python
-from codegen.targets.base import Target
+import keyword
+
+from codegen.targets.base import Option, Target
+from codegen.text.words import C_WORDS
+
+DTYPE = Option(
+    "dtype",
+    "Type of the numbers in the generated file; that of the model if not given.",
+    choices=("float32", "float64"),
+)
+WEIGHTS = Option(
+    "weights",
+    "How weights are written: decimal text to review, or base64 for small files.",
+    default="text",
+    choices=("text", "base64"),
+)
+_WORDS = frozenset(keyword.kwlist)
+
+_C = (
+    DTYPE,
+    Option(
+        "profile",
+        "Layout of weights and loops: for processors with vector units, or for microcontrollers.",
+        default="host",
+        choices=("host", "mcu"),
+    ),
+    Option(
+        "math",
+        "tanh, sigmoid, exp, softplus: built in (within 3 last places), or the C library's.",
+        default="fast",
+        choices=("fast", "libm"),
+    ),
+    Option(
+        "max_steps",
+        "The largest number of time steps, for models that need the whole sequence; 1 if not given "
+        "where predict of one row is one step.",
+        kind=int,
+    ),
+)
+_PYTHON = (
+    DTYPE,
+    Option(
+        "runtime",
+        "What the file is for: any Python, or MicroPython on a small board.",
+        default="any",
+        choices=("any", "micropython"),
+    ),
+    Option(
+        "weights",
+        "How weights are written: exact bytes, or numbers to read and compare.",
+        default="bytes",
+        choices=("bytes", "text"),
+    ),
+    Option(
+        "no_selftest",
+        "Leave the self-test out, and with it every name that begins with an underscore but "
+        "__init__.",
+        default=False,
+        kind=bool,
+    ),
+)
 
 TARGETS: dict[str, Target] = {
-    t.name: t for t in (c.TARGET, numpy.TARGET, python.TARGET, javascript.TARGET)
+    target.name: target
+    for target in (
+        Target("c", "c", (".h",), _C, C_WORDS, ("arduino",)),
+        Target("numpy", "python", (".py",), (DTYPE, WEIGHTS), _WORDS),
+        Target("python", "python", (".py",), _PYTHON, _WORDS),
+        Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, WEIGHTS)),
+    )
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import importlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from codegen.errors import UsageError
 from codegen.lowered import Lowered
@@ -31,45 +32,40 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
 
-DTYPE = Option(
-    "dtype",
-    "Type of the numbers in the generated file; that of the model if not given.",
-    choices=("float32", "float64"),
-)
-SHARED = (DTYPE,)
-WEIGHTS = Option(
-    "weights",
-    "How weights are written: decimal text to review, or base64 for small files.",
-    default="text",
-    choices=("text", "base64"),
-)
-
-
-class Render(Protocol):
-    """A generated file in pieces; `name` is an identifier, `options` has every option."""
-
-    def __call__(
-        self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
-    ) -> Iterator[str]:
-        """The pieces; that of an array is made when its turn comes, since weights may be large."""
-
-
 @dataclass(frozen=True)
 class Target:
-    """A language that models are converted to.
+    """A language that models are converted to; its modules are loaded when they are needed.
 
-    `suffixes` of OUT choose it by default. `start` runs a generated file. A file whose name is one
-    of `keywords` cannot be used. `packages` are the kinds of folders that it is written into, for
-    boards: where there are some, flash and RAM count.
+    `codegen.targets.NAME` has `render`, and `codegen.running.RUNNER` has `start`.
+
+    `suffixes` of OUT choose it by default. A file whose name is one of `keywords` cannot be used.
+    `packages` are the kinds of folders that it is written into, for boards: where there are some,
+    flash and RAM count.
     """
 
     name: str
+    runner: str
     suffixes: tuple[str, ...]
     options: tuple[Option, ...]
-    render: Render
-    start: Callable[[Made], Runner]
     keywords: frozenset[str] = frozenset()
     packages: tuple[str, ...] = ()
+
+    def render(
+        self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
+    ) -> Iterator[str]:
+        """A generated file in pieces; `name` is an identifier, `options` has every option.
+
+        The piece of an array is made when its turn comes, since weights may be large.
+        """
+        module = importlib.import_module(f"codegen.targets.{self.name}")
+        pieces: Iterator[str] = module.render(lowered, name, options, origin)
+        return pieces
+
+    def start(self, made: Made) -> Runner:
+        """Runs a generated file."""
+        module = importlib.import_module(f"codegen.running.{self.runner}")
+        runner: Runner = module.start(made)
+        return runner
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its value; an unknown option or choice is refused."""

@@ -46,17 +46,15 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.recorded import LARGEST, TOLERANCE
-from codegen.running.javascript import start
-from codegen.targets.base import SHARED, WEIGHTS, Target, facts
+from codegen.targets.base import facts
 from codegen.targets.spine.expressions import Scalars
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.recorded import recorded
 from codegen.targets.spine.stores import identity, waiting
-from codegen.text import numbers
+from codegen.text import numbers, templates
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
-from codegen.text.templates import render, source
 from codegen.text.words import JAVASCRIPT_WORDS
 
 # Names of the file itself: what it calls, and locals of its methods.
@@ -156,7 +154,7 @@ class File:
     def helper_text(self, name: str) -> str:
         """A helper as it stands in the file."""
         own = DOUBLE.get(name) if self.dtype == "float64" else None
-        return own or source(f"javascript/functions/{name}.js")
+        return own or templates.source(f"javascript/functions/{name}.js")
 
 
 def special(value: float) -> str:
@@ -355,7 +353,7 @@ def loop(counter: str, count: str, body: Iterable[str]) -> Iterator[str]:
 # ---- the page -------------------------------------------------------------------------------
 
 
-def generate(
+def render(
     lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
 ) -> Iterator[str]:
     """The module in pieces."""
@@ -387,7 +385,7 @@ def generate(
         "test": selftest(lowered),
     }
     arrays = [array(file, buffer, options["weights"] == "text") for buffer in file.consts]
-    pieces = render(
+    pieces = templates.render(
         "javascript/model.js.j2",
         **values,
         banner=banner(lowered, origin, outline.sizes()),
@@ -612,6 +610,3 @@ def selftest(lowered: Lowered) -> dict[str, Any]:
 def literal(values: Array) -> str:
     """A flat array."""
     return f"[{', '.join(special(v) or f'{v:.9g}' for v in np.ravel(values).tolist())}]"
-
-
-TARGET = Target("javascript", (".js", ".mjs"), (*SHARED, WEIGHTS), generate, start)

@@ -37,11 +37,9 @@ from codegen.readers.keras.time_major import batch_first
 from codegen.readers.keras.weights import Binding, PairingError, PathFile
 from codegen.readers.options import Options
 
-KINDS = (sniff.HDF5, sniff.ZIP, sniff.DIRECTORY, sniff.JSON)
-
 
 def read(path: Path, options: Options) -> Model:
-    """The model in a file, in the kinds of KINDS."""
+    """The model in a file."""
     return Reader(path, options.config, options).model()
 
 

@@ -105,7 +105,6 @@ _FILES: dict[str, Callable[[Path, str, Budget], Weights]] = {
     sniff.TORCH_LEGACY: legacy.read,
     sniff.SAFETENSORS: safetensors.read,
 }
-KINDS = (*_ARCHIVES, *_FILES)
 
 
 @dataclass

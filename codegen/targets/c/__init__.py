@@ -17,8 +17,8 @@ import numpy as np
 from codegen.lowered import Lowered
 from codegen.program.ops import Port, constants
 from codegen.recorded import TOLERANCE
-from codegen.running.c import start
-from codegen.targets.base import SHARED, Option, Target, facts
+from codegen.targets import TARGETS
+from codegen.targets.base import facts
 from codegen.targets.c import kernels, methods, states
 from codegen.targets.c import selftest as tests
 from codegen.targets.c import weights as arrays
@@ -27,29 +27,6 @@ from codegen.targets.c.lines import fitted
 from codegen.targets.c.text import HOOKS, dim_text
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
-from codegen.text.words import C_WORDS
-
-OPTIONS = (
-    *SHARED,
-    Option(
-        "profile",
-        "Layout of weights and loops: for processors with vector units, or for microcontrollers.",
-        default="host",
-        choices=("host", "mcu"),
-    ),
-    Option(
-        "math",
-        "tanh, sigmoid, exp, softplus: built in (within 3 last places), or the C library's.",
-        default="fast",
-        choices=("fast", "libm"),
-    ),
-    Option(
-        "max_steps",
-        "The largest number of time steps, for models that need the whole sequence; 1 if not given "
-        "where predict of one row is one step.",
-        kind=int,
-    ),
-)
 
 
 def render(
@@ -170,10 +147,7 @@ def _hooks_note(names: Sequence[str]) -> str:
 
 def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[str, ...]]:
     """Bytes of weights, state and scratch in the header, and the kernels that its step calls."""
-    header = Header(lowered, "model", TARGET.complete(options), Origin("model.h"))
+    header = Header(lowered, "model", TARGETS["c"].complete(options), Origin("model.h"))
     for block in header.program.blocks:
         header.printer.block(block)
     return _sizes(header), tuple(sorted(header.used.kernels))
-
-
-TARGET = Target("c", (".h",), OPTIONS, render, start, C_WORDS, ("arduino",))

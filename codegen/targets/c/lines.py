@@ -32,8 +32,9 @@ def fitted(pieces: Iterable[str]) -> Iterator[str]:
 
 def _complete(unit: Sequence[str]) -> bool:
     """Whether no comment and no parenthesis is open."""
-    if unit[0].startswith("#"):
-        return True
+    first = unit[0]
+    if first.startswith("#") or (len(unit) == 1 and "(" not in first and "/*" not in first):
+        return True  # the second is the case of nearly all lines: those of weights
     text = _COMMENT.sub("", "\n".join(unit))
     return "/*" not in text and text.count("(") <= text.count(")")
 

@@ -7,7 +7,6 @@ with `elementwise` and `windows`; `text` writes them with `views`.
 
 from __future__ import annotations
 
-import keyword
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -41,8 +40,7 @@ from codegen.program.ops import (
     walk_ops,
 )
 from codegen.recorded import TOLERANCE
-from codegen.running.python import start
-from codegen.targets.base import DTYPE, WEIGHTS, Target, facts
+from codegen.targets.base import facts
 from codegen.targets.numpy.instructions import Dot, Instruction, Ufunc
 from codegen.targets.numpy.plan import Planner, buffers_of, expand, names_of
 from codegen.targets.numpy.selftest import selftest_lines
@@ -498,6 +496,3 @@ def _is_risky(program: Program) -> bool:
 
 def _shape(shape: Sequence[Dim]) -> str:
     return shape_text(shape) if shape else "lead"
-
-
-TARGET = Target("numpy", (".py",), (DTYPE, WEIGHTS), render, start, frozenset(keyword.kwlist))

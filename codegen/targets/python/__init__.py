@@ -9,7 +9,6 @@ This file knows the options and the page. `ops` prints ops by `expressions` as
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,8 +18,7 @@ from codegen.model import FACTS
 from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
 from codegen.recorded import TOLERANCE
-from codegen.running.python import start
-from codegen.targets.base import SHARED, Option, Target, facts
+from codegen.targets.base import facts
 from codegen.targets.python.file import File
 from codegen.targets.python.methods import Methods
 from codegen.targets.python.ops import Printer, uses_infinity
@@ -40,9 +38,9 @@ from codegen.targets.python.weights import Weights
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
+from codegen.text import templates
 from codegen.text.banner import Origin, Sizes, banner
 from codegen.text.names import Names, comment
-from codegen.text.templates import render
 from codegen.text.words import PYTHON_WORDS
 
 # What no name from a model may take: what is built in, and names of the file besides its parts.
@@ -55,38 +53,12 @@ CONSTANT_WORDS = (
     *(name.upper() for name in FACTS),
 )
 
-OPTIONS = (
-    *SHARED,
-    Option(
-        "runtime",
-        "What the file is for: any Python, or MicroPython on a small board.",
-        default="any",
-        choices=("any", "micropython"),
-    ),
-    Option(
-        "weights",
-        "How weights are written: exact bytes, or numbers to read and compare.",
-        default="bytes",
-        choices=("bytes", "text"),
-    ),
-    Option(
-        "no_selftest",
-        "Leave the self-test out, and with it every name that begins with an underscore but "
-        "__init__.",
-        default=False,
-        kind=bool,
-    ),
-)
 
-
-def generate(
+def render(
     lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
 ) -> Iterator[str]:
     """The text of the file in pieces."""
     return _File(lowered, name, options, origin).text()
-
-
-TARGET = Target("python", (".py",), OPTIONS, generate, start, frozenset(keyword.kwlist))
 
 
 # Sigmoid gates as tanh cost no call of a function of ours.
@@ -148,7 +120,7 @@ class _File:
         functions = function_texts(used)
         arguments = ", ".join(self.file.port(p) for p in self.first.inputs)
         lines = banner(self.lowered, self.origin, self._sizes())
-        pieces = render(
+        pieces = templates.render(
             "python/small.py.j2" if self.small else "python/model.py.j2",
             banner=shortened(lines) if self.small else lines,
             title=f"{comment(self.name)}, from {comment(self.lowered.model.source)}.",

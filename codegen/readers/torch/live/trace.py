@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +14,6 @@ from typing import Any
 
 from codegen.errors import ReadError
 from codegen.readers.torch.live.states import starts
-
-
-def is_module(source: object) -> bool:
-    """Whether the object is a module of a torch that has been imported."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(source, torch.nn.Module)
 
 
 @dataclass(frozen=True)
