@@ -9,11 +9,13 @@ from codegen.readers import formats
 from codegen.readers.files import archive
 from codegen.readers.files.digest import Digest
 from codegen.readers.settings import parse_object
+from codegen.readers.torch import plain
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
 OF_TORCH = (TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ)
 RTNEURAL, GUITARML, NAM = "rtneural", "guitarml", "nam"
+TORCH_JSON = "torch_json"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
@@ -67,10 +69,11 @@ def kind(path: Path, label: str) -> str:
 def _object(path: Path, label: str) -> str:
     """What a JSON object is, by its keys; what is none, and any other, is left to Keras' reader."""
     try:
-        keys = parse_object(Digest().text(path), label).keys()
+        value = parse_object(Digest().text(path), label)
     except ReadError:
         return JSON
-    return next((kind for own, kind in _OBJECTS if own <= keys), JSON)
+    found = next((kind for own, kind in _OBJECTS if own <= value.keys()), JSON)
+    return TORCH_JSON if found == JSON and plain.state_dict(value) is not None else found
 
 
 def _archive(path: Path, label: str) -> str:

@@ -61,6 +61,19 @@ def problems(model: Model) -> str:
 
 # ---- every form of file ---------------------------------------------------------------------
 
+LISTS = {"fc.weight": W.tolist(), "fc.bias": B.tolist()}
+# What training frameworks keep: objects of known classes, whose state is not kept.
+ASIDE = {
+    "".join(name): Call(Global(*name), ("x", 1))
+    for name in (
+        ("argparse", "Namespace"),
+        ("pathlib", "PosixPath"),
+        ("numpy.core.multiarray", "scalar"),
+        ("datetime", "datetime"),
+        ("omegaconf.listconfig", "ListConfig"),
+        ("lightning.pytorch.utilities.parsing", "AttributeDict"),
+    )
+}
 BOTH = {"fc.weight": entry([2, 3], 0, 24), "fc.bias": entry([2], 24, 32)}
 GOOD: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "zip": (lambda: archive(STATE), "torch_zip", "PyTorch"),
@@ -140,6 +153,24 @@ GOOD: dict[str, tuple[Callable[[], bytes], str, str]] = {
             "fc.bias": Tensor((B.view(np.uint32) >> 16).astype(np.int16).view(np.float16),
                               storage="BFloat16Storage"),
         }), "torch_zip", "PyTorch",
+    ),
+    "JSON": (lambda: json.dumps(LISTS).encode(), "json", ""),
+    "JSON under a wrapper": (
+        lambda: json.dumps({"epoch": 3, "state_dict": LISTS}).encode(), "json", "",
+    ),
+    "JSON with a counter": (
+        lambda: json.dumps({**LISTS, "norm.num_batches_tracked": 7}).encode(), "json", "",
+    ),
+    "a checkpoint of Lightning": (
+        lambda: archive({"callbacks": {"c": {"best": tensor(B)}}, "hyper_parameters": ASIDE,
+                         "state_dict": STATE}), "torch_zip", "PyTorch",
+    ),
+    "values beside the tensors": (
+        lambda: archive({**STATE, "config": ASIDE}), "torch_zip", "PyTorch",
+    ),
+    "a wrapper in a wrapper": (
+        lambda: archive({"epoch": 1, "model": {"step": 2, "state_dict": STATE}}),
+        "torch_zip", "PyTorch",
     ),
     "num_batches_tracked": (
         lambda: archive({**STATE, "norm.num_batches_tracked": Tensor(np.array(7))}),
@@ -334,9 +365,28 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         r"a whole module .* torch\.nn\.modules\.rnn\.GRU; save the weights alone",
     ),
     "an object of one's own": (
-        lambda: archive({"hyper": Call(Global("omegaconf.listconfig", "ListConfig")), **STATE}),
-        r"omegaconf\.listconfig\.ListConfig",
+        lambda: archive({"hyper": Call(Global("__main__", "Config")), **STATE}),
+        r"__main__\.Config; save the weights alone",
     ),
+    "a command in the state of an object": (
+        lambda: archive({"hyper": Call(Global("argparse", "Namespace"), (SYSTEM,)), **STATE}),
+        r"never run: posix\.system",
+    ),
+    "another name of a known module": (
+        lambda: archive({"a": Call(Global("pathlib", "os.system")), **STATE}),
+        r"pathlib\.os\.system",
+    ),
+    "JSON: rows of different lengths": (
+        lambda: b'{"fc.weight": [[1, 2], [3]], "fc.bias": [1, 2]}', "not of the same length",
+    ),
+    "JSON: a text": (
+        lambda: b'{"fc.weight": [[1, "x"]], "fc.bias": [1]}', 'holds "x", expected numbers',
+    ),
+    "JSON: true": (lambda: b'{"fc.weight": [[1, true]], "fc.bias": [1]}', "holds true"),
+    "JSON: deep": (
+        lambda: b'{"fc.weight": ' + b"[" * 50 + b"1" + b"]" * 50 + b"}", "more than 16 axes",
+    ),
+    "JSON: no state dict": (lambda: b'{"fc.weight": [], "x": {}}', "w.pt: "),
     **{
         f"a command in legacy pickle {n + 1}": (
             lambda n=n: five(n, {"a": SYSTEM} if n == 3 else SYSTEM), r"posix\.system",

@@ -1,7 +1,7 @@
 """An interpreter of the pickle opcodes with which PyTorch writes state dicts.
 
 Nothing is imported or called. A global is a name; the few names of `_CALLS` have a meaning here,
-those of `_HARMLESS` stand for values of a checkpoint that no tensor needs, and every other one is
+those of `_ASIDE` stand for values of a checkpoint that no tensor needs, and every other one is
 refused by its name. Opcodes: the module `pickletools` of Python; what torch writes:
 `torch/_utils.py` and `torch/serialization.py`.
 """
@@ -58,6 +58,11 @@ class Opaque:
 
     what: str
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor of a kind that is no weight."""
+        return self.what.startswith("torch._utils.")
+
 
 _MARK = object()
 
@@ -78,20 +83,53 @@ _OTHER_STORAGES = (
     "QUInt8Storage", "QUInt4x2Storage", "QUInt2x4Storage",
 )  # fmt: skip
 
-# What torch itself loads with weights_only=True, and numbers of NumPy: values beside the tensors.
-_HARMLESS = {
-    ("torch", "device"), ("torch.serialization", "_get_layout"), ("torch", "Generator"),
-    ("torch", "per_tensor_affine"), ("torch", "per_channel_affine"),
-    ("torch._utils", "_rebuild_qtensor"), ("torch._utils", "_rebuild_sparse_tensor"),
-    ("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar"),
-    ("numpy", "dtype"), ("_codecs", "encode"), ("builtins", "bytearray"),
-    ("collections", "Counter"), ("builtins", "complex"), ("__builtin__", "complex"),
-    *(("torch", name) for name in (
-        "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
-        "bool", "complex64", "complex128", "strided", "sparse_coo",
-    )),
-    *(("torch", name) for name in _OTHER_STORAGES),
+# Values of a checkpoint beside the tensors, by module. None is made: each is a name, and its state
+# is not kept. Numbers and arrays of NumPy, what torch itself loads with weights_only=True, settings
+# of a training, and the containers in which frameworks keep those.
+_ASIDE: dict[str, tuple[str, ...]] = {
+    "torch": (
+        "device", "Generator", "per_tensor_affine", "per_channel_affine", "float32", "float64",
+        "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
+        "complex128", "strided", "sparse_coo", *_OTHER_STORAGES,
+    ),
+    "torch.serialization": ("_get_layout",),
+    "torch._utils": ("_rebuild_qtensor", "_rebuild_sparse_tensor"),
+    **dict.fromkeys(
+        ("numpy.core.multiarray", "numpy._core.multiarray"), ("scalar", "_reconstruct")
+    ),
+    "numpy": ("dtype", "ndarray"),
+    "_codecs": ("encode",),
+    "collections": ("Counter", "deque"),
+    **dict.fromkeys(
+        ("builtins", "__builtin__"),
+        ("complex", "bytearray", "frozenset", "object", "int", "float", "str", "bool", "tuple",
+         "slice", "range"),
+    ),
+    "argparse": ("Namespace",),
+    "types": ("SimpleNamespace",),
+    **dict.fromkeys(
+        ("pathlib", "pathlib._local"),
+        ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath"),
+    ),
+    "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "uuid": ("UUID",),
+    "typing": ("Any",),
+    "omegaconf.base": ("ContainerMetadata", "Metadata"),
+    "omegaconf.dictconfig": ("DictConfig",),
+    "omegaconf.listconfig": ("ListConfig",),
+    "omegaconf.nodes": (
+        "AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "PathNode",
+        "StringNode",
+    ),
+    **dict.fromkeys(
+        ("pytorch_lightning.utilities.parsing", "lightning.pytorch.utilities.parsing",
+         "lightning_fabric.utilities.data", "lightning.fabric.utilities.data"),
+        ("AttributeDict",),
+    ),
 }  # fmt: skip
+_HARMLESS = {(module, name) for module, names in _ASIDE.items() for name in names}
 
 
 class Interpreter:
@@ -120,6 +158,7 @@ class Interpreter:
             b"s": lambda: self._set([self._pop(), self._pop()][::-1]),
             b"u": lambda: self._set(self._to_mark()),
             b"\x90": self._drop_to_mark,  # ADDITEMS: into a set, which is opaque
+            b"\x91": self._frozen_set,
             b"c": lambda: self._global(self._line(), self._line()),
             b"\x93": self._stack_global,
             b"R": self._reduce,
@@ -215,6 +254,10 @@ class Interpreter:
 
     def _drop_to_mark(self) -> None:
         self._to_mark()
+
+    def _frozen_set(self) -> None:
+        self._to_mark()
+        self._stack.append(Opaque("frozenset"))
 
     def _pop(self) -> Any:
         value = self._stack.pop()

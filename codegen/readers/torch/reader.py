@@ -1,7 +1,7 @@
 """From weights and the description of their layers to a `Model`.
 
 pickles.py zips.py legacy.py  state dicts of torch, whose pickles are interpreted, never run
-safetensors.py npz.py         the other files of weights
+safetensors.py npz.py plain.py  the other files of weights (plain: JSON)
 tensors.py state_dict.py      tensors by name, whatever file they came from
 description.py                LAYERS.json: which layers the weights belong to
 layers/                       class, options and tensors -> canonical layers
@@ -25,7 +25,17 @@ from codegen.readers.files import archive
 from codegen.readers.files.budget import Budget
 from codegen.readers.files.digest import Digest
 from codegen.readers.options import Options
-from codegen.readers.torch import description, layers, legacy, npz, propose, safetensors, zips
+from codegen.readers.settings import parse_object
+from codegen.readers.torch import (
+    description,
+    layers,
+    legacy,
+    npz,
+    plain,
+    propose,
+    safetensors,
+    zips,
+)
 from codegen.readers.torch.description import Description, Entry
 from codegen.readers.torch.tensors import Stored, Weights
 
@@ -97,6 +107,10 @@ def opened(path: Path, options: Options) -> Iterator[Weights]:
         raise ReadError(f"{label}: cannot be read ({error.strerror})") from None
 
 
+def _json(path: Path, label: str, budget: Budget) -> Weights:
+    return plain.read(parse_object(Digest().text(path), label), label, budget)
+
+
 _ARCHIVES: dict[str, Callable[[archive.Archive, str, Budget], Weights]] = {
     sniff.TORCH_ZIP: zips.read,
     sniff.NPZ: npz.read,
@@ -104,6 +118,7 @@ _ARCHIVES: dict[str, Callable[[archive.Archive, str, Budget], Weights]] = {
 _FILES: dict[str, Callable[[Path, str, Budget], Weights]] = {
     sniff.TORCH_LEGACY: legacy.read,
     sniff.SAFETENSORS: safetensors.read,
+    sniff.TORCH_JSON: _json,
 }
 
 

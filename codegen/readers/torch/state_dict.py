@@ -39,6 +39,11 @@ def select(value: Any, label: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     known = [key for key in WRAPPERS if key in inside]
     if not known and len(inside) == 1:
         known = list(inside)
+    if not inside:  # one level deeper, where there is but one way
+        deeper = [key for key in WRAPPERS if isinstance(value.get(key), dict)]
+        if deeper:
+            chosen, aside = select(value[deeper[0]], label)
+            return chosen, (*(str(key) for key in value if key != deeper[0]), *aside)
     if not known:
         listed = ", ".join(str(key) for key in list(inside or value)[:20]) or "nothing"
         found = "several state dicts" if inside else "no state dict"
@@ -55,11 +60,12 @@ def _is_state_dict(value: Any) -> bool:
 
 
 def _named(value: dict[Any, Any]) -> dict[str, Any]:
-    """The entries that are weights; numbers and texts beside them count for nothing."""
+    """The entries that are tensors of any kind; what stands beside them counts for nothing."""
     return {
         key: part
         for key, part in value.items()
-        if isinstance(key, str) and isinstance(part, (TensorRef, Opaque))
+        if isinstance(key, str)
+        and (isinstance(part, TensorRef) or (isinstance(part, Opaque) and part.is_tensor))
     }
 
 
