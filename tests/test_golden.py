@@ -22,6 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
+from codegen.commands.convert import RUNNING
 from codegen.commands.main import main
 from codegen.lowering import lower
 from codegen.running import Made
@@ -45,11 +46,13 @@ MODELS: dict[str, tuple[str, str | None, Mapping[str, Any]]] = {
 ENDINGS = {"c": ".h", "numpy": "_numpy.py", "python": "_plain.py", "javascript": ".js"}
 FILES = [(name, target) for name in MODELS for target in ENDINGS]
 MODELS["worklet"] = ("drive.keras", None, {})
-FILES.append(("worklet", "javascript"))
+MODELS["plugin"] = ("amp.json", None, {"prewarm": 4800})
+FILES += [("worklet", "javascript"), ("plugin", "c")]
+STEMS = {"worklet": "drive", "plugin": "amp"}
 
 
 def path_of(name: str, target: str) -> Path:
-    stem = "drive" if name == "worklet" else name
+    stem = STEMS.get(name, name)
     return EXAMPLES / name / f"{stem}{ENDINGS[target]}"
 
 
@@ -127,8 +130,8 @@ def test_every_generated_file_is_in_the_table() -> None:
 DIGESTS = """\
 import codegen, hashlib, json, pathlib, sys
 found = {}
-for path, config, target, options in json.loads(sys.stdin.read()):
-    text = codegen.generate(codegen.read(path, config), target, "model", **options)
+for path, config, target, reading, options in json.loads(sys.stdin.read()):
+    text = codegen.generate(codegen.read(path, config, **reading), target, "model", **options)
     found[path + " " + target] = hashlib.sha256(text.encode("utf-8")).hexdigest()
 json.dump(found, sys.stdout)
 """
@@ -146,11 +149,12 @@ def jobs() -> list[list[Any]]:
             :1
         ]
         models.append((str(path), None, {"max_steps": 16} if "transformer" in case else {}))
-    return [
-        [path, config, target, dict(options) if target == "c" else {}]
-        for path, config, options in models
-        for target in ENDINGS
-    ]
+    found: list[list[Any]] = []
+    for path, config, options in models:
+        reading = {key: value for key, value in options.items() if key in RUNNING}
+        own = {key: value for key, value in options.items() if key not in RUNNING}
+        found += [[path, config, t, reading, own if t == "c" else {}] for t in ENDINGS]
+    return found
 
 
 def digests(python: str, **environment: str) -> dict[str, str]:
@@ -171,8 +175,9 @@ def digests(python: str, **environment: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def expected() -> dict[str, str]:
     result = {}
-    for path, config, target, options in jobs():
-        text = codegen.generate(codegen.read(path, config), target, "model", **options)
+    for path, config, target, reading, options in jobs():
+        model = codegen.read(path, config, **reading)
+        text = codegen.generate(model, target, "model", **options)
         result[f"{path} {target}"] = hashlib.sha256(text.encode("utf-8")).hexdigest()
     return result
 
