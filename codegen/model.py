@@ -94,7 +94,7 @@ class Input(Layer):
     """An input of the model; `shape` has no batch axis and None where a length is free."""
 
     shape: tuple[int | None, ...]
-    dtype: str = "float32"  # or "int32" where only Embeddings read it
+    dtype: str = "float32"  # or "int32" where only Embeddings read it (in a file: what it says)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

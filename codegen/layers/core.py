@@ -34,6 +34,11 @@ class Identity(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class AsFloat(Identity):
+    """A cast to floats, which all numbers are here."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class WithChannels(Layer):
     """A layer over axes and channels, which come last, or first with `channels_first`."""
 

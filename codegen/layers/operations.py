@@ -47,6 +47,7 @@ class Operation(Layer):
 
     rule: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = ""  # of its result in the file, where that says so; it is computed as floats
 
     @property
     def aligns(self) -> bool:

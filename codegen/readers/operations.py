@@ -100,8 +100,8 @@ TABLE = (
     Row("Minimum", "math.minimum", "Minimum", "minimum", "minimum"),
     Row("SquaredDifference", "math.squared_difference", "SquaredDifference",
         rule="squared_difference"),
-    Row("LogicalOr", "math.logical_or", "LogicalOr", rule="maximum"),  # truth values are 1 and 0
-    Row("LogicalAnd", "math.logical_and", "LogicalAnd", rule="minimum"),
+    Row("LogicalOr", "math.logical_or", "LogicalOr", rule="logical_or"),
+    Row("LogicalAnd", "math.logical_and", "LogicalAnd", rule="logical_and"),
     Row("LogicalNot", "math.logical_not", "LogicalNot", rule="logical_not"),
     Row("Equal", "math.equal __operators__.eq", "Equal", rule="equal"),
     Row("NotEqual", "math.not_equal __operators__.ne", "NotEqual", rule="not_equal"),

@@ -271,6 +271,14 @@ REFUSALS: tuple[Refusal, ...] = (
         "a cast to '",
     ),
     Refusal(
+        "any layer or operation",
+        "integers or booleans where Keras does not compute as with floats: a LeakyReLU, a "
+        "LayerNormalization or a clip of integers, a sum of booleans, a mean of integers in TF",
+        ALL,
+        "a cast to float32 before it",
+        "with which Keras computes otherwise|on other than truth values",
+    ),
+    Refusal(
         "a model file",
         "a SavedModel directory, YAML, a checkpoint, a pickle",
         ALL,

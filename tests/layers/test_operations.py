@@ -16,6 +16,11 @@ from tests.layers.oracle import compare
 
 TABLE = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
 
+
+def whole(x: Any) -> Any:
+    return ops.cast(3 * x, "int32")
+
+
 # name: a function of two tensors of 4 steps with 6 features
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "last step": lambda x, z: x[:, -1],
@@ -46,6 +51,18 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "logsumexp": lambda x, z: ops.logsumexp(x, axis=-1),
     "count": lambda x, z: ops.cast(ops.count_nonzero(x > 0, axis=1), "float32"),
     "whole numbers": lambda x, z: ops.cast(ops.cast(3 * x, "int32"), "float32") + z,
+    "arithmetic of integers": lambda x, z: ops.cast(
+        whole(x) * whole(z) - whole(x) // 2 + ops.mod(whole(z), 3) + ops.abs(whole(x)), "float32"
+    ),
+    "reduced integers": lambda x, z: (
+        ops.mean(whole(x), axis=-1) + ops.sum(whole(z), axis=1)[:, :4] / 2 + ops.std(whole(x), 2)
+    ),
+    "layers on integers": lambda x, z: (
+        kl.Dense(3)(whole(x)) + kl.GRU(3, return_sequences=True)(whole(z))
+    ),
+    "truth values": lambda x, z: (
+        ops.sum(ops.logical_or(x > 0, z > 0), axis=-1) + ops.sum(ops.maximum(x > 1, z > 1), axis=2)
+    ),
     "rounding": lambda x, z: ops.floor(x) + ops.ceil(2 * z) + ops.round(3 * x) + ops.trunc(z),
     "logarithms": lambda x, z: ops.log1p(ops.square(x)) + ops.log2(ops.exp(z)),
     "powers": lambda x, z: ops.exp2(x) + ops.expm1(z) + ops.rsqrt(ops.exp(x)),

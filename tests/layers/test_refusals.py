@@ -115,6 +115,14 @@ def cast_to(dtype: str) -> Any:
     return keras.Model(x, keras.ops.cast(x, dtype))
 
 
+def of_integers(make: Callable[[Any], Any]) -> Make:
+    def model() -> Any:
+        x = keras.Input((3, 4))
+        return keras.Model(x, make(keras.ops.cast(3 * x, "int32")))
+
+    return live(model)
+
+
 def two_masks() -> Any:
     x, mask = keras.Input((6, 4)), keras.Input((6,), dtype="bool")
     inner = L.GRU(3, return_sequences=True)(L.Masking()(x), mask=mask)
@@ -316,6 +324,16 @@ CASES: dict[str, list[Make]] = {
     "sin, cos": [operation("sin"), operation("sort"), operation("top_k", 2)],
     "operands of which": [live(unequal)],
     "casts to": [live(lambda: cast_to("float16")), live(lambda: cast_to("uint8"))],
+    "integers or booleans": [
+        of_integers(lambda n: L.LeakyReLU()(n + 1)),
+        of_integers(lambda n: L.LayerNormalization()(-n)),
+        of_integers(lambda n: ops.clip(n, -0.5, 2)),
+        of_integers(lambda n: (n > 1) + (n < 0)),
+        of_integers(lambda n: ops.logical_or(n, n > 1)),
+        of_integers(lambda n: ops.mod(n, n)),
+        of_integers(lambda n: ops.reciprocal(n * n)),
+        of_integers(lambda n: L.TimeDistributed(L.ELU())(ops.abs(n))),
+    ],
     "a SavedModel": [],
 }
 

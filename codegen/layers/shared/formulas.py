@@ -57,6 +57,8 @@ BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "power": lambda x, y: call("pow", x, y),
     "maximum": lambda x, y: call("max", x, y),
     "minimum": lambda x, y: call("min", x, y),
+    "logical_or": lambda x, y: call("max", x, y),
+    "logical_and": lambda x, y: call("min", x, y),
     "floor_divide": lambda x, y: call("floor", x / y),
     "modulo": lambda x, y: x - call("floor", x / y) * y,
     "squared_difference": lambda x, y: (x - y) * (x - y),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -188,7 +189,9 @@ class Flattener:
         except LayerError as error:
             raise ReadError(f"{self._label}: layer {layer.path!r}: {error}") from None
         dtype = config.get("dtype", config.get("input_dtype"))
-        return lengths, "int32" if isinstance(dtype, str) and "int" in dtype else "float32"
+        if not isinstance(dtype, str) or not re.search("int|bool", dtype):
+            return lengths, "float32"
+        return lengths, "int32" if dtype == "int64" else dtype
 
     def _ends(self, model: Item, key: str) -> list[Source]:
         return leaves(model.config.get(key), f"{self._label}: model {model.name!r}: {key}")

@@ -10,13 +10,12 @@ from dataclasses import replace
 
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.core import Embedding
-from codegen.layers.dense import Discretization
 from codegen.layers.masking import GivenMask
 from codegen.layers.operations import Operation
 from codegen.layers.recurrent import Bidirectional, Cell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Constant, Graph, Input, Layer, Node, Ref, Unsupported
-from codegen.readers.keras import ops, tf_nodes, tf_ops
+from codegen.readers.keras import number_types, ops, tf_nodes, tf_ops
 from codegen.readers.keras.checks import check_read
 from codegen.readers.keras.constants import constant
 from codegen.readers.keras.era import Era
@@ -239,8 +238,7 @@ def finish(calls: Sequence[Call], outputs: Sequence[Ref], builder: LayerBuilder)
         nodes.append(Node(layer, tuple(operands), keywords, call.stops_mask))
     ends = tuple(moved(ref) for ref in outputs)
     _check_indices(nodes, ends)
-    if not builder.era.is_keras3:
-        nodes = _without_whole_means(nodes)
+    nodes = number_types.checked(nodes, builder.era.is_keras3)
     readers: dict[int, list[Layer]] = {}
     for node in nodes:
         for number in {ref.node for refs in (node.inputs, *node.keywords.values()) for ref in refs}:
@@ -326,41 +324,6 @@ def _check_indices(nodes: Sequence[Node], outputs: Sequence[Ref]) -> None:
         count = _output_count(layer)
         if count is not None and ref.index >= count:
             raise ReadError(f"layer {layer.name!r} has {count} outputs, not {ref.index + 1}")
-
-
-# Layers that give whole numbers of whole numbers, and those that take means of them.
-_KEEP_WHOLE = frozenset(
-    """
-    Add Concatenate Cropping1D Cropping2D Dropout Flatten GlobalMaxPooling1D GlobalMaxPooling2D
-    MaxPooling1D MaxPooling2D Maximum Minimum Multiply Permute RepeatVector Reshape Subtract
-    TimeDistributed UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
-    """.split()
-)
-_MEANS = frozenset(
-    "AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D".split()
-)
-
-
-def _without_whole_means(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes with means of whole numbers refused: TensorFlow cuts their fractions off."""
-    whole: list[bool] = []
-    found = []
-    for node in nodes:
-        layer = node.layer
-        given = [whole[ref.node] for ref in node.inputs]
-        if isinstance(layer, Input):
-            is_whole = layer.dtype == "int32"
-        elif isinstance(layer, Discretization):
-            is_whole = layer.mode == "int"
-        else:
-            is_whole = bool(given) and all(given) and layer.class_name in _KEEP_WHOLE
-        if layer.class_name in _MEANS and all(given):
-            message = "a mean of whole numbers, which loses its fraction in this Keras"
-            way = "; cast them to float32 before it, or save the model in Keras 3"
-            layer = Unsupported(name=layer.name, class_name=layer.class_name, message=message + way)
-        whole.append(is_whole)
-        found.append(replace(node, layer=layer))
-    return found
 
 
 def _integer_input(node: Node, readers: Sequence[Layer]) -> Node:

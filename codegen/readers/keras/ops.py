@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from codegen.activations import Activation
 from codegen.errors import LayerError
-from codegen.layers.core import ActivationLayer, Dense, Identity
+from codegen.layers.core import ActivationLayer, AsFloat, Dense, Identity
 from codegen.layers.merging import Concatenate, Merge
 from codegen.layers.normalization import AxisNormalization
 from codegen.layers.operations import ELLIPSIS, EVERYTHING, NEW_AXIS, Operation, Slice
@@ -105,6 +105,11 @@ def built(row: Row, item: Item, arguments: Sequence[Any], given: Mapping[str, An
         found = use.operation(**row.fixed, **values)
     if found is None or not use.tensors:
         raise LayerError(_UNSUPPORTED)
+    dtype = given.get("dtype")
+    if row.rule == "one_hot" and type(given.get("on_value")) is int:
+        dtype = "int32"
+    if isinstance(found, Operation) and isinstance(dtype, str):
+        found = replace(found, dtype=dtype)
     return found, arrays
 
 
@@ -241,7 +246,7 @@ def _cast(use: Use) -> Layer:
     if dtype == "bool":
         return use.operation("not_equal", operands=(None, 0.0))
     if "float" in dtype and "16" not in dtype:
-        return Identity(**use.both)
+        return AsFloat(**use.both)
     if dtype in {"int32", "int64"}:
         return use.operation("trunc")
     raise LayerError(f"a cast to {dtype!r}, which is not supported: float32 and int32 are")
