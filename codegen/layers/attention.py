@@ -150,6 +150,7 @@ class Attention(Layer):
         if self.mode == "additive":
             value = call("tanh", total)
             if self.scale is not None:
+                b.check(features, "==", len(self.scale))
                 scale = b.const("scale", self.scale)
                 value = At(scale.row(d).every(k.shape[0])) * value
         else:

@@ -279,6 +279,13 @@ REFUSALS: tuple[Refusal, ...] = (
         "with which Keras computes otherwise|on other than truth values",
     ),
     Refusal(
+        "CategoryEncoding, one_hot",
+        "a call on computed floats, whose fractions each backend treats in its own way",
+        ALL,
+        "a cast to int32 before it",
+        "what may be fractions",
+    ),
+    Refusal(
         "a model file",
         "a SavedModel directory, YAML, a checkpoint, a pickle",
         ALL,

@@ -291,3 +291,10 @@ def test_spectral_normalization() -> None:
     masked = kl.SpectralNormalization(kl.Dense(2))(kl.Masking()(x))
     with pytest.raises(UnsupportedError, match="a mask reaches it"):
         compare(keras.Model(x, masked))
+
+
+def test_the_unit_normalisation_of_small_numbers() -> None:
+    """From Keras 3.6 on the norm is at least 1e-12, before that its square."""
+    x = keras.Input((4,))
+    model = keras.Model(x, kl.UnitNormalization()(kl.Rescaling(1e-8)(x)))
+    compare(model)

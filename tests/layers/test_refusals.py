@@ -123,6 +123,11 @@ def of_integers(make: Callable[[Any], Any]) -> Make:
     return live(model)
 
 
+def computed(make: Callable[[Any], Any]) -> Any:
+    x = keras.Input((4,))
+    return keras.Model(x, make(2 * x))
+
+
 def two_masks() -> Any:
     x, mask = keras.Input((6, 4)), keras.Input((6,), dtype="bool")
     inner = L.GRU(3, return_sequences=True)(L.Masking()(x), mask=mask)
@@ -333,6 +338,10 @@ CASES: dict[str, list[Make]] = {
         of_integers(lambda n: ops.mod(n, n)),
         of_integers(lambda n: ops.reciprocal(n * n)),
         of_integers(lambda n: L.TimeDistributed(L.ELU())(ops.abs(n))),
+    ],
+    "on computed floats": [
+        live(lambda: computed(L.CategoryEncoding(4))),
+        live(lambda: computed(lambda x: ops.one_hot(x, 4))),
     ],
     "a SavedModel": [],
 }

@@ -96,9 +96,12 @@ def main() -> int:
     until = time.monotonic() + given.seconds
     tally, pool = Tally(given.keep), CPool()
     seed = given.seed
-    while seed < given.seed + given.count and time.monotonic() < until:
-        _one(seed, tally, pool)
-        seed += 1
+    try:
+        while seed < given.seed + given.count and time.monotonic() < until:
+            _one(seed, tally, pool)
+            seed += 1
+    except KeyboardInterrupt:  # the report is of what there is
+        pass
     for spec, verdict in pool.judged():
         tally.note(spec, verdict)
     print(f"seeds {given.seed} to {seed - 1}")

@@ -91,17 +91,29 @@ def made(name: str, options: dict[str, Any], own: str | None = None) -> Any:
     """The layer; `Chain` is a nested model, made where its input shape is known."""
     known = {"name": own} if own else {}
     if name == "Chain":
-        layers = [made(layer["class"], layer["options"]) for layer in options["layers"]]
-        if options.get("functional"):
-            x = y = keras.Input(options["shape"])
-            for layer in layers:
-                y = layer(y)
-            return keras.Model(x, y, **known)
-        return keras.Sequential([keras.Input(options["shape"]), *layers], **known)
+        return _nested(options, known)
     values = {key: _option(value) for key, value in options.items()}
     if name == "RNN" and isinstance(values["cell"], tuple):
         values["cell"] = list(values["cell"])
     return getattr(keras.layers, name)(**values, **known)
+
+
+def _nested(options: dict[str, Any], known: dict[str, str]) -> Any:
+    """Layers one after the other, after a sum of two inputs and with two outputs, if so wanted."""
+    layers = [made(layer["class"], layer["options"]) for layer in options["layers"]]
+    inputs = [keras.Input(options["shape"]) for _ in range(options.get("inputs", 1))]
+    several = len(inputs) > 1 or options.get("outputs", 1) > 1
+    if not (options.get("functional") or several):
+        return keras.Sequential([*inputs, *layers], **known)
+    y = inputs[0] if len(inputs) == 1 else keras.layers.Subtract()(inputs)
+    passed = []
+    for layer in layers:
+        y = layer(y)
+        passed.append(y)
+    outputs = [y, passed[0]] if options.get("outputs", 1) > 1 else [y]
+    if len(inputs) == 1 and len(outputs) == 1:
+        return keras.Model(inputs[0], y, **known)
+    return keras.Model(inputs, outputs if len(outputs) > 1 else y, **known)
 
 
 def _option(value: Any) -> Any:
@@ -118,6 +130,12 @@ def built(spec: Spec) -> Any:
     """The Keras model with random weights."""
     batch = spec["batch"] if spec.get("fixed_batch") else None
     builder = Builder(batch)
+    if spec.get("sequential"):
+        first, *rest = spec["steps"]
+        builder.apply(first)
+        layers = [made(step["class"], step["options"], f"s{step['id']}") for step in rest]
+        model = keras.Sequential([*builder.inputs, *layers], name="model")
+        return randomised(model, spec["seed"])
     for step in spec["steps"]:
         builder.apply(step)
     outputs = [builder.argument(ref) for ref in spec["outputs"]]

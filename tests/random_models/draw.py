@@ -75,7 +75,10 @@ class Drawing:
             "outputs": outputs,
             "steps": self.steps,
         }
-        return without_unused(spec)
+        spec = without_unused(spec)
+        if is_chain(spec["steps"], spec["outputs"]) and r.random() < 0.7:
+            spec["sequential"] = True
+        return spec
 
     def _stateful_wanted(self) -> bool:
         key, option, wanted = self.goal
@@ -139,6 +142,9 @@ class Drawing:
     def _of_rank(self, ranks: tuple[int, ...]) -> Ref:
         """A tensor with so many axes: one that is there, or a new input."""
         rank = self.r.choice(ranks)
+        others = [ref for ref in self.others if len(self._shape(ref)) in ranks]
+        if others and self.r.random() < 0.2:
+            return self.r.choice(others)
         for wanted in ((rank,), ranks):
             there = [ref for ref in self.refs if len(self._shape(ref)) in wanted]
             if there:
@@ -236,6 +242,8 @@ class Drawing:
         for name, given in list(chosen.items()):
             if isinstance(given, dict) and "inside" in given:
                 chosen[name] = self._inside(kind, tuple(given["inside"]), shape)
+        if kind.name == "Chain":  # its options are those of the model itself
+            chosen |= chosen.pop("model")["layer"]["options"]
         args, kwargs = self._arguments(kind, ref, chosen)
         options = {k: v for k, v in chosen.items() if not k.startswith("call.")}
         if kind.is_op:
@@ -265,7 +273,7 @@ class Drawing:
             layers.append(layer)
         if not layers:
             raise ValueError("nothing fits inside")
-        if len(layers) == 1 and self.r.random() < 0.7:
+        if len(layers) == 1 and self.r.random() < 0.7 and kind.name != "Chain":
             return {"layer": layers[0]}
         chain = {"layers": layers, "shape": list(shape), "functional": self.r.random() < 0.5}
         return {"layer": {"class": "Chain", "options": chain}}
@@ -278,7 +286,8 @@ class Drawing:
             for key, kind in KINDS.items()
             if len(shape) in kind.ranks and kind.inputs == "one" and not kind.is_op
         ]
-        names = [n for n in names if n not in ("TimeDistributed", "SpectralNormalization")]
+        wrappers = ("TimeDistributed", "SpectralNormalization", "Chain")
+        names = [n for n in names if n not in wrappers]
         for _ in range(12):
             key = name or r.choice(names)
             on = On(r, shape)
@@ -395,8 +404,8 @@ class Drawing:
                 kwargs["weights"] = {"constant": [0.5 + k for k in range(n)]}
         if kind.key == "ops.tensordot":
             chosen["axes"] = 1
-        if kind.key == "ops.round" and "decimals" not in chosen:
-            pass
+        if kind.name == "Chain" and chosen.get("inputs") == 2:
+            return [[ref, self._like(ref)]], kwargs
         return [ref], kwargs
 
     def _states(self, kind: Kind, ref: Ref, chosen: Any, way: str) -> Any:
@@ -609,6 +618,17 @@ def references(step: Step) -> list[list[int]]:
         return []
 
     return walk(step.get("args", [])) + walk(list(step.get("kwargs", {}).values()))
+
+
+def is_chain(steps: list[Step], outputs: list[Ref]) -> bool:
+    """Whether the steps are an input and layers of one tensor, each called on what is before it."""
+    before: Ref = {"ref": [steps[0]["id"], 0]}
+    for step in steps[1:]:
+        alone = step.get("args") == [before] and not step["kwargs"] and step.get("share") is None
+        if not alone or step["class"].startswith("ops."):
+            return False
+        before = {"ref": [step["id"], 0]}
+    return steps[0]["class"] == "Input" and outputs == [before]
 
 
 def without_unused(spec: Spec) -> Spec:

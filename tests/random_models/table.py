@@ -227,6 +227,11 @@ def inner(on: On) -> Any:
     return {"inside": on.shape[1:]}
 
 
+def whole_model(on: On) -> Any:
+    """A nested model for the tensor itself."""
+    return {"inside": on.shape}
+
+
 RECURRENT = {
     "activation": activation,
     "use_bias": BOTH,
@@ -489,6 +494,7 @@ LAYERS: tuple[Kind, ...] = (
     ),
     Kind("Masking", {"mask_value": (0.0, 0.5)}, (), (2, 2, 3), "masked"),
     Kind("TimeDistributed", {"layer": inner}, ("layer",), (2, 3, 4)),
+    Kind("Chain", {"model": whole_model, "inputs": (1, 2), "outputs": (1, 2)}, ("model",)),
     Kind("SpectralNormalization", {"layer": inner, "power_iterations": (1, 2)}, ("layer",)),
     Kind("Activation", {"activation": activation}, ("activation",)),
     Kind("Softmax", {"axis": several_axes}),

@@ -202,6 +202,11 @@ class Era:
         return self.is_keras3 and not self._since((3, 1), "what is the order of Normalize")
 
     @property
+    def unit_norm_is_bounded(self) -> bool:
+        """Whether UnitNormalization bounds the norm from below, else the square of the norm."""
+        return self._since((3, 6), "how UnitNormalization treats small numbers")
+
+    @property
     def bidirectional_turns_time(self) -> bool:
         """Whether Bidirectional turns the time axis around wherever it is, not the second axis."""
         return self.family != TF or self.version >= (2, 3)

@@ -60,11 +60,14 @@ def _attention(b: Bound) -> Layer:
     mode = b.config.get("score_mode", "dot")
     if mode not in ("dot", "concat"):
         raise LayerError(f"score_mode is {show(mode)}, expected 'dot' or 'concat'")
-    weight = b.optional("concat_score_weight")
+    scale, weight = b.optional("scale"), b.optional("concat_score_weight")
+    for name, value in (("scale", scale), ("concat_score_weight", weight)):
+        if value is not None and value.size != 1:
+            raise LayerError(f"its weight {name!r} has shape {value.shape}, expected ()")
     return b.layer(
         Attention,
         mode=str(mode),
-        scale=b.optional("scale"),
+        scale=scale,
         weight=1.0 if weight is None else float(np.ravel(weight)[0]),
         causal=b.config.flag("causal", False),
     )

@@ -65,7 +65,8 @@ def _rms_normalization(b: Bound) -> Layer:
 
 
 def _unit_normalization(b: Bound) -> Layer:
-    return b.layer(AxisNormalization, kind="unit", axes=_axes(b), epsilon=1e-12)
+    bound = 1e-24 if b.era.unit_norm_is_bounded else 1e-12  # of the square
+    return b.layer(AxisNormalization, kind="unit", axes=_axes(b), epsilon=bound)
 
 
 def _adapted_slots(config: Config, _context: Context) -> tuple[Slot, ...]:
