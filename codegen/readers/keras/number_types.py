@@ -170,19 +170,24 @@ def _of_operation(layer: Operation, given: Sequence[str], is_keras3: bool) -> st
         return FLOAT
     if rule in _MOVES:
         return joined
-    if joined == NARROW:
-        return None
+    return None if joined == NARROW else _of_rule(layer, joined, {*given, *numbers}, is_keras3)
+
+
+def _of_rule(layer: Operation, joined: str, types: set[str], is_keras3: bool) -> str | None:
+    """The same where it computes with whole numbers or truth values; `types`: of all."""
+    rule, settings = layer.rule, layer.settings
     if rule == "reduce" and settings["kind"] == "mean":
         return FLOAT if is_keras3 else None
     if rule == "reduce":
         return TRUTH if settings["kind"] in ("any", "all") else WHOLE
     if rule in ("prod", "cumsum"):
         return WHOLE
+    operands = settings.get("operands", ())
     if rule in ("floor_divide", "modulo"):  # backends differ in what they give for x // 0
         divisor = operands[1:2] and operands[1]
-        return _joined([*given, *numbers]) if FLOAT in numbers or divisor else None
+        return _joined([*types]) if FLOAT in types or divisor else None
     if rule in _PAIRS or rule == "divide":
-        return _of_pair(rule, {*given, *numbers})
+        return _of_pair(rule, types)
     if joined == TRUTH:
         return None
     if rule in _STAYS or rule in ("einsum", "matmul"):
