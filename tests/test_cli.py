@@ -306,6 +306,7 @@ KEYS = [
     "name", "format", "writer", "keras_version", "parameters", "macs_per_step", "weight_bytes",
     "state_bytes", "inputs", "outputs", "layers", "at_inference", "stateful", "time_axis",
     "streamable", "warmup", "hop", "reason", "supported", "problems", "tensors", "layers_json",
+    "proposed_states",
     "facts", "rate_ratio", "prewarm",
 ]  # fmt: skip
 

@@ -13,9 +13,9 @@ from codegen.readers.torch import plain
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
-OF_TORCH = (TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ)
-RTNEURAL, GUITARML, NAM = "rtneural", "guitarml", "nam"
 TORCH_JSON = "torch_json"
+OF_TORCH = (TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ, TORCH_JSON)
+RTNEURAL, GUITARML, NAM = "rtneural", "guitarml", "nam"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")

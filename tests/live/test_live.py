@@ -160,6 +160,10 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         lambda n, x: n.fc(torch.flatten(n.conv(x.transpose(1, 2)), 1)), conv=nn.Conv1d(3, 2, 2),
         fc=nn.Linear(12, 2),
     ),
+    "without biases": lambda: nn.Sequential(
+        nn.Linear(3, 4, bias=False), nn.LayerNorm(4, bias=False), nn.Conv1d(7, 7, 1, bias=False),
+        nn.BatchNorm1d(7, affine=False), nn.GroupNorm(7, 7, affine=False),
+    ),
     "one module twice": lambda: Net(lambda n, x: n.fc(torch.relu(n.fc(x))), fc=nn.Linear(3, 3)),
     "pooling of every kind": lambda: Net(
         pooled, a=nn.MaxPool1d(3, 1, 1, dilation=2), b=nn.AvgPool1d(3, 2, 1, ceil_mode=True),

@@ -61,6 +61,7 @@ def problems(model: Model) -> str:
 
 # ---- every form of file ---------------------------------------------------------------------
 
+LENGTHS = np.linalg.norm(W.astype(np.float64), axis=1, keepdims=True)
 LISTS = {"fc.weight": W.tolist(), "fc.bias": B.tolist()}
 # What training frameworks keep: objects of known classes, whose state is not kept.
 ASIDE = {
@@ -172,6 +173,16 @@ GOOD: dict[str, tuple[Callable[[], bytes], str, str]] = {
         lambda: archive({"epoch": 1, "model": {"step": 2, "state_dict": STATE}}),
         "torch_zip", "PyTorch",
     ),
+    "weight_norm": (
+        lambda: archive({"fc.bias": tensor(B), "fc.weight_g": tensor(LENGTHS),
+                         "fc.weight_v": tensor(2 * W)}), "torch_zip", "PyTorch",
+    ),
+    "weight_norm, a parametrization": (
+        lambda: archive({"fc.bias": tensor(B),
+                         "fc.parametrizations.weight.original0": tensor(LENGTHS),
+                         "fc.parametrizations.weight.original1": tensor(2 * W)}),
+        "torch_zip", "PyTorch",
+    ),
     "num_batches_tracked": (
         lambda: archive({**STATE, "norm.num_batches_tracked": Tensor(np.array(7))}),
         "torch_zip", "PyTorch",
@@ -184,7 +195,7 @@ def test_every_form_holds_the_same_weights(case: str, tmp_path: Path) -> None:
     make, form, writer = GOOD[case]
     model = read(tmp_path, make())
     assert (model.format, model.writer, model.keras_version) == (form, writer, "")
-    np.testing.assert_array_equal(dense(model).kernel, W.T)
+    np.testing.assert_allclose(dense(model).kernel, W.T, rtol=1e-7 * ("norm" in case))
     assert dense(model).bias is not None
     np.testing.assert_array_equal(dense(model).bias, B)
     assert lower(model).step is not None
@@ -275,6 +286,14 @@ WRONG: dict[str, tuple[list[Any], str]] = {
         [*LINEAR, {"class": "Tanh", "name": "t", "from": "input"}],
         '\'fc\' (output): no layer takes it ("from"), and "outputs" does not name it',
     ),
+    "a length that is no number for each row": (
+        [{"class": "Linear", "weights": "n"}, *LINEAR],
+        "has no tensor 'weight'; found: weight_g",
+    ),
+    "options that are still to be told": (
+        [{"class": "Conv1d", "weights": "fc", "stride": None, "padding": None}],
+        "stride, padding are null: what the tensors do not tell is to be given",
+    ),
     "a vector beside a sequence": (
         [*LINEAR, {"class": "Last"}, {"class": "Add", "from": ["fc", "last"]}],
         "its inputs have 3 and 2 axes with the batch; Unsqueeze with dim 1",
@@ -298,7 +317,8 @@ WRONG: dict[str, tuple[list[Any], str]] = {
 @pytest.mark.parametrize("case", list(WRONG))
 def test_a_layer_that_is_described_wrongly_is_refused(case: str, tmp_path: Path) -> None:
     layers, message = WRONG[case]
-    assert message in problems(read(tmp_path, archive(STATE), layers))
+    state = {**STATE, "n.weight_g": tensor(1.0), "n.weight_v": tensor(W)}
+    assert message in problems(read(tmp_path, archive(state), layers))
 
 
 def test_every_tensor_is_used_or_refused(tmp_path: Path) -> None:

@@ -122,6 +122,26 @@ PROPOSALS: dict[str, tuple[dict[str, tuple[int, ...]], list[dict[str, Any]]]] = 
         [GRU, {"class": "ConvTranspose1d", "weights": "c", "stride": None, "padding": None,
                "dilation": None}],
     ),
+    "numbers of an nn.Sequential": (
+        {"0__weight": (5, 4), "0__bias": (5,), "2__weight": (5,), "2__bias": (5,),
+         "2__running_mean": (5,), "2__running_var": (5,), "3__weight": (2, 5)},
+        [{"class": "Linear", "weights": "0"}, UNKNOWN, {"class": "BatchNorm1d", "weights": "2"},
+         {"class": "Linear", "weights": "3"}],
+    ),
+    "numbers inside a module": (
+        {**RNN, "head__1__weight": (5, 4), "head__1__bias": (5,), "head__3__weight": (2, 5)},
+        [GRU, UNKNOWN, {"class": "Linear", "weights": "head.1"}, UNKNOWN,
+         {"class": "Linear", "weights": "head.3"}],
+    ),
+    "numbers without gaps": (
+        {"fcs__0__weight": (5, 4), "fcs__0__bias": (5,), "fcs__1__weight": (2, 5)},
+        [{"class": "Linear", "weights": "fcs.0"}, UNKNOWN, {"class": "Linear", "weights": "fcs.1"}],
+    ),
+    "PReLU": (
+        {"0__weight": (5, 4), "0__bias": (5,), "1__weight": (1,), "2__weight": (2, 5)},
+        [{"class": "Linear", "weights": "0"}, {"class": "PReLU", "weights": "1"},
+         {"class": "Linear", "weights": "2"}],
+    ),
     "attention": (
         {"t__in_proj_weight": (12, 4), **RNN}, [{"class": "Unknown", "weights": "t"}, GRU],
     ),
@@ -138,6 +158,19 @@ def test_what_is_proposed(case: str, tmp_path: Path) -> None:
     assert layers(shapes(**tensors), tmp_path) == expected
 
 
+def test_an_order_that_is_not_that_of_the_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    path.write_bytes(shapes(**FC2, **FC1, **RNN))
+    assert proposed(path)["note"][0].startswith("check the order")
+    assert proposed(path)["note"][0].endswith(": b, a, rnn")
+
+
+def test_the_modules_of_a_sequence_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    path.write_bytes(shapes(n__0__weight=(4, 4), n__0__bias=(4,), n__3__weight=(2, 4)))
+    assert proposed(path)["layers"][1]["note"] == "n.1, n.2: without weights"
+
+
 def test_widths_that_do_not_follow_are_said(tmp_path: Path) -> None:
     path = tmp_path / "w.npz"
     path.write_bytes(shapes(**RNN, a__weight=(5, 7), a__bias=(5,)))
@@ -151,7 +184,7 @@ def test_what_is_not_told_is_refused_until_it_is(tmp_path: Path) -> None:
     done("inspect", str(path), "--layers", str(config))
     with pytest.raises(UnsupportedError) as caught:
         lower(codegen.read(path, config))
-    assert "nonlinearity is null, expected 'tanh' or 'relu'" in str(caught.value)
+    assert "nonlinearity is null: what the tensors do not tell" in str(caught.value)
     assert "it is still to be told" in str(caught.value)
 
 

@@ -14,8 +14,7 @@ from codegen.errors import ReadError
 from codegen.model import Array
 from codegen.readers.files.budget import Budget
 from codegen.readers.settings import show
-from codegen.readers.torch.state_dict import WRAPPERS
-from codegen.readers.torch.tensors import Stored, Weights, checked
+from codegen.readers.torch.tensors import WRAPPERS, Stored, Weights, checked
 
 MAX_RANK = 16
 

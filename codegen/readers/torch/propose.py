@@ -45,10 +45,14 @@ def propose(tensors: Mapping[str, Stored]) -> dict[str, Any]:
     parts = list(_parts(tensors))
     for number, part in enumerate(parts):
         _classify(part, number == 0)
+    stored = parts
     parts, fits = _in_order(parts)
     notes = []
     if not fits:
         notes.append("the widths of these layers do not follow from each other: set their order")
+    elif parts != stored:
+        names = ", ".join(part.prefix for part in stored)
+        notes.append(f"check the order: their widths fit so, and not as they are stored: {names}")
     kinds = {part.layer["class"] for part in parts}
     sequence = bool(kinds & {*ROWS, *(f"{kind}Cell" for kind in ROWS), "Conv1d", "ConvTranspose1d"})
     if sequence and parts[-1].product and parts[-1].layer["class"] == "Linear":
@@ -242,20 +246,59 @@ def _is_chain(parts: list[Part], width: int | None = None) -> bool:
     return last.takes is None or width is None or last.takes == width
 
 
-def _layers(parts: Iterable[Part]) -> Iterable[Layer]:
-    """The layers, with a mark where an activation may stand between two of them."""
+def _layers(parts: list[Part]) -> Iterable[Layer]:
+    """The layers, with a mark where others may stand between two of them."""
     before: Part | None = None
     width: int | None = None
-    for part in parts:
-        if before is not None and before.product and not part.follows:
+    places = _places(parts)
+    for number, part in enumerate(parts):
+        gap = places[number]
+        if gap:
+            yield {"class": UNKNOWN, "note": f"{', '.join(gap)}: without weights"}
+        elif gap is None and before is not None and before.product and not part.follows:
             yield {"class": UNKNOWN, "note": "ReLU, Tanh, ... or no layer here at all"}
         layer = part.layer
         if layer["class"].startswith("Conv") and width and part.takes and width != part.takes:
             layer = {**layer, "groups": width // part.takes}
         yield layer
         width = part.gives or part.takes or width
-        if not part.follows:
+        if layer["class"] == "PReLU":
+            before = None
+        elif not part.follows:
             before = part
+
+
+def _places(parts: list[Part]) -> list[list[str] | None]:
+    """Before each part the modules without weights, where its number in an nn.Sequential tells.
+
+    None where nothing is known of them: names without numbers, and numbers without any gap, as an
+    nn.ModuleList has them, between whose modules anything may be done.
+    """
+    found: list[list[str] | None] = []
+    where = [_numbered(part.prefix) for part in parts]
+    for number, place in enumerate(where):
+        last = where[number - 1] if number else None
+        if place is None:
+            found.append(None)
+        elif last is None or last[0] != place[0]:
+            found.append([_joined(place[0], k) for k in range(place[1])] or None)
+        else:
+            found.append([_joined(place[0], k) for k in range(last[1] + 1, place[1])])
+    gapped = {place[0] for place, gap in zip(where, found, strict=True) if place and gap}
+    return [
+        gap if place and place[0] in gapped else None
+        for place, gap in zip(where, found, strict=True)
+    ]
+
+
+def _numbered(prefix: str) -> tuple[str, int] | None:
+    """The prefix of an nn.Sequential and the number in it."""
+    parent, _, name = prefix.rpartition(".")
+    return (parent, int(name)) if name.isdecimal() and len(name) < 5 else None
+
+
+def _joined(parent: str, number: int) -> str:
+    return f"{parent}.{number}" if parent else str(number)
 
 
 def _input(parts: list[Part], sequence: bool) -> list[int | None]:

@@ -12,6 +12,7 @@ from codegen.model import Array
 from codegen.readers.files.budget import Budget
 from codegen.readers.torch.pickles import Opaque, Storage, TensorRef
 from codegen.readers.torch.tensors import (
+    WRAPPERS,
     Stored,
     Weights,
     as_numbers,
@@ -19,9 +20,6 @@ from codegen.readers.torch.tensors import (
     size,
     stored_type,
 )
-
-# Where checkpoints keep it, the usual names first.
-WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 Block = Callable[[Storage], Array]  # the elements of a storage, as they are stored
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ from codegen.model import Array
 
 MAX_TENSORS = 100_000
 MAX_NAME = 1_000  # characters
+
+# Where checkpoints keep a state dict, the usual names first.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 # Element types by torch's names, as they are stored; bfloat16 as its bits.
 STORED = {
@@ -86,7 +90,53 @@ def checked(tensors: Mapping[str, Stored], label: str) -> dict[str, Stored]:
     for prefix in ("module.", "_orig_mod.", "module."):  # DataParallel, torch.compile
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): found for name, found in tensors.items()}
-    return dict(tensors)
+    return _without_norms(tensors)
+
+
+def _without_norms(tensors: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The tensors with the weights that torch's weight_norm makes, in place of what it stores.
+
+    weight = direction * length / norm of the direction, over all axes along which the length is 1.
+    """
+    found: dict[str, Stored] = {}
+    taken: set[str] = set()
+    for name, tensor in tensors.items():
+        plain, other = _weight_of(name)
+        direction = tensors.get(other)
+        if plain and plain not in tensors and direction and _is_length(tensor, direction):
+            found[plain] = _product(tensor, direction)
+            taken.add(other)
+        else:
+            found[name] = tensor
+    return {name: tensor for name, tensor in found.items() if name not in taken}
+
+
+def _weight_of(name: str) -> tuple[str, str]:
+    """The weight that a tensor is the length of, and its direction; "" where it is none."""
+    if name.endswith("_g"):
+        return name[:-2], f"{name[:-2]}_v"
+    match = re.fullmatch(r"((?:.*\.)?)parametrizations\.(\w+)\.original0", name)
+    return (match[1] + match[2], f"{name[:-1]}1") if match else ("", "")
+
+
+def _is_length(length: Stored, direction: Stored) -> bool:
+    if len(length.shape) != len(direction.shape) or len(length.shape) < 2:
+        return False
+    fits = all(n in (1, m) for n, m in zip(length.shape, direction.shape, strict=True))
+    return fits and length.is_float and direction.is_float
+
+
+def _product(length: Stored, direction: Stored) -> Stored:
+    axes = tuple(k for k, n in enumerate(length.shape) if n != direction.shape[k] or n == 1)
+
+    def load() -> Array:
+        v = direction.load()
+        wide = v.astype(np.float64)
+        norm = np.sqrt(np.sum(wide * wide, axis=axes, keepdims=True))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(wide * (length.load() / norm)).astype(v.dtype)
+
+    return Stored(direction.shape, direction.dtype, load)
 
 
 def size(shape: tuple[int, ...], dtype: str, label: str) -> int:

@@ -39,6 +39,10 @@ def build(b: Bound, inputs: int) -> tuple[Layer, ...]:
     for key in b.options:
         if key not in kind.options:
             raise LayerError(f"it has {unknown(key, kind.options)}")
+    unset = [key for key, value in b.options.items() if value is None and key not in kind.nullable]
+    if unset:
+        are = "is null" if len(unset) == 1 else "are null"
+        raise LayerError(f"{', '.join(unset)} {are}: what the tensors do not tell is to be given")
     low, high = kind.inputs
     if not low <= inputs <= high:
         raise LayerError(f"it takes {inputs} inputs, expected {low if low == high else 'several'}")

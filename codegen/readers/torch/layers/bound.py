@@ -109,3 +109,4 @@ class Kind:
     options: tuple[str, ...] = ()
     has_weights: bool = True
     inputs: tuple[int, int] = (1, 1)
+    nullable: tuple[str, ...] = ()  # options that may be None

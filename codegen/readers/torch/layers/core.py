@@ -243,11 +243,11 @@ def _free(build: Any, *options: str, inputs: tuple[int, int] = (1, 1)) -> Kind:
 
 KINDS: dict[str, Kind] = {
     "Linear": Kind(_linear, ("in_features", "out_features", "bias")),
-    "Embedding": Kind(_embedding, _EMBEDDING),
+    "Embedding": Kind(_embedding, _EMBEDDING, nullable=("padding_idx", "max_norm")),
     "PReLU": Kind(_prelu, ("num_parameters", "init")),
     **{name: _free(_activation(make), *options) for name, (make, options) in ACTIVATIONS.items()},
-    "Softmax": _free(_softmax("softmax"), "dim"),
-    "LogSoftmax": _free(_softmax("log_softmax"), "dim"),
+    "Softmax": Kind(_softmax("softmax"), ("dim",), False, nullable=("dim",)),
+    "LogSoftmax": Kind(_softmax("log_softmax"), ("dim",), False, nullable=("dim",)),
     "GLU": _free(_glu, "dim"),
     **{name: _free(_merge(mode), inputs=(2, 256)) for name, mode in _MERGES.items()},
     "Concat": _free(_concat, "dim", inputs=(2, 256)),

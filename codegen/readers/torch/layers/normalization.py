@@ -116,11 +116,11 @@ _FEATURES = ("num_features", "eps", "momentum", "affine", "track_running_stats",
 _SHAPED = ("normalized_shape", "eps", "elementwise_affine")
 
 KINDS: dict[str, Kind] = {
-    "BatchNorm1d": Kind(_batch_norm(1), _FEATURES),
-    "BatchNorm2d": Kind(_batch_norm(2), _FEATURES),
+    "BatchNorm1d": Kind(_batch_norm(1), _FEATURES, nullable=("momentum",)),
+    "BatchNorm2d": Kind(_batch_norm(2), _FEATURES, nullable=("momentum",)),
     "LayerNorm": Kind(_layer_norm("layer", 1e-5), (*_SHAPED, "bias"), False),
-    "RMSNorm": Kind(_layer_norm("rms", None), _SHAPED, False),
+    "RMSNorm": Kind(_layer_norm("rms", None), _SHAPED, False, nullable=("eps",)),
     "GroupNorm": Kind(_group_norm, ("num_groups", "num_channels", "eps", "affine", "bias"), False),
-    "InstanceNorm1d": Kind(_instance_norm(1), _FEATURES, False),
-    "InstanceNorm2d": Kind(_instance_norm(2), _FEATURES, False),
+    "InstanceNorm1d": Kind(_instance_norm(1), _FEATURES, False, nullable=("momentum",)),
+    "InstanceNorm2d": Kind(_instance_norm(2), _FEATURES, False, nullable=("momentum",)),
 }

@@ -212,6 +212,9 @@ def _upsample(b: Bound) -> Layer:
     return b.layer(UpSampling, factors=factors, bilinear=mode != "nearest", **layout)
 
 
+_NULLABLE = (
+    "stride", "divisor_override", "size", "scale_factor", "align_corners", "recompute_scale_factor",
+)  # fmt: skip
 _CONV = tuple(
     "in_channels out_channels kernel_size stride padding dilation groups bias padding_mode".split()
 )
@@ -221,7 +224,7 @@ _AVERAGE = (*_POOL, "count_include_pad")
 
 
 def _free(build: Any, *options: str) -> Kind:
-    return Kind(build, options, False)
+    return Kind(build, options, False, nullable=_NULLABLE)
 
 
 KINDS: dict[str, Kind] = {

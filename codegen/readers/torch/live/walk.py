@@ -287,7 +287,8 @@ class Walk:
             options: dict[str, Any] = {}
             for option in kind.options if kind is not None else ():
                 if hasattr(module, option):
-                    options[option] = _plain(getattr(module, option))
+                    value = _plain(getattr(module, option))
+                    options[option] = False if option == "bias" and value is None else value
             tensors = {n: self._stored(t) for n, t in module.state_dict().items()}
             self._built[key] = self.build(type(module).__name__, options, tensors, x, name)
         return self._built[key]
