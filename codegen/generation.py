@@ -10,6 +10,7 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
 from codegen.program.fits import too_large
+from codegen.quantisation import quantised
 from codegen.targets import TARGETS
 from codegen.targets.base import Target, dtype_of
 from codegen.text.banner import Origin
@@ -45,7 +46,8 @@ def generate(model: Model, target: str = "numpy", name: str | None = None, **opt
     chosen = target_named(target)
     name = identifier(model.name) if name is None else checked_name(name, chosen)
     origin = Origin(name + chosen.suffixes[0], words(chosen, name + chosen.suffixes[0], options))
-    return "".join(render(lower(model), chosen, name, options, origin))
+    lowered = quantised(lower(model), chosen.complete(options))
+    return "".join(render(lowered, chosen, name, options, origin))
 
 
 def words(target: Target, out: str, options: dict[str, Any]) -> tuple[str, ...]:
@@ -63,7 +65,8 @@ def render(
     """The text of the file in pieces; UnsupportedError, before the first, where it cannot be."""
     complete = target.complete(options)
     if lowered.model.dtype == "float64" and dtype_of(lowered, complete) == "float32":
-        problems = too_large(lowered, "--dtype float64 keeps it")
+        whole = lowered.quantised.original if lowered.quantised else lowered
+        problems = too_large(whole, "--dtype float64 keeps it")
         if problems:
             raise UnsupportedError(lowered.model.source, problems)
     return target.render(lowered, name, complete, origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codegen.differences import Difference
 from codegen.model import Model
 from codegen.program.ops import Program
 
@@ -22,6 +23,19 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class Quantised:
+    """The model as it was in floats, and what rounding does: how it is done, and how far off it is.
+
+    The `errors` are those of the outputs over `steps` time steps of noise.
+    """
+
+    original: Lowered
+    scheme: str
+    steps: int
+    errors: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
 class Lowered:
     """What targets start from.
 
@@ -30,7 +44,8 @@ class Lowered:
     `whole` is predict; it has the same states as `step` where there is one, and starts with all
     that are not carried at their initial value. With `fills_up` a window of `whole` may be short of
     rows where the sequence ends (padding='same'), which no step sees. With `by_row` there is no
-    step, but predict of one row is one: its states are inputs and outputs.
+    step, but predict of one row is one: its states are inputs and outputs. `quantised` where
+    weights are rounded.
     """
 
     model: Model
@@ -42,6 +57,7 @@ class Lowered:
     layers: tuple[LayerReport, ...]
     fills_up: bool = False
     by_row: bool = False
+    quantised: Quantised | None = None
 
     @property
     def name(self) -> str:

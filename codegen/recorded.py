@@ -95,8 +95,8 @@ def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
 
 def _recorded(lowered: Lowered, longest: int | None, scale: float, seed: int) -> SelfTest:
     """The calls with inputs of at most `scale`."""
-    exact = _calls(lowered, longest, scale, seed, Machine())
-    rounded = [_calls(lowered, longest, scale, seed, Rounding(run)) for run in range(ROUNDINGS)]
+    exact = calls(lowered, longest, scale, seed, Machine())
+    rounded = [calls(lowered, longest, scale, seed, Rounding(run)) for run in range(ROUNDINGS)]
     sizes = tuple(
         _size([expected], [[test.outputs[n]] for test in rounded])
         for n, expected in enumerate(exact.outputs)
@@ -133,14 +133,23 @@ def _largest(y: Array) -> float:
     return float(np.max(np.abs(y), initial=1.0))
 
 
-def _calls(
-    lowered: Lowered, longest: int | None, scale: float, seed: int, machine: Machine
+def calls(
+    lowered: Lowered,
+    longest: int | None,
+    scale: float,
+    seed: int,
+    machine: Machine,
+    steps: int = STEPS,
 ) -> SelfTest:
+    """What the machine computes of inputs of at most `scale`, reset before.
+
+    So many `steps` after warm-up, or one predict of at most `longest` steps.
+    """
     reference = Reference(lowered, machine=machine)
     reference.reset()
     if lowered.step is not None:
         rows = sum(state.shape[0] for state in lowered.step.states if state.line)
-        steps = lowered.warmup + STEPS + min(-(-rows // lowered.hop), DEEPEST)
+        steps += lowered.warmup + min(-(-rows // lowered.hop), DEEPEST)
         inputs = tuple(
             numbers(
                 (steps, *port.shape) if port.time else port.shape, lowered, port, n + seed, scale

@@ -12,6 +12,7 @@ from typing import Any
 
 from codegen.lowered import Lowered
 from codegen.program import dims
+from codegen.program.ops import Buffer, Program, bytes_of, reads, walk_ops
 from codegen.targets.c import sizes
 from codegen.text.visible import LONGEST_CELL, visible
 
@@ -59,8 +60,11 @@ STEP_FRAME_LONG = 76  # with what is spilled once a step has several layers
 LAYERS_OF_SHORT_STEP = 2
 KERNEL_FRAMES: Mapping[str, int] = {
     "affine": 56,
+    "affine_int8": 60,
     "dot": 48,
+    "dot_int8": 32,
     "gather": 24,
+    "gather_int8": 24,
     "product": 36,
     "push": 20,
     "shift": 20,
@@ -131,8 +135,15 @@ def cost(lowered: Lowered, options: Mapping[str, Any] | None = None) -> Cost:
     states: dict[str, int] = {}
     for state in program.states:
         states[state.layer] = states.get(state.layer, 0) + item * dims.fixed(state.buffer.size)
+    weights = _rounded_weights(program, item) if lowered.quantised else {}
     layers = tuple(
-        LayerCost(r.name, r.parameters, r.macs, item * r.parameters, states.get(r.name, 0))
+        LayerCost(
+            r.name,
+            r.parameters,
+            r.macs,
+            weights.get(r.name, 0) if lowered.quantised else item * r.parameters,
+            states.get(r.name, 0),
+        )
         for r in lowered.layers
     )
     blocks = len(program.blocks)
@@ -141,6 +152,18 @@ def cost(lowered: Lowered, options: Mapping[str, Any] | None = None) -> Cost:
     outer = PREDICT_FRAME if lowered.step is not None else 0
     code = CODE_BASE + CODE_KERNEL * len(kernels) + CODE_LAYER * blocks
     return Cost(layers, total.weights, total.state, total.scratch, code, outer + frame + deepest)
+
+
+def _rounded_weights(program: Program, item: int) -> dict[str, int]:
+    """Bytes of the constants by the layer that is the first to read them."""
+    found: dict[str, int] = {}
+    seen: set[Buffer] = set()
+    for block in program.blocks:
+        for source in (source for op in walk_ops(block.ops) for source in reads(op)):
+            if source.buffer.kind == "const" and source.buffer not in seen:
+                seen.add(source.buffer)
+                found[block.name] = found.get(block.name, 0) + bytes_of(source.buffer, item)
+    return found
 
 
 def table(found: Cost) -> str:

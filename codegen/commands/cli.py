@@ -23,10 +23,12 @@ from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
+from codegen.differences import text as measures
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowering import lower
 from codegen.prewarm import MOST_STEPS
+from codegen.quantisation import quantised
 from codegen.rate import LARGEST
 from codegen.readers import running
 from codegen.running import Made
@@ -250,10 +252,16 @@ def convert(
     metavar="LAYERS.json",
     help="For a file of weights: write the layer description that fits, for --config.",
 )
+@click.option("--quantize", is_flag=True, help="Show flash, RAM and error with rounded weights.")
 @board_option
 @reading_options
 def inspect(
-    model: str, as_json: bool, layers: str | None, board: str | None, **options: Any
+    model: str,
+    as_json: bool,
+    layers: str | None,
+    quantize: bool,
+    board: str | None,
+    **options: Any,
 ) -> None:
     """Show the layers, sizes and problems of MODEL."""
     reading, _ = split(options)
@@ -283,6 +291,8 @@ def inspect(
     for line in report.taken(found):
         click.echo(line)
     click.echo(report.footprint(lowered, {}, board))
+    if quantize:
+        click.echo(visible_lines(report.schemes(lowered)))
     for line in (*report.facts(found), report.streaming(lowered)):
         click.echo(line)
 
@@ -333,7 +343,8 @@ def verify(
     if against == "keras" and any(chosen.values()):
         flags = " and ".join(f"--{key.replace('_', '-')}" for key in RUNNING)
         raise click.UsageError(f"--against keras: Keras has no {flags}")
-    lowered = lower(running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0))
+    run = running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0)
+    lowered = quantised(lower(run), params)
     name = params["name"] or identifier(path.stem)
     dtype = params.get("dtype") or lowered.model.dtype
     target = target_named(params["target"] or target_for(path.name))
@@ -467,6 +478,8 @@ def _print_report(found: Report, out: str, as_json: bool) -> None:
         )
     if found.single_step is not None:
         click.echo(f"  single steps from the reference's state: {found.single_step:.3g}")
+    for one in found.against_floats:
+        click.echo(visible(f"  {one.output}, against the model in floats: {measures(one)}"))
     for layer in found.layers:
         click.echo(f"  behind layer {visible(layer.layer)}: {layer.relative:.3g}")
     if found.growth:

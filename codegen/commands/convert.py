@@ -17,6 +17,7 @@ from codegen.generation import checked_name, render, target_for, target_named, w
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
+from codegen.quantisation import quantised
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
 from codegen.targets import TARGETS
@@ -120,7 +121,7 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
     advance("read")
     model = read_model(request.model, request.reading)
     advance("lower")
-    lowered = lower(model)
+    lowered = quantised(lower(model), chosen.complete(own))
     base = Path(out).name
     if name is None:
         stem = Path(model.source if out == "-" else out).stem

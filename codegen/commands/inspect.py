@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
+from codegen.differences import text as measures
 from codegen.errors import Problem
 from codegen.lowered import Lowered
 from codegen.lowering import time_inputs
 from codegen.model import Graph, Input, Model
 from codegen.program import dims
-from codegen.program.ops import constants
+from codegen.program.ops import bytes_of, constants
+from codegen.quantisation import quantised
 from codegen.text.visible import LONGEST_CELL, visible
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def weight_bytes(lowered: Lowered, size: int = 4) -> int:
     """Bytes of all constants of the program that steps (or predicts)."""
     program = lowered.step or lowered.whole
-    return sum(size * dims.fixed(buffer.size) for buffer in constants(program))
+    return sum(bytes_of(buffer, size) for buffer in constants(program))
 
 
 def state_bytes(lowered: Lowered, size: int = 4) -> int:
@@ -207,8 +209,7 @@ def summary(lowered: Lowered, out: str, size: int) -> str:
 
 def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -> str:
     """Flash, RAM and stack of the C header, a line a layer, and whether a board holds it."""
-    chosen = lowered.step is not None or lowered.by_row or options.get("max_steps")
-    if lowered.whole.lengths and not chosen:
+    if not _has_size(lowered, options):
         return "flash and RAM depend on --max-steps"
     found = microcontroller.cost(lowered, options)
     text = f"as C, --profile {options.get('profile') or 'mcu'}, bytes:\n"
@@ -216,3 +217,29 @@ def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -
     if board is not None:
         text += f"\n{found.verdict(microcontroller.BOARDS[board])}"
     return text
+
+
+def schemes(lowered: Lowered) -> str:
+    """Flash, RAM and error of the C header with floats and with rounded weights, a line each."""
+    rows = [("", "flash", "RAM", "error")]
+    for name, options in (("float", {}), ("weights", {"quantize": "weights"})):
+        made = quantised(lowered, options)
+        cells = ("?", "?")
+        if _has_size(made, options):
+            found = microcontroller.cost(made, options)
+            cells = (f"{found.flash:,}", f"{found.ram:,}")
+        errors = made.quantised.errors if made.quantised else ()
+        told = "; ".join(f"{e.output[:LONGEST_CELL]}: {measures(e)}" for e in errors)
+        rows.append((name, *cells, told))
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    lines = []
+    for name, flash, ram, error in rows:
+        start = f"{name:{widths[0]}}  {flash:>{widths[1]}}  {ram:>{widths[2]}}  "
+        lines.append((start + error).rstrip())
+    return "\n".join(lines)
+
+
+def _has_size(lowered: Lowered, options: Mapping[str, Any]) -> bool:
+    """Whether flash and RAM are known without --max-steps, or with it."""
+    chosen = lowered.step is not None or lowered.by_row or options.get("max_steps")
+    return bool(chosen) or not lowered.whole.lengths

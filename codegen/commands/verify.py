@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from codegen.commands.against_keras import ask, layer_output, top_layers
+from codegen.differences import Difference, difference, worst_of
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Quantised
 from codegen.model import Array
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference
@@ -51,7 +52,8 @@ class LayerDifference:
 class Report:
     """What verify found. `growth` gives the error up to some steps of a free run.
 
-    `keras` is the version that was asked, with `layers` in the order of the model.
+    `keras` is the version that was asked, with `layers` in the order of the model. A file with
+    rounded weights is verified against these; `against_floats` is how far it is from the model.
     """
 
     same: bool
@@ -62,11 +64,12 @@ class Report:
     growth: tuple[tuple[int, float], ...]
     keras: str | None = None
     layers: tuple[LayerDifference, ...] = ()
+    against_floats: tuple[Difference, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no infinite numbers: None stands for them."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
-        return found
+        return {**found, **(worst_of(self.against_floats) if self.against_floats else {})}
 
 
 def verify(
@@ -79,8 +82,62 @@ def verify(
     """Compare `steps` steps from reset (or predict, for a model without step)."""
     inputs = list(data) if data is not None else samples(lowered, steps)
     if lowered.step is None:
-        return _verify_predict(lowered, runner, inputs, dtype)
-    return _verify_steps(lowered, runner, inputs, dtype)
+        report = _verify_predict(lowered, runner, inputs, dtype)
+    else:
+        report = _verify_steps(lowered, runner, inputs, dtype)
+    if lowered.quantised is None or not report.outputs:
+        return report
+    return replace(report, against_floats=_against_floats(lowered.quantised, runner, inputs))
+
+
+def _against_floats(
+    made: Quantised, runner: Runner, inputs: Sequence[Array]
+) -> tuple[Difference, ...]:
+    """How far the outputs of the file are from those of the model before weights were rounded."""
+    original = made.original
+    runner.reset()
+    exact, found = (
+        _both_predict(original, runner, inputs)
+        if original.step is None
+        else _both_step(original, runner, inputs)
+    )
+    return tuple(
+        difference(port.name, wanted, y)
+        for port, wanted, y in zip(original.whole.outputs, exact, found, strict=True)
+    )
+
+
+def _both_predict(
+    lowered: Lowered, runner: Runner, inputs: Sequence[Array]
+) -> tuple[Outputs, Outputs]:
+    """The outputs of model and file for the longest inputs that both take."""
+    ports = lowered.whole.inputs
+    for length in reversed(_lengths(inputs, ports) if lowered.whole.lengths else [0]):
+        cut = _cut(inputs, ports, length)
+        try:
+            exact = Reference(lowered).predict(*(np.asarray(x)[None] for x in cut))
+            return tuple(y[0] for y in exact), runner.predict(*cut)
+        except ValueError:
+            continue
+    raise CodegenError("no number of steps is accepted by both the model and the file")
+
+
+def _both_step(
+    lowered: Lowered, runner: Runner, inputs: Sequence[Array]
+) -> tuple[Outputs, Outputs]:
+    """The outputs of model and file, those of all steps in one array."""
+    assert lowered.step is not None
+    reference, ports = Reference(lowered), lowered.step.inputs
+    exact, found = [], []
+    for t in range(min(len(x) for x, port in zip(inputs, ports, strict=True) if port.time)):
+        row = _rows(inputs, ports, t)
+        wanted, y = _step(reference, row), _ran(runner, row)
+        if wanted is not None and y is not None:
+            exact.append(wanted)
+            found.append(y)
+    return tuple(map(np.stack, zip(*exact, strict=True))), tuple(
+        map(np.stack, zip(*found, strict=True))
+    )
 
 
 def verify_against_keras(
@@ -93,6 +150,11 @@ def verify_against_keras(
     dtype: str = "float32",
 ) -> Report:
     """Compare predict from reset with what the installed Keras computes of the model's file."""
+    if lowered.quantised is not None:
+        raise CodegenError(
+            f"{lowered.model.source}: the file has rounded weights, which --against keras would "
+            "find wrong; without it, verify also says how far the file is from the model"
+        )
     form = lowered.model.format
     if not form.startswith(("keras", "weights")):
         raise CodegenError(f"{lowered.model.source}: {form} is no file of Keras: --against keras")
@@ -234,10 +296,7 @@ def _verify_predict(
     lengths = _lengths(inputs, program.inputs) if free else [0]
     ran = 0
     for length in lengths:
-        cut = [
-            x[:length] if length and symbols(port.shape[0] if port.shape else 0) else x
-            for x, port in zip(inputs, program.inputs, strict=True)
-        ]
+        cut = _cut(inputs, program.inputs, length)
         try:
             want = tuple(y[0] for y in reference.predict(*(np.asarray(x)[None] for x in cut)))
             found = runner.predict(*cut)
@@ -256,6 +315,14 @@ def _verify_predict(
     same = error <= TOLERANCE[dtype]
     verdict = f"agrees over {ran} steps" if same else f"differs: {error:.3g}"
     return Report(same, verdict, ran, outputs, None, tuple(growth))
+
+
+def _cut(inputs: Sequence[Array], ports: Sequence[Port], length: int) -> list[Array]:
+    """The inputs, those whose length is free with so many rows; 0: as they are."""
+    return [
+        x[:length] if length and symbols(port.shape[0] if port.shape else 0) else x
+        for x, port in zip(inputs, ports, strict=True)
+    ]
 
 
 def _lengths(inputs: Sequence[Array], ports: Sequence[Port]) -> list[int]:

@@ -5,28 +5,34 @@
 - `blocks` (mcu): bias, kernel and recurrent kernel of one Affine in one array. For eight outputs
   at once their bias, then for each input their eight weights; each of the last outputs % 8 stands
   whole: bias, then its weights.
+
+Weights of int8 stand in arrays of their own, without bias: the scales of their rows are in another.
+In columns, four inputs stand side by side: words of four weights are what vectors are made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from codegen.model import Array
-from codegen.program.derived import column, matrix
+from codegen.program.derived import column, int8_of, is_int8, matrix, scales_of
 from codegen.program.ops import Affine, Buffer, Mat, Program, Vec, reads, walk_ops
 
 NARROW = 4
 BLOCK = 8
+WORD = 4  # inputs side by side
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
     """One array of weights, with a comment that tells its layout.
 
-    The weights of all `mats` side by side, in blocks after the `bias`.
+    The weights of all `mats` side by side, in blocks after the `bias`. Those of int8 have `scales`,
+    one for each row, which all mats then share.
     """
 
     name: str
@@ -34,21 +40,37 @@ class Packed:
     mats: tuple[Mat, ...]
     bias: Vec | None
     in_blocks: bool
+    scales: tuple[float, Array] | None = None  # see `derived.scales_of`
 
     @property
     def size(self) -> int:
-        """The number of weights."""
+        """The number of weights, with zeros that fill up words."""
         rows, columns = _shape(self.mats)
+        if self._in_words:
+            return rows * WORD * -(-columns // WORD)
         return rows * (columns + (self.bias is not None))
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """The type of the weights, if it is not that of the file."""
+        return np.dtype("float32" if self.scales is None else "int8")
+
+    @property
+    def _in_words(self) -> bool:
+        return self.scales is not None and not self.in_blocks and _shape(self.mats)[0] >= NARROW
 
     def data(self) -> Array:
         """The weights in their order, made anew at each call: they may be large."""
-        parts = [matrix(mat) for mat in self.mats]
+        parts = [matrix(mat) if self.scales is None else int8_of(mat) for mat in self.mats]
         if self.bias is not None:
             parts.insert(0, matrix(column(self.bias)))
         rows, _ = _shape(self.mats)
         if not self.in_blocks:
-            table = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            table: Array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            if self._in_words:
+                words: Array = np.zeros((rows, self.size // rows // WORD, WORD), np.int8)
+                words.reshape(rows, -1)[:, : table.shape[1]] = table
+                return np.swapaxes(words, 0, 1)
             return table if rows < NARROW else table.T
         data = np.empty(self.size, np.result_type(*parts))
         columns, whole = self.size // rows, rows - rows % BLOCK
@@ -142,7 +164,7 @@ def _groups(op: Affine, is_ring: Callable[[Buffer], bool]) -> list[Group]:
         if groups:
             last = groups[-1]
             follows = last.x.buffer is x.buffer and last.x.offset + last.columns == x.offset
-            if follows and not is_ring(x.buffer):
+            if follows and not is_ring(x.buffer) and _same_scales(last.mats[0], mat):
                 groups[-1] = Group((*last.mats, mat), last.x)
                 continue
         groups.append(Group((mat,), x))
@@ -160,7 +182,8 @@ def _arrange(
         rows = _int(op.out.size)
         groups = _groups(op, is_ring)
         found: list[Call] = []
-        if layout == "columns":
+        scaled = is_int8(op.products[0][0])  # then all of them are
+        if layout == "columns" or scaled:
             parts: list[tuple[tuple[Group, ...], bool]] = [((g,), False) for g in groups]
         else:
             bias = op.bias is not None and _is_const(op.bias)
@@ -176,22 +199,25 @@ def _arrange(
                     spent[mat.buffer] = spent.get(mat.buffer, 0) + count
                 name = mats[0].buffer.name
                 if layout == "columns":
-                    packed = _columns(name, mats)
+                    packed = _columns(name, mats, scales_of(mats[0]) if scaled else None)
                 else:
                     packed = _blocks(name, mats, op.bias if with_bias else None, part[0].columns)
+                    packed = replace(packed, scales=scales_of(mats[0])) if scaled else packed
                 made[key] = packed
             found.append(Call(packed, part, with_bias))
         calls[id(op)] = tuple(found)
     return calls, list(made.values()), spent
 
 
-def _columns(name: str, mats: tuple[Mat, ...]) -> Packed:
+def _columns(name: str, mats: tuple[Mat, ...], scales: tuple[float, Array] | None) -> Packed:
     rows, columns = _shape(mats)
     if rows < NARROW:
         layout = f"{rows} x {columns}, one row for each output"
+    elif scales is not None:
+        layout = f"{columns} x {rows}, four inputs side by side for each output"
     else:
         layout = f"{columns} x {rows}, one row for each input"
-    return Packed(name, layout, mats, None, in_blocks=False)
+    return Packed(name, layout, mats, None, in_blocks=False, scales=scales)
 
 
 def _blocks(name: str, mats: tuple[Mat, ...], bias: Vec | None, split: int) -> Packed:
@@ -203,6 +229,14 @@ def _blocks(name: str, mats: tuple[Mat, ...], bias: Vec | None, split: int) -> P
         layout = f"{what}weights of {rows} outputs from {of} inputs, one output after the other"
     base = name.removesuffix("_kernel") + "_weights" if bias is not None else name
     return Packed(base, layout, mats, bias, in_blocks=True)
+
+
+def _same_scales(one: Mat, other: Mat) -> bool:
+    """Whether the rows of both have the same scales, or none."""
+    if not (is_int8(one) and is_int8(other)):
+        return not is_int8(one) and not is_int8(other)
+    (unit, scales), (other_unit, other_scales) = scales_of(one), scales_of(other)
+    return unit == other_unit and np.array_equal(scales, other_scales)
 
 
 def _shape(mats: tuple[Mat, ...]) -> tuple[int, int]:

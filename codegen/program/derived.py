@@ -1,6 +1,7 @@
 """Constants that passes make of others: rows in another order, scaled, or put together.
 
-They have no data but `parts`: a target prints how they are made, or asks for one at a time.
+They have no data but `parts`: a target prints how they are made, or asks for one at a time. What
+is made of int8 constants is int8 again: factors and rows in another order touch their scales alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ import numpy as np
 
 from codegen.model import Array
 from codegen.program import dims
-from codegen.program.ops import Buffer, Mat, Part, Program, Vec, constants, map_buffers, matrix_of
+from codegen.program.ops import (
+    Buffer,
+    Mat,
+    Part,
+    Program,
+    Vec,
+    constants,
+    first_row,
+    map_buffers,
+    matrix_of,
+)
 
 
 def made(name: str, parts: Sequence[Part], columns: int) -> Mat:
@@ -49,9 +60,9 @@ def shared(programs: Sequence[Program]) -> tuple[Program, ...]:
 def matrix(mat: Mat) -> Array:
     """The numbers of a constant matrix: a view where it is one of the model."""
     if not mat.buffer.parts:
-        return matrix_of(mat)
+        return _given(mat)
     parts = parts_of(mat)
-    given = [None if part.mat is None else matrix_of(part.mat) for part in parts]
+    given = [None if part.mat is None else _given(part.mat) for part in parts]
     kind = np.result_type(np.float32, *(numbers for numbers in given if numbers is not None))
     result = np.empty((dims.fixed(mat.rows), dims.fixed(mat.columns)), kind)
     row = 0
@@ -69,9 +80,50 @@ def matrix(mat: Mat) -> Array:
 def numbers_of(buffer: Buffer) -> Array:
     """All numbers of a constant, flat."""
     if buffer.data is not None:
-        return buffer.data
+        if buffer.scales is None:
+            return buffer.data
+        return np.ravel(
+            _scaled(buffer.data.reshape(len(buffer.scales), -1), buffer.scales * buffer.unit)
+        )
     rows, columns = (dims.fixed(n) for n in buffer.shape)
     return np.ravel(matrix(Mat(buffer, 0, rows, columns, columns)))
+
+
+def is_int8(mat: Mat) -> bool:
+    """Whether a constant matrix is one of int8 with a scale for each row."""
+    return all(p.mat is not None and p.mat.buffer.scales is not None for p in parts_of(mat))
+
+
+def int8_of(mat: Mat) -> Array:
+    """The int8 numbers of a constant matrix."""
+    return np.concatenate([matrix_of(part.mat) for part in parts_of(mat) if part.mat is not None])
+
+
+def scales_of(mat: Mat) -> tuple[float, Array]:
+    """The scales of the rows of a constant matrix of int8: a unit, and uint16 multiples of it."""
+    found: list[tuple[float, Array]] = []
+    for part in parts_of(mat):
+        if part.mat is not None and part.mat.buffer.scales is not None:
+            start = dims.fixed(first_row(part.mat))
+            rows = part.mat.buffer.scales[start : start + part.rows]
+            found.append((part.mat.buffer.unit * part.factor, rows))
+    unit = min(one for one, _ in found)
+    multiples = [rows * (one / unit) for one, rows in found]
+    whole = np.concatenate(multiples).astype(np.uint16)
+    assert np.array_equal(whole, np.concatenate(multiples)), "rows of one matrix, or halves of them"
+    return unit, whole
+
+
+def _given(mat: Mat) -> Array:
+    """The numbers of a matrix of the model, not copied where they are floats."""
+    if mat.buffer.scales is None:
+        return matrix_of(mat)
+    start, rows = dims.fixed(first_row(mat)), dims.fixed(mat.rows)
+    return _scaled(matrix_of(mat), mat.buffer.scales[start : start + rows] * mat.buffer.unit)
+
+
+def _scaled(numbers: Array, scales: Array) -> Array:
+    return np.multiply(numbers, scales[:, None], dtype=np.float64)
 
 
 def parts_of(mat: Mat) -> tuple[Part, ...]:

@@ -46,6 +46,7 @@ from codegen.program.ops import (
     Vec,
     When,
     elements,
+    first_row,
     reads,
     walk_ops,
     writes,
@@ -130,10 +131,11 @@ class Machine:
     def array(self, buffer: Buffer) -> Array:
         """The buffer as (batch, size), after an axis for each loop that it is scratch of.
 
-        A constant is (1, size), of the type that it is stored in.
+        A constant is (1, size), of the type that it is stored in: int8 without its scales.
         """
         if buffer.kind == "const":
-            return numbers_of(buffer)[None, :]
+            stored = numbers_of(buffer) if buffer.scales is None else buffer.data
+            return np.asarray(stored)[None, :]
         found = self.memory.get(buffer)
         lanes = [len(place) for place in self._lanes(buffer)]
         shape = (*lanes, self._samples(buffer), self.number(buffer.size))
@@ -193,6 +195,14 @@ class Machine:
         found: Array = self.array(mat.buffer)[index]
         return found
 
+    def scales(self, mat: Mat) -> Array | None:
+        """The scale of each row of a matrix of int8 as (..., rows), None for any other."""
+        if mat.buffer.scales is None:
+            return None
+        first = np.asarray(self.number(first_row(mat)))
+        found = mat.buffer.scales[first + np.arange(self.number(mat.rows))]
+        return np.asarray(found * np.asarray(mat.buffer.unit, self.dtype))
+
     def value(self, node: Expr, local: dict[str, Array]) -> Array:
         """An expression for all elements: (..., batch, size), or what broadcasts to it."""
         if isinstance(node, Number):
@@ -251,7 +261,9 @@ class Machine:
         if op.bias is not None:
             total = total + self.read(op.bias)
         for mat, vec in op.products:
-            total = total + self.product(self.matrix(mat), self.read(vec)[..., None])[..., 0]
+            part = self.product(self.matrix(mat), self.read(vec)[..., None])[..., 0]
+            scales = self.scales(mat)
+            total = total + (part if scales is None else part * scales)
         self.write(op.out, total)
 
     def product(self, matrix: Array, x: Array) -> Array:
@@ -288,7 +300,9 @@ class Machine:
         table, rows = self.matrix(op.table)[0], self.read(op.index)[..., 0].astype(np.int64)
         if rows.min() < 0 or rows.max() >= len(table):
             raise ValueError(f"index {rows} of a table with {len(table)} rows")
-        self.write(op.out, table[rows])
+        scales = self.scales(op.table)
+        found = table[rows] if scales is None else table[rows] * scales[rows][..., None]
+        self.write(op.out, found)
 
     def _shift(self, op: Shift) -> None:
         x = self.read(op.x)

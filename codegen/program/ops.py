@@ -35,18 +35,21 @@ class Buffer:
     - temp: scratch. It is written before it is read in every iteration of the loops in `scope`
       (the counters of the loops around its use), so loops can run all their iterations at once
       when it is given one more axis for each parallel one.
-    - const: `data`, as stored in the model; or `parts`, which a pass has made it of.
+    - const: `data`, as stored in the model; or `parts`, which a pass has made it of. One of int8
+      is read by rows alone: as a matrix with column stride 1 whose rows lie in rows of its own.
     """
 
     name: str
     size: Dim
     kind: str
-    dtype: str = "float32"  # or "int32"; float32 stands for the float type of the generated file
+    dtype: str = "float32"  # that of the generated file's floats; or "int32", or "int8" (`scales`)
     data: Array | None = None
     scope: tuple[str, ...] = ()
     shape: tuple[Dim, ...] = ()  # for comments: the meaning of a const or a state, row-major
     parts: tuple[Part, ...] = ()  # one below the other, each with as many columns as `shape` says
     places: tuple[tuple[str, int, int], ...] = ()  # name, offset, size of what lies in scratch
+    scales: Array | None = None  # uint16: row r of int8 data stands for unit * scales[r] * data
+    unit: float = 1.0
 
     def vec(self) -> Vec:
         """All of it."""
@@ -534,6 +537,19 @@ def matrix_of(mat: Mat) -> Array:
     rows, columns = dims.fixed(mat.rows), dims.fixed(mat.columns)
     axes = (rows, mat.row_stride), (columns, mat.column_stride)
     return elements(mat.buffer.data, dims.fixed(mat.offset), *axes)
+
+
+def bytes_of(buffer: Buffer, item: int) -> int:
+    """Bytes of a constant, with its scales, where a float takes `item`."""
+    scales = 0 if buffer.scales is None else 2 * len(buffer.scales)
+    each = {"int8": 1, "int32": 4}.get(buffer.dtype, item)
+    return each * dims.fixed(buffer.size) + scales
+
+
+def first_row(mat: Mat) -> Dim:
+    """The number of the row of an int8 constant in which the matrix begins."""
+    assert mat.buffer.scales is not None
+    return mat.offset // (dims.fixed(mat.buffer.size) // len(mat.buffer.scales))
 
 
 def temps(program: Program) -> tuple[Buffer, ...]:

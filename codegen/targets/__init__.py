@@ -17,6 +17,11 @@ DTYPE = Option(
     "Type of the numbers in the generated file; that of the model if not given.",
     choices=("float32", "float64"),
 )
+QUANTIZE = Option(
+    "quantize",
+    "Weights as int8 with a scale for each row: about a quarter of the bytes.",
+    choices=("weights",),
+)
 WEIGHTS = Option(
     "weights",
     "How weights are written: decimal text to review, or base64 for small files.",
@@ -27,6 +32,7 @@ _WORDS = frozenset(keyword.kwlist)
 
 _C = (
     DTYPE,
+    QUANTIZE,
     Option(
         "profile",
         "Layout of weights and loops: for processors with vector units, or for microcontrollers.",
@@ -48,6 +54,7 @@ _C = (
 )
 _PYTHON = (
     DTYPE,
+    QUANTIZE,
     Option(
         "runtime",
         "What the file is for: any Python, or MicroPython on a small board.",
@@ -73,8 +80,8 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("c", "c", (".h",), _C, C_WORDS, ("arduino",)),
-        Target("numpy", "python", (".py",), (DTYPE, WEIGHTS), _WORDS),
+        Target("numpy", "python", (".py",), (DTYPE, QUANTIZE, WEIGHTS), _WORDS),
         Target("python", "python", (".py",), _PYTHON, _WORDS),
-        Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, WEIGHTS)),
+        Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, QUANTIZE, WEIGHTS)),
     )
 }

@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,8 @@ from codegen.text.words import JAVASCRIPT_WORDS
 # Names of the file itself: what it calls, and locals of its methods.
 OWN = (
     """
-    Array Float32Array Float64Array Infinity Int32Array Math NaN Number Object RangeError String
-    TypeError Uint8Array console process i states total values Model selftest
+    Array Float32Array Float64Array Infinity Int32Array Int8Array Math NaN Number Object RangeError
+    String TypeError Uint16Array Uint8Array console process i states total values Model selftest
     POWERS TOLERANCE LARGEST
 """.split()
     + [name.upper() for name in FACTS]
@@ -96,6 +97,7 @@ HELPERS: Mapping[str, tuple[str, ...]] = {
     "read": ("check",),
     "readWhole": ("check",),
     "decoded": (),
+    "scaled": (),
 }
 PASSES: tuple[Pass, ...] = ()  # the ops are printed as lowering made them
 # In place of the helpers that are as exact as float32.
@@ -576,15 +578,34 @@ def one_or_all(texts: Sequence[str]) -> str:
 def array(file: File, buffer: Buffer, is_text: bool) -> dict[str, Any]:
     """The pieces of a constant."""
     assert buffer.data is not None
-    dtype = "int32" if buffer.dtype == "int32" else file.dtype
-    kind, note = file.kind(buffer), comment(f"{buffer.name} {file.shape(buffer.shape)}", 90)
-    found = {"name": file.consts[buffer], "comment": note}
+    note = f"{buffer.name} {file.shape(buffer.shape)}"
+    if buffer.scales is None:
+        dtype = "int32" if buffer.dtype == "int32" else file.dtype
+        opening, pieces, closing = typed(file, buffer.data, dtype, file.kind(buffer), is_text)
+    else:
+        note += ", int8 times a scale for each row"
+        opening, rows, middle = typed(file, buffer.data, "int8", "Int8Array", is_text)
+        start, scales, closing = typed(file, buffer.scales, "uint16", "Uint16Array", is_text)
+        unit = numbers.number(buffer.unit, file.dtype)
+        opening = f"{file.use('scaled')}({file.kind(buffer)}, {unit}, {opening}"
+        pieces, closing = chain(rows, [f"{middle}, {start}\n"], scales), f"{closing})"
+    return {
+        "name": file.consts[buffer],
+        "comment": comment(note, 90),
+        "opening": opening,
+        "pieces": pieces,
+        "closing": closing,
+    }
+
+
+def typed(
+    file: File, values: Array, dtype: str, kind: str, is_text: bool
+) -> tuple[str, Iterator[str], str]:
+    """A typed array of the class `kind`: how it opens, its lines, how it closes."""
     if is_text:
-        rows = numbers.rows(buffer.data, dtype, indent="  ", special=lambda v, *_: special(v))
-        return {**found, "opening": f"new {kind}([", "pieces": rows, "closing": "])"}
-    pieces = numbers.base64_lines(buffer.data, dtype)
-    opening = f"{file.use('decoded')}({kind}, `"
-    return {**found, "opening": opening, "pieces": pieces, "closing": "`)"}
+        rows = numbers.rows(values, dtype, indent="  ", special=lambda v, *_: special(v))
+        return f"new {kind}([", rows, "])"
+    return f"{file.use('decoded')}({kind}, `", numbers.base64_lines(values, dtype), "`)"
 
 
 def selftest(lowered: Lowered) -> dict[str, Any]:

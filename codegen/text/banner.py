@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codegen.lowered import Lowered
+from codegen.differences import text
+from codegen.lowered import Lowered, Quantised
 from codegen.text.names import comment
 from codegen.version import __version__
 
@@ -86,12 +87,24 @@ def banner(lowered: Lowered, origin: Origin, sizes: Sizes) -> list[str]:
         lines.append(f"One step takes {lowered.hop} rows of the input.")
     if lowered.warmup:
         lines.append(f"The first {lowered.warmup} steps give no output.")
+    if lowered.quantised is not None:
+        lines += ["", *_quantised(lowered.quantised), ""]
     lines += [
         f"Bytes: weights {sizes.weights}, state {sizes.state}, scratch {sizes.scratch}.",
         "",
         "This file is yours: its generator lays no claim to it and puts no condition on its use.",
     ]
     return [line.rstrip() for line in lines]
+
+
+def _quantised(made: Quantised) -> list[str]:
+    """How weights are rounded, and what that does."""
+    of = f"{made.steps} steps" if made.steps else "one call"
+    lines = ["Matrices of weights are int8 with a scale for each row."]
+    for error in made.errors:
+        told = f"{comment(error.output, 40)}: {text(error)}, over {of} of noise against floats."
+        lines += textwrap.wrap(told, WIDTH)
+    return lines
 
 
 def layer_table(lowered: Lowered) -> list[str]:

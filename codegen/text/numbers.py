@@ -12,6 +12,7 @@ from codegen.errors import NumberError
 from codegen.model import Array
 
 PER_LINE = 6
+SHORT_PER_LINE = 12  # of int8 and uint16
 LONGEST_LINE = 88  # columns of numbers; with an indent and brackets that is 100 at most
 BLOCK = 3 << 13  # a multiple of PER_LINE; numbers turned into text at once
 BASE64_LINE = 72  # bytes
@@ -100,18 +101,23 @@ def texts(values: Array, dtype: str = "float32", suffix: str = "") -> list[str]:
     return result
 
 
-def lines(found: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Six numbers a line, or three where these are too long for one.
+def per_line(values: Array) -> int:
+    """How many numbers stand in a line."""
+    return SHORT_PER_LINE if values.dtype.name in ("int8", "uint16") else PER_LINE
+
+
+def lines(found: Sequence[str], count: int = PER_LINE) -> Iterator[Sequence[str]]:
+    """So many numbers a line, or half of them where these are too long for one.
 
     The place of a number does not depend on the numbers before it, so that a changed weight
     changes one line.
     """
-    for start in range(0, len(found), PER_LINE):
-        line = found[start : start + PER_LINE]
+    for start in range(0, len(found), count):
+        line = found[start : start + count]
         if sum(len(text) + 2 for text in line) <= LONGEST_LINE:
             yield line
         else:
-            yield from (line[k : k + PER_LINE // 2] for k in range(0, len(line), PER_LINE // 2))
+            yield from (line[k : k + count // 2] for k in range(0, len(line), count // 2))
 
 
 def rows(
@@ -125,7 +131,8 @@ def rows(
     end = ""
     for part in blocks(values):
         found = block_texts(part, dtype, suffix, special)
-        yield end + ",\n".join(indent + ", ".join(line) for line in lines(found))
+        count = per_line(values)
+        yield end + ",\n".join(indent + ", ".join(line) for line in lines(found, count))
         end = ",\n"
     yield "\n"
 

@@ -325,8 +325,8 @@ static BIDIRECTIONAL_INLINE void bidirectional_tanh_each(float *v, int n)
 }
 #endif
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if BIDIRECTIONAL_LANES
 typedef float bidirectional_lanes
     __attribute__((vector_size(BIDIRECTIONAL_LANES * sizeof(float)), aligned(sizeof(float)),
@@ -352,10 +352,12 @@ static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_column(int k, int width)
     const int count = (width + BIDIRECTIONAL_LANES - 1) / BIDIRECTIONAL_LANES;
     return k % count < count - 1 ? k % count * BIDIRECTIONAL_LANES : width - BIDIRECTIONAL_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if BIDIRECTIONAL_LANES
 static BIDIRECTIONAL_ALWAYS_INLINE void bidirectional_tile(float *y, const float *b,
     const float *BIDIRECTIONAL_RESTRICT w, const float *BIDIRECTIONAL_RESTRICT x, int n, int size,
     int width)

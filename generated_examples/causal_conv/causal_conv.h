@@ -349,8 +349,8 @@ static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
     return a < b ? b : a;
 }
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if CAUSAL_CONV_LANES
 typedef float causal_conv_lanes
     __attribute__((vector_size(CAUSAL_CONV_LANES * sizeof(float)), aligned(sizeof(float)),
@@ -376,10 +376,12 @@ static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_column(int k, int width)
     const int count = (width + CAUSAL_CONV_LANES - 1) / CAUSAL_CONV_LANES;
     return k % count < count - 1 ? k % count * CAUSAL_CONV_LANES : width - CAUSAL_CONV_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if CAUSAL_CONV_LANES
 static CAUSAL_CONV_ALWAYS_INLINE void causal_conv_tile(float *y, const float *b,
     const float *CAUSAL_CONV_RESTRICT w, const float *CAUSAL_CONV_RESTRICT x, int n, int size,
     int width)

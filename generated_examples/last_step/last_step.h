@@ -340,8 +340,8 @@ static LAST_STEP_ALWAYS_INLINE void last_step_hard_sigmoid_each(float *v, float 
     }
 }
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if LAST_STEP_LANES
 typedef float last_step_lanes
     __attribute__((vector_size(LAST_STEP_LANES * sizeof(float)), aligned(sizeof(float)),
@@ -367,10 +367,12 @@ static LAST_STEP_ALWAYS_INLINE int last_step_column(int k, int width)
     const int count = (width + LAST_STEP_LANES - 1) / LAST_STEP_LANES;
     return k % count < count - 1 ? k % count * LAST_STEP_LANES : width - LAST_STEP_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if LAST_STEP_LANES
 static LAST_STEP_ALWAYS_INLINE void last_step_tile(float *y, const float *b,
     const float *LAST_STEP_RESTRICT w, const float *LAST_STEP_RESTRICT x, int n, int size,
     int width)

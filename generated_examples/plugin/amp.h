@@ -473,8 +473,8 @@ static float amp_dot(const float *AMP_RESTRICT w, const float *AMP_RESTRICT x, i
     return rest + ((sum[0] + sum[2]) + (sum[1] + sum[3]));
 }
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if AMP_LANES
 typedef float amp_lanes
     __attribute__((vector_size(AMP_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
@@ -499,10 +499,12 @@ static AMP_ALWAYS_INLINE int amp_column(int k, int width)
     const int count = (width + AMP_LANES - 1) / AMP_LANES;
     return k % count < count - 1 ? k % count * AMP_LANES : width - AMP_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if AMP_LANES
 static AMP_ALWAYS_INLINE void amp_tile(float *y, const float *b, const float *AMP_RESTRICT w,
                                        const float *AMP_RESTRICT x, int n, int size, int width)
 {

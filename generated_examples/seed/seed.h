@@ -10929,8 +10929,8 @@ static SEED_ALWAYS_INLINE void seed_hard_sigmoid_each(float *v, float slope, int
     }
 }
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if SEED_LANES
 typedef float seed_lanes
     __attribute__((vector_size(SEED_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
@@ -10955,10 +10955,12 @@ static SEED_ALWAYS_INLINE int seed_column(int k, int width)
     const int count = (width + SEED_LANES - 1) / SEED_LANES;
     return k % count < count - 1 ? k % count * SEED_LANES : width - SEED_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if SEED_LANES
 static SEED_ALWAYS_INLINE void seed_tile(float *y, const float *b, const float *SEED_RESTRICT w,
                                          const float *SEED_RESTRICT x, int n, int size, int width)
 {

@@ -351,8 +351,8 @@ static void tokens_gather(float *y, const float *table, int rows, int columns, i
     }
 }
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if TOKENS_LANES
 typedef float tokens_lanes
     __attribute__((vector_size(TOKENS_LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
@@ -377,10 +377,12 @@ static TOKENS_ALWAYS_INLINE int tokens_column(int k, int width)
     const int count = (width + TOKENS_LANES - 1) / TOKENS_LANES;
     return k % count < count - 1 ? k % count * TOKENS_LANES : width - TOKENS_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if TOKENS_LANES
 static TOKENS_ALWAYS_INLINE void tokens_tile(float *y, const float *b,
                                              const float *TOKENS_RESTRICT w,
                                              const float *TOKENS_RESTRICT x, int n, int size,

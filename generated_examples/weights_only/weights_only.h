@@ -311,8 +311,8 @@ static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_hard_sigmoid_each(float *v, 
     }
 }
 
-/* y = b + x W in vectors, for the compilers that have them. Loops over sums are unrolled, so that
-   sums stay in registers. Loops over rows are not, or there would be too few registers. */
+/* Products in vectors, for the compilers that have them. Loops over sums are unrolled, so that sums
+   stay in registers. Loops over rows are not, or there would be too few registers. */
 #if WEIGHTS_ONLY_LANES
 typedef float weights_only_lanes
     __attribute__((vector_size(WEIGHTS_ONLY_LANES * sizeof(float)), aligned(sizeof(float)),
@@ -338,10 +338,12 @@ static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_column(int k, int width)
     const int count = (width + WEIGHTS_ONLY_LANES - 1) / WEIGHTS_ONLY_LANES;
     return k % count < count - 1 ? k % count * WEIGHTS_ONLY_LANES : width - WEIGHTS_ONLY_LANES;
 }
+#endif
 
 /* y = b + x W for `width` columns, whose sums stay in registers while the rows of W go by. Where
    columns are few, each has several sums: row j goes into sum j % rows, so that additions need not
    wait for each other. They start at -0, since -0 + a is a for every a: nothing to compute. */
+#if WEIGHTS_ONLY_LANES
 static WEIGHTS_ONLY_ALWAYS_INLINE void weights_only_tile(float *y, const float *b,
     const float *WEIGHTS_ONLY_RESTRICT w, const float *WEIGHTS_ONLY_RESTRICT x, int n, int size,
     int width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,15 +73,15 @@ SIZES = [
 ]  # fmt: skip
 
 
-def products(dtype: str) -> Lowered:
+def products(dtype: str, sizes: Sequence[tuple[int, int]] = SIZES) -> Lowered:
     """A dense layer of each size, beside each other."""
     nodes = [
         Node(Input(name=f"x{k}", class_name="InputLayer", shape=(None, rows)))
-        for k, (rows, _) in enumerate(SIZES)
+        for k, (rows, _) in enumerate(sizes)
     ]
-    for k, (rows, columns) in enumerate(SIZES):
+    for k, (rows, columns) in enumerate(sizes):
         nodes.append(Node(dense(rows, columns, name=f"dense_{k}"), (Ref(k),)))
-    count = len(SIZES)
+    count = len(sizes)
     ends = tuple(Ref(count + k) for k in range(count))
     graph = Graph(tuple(nodes), tuple(range(count)), ends)
     return lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, dtype))

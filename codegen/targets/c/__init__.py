@@ -50,6 +50,9 @@ def _text(header: Header) -> Iterator[str]:
     hooks = [f"{header.upper}_{name.upper()}" for name in HOOKS if name in functions.hooks]
     given = (*constants(header.outline.first), *header.used.raw)
     finite = all(b.data is None or np.isfinite(b.data).all() for b in given)
+    int8 = any(array.type == "int8_t" for array in weights)
+    own = [f"{header.upper}_{word}" for word in ("READ", "READ_INT8", "READ_UINT16", "WEIGHTS")]
+    own = own if int8 else [own[0], own[-1]]
     return templates.render(
         "c/model.h.j2",
         p=header.prefix,
@@ -57,7 +60,8 @@ def _text(header: Header) -> Iterator[str]:
         real=header.real,
         bytes=header.bytes,
         banner=banner.banner(lowered, header.origin, _sizes(header)),
-        hooks_note=_hooks_note([f"{header.upper}_READ", f"{header.upper}_WEIGHTS", *hooks]),
+        hooks_note=_hooks_note([*own, *hooks]),
+        int8=int8,
         macros=_macros(header),
         members=states.members(header),
         step=step,
@@ -133,9 +137,7 @@ def _macros(header: Header) -> list[str]:
 
 def _sizes(header: Header) -> Sizes:
     """Bytes, once the blocks have been printed."""
-    total = sum(
-        a.size * (4 if a.type == "int32_t" else header.bytes) for a in arrays.weights(header)
-    )
+    total = sum(array.bytes for array in arrays.weights(header))
     state = header.outline.sizes().state + 4 * (len(header.rings) + bool(header.lowered.warmup))
     scratch = header.plan.sizes["float32"] * header.bytes + header.plan.sizes["int32"] * 4
     return Sizes(total, state, scratch)

@@ -30,6 +30,7 @@ class Expressions(Scalars):
         plan: Plan,
         rings: Mapping[Buffer, tuple[int, int]],
         const_names: Mapping[Buffer | Packed, str],
+        scale_names: Mapping[Buffer | Packed, str],
         members: Mapping[Buffer, str],
         names: Names,
         used: Used,
@@ -44,6 +45,7 @@ class Expressions(Scalars):
         self.plan = plan
         self.rings = rings  # rows and row size of a delay line
         self.const_names = const_names  # of constants
+        self.scale_names = scale_names  # of what the rows of those of int8 are multiplied by
         self.members = members  # of the state structure
         self.names = names
         self.used = used
@@ -107,6 +109,25 @@ class Expressions(Scalars):
         if offset != 0:
             parts.append(self.dim(offset))
         return " + ".join([base, *parts])
+
+    def scales(self, key: Buffer | Packed, first: Dim = 0) -> str | None:
+        """The scales of rows of int8, from `first` on, and their unit, as arguments of a kernel."""
+        if key.scales is None:
+            return None
+        name = self.scale_names[key]
+        start = name if first == 0 else f"{name} + {self.dim(first)}"
+        return f"{start}, {self.number(self._unit(key))}"
+
+    def scale(self, key: Buffer | Packed, row: str) -> str:
+        """The scale of one row of int8, as a product."""
+        multiple = self.real(f"{self.upper}_READ_UINT16({self.scale_names[key]}[{row}])")
+        return f"{self.number(self._unit(key))} * {multiple}"
+
+    def _unit(self, key: Buffer | Packed) -> float:
+        if isinstance(key, Buffer):
+            return key.unit
+        assert key.scales is not None
+        return key.scales[0]
 
     # ---- expressions ----------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ class Header:
         own = [f"{self.prefix}_{word}" for word in own_words()]
         self.names = Names(C_WORDS, own, LOCALS)
         self.const_names: dict[Buffer | Packed, str] = {}
+        self.scale_names: dict[Buffer | Packed, str] = {}  # of int8 constants
         for packed in self.packing.arrays:
             self.name_const(packed, packed.name)
         for buffer in constants(self.program):
@@ -80,6 +81,7 @@ class Header:
             self.plan,
             self.rings,
             self.const_names,
+            self.scale_names,
             self.members,
             self.names,
             self.used,
@@ -101,7 +103,9 @@ class Header:
 
     def name_const(self, key: Buffer | Packed, wanted: str) -> None:
         """Give a constant array, its name in the file."""
-        self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
+        name = self.const_names[key] = self.names(f"{self.prefix}_{wanted}", ("const", key))
+        if key.scales is not None:
+            self.scale_names[key] = self.names(f"{name}_scales", ("scales", key))
 
     def _max_steps(self, given: Any) -> int | None:
         lowered = self.lowered
@@ -173,6 +177,7 @@ def own_words() -> list[str]:
     tiles column lanes at sums unroll roll stored dot affine softmax log_softmax softmax_strided
     log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
     sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
-    max sqrt abs floor round compact state_size input_size output_size h_included"""
+    max sqrt abs floor round compact state_size input_size output_size h_included read_int8
+    read_uint16 words bits weight tile_int8 product_int8 affine_int8 dot_int8 gather_int8"""
     numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
     return [*kernels.split(), *HOOKS, *numbered]

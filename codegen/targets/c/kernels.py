@@ -34,7 +34,8 @@ HELPERS = ("hard_sigmoid", "hard_sigmoid_3", "min", "max")
 LENGTHS = ("floor_div", "min_length", "max_length", "ring")  # kernels that stand with functions
 # Sources that take more of the page than the rest; a test holds these to their texts.
 WITH_STRING = ("exp", "sigmoid_each")
-WITH_COMPACT = ("affine",)
+IN_VECTORS = ("product", "product_int8")  # built on the vectors of lanes.c
+WITH_COMPACT = ("affine", "affine_int8")
 WITHOUT_INLINE = ("exp", "expm1", "softplus")
 
 
@@ -92,6 +93,8 @@ def functions(header: Header) -> Functions:
         found.inline = True
         found.add(name, _source(header, f"c/functions/{name}.c"), name)
     for name in sorted(header.used.kernels - set(found.texts)):
+        if name in IN_VECTORS:
+            found.add("lanes", _source(header, "c/kernels/lanes.c"), "lanes")
         found.add(name, _source(header, f"c/kernels/{name}.c"), name)
     found.math |= header.used.math
     return found

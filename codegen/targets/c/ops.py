@@ -22,6 +22,7 @@ from codegen.program.ops import (
     Shift,
     Softmax,
     When,
+    first_row,
     reads,
     walk,
     walk_ops,
@@ -149,17 +150,29 @@ class Printer(Expressions):
             return self._affine_narrow(op)
         lines: list[str] = []
         bias = op.bias
-        first = self.profile == "host" and bias and bias.buffer.kind == "const" and bias.stride == 1
+        takes = self.profile == "host" or calls[0].packed.scales is not None
+        first = takes and bias and bias.buffer.kind == "const" and bias.stride == 1
         if not (first or calls[0].with_bias):
             lines.append(self._start(op))
         for call in calls:
             w = self.const_names[call.packed]
+            scales = self.scales(call.packed)
             if self.profile == "host":
-                self.used.kernels.add("product")
+                kernel = "product" if scales is None else "product_int8"
+                self.used.kernels.add(kernel)
                 (group,) = call.groups
                 start = self.pointer(bias) if first and bias and call is calls[0] else out
                 x = f"{self.pointer(group.x)}, {group.columns}"
-                lines.append(f"{self.prefix}_product({out}, {start}, {w}, {x}, {size});\n")
+                w = w if scales is None else f"{w}, {scales}"
+                lines.append(f"{self.prefix}_{kernel}({out}, {start}, {w}, {x}, {size});\n")
+                continue
+            if scales is not None:
+                self.used.kernels.add("affine_int8")
+                (group,) = call.groups
+                start = self.pointer(bias) if first and bias and call is calls[0] else "0"
+                x = f"{self.pointer(group.x)}, {group.columns}"
+                arguments = f"{out}, {start}, {size}, {w}, {scales}, {x}"
+                lines.append(f"{self.prefix}_affine_int8({arguments});\n")
                 continue
             self.used.kernels.add("affine")
             vectors = [f"{self.pointer(g.x)}, {g.columns}" for g in call.groups]
@@ -178,7 +191,6 @@ class Printer(Expressions):
 
     def _affine_narrow(self, op: Affine) -> str:
         """A few outputs: one dot product each."""
-        self.used.kernels.add("dot")
         lines = []
         assert isinstance(op.out.size, int)
         for row in range(op.out.size):
@@ -187,7 +199,12 @@ class Printer(Expressions):
                 (group,) = call.groups
                 w = self.const_names[call.packed]
                 w = f"{w} + {row * group.columns}" if row else w
-                terms.append(f"{self.prefix}_dot({w}, {self.pointer(group.x)}, {group.columns})")
+                kernel = "dot" if call.packed.scales is None else "dot_int8"
+                self.used.kernels.add(kernel)
+                dot = f"{self.prefix}_{kernel}({w}, {self.pointer(group.x)}, {group.columns})"
+                if call.packed.scales is not None:
+                    dot = f"{self.scale(call.packed, str(row))} * {dot}"
+                terms.append(dot)
             lines.append(f"{self.element(op.out[row : row + 1], '')} = {' + '.join(terms)};\n")
         return "".join(lines)
 
@@ -218,6 +235,11 @@ class Printer(Expressions):
             elif stride != 0:
                 parts.append(f"{name} * {self.dim(stride, ATOM)}")
         text = f"{base}[{' + '.join(parts) or '0'}]"
+        if mat.buffer.scales is not None:
+            first = first_row(mat)
+            at = row if first == 0 else f"{self.dim(first)} + {row}"
+            scale = self.scale(mat.buffer, at)
+            return f"{scale} * {self.real(f'{self.upper}_READ_INT8({text})')}"
         return f"{self.upper}_READ({text})" if mat.buffer.kind == "const" else text
 
     def reduce(self, op: Reduce) -> str:
@@ -267,12 +289,16 @@ class Printer(Expressions):
         table = op.table
         plain = table.column_stride == 1 and table.row_stride == table.columns
         if plain and op.out.stride == 1:
-            self.used.kernels.add("gather")
+            kernel = "gather"
             base = self.buffer(table.buffer)
             base = base if table.offset == 0 else f"{base} + {self.dim(table.offset)}"
+            if table.buffer.scales is not None:
+                kernel = "gather_int8"
+                base += f", {self.scales(table.buffer, first_row(table))}"
+            self.used.kernels.add(kernel)
             rows, columns = self.dim(table.rows), self.dim(table.columns)
             values = ", ".join((self.pointer(op.out), base, rows, columns, index))
-            return f"{self.prefix}_gather({values});\n"
+            return f"{self.prefix}_{kernel}({values});\n"
         row = self.names("row_of_table", ("local", "row of table"))
         return self.macro(
             "gather",

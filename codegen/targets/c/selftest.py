@@ -20,8 +20,7 @@ def selftest(header: Header) -> dict[str, Any]:
     calls: list[str] = []
     for k, (x, port) in enumerate(zip(test.inputs, header.program.inputs, strict=True)):
         name = f"{header.prefix}_test_x_{k}"
-        kind = "int" if port.buffer.dtype == "int32" else "float"
-        arrays.append(const_array(header, name, x, "", kind))
+        arrays.append(const_array(header, name, x, ""))
         per = dims.fixed(port.buffer.size) if test.by_step else 0
         calls.append(f"{name} + t * {per}" if test.by_step and port.time else name)
     declared = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from codegen.model import Array
 from codegen.passes.layout import Packed
 from codegen.program.derived import numbers_of
+from codegen.program.ops import Buffer
 from codegen.targets.c.file import Header
 from codegen.text import numbers
 from codegen.text.names import comment
@@ -27,6 +28,11 @@ class ConstArray:
     comment: str
     rows: Iterator[str]  # its numbers, made when they are asked for
 
+    @property
+    def bytes(self) -> int:
+        """What it takes of memory."""
+        return self.size * {"int8_t": 1, "uint16_t": 2, "double": 8}.get(self.type, 4)
+
 
 def weights(header: Header) -> list[ConstArray]:
     """Every constant array, once the blocks have been printed."""
@@ -36,29 +42,37 @@ def weights(header: Header) -> list[ConstArray]:
         for call in calls
         if any(m.buffer.parts for group in call.groups for m in group.mats)
     }
-    result = [
-        const_array(
-            header,
-            header.const_names[packed],
-            packed,
-            packed.layout + (HALVED if packed in halved else ""),
-        )
-        for packed in header.packing.arrays
-    ]
+    result = []
+    for packed in header.packing.arrays:
+        note = packed.layout + (HALVED if packed in halved else "")
+        result.append(const_array(header, header.const_names[packed], packed, note))
+        if packed.scales is not None:
+            result.append(_scales(header, packed, packed.scales[1]))
     for buffer in header.used.raw:
-        data = numbers_of(buffer)
         shape = " x ".join(str(n) for n in buffer.shape) or "1"
         shape += HALVED if buffer.parts else ""
-        kind = "int" if buffer.dtype == "int32" else "float"
-        result.append(const_array(header, header.const_names[buffer], data, shape, kind))
+        name = header.const_names[buffer]
+        if buffer.scales is not None and buffer.data is not None:
+            result.append(const_array(header, name, buffer.data, shape))
+            result.append(_scales(header, buffer, buffer.scales))
+        else:
+            result.append(const_array(header, name, numbers_of(buffer), shape))
     return result
 
 
-def const_array(
-    header: Header, name: str, given: Array | Packed, note: str, kind: str = "float"
-) -> ConstArray:
-    """An array of weights, or of integers with `kind` int, under a comment."""
-    real = "int32_t" if kind == "int" else header.real
+def _scales(header: Header, key: Buffer | Packed, scales: Array) -> ConstArray:
+    """The scales of an array of int8."""
+    name = header.const_names[key]
+    return const_array(
+        header, header.scale_names[key], scales, f"a scale for each row of {name}, in units"
+    )
+
+
+def const_array(header: Header, name: str, given: Array | Packed, note: str) -> ConstArray:
+    """An array of weights, or of integers, under a comment."""
+    kind = given.kind if isinstance(given, Packed) else given.dtype
+    whole = {"int8": "int8_t", "uint16": "uint16_t"}.get(kind.name, "int32_t")
+    real = header.real if kind.kind == "f" else whole
     return ConstArray(name, real, int(given.size), comment(note), _rows(header, given))
 
 
@@ -70,6 +84,7 @@ def _rows(header: Header, given: Array | Packed) -> Iterator[str]:
 def too_large(arrays: Sequence[ConstArray]) -> str:
     """Why an AVR cannot take a file with these arrays, if it cannot."""
     for array in arrays:
-        if array.size * 4 > AVR_LARGEST:
-            return f"{array.name} takes {array.size * 4} bytes, more than AVR's 32767"
+        size = min(array.bytes, 4 * array.size)  # double has four bytes there
+        if size > AVR_LARGEST:
+            return f"{array.name} takes {size} bytes, more than AVR's 32767"
     return ""

@@ -31,18 +31,34 @@ class Weights:
         """The pieces of a constant of the model."""
         assert buffer.data is not None
         shape = tuple(dims.fixed(n) for n in buffer.shape or (buffer.size,))
+        scaled = buffer.scales is not None
+        note = "int8 times a scale for each row" if scaled else ""
         return {
             "name": name,
-            "comment": names.comment(f"{buffer.name}: {_plain(shape)}"),
-            "pieces": self.array(np.reshape(buffer.data, shape), buffer.dtype),
+            "comment": names.comment(f"{buffer.name}: {_plain(shape)} {note}".rstrip()),
+            "pieces": self._scaled(buffer, shape)
+            if scaled
+            else self.array(np.reshape(buffer.data, shape), buffer.dtype),
         }
+
+    def _scaled(self, buffer: Buffer, shape: tuple[int, ...]) -> Iterator[str]:
+        """Text that multiplies the rows of a constant of int8 by their scales."""
+        assert buffer.data is not None
+        assert buffer.scales is not None
+        rows = np.reshape(buffer.data, (len(buffer.scales), -1))
+        yield "" if rows.shape == shape else "("
+        yield from self.array(rows, "int8")
+        yield " * ("
+        yield from self.array(buffer.scales[:, None])
+        yield f" * {self.module.literal(buffer.unit)})"
+        yield "" if rows.shape == shape else f").reshape{_plain(shape)}"
 
     def array(self, values: Array, dtype: str = "float32") -> Iterator[str]:
         """Text that makes the array, in pieces."""
         shape = _plain(values.shape)
-        real = dtype != "int32"
-        own = self.module.dtype if real else "int32"
-        tail = "" if real else ", np.int32"
+        real = dtype == "float32"
+        own = self.module.dtype if real else dtype
+        tail = "" if real else f", np.{dtype}"
         lines = (
             numbers.base64_lines(values, own) if self.kind == "base64" else _decimals(values, own)
         )
@@ -105,9 +121,10 @@ class Weights:
 
 def _decimals(values: Array, dtype: str) -> Iterator[str]:
     """Lines of numbers, many in a piece."""
+    count = numbers.per_line(values)
     for part in numbers.blocks(values):
         texts = numbers.block_texts(part, dtype, special=lambda value, *_: str(float(value)))
-        yield "".join(" ".join(line) + "\n" for line in numbers.lines(texts))
+        yield "".join(" ".join(line) + "\n" for line in numbers.lines(texts, count))
 
 
 def _plain(shape: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ from codegen.lowered import Lowered
 from codegen.model import FACTS
 from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
+from codegen.program.derived import is_int8
 from codegen.recorded import TOLERANCE
 from codegen.targets.base import facts
 from codegen.targets.python.file import File
@@ -150,12 +151,14 @@ class _File:
 
     def _sizes(self) -> Sizes:
         parts = [part for table in self.file.tables.values() for part in table.parts]
-        weights = sum(
-            dims.fixed(part.rows) * dims.fixed(part.columns)
-            for part in parts
-            if part.buffer is not self.file.zero
-        )
-        return replace(self.outline.sizes(), weights=weights * self.outline.item)
+        weights = 0
+        for part in parts:
+            count, item = dims.fixed(part.rows) * dims.fixed(part.columns), self.outline.item
+            if is_int8(part):
+                weights += count + 2 * dims.fixed(part.rows)
+            elif part.buffer is not self.file.zero:
+                weights += count * item
+        return replace(self.outline.sizes(), weights=weights)
 
 
 def shortened(lines: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.model import Array
 from codegen.program import dims
-from codegen.program.derived import column
+from codegen.program.derived import column, is_int8
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Mat, Port, Vec, const
 from codegen.text.names import Names, comment, common_words
@@ -36,6 +36,11 @@ class Table:
     def is_whole(self) -> bool:
         """Whether its numbers are whole numbers."""
         return self.parts[0].buffer.dtype == "int32"
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether its last part is of int8, with a scale for each row; only a bias then is not."""
+        return is_int8(self.parts[-1])
 
 
 @dataclass
@@ -92,6 +97,8 @@ class File:
         note = f"{rows} row{'s' * (rows > 1)}: {', '.join(['bias' if bias else '0', *each])}"
         if any(m.buffer.parts for m in mats):
             note += "; sigmoid gates halved"
+        if is_int8(mats[0]):
+            note += "; int8 with a scale for each row"
         self.widths.update(group_sizes(sum(columns)))
         return self._table((*key, rows, *columns), wanted, "matrix", note, parts)
 
@@ -109,9 +116,17 @@ class File:
     def _table(self, key: object, wanted: str, kind: str, note: str, parts: tuple[Mat, ...]) -> str:
         if key not in self.tables:
             name = self.constants(wanted.upper())
-            self.tables[key] = Table(name, kind, note, parts)
-            self.runtime.add({"matrix": "affine", "table": "vector"}.get(kind, kind))
+            table = self.tables[key] = Table(name, kind, note, parts)
+            self.runtime.update(self._needs(table))
         return self.tables[key].name
+
+    def _needs(self, table: Table) -> Sequence[str]:
+        """The helpers that make a constant when the file is loaded, or compute with it."""
+        if table.kind == "matrix":
+            if table.is_scaled:
+                return ("affine_int8",) if self.small else ("affine", "scaled", "beside")
+            return ("affine",)
+        return ("vector", "scaled") if table.is_scaled else ("vector",)
 
 
 def tuple_text(shape: Sequence[Dim]) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from codegen.program import dims
-from codegen.program.derived import column
+from codegen.program.derived import column, is_int8
 from codegen.program.ops import (
     Affine,
     At,
@@ -154,7 +154,9 @@ class Printer(Expressions):
         arguments = [self.file.matrix(op.products, op.bias, op.out.buffer.name)]
         arguments += [str(dims.fixed(op.out.size))] if self.file.small else []
         arguments += [self.part(vec) for _, vec in op.products]
-        return self.into(op, op.out, f"affine({', '.join(arguments)})", note)
+        is_small = self.file.small and is_int8(op.products[0][0])
+        function = "affine_int8" if is_small else "affine"
+        return self.into(op, op.out, f"{function}({', '.join(arguments)})", note)
 
     def _product(self, op: Affine, note: str) -> View:
         index, total, values, terms = self._index(), self.local("total"), [], []

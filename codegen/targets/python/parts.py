@@ -24,11 +24,11 @@ WITHOUT_MATH = frozenset(("larger", "smaller", "hard_sigmoid", "hard_sigmoid_3",
 # In the order in which they stand in the file, from templates/python/runtime; for a small board
 # from templates/python/small where there is a form of it.
 RUNTIME = (
-    *("start", "affine", "dot", "lookup", "pick", "ring", "turned"),
+    *("start", "scaled", "beside", "affine", "dot", "lookup", "pick", "ring", "turned"),
     *("read", "read_ids", "length", "nest"),
 )
-SMALL = ("numbers", "zeros", "vector", "store", "affine", "read", "length")
-SMALL_RUNTIME = (*SMALL, "dot", "lookup", "pick", "ring", "turned", "read_ids", "nest")
+SMALL = ("numbers", "zeros", "vector", "store", "affine", "affine_int8", "read", "length")
+SMALL_RUNTIME = (*SMALL, "scaled", "dot", "lookup", "pick", "ring", "turned", "read_ids", "nest")
 FUNCTIONS = (
     "larger",
     "smaller",

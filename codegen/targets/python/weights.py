@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from codegen.model import Array
-from codegen.program.derived import matrix
+from codegen.program.derived import int8_of, matrix, scales_of
+from codegen.program.ops import Mat
 from codegen.targets.python.file import File, Table
-from codegen.text.numbers import block_texts, blocks, lines
+from codegen.text.numbers import block_texts, blocks, lines, number, per_line
 
 BYTES_A_LINE = {"float32": 20, "float64": 16}  # a byte takes up to four columns
 
@@ -26,6 +28,8 @@ class Weights:
 
     def table(self, table: Table) -> dict[str, Any]:
         """The pieces of one constant."""
+        if table.is_scaled:
+            return self._scaled(table)
         as_bytes = self._as_bytes(table)
         # The numbers stand in one literal, as bytes or as a tuple.
         start, end = ("(", ")") if as_bytes else ("array(FLOAT, (", "))")
@@ -35,21 +39,67 @@ class Weights:
             start, end = ("vector(", ")") if as_bytes else ("vector((", "))")
         elif table.kind == "matrix" and not self.file.small:
             start, end = f"matrix({table.shape[0]}, {start}", f"{end})"
+        rows = _rows([matrix(part) for part in table.parts])
+        return self._pieces(table, start, end, self._lines(rows, as_bytes, "    "))
+
+    def _scaled(self, table: Table) -> dict[str, Any]:
+        """The pieces of a constant of int8: each part of a product with the scales of its rows."""
+        if table.kind == "matrix" and self.file.small:
+            return self._pieces(table, "(", ")", self._arguments(table.parts, packed=True))
+        if table.kind == "matrix":
+            rows = table.shape[0]
+            start, end = f"matrix({rows}, beside({rows},", "))"
+            return self._pieces(table, start, end, self._arguments(table.parts, packed=False))
+        (part,) = table.parts
+        whole = part.buffer.scales is not None and table.kind == "vector"
+        rows = len(part.buffer.scales) if whole else table.shape[0]  # type: ignore[arg-type]
+        columns = table.shape[0] * table.shape[1] // rows
+        start, end = ("vector(scaled(", "))") if table.kind == "vector" else ("scaled(", ")")
+        mat = replace(part, rows=rows, columns=columns, row_stride=columns)
+        return self._pieces(table, start, end, self._int8(mat, packed=False))
+
+    def _pieces(self, table: Table, start: str, end: str, pieces: Iterator[str]) -> dict[str, Any]:
         return {
             "name": table.name,
             "note": table.note,
             "opening": start,
             "closing": end,
-            "pieces": self._rows(table, self._bytes if as_bytes else self._numbers),
+            "pieces": pieces,
         }
 
-    def _rows(self, table: Table, write: Callable[[Array], list[str]]) -> Iterator[str]:
+    def _arguments(self, parts: Sequence[Mat], packed: bool) -> Iterator[str]:
+        """Bias and parts, each in brackets of its own. `packed`: bytes that stay as they are."""
+        bias, *rest = parts
+        yield from self._floats(matrix(bias).T, packed)
+        for part in rest:
+            if packed:
+                yield from self._int8(part, packed)
+            else:
+                yield "    scaled(\n"
+                yield from (textwrap.indent(piece, "    ") for piece in self._int8(part, packed))
+                yield "    ),\n"
+
+    def _int8(self, mat: Mat, packed: bool) -> Iterator[str]:
+        """The unit of the scales of a matrix, these, and its numbers, as three arguments."""
+        unit, scales = scales_of(mat)
+        yield f"    {number(unit, self.dtype)},\n"
+        for values in (scales[None], int8_of(mat)):
+            yield "    (\n"
+            yield from self._lines(_rows([values]), packed or not self.as_text, "        ")
+            yield "    ),\n"
+
+    def _floats(self, row: Array, packed: bool) -> Iterator[str]:
+        """A row of floats, as an argument."""
+        yield "    (\n" if packed else "    array(FLOAT, (\n"
+        as_bytes = packed or not self.as_text
+        yield from self._lines(_rows([row]), as_bytes, "        ")
+        yield "    ),\n" if packed else "    )),\n"
+
+    def _lines(self, rows: Iterator[Array], as_bytes: bool, indent: str) -> Iterator[str]:
         """The lines of each row; a row never shares a line with the next."""
-        parts = [matrix(part) for part in table.parts]
-        for row in range(table.shape[0]):
-            whole = np.concatenate([part[row] for part in parts])
-            for values in blocks(whole):
-                yield "".join(f"    {line}\n" for line in write(values))
+        write = self._bytes if as_bytes else self._numbers
+        for values in rows:
+            yield "".join(f"{indent}{line}\n" for line in write(values))
 
     def _as_bytes(self, table: Table) -> bool:
         if table.is_whole:
@@ -59,13 +109,21 @@ class Weights:
         return not all(np.isfinite(matrix(part)).all() for part in table.parts)
 
     def _bytes(self, row: Array) -> list[str]:
-        data = row.astype("<f8" if self.dtype == "float64" else "<f4").tobytes()
+        real = "<f8" if self.dtype == "float64" else "<f4"
+        data = row.astype({"int8": "i1", "uint16": "<u2"}.get(row.dtype.name, real)).tobytes()
         size = len(data) if self.file.small else BYTES_A_LINE[self.dtype]
         parts = (data[k : k + size] for k in range(0, len(data), size))
         return [f'b"{escaped(part, self.file.small)}"' for part in parts]
 
     def _numbers(self, row: Array) -> list[str]:
-        return [", ".join(line) + "," for line in lines(block_texts(row, self.dtype))]
+        texts = block_texts(row, self.dtype)
+        return [", ".join(line) + "," for line in lines(texts, per_line(row))]
+
+
+def _rows(parts: Sequence[Array]) -> Iterator[Array]:
+    """The rows of matrices side by side, each in parts that are not too large."""
+    for row in range(len(parts[0])):
+        yield from blocks(np.concatenate([part[row] for part in parts]))
 
 
 SHORT_ESCAPES = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x22: '\\"', 0x5C: "\\\\"}

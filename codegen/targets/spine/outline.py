@@ -20,6 +20,7 @@ from codegen.program.ops import (
     Program,
     Reduce,
     State,
+    bytes_of,
     constants,
     temps,
     walk_ops,
@@ -131,9 +132,7 @@ class Outline:
     def sizes(self) -> Sizes:
         """Bytes of the model's own constants, of the states, and of scratch for one step."""
         known = dict.fromkeys(self.whole.lengths, 1)
-        weights = sum(
-            dims.fixed(b.size) * (4 if b.dtype == "int32" else self.item) for b in self.consts()
-        )
+        weights = sum(bytes_of(buffer, self.item) for buffer in self.consts())
         state = sum(dims.fixed(s.buffer.size) for s in self.states)
         scratch = sum(dims.value(b.size, known) for p in self.printed for b in temps(p))
         return Sizes(weights, state * self.item, scratch * self.item)
