@@ -25,13 +25,15 @@ from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS
-from codegen.targets.c import TARGET, kernels
+from codegen.targets import TARGETS
+from codegen.targets.c import kernels
 from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
 from codegen.targets.c.text import HOOKS
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 
+TARGET = TARGETS["c"]
 TOLERANCE = 2e-6
 
 
