@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import pickle
 import random
 import signal
@@ -22,7 +24,7 @@ from codegen.readers.files import contained
 from codegen.readers.options import Options
 from codegen.readers.torch import propose
 from codegen.targets import TARGETS
-from tests.readers import hostile
+from tests.readers import audio_files, hostile
 from tests.support.fixtures import FIXTURES
 
 # Small files, each with something that the others lack.
@@ -56,8 +58,20 @@ SEEDS = {
         "torch/torch213/safetensors_bfloat16/weights.safetensors",
     ),
     "npz": ("torch/torch213/npz/weights.npz",),
+    # Names of models that tests/readers/audio_files.py makes.
+    "audio": (
+        *("features and filters", "convolutions", "aida-x with a knob", "guitarml gru", "lstm"),
+        *("convnet with batchnorm", "gated wavenet", "other activations", "films", "condition"),
+    ),
 }
 ARCHIVES = ("zip", "torch_zip", "npz")
+# As a model runs that is not run as it was trained.
+RUNNING: tuple[dict[str, Any], ...] = ({}, {"prewarm": 3}, {"rate_ratio": 1.5, "prewarm": 1})
+# What has no place where it stands.
+WRONG: tuple[Any, ...] = (
+    *("64", "x", -1, 0, 1.5, 2**40, 10**30, True, None, float("nan"), float("inf")),
+    *([], {}, [[]], ["a"], [2**40], {"class_name": "x"}),
+)
 SECONDS = 200  # by the clock for one input, on a busy machine; a good one takes a hundredth
 
 # The HDF5 library loops for ever on some damaged files, and the child that reads them is then given
@@ -71,6 +85,9 @@ class HangError(Exception):
 
 def seeds(container: str) -> list[bytes]:
     """Good files to start from."""
+    if container == "audio":
+        models = {**audio_files.small(), **audio_files.nam_models()}
+        return [json.dumps(models[name]).encode() for name in SEEDS[container]]
     paths = [FIXTURES / name for name in SEEDS[container]]
     return [path.read_bytes() for path in paths if path.exists()]
 
@@ -101,10 +118,11 @@ def outcome(data: bytes, folder: Path, number: int = 0, known: set[bytes] | None
     path.write_bytes(data)
     target = tuple(TARGETS)[number % len(TARGETS)]
     options = {"max_steps": 64} if target == "c" else {}
+    running = RUNNING[number // len(TARGETS) % len(RUNNING)]
     with limited(SECONDS), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model = codegen.read(path, description(path, folder))
+            model = codegen.read(path, description(path, folder), **running)
             key = pickle.dumps((target, replace(model, digest="")))
             if known is not None and key in known:
                 return "converted"
@@ -169,7 +187,40 @@ def mutated(container: str, data: bytes, chance: random.Random, mutate: Mutate) 
         which = chance.randrange(len(members))
         members[which] = (members[which][0], mutate(members[which][1]))
         return packed(members)
+    if container == "audio" and chance.random() < 0.7:
+        return misplaced(data, chance) or mutate(data)
     return mutate(data)
+
+
+def misplaced(data: bytes, chance: random.Random) -> bytes | None:
+    """JSON with some values replaced by others of it, or by what has no place there."""
+    try:
+        value = json.loads(data)
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            every = list(places(value))
+            *way, last = chance.choice(every)
+            inner = value
+            for key in way:
+                inner = inner[key]
+            other = value
+            for key in chance.choice(every):
+                other = other[key]
+            inner[last] = copy.deepcopy(other if chance.random() < 0.3 else chance.choice(WRONG))
+        return json.dumps(value).encode()
+    except (ValueError, IndexError, RecursionError):  # what was damaged before need not be JSON
+        return None
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the values inside a value are; of many numbers, the first ones."""
+    if not isinstance(value, (dict, list)):
+        return
+    few = isinstance(value, list) and bool(value) and isinstance(value[0], float)
+    for key in (
+        value if isinstance(value, dict) else range(min(len(value), 4) if few else len(value))
+    ):
+        yield (*above, key)
+        yield from places(value[key], (*above, key))
 
 
 def packed(members: Sequence[tuple[str, bytes]]) -> bytes:

@@ -7,19 +7,12 @@ import io
 import json
 import random
 import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import h5py
 
-from tests.fuzz.outcome import FIXTURES, packed
-
-WRONG: tuple[Any, ...] = (
-    *("64", "x", -1, 0, 1.5, 2**40, 10**30, True, None, float("nan"), float("inf")),
-    *([], {}, [[]], ["a"], [2**40], {"class_name": "x"}),
-)
+from tests.fuzz.outcome import FIXTURES, WRONG, packed, places
 
 
 @cache
@@ -41,14 +34,6 @@ def changed(chance: random.Random) -> bytes:
         inner = inner[key]
     inner[place[-1]] = chance.choice(WRONG)
     return _replaced(data, json.dumps(value))
-
-
-def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where the values inside a value are."""
-    if isinstance(value, (dict, list)):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield (*above, key)
-            yield from places(value[key], (*above, key))
 
 
 def _configuration(data: bytes) -> str | None:
