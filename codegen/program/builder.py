@@ -53,7 +53,16 @@ SAME = (
     "padding='same' reaches into the future; padding='causal', or ZeroPadding1D on the left "
     "before padding='valid', would not"
 )
+FARTHEST = 1 << 24  # numbers that a window may reach back over: six minutes of sound
 SHORT = 4  # taps, up to which a step reads each from the delay line by itself
+
+
+def check_reach(count: int) -> None:
+    """Refuse windows over more of the past than any model has: a file names any dilation."""
+    if count > FARTHEST:
+        raise LayerError(
+            f"its window reaches over {count} numbers, at most {FARTHEST} are supported"
+        )
 
 
 @dataclass
@@ -493,8 +502,11 @@ class Builder:
     def padded(self, x: Tensor, left: Dim, right: Dim, fill: float = 0.0) -> Tensor:
         """A copy of `x` with rows of `fill` around it."""
         total = x.shape[0] + left + right
-        rows = self.tensor("padded", (total, *x.shape[1:]))
         row = dims.product(x.shape[1:])
+        for part in (left * row, right * row):
+            if isinstance(part, int):
+                check_reach(part)
+        rows = self.tensor("padded", (total, *x.shape[1:]))
         flat, here = rows.vec(), left * row
         if left != 0:
             self.copy(flat[:here], Number(fill))
@@ -505,7 +517,7 @@ class Builder:
 
     @contextmanager
     def _streamed(
-        self, x: Tensor, size: int, stride: int, dilation: int, left: int, fill: float, role: str
+        self, x: Tensor, taps: int, stride: int, dilation: int, left: int, fill: float, role: str
     ) -> Iterator[Window]:
         """The window over a stream of `rate` rows a step.
 
@@ -520,7 +532,7 @@ class Builder:
             raise NeedsHop(factor, f"its stride {stride} over time needs {factor} rows at once")
         if x.ahead < 0 and left:
             raise NotStreamable("it pads a sequence whose first row is not the first of a hop")
-        reach, ahead, count = (size - 1) * dilation + 1, x.ahead + left, rate // stride
+        reach, ahead, count = (taps - 1) * dilation + 1, x.ahead + left, rate // stride
         extra = (ahead - reach) // stride + 1
         history = ahead - extra * stride  # rows of earlier steps that a step needs
         lead = x.lead
@@ -531,7 +543,7 @@ class Builder:
             self,
             x,
             count,
-            size,
+            taps,
             stride,
             dilation,
             lead=lead,
@@ -544,13 +556,16 @@ class Builder:
                 yield kind(x, -history)
             return
         shape = tuple(dims.fixed(n) for n in x.shape[1:])
-        initial = np.full((history, *shape), fill)
-        if x.prefix is not None and x.ahead > 0:
-            known = min(history, x.ahead)
-            initial[history - known :] = x.prefix[x.ahead - known :]
-        start = initial if initial.any() else None
+        check_reach(history * math.prod(shape))
+        start = None
+        if fill != 0 or x.prefix is not None:
+            initial = np.full((history, *shape), fill)
+            if x.prefix is not None and x.ahead > 0:
+                known = min(history, x.ahead)
+                initial[history - known :] = x.prefix[x.ahead - known :]
+            start = initial if initial.any() else None
         # A ring is cheapest where rows are far apart or few; else one product over all rows is.
-        ring = rate == 1 and (dilation > 1 or size <= SHORT)
+        ring = rate == 1 and (dilation > 1 or taps <= SHORT)
         state = self._state(role, (history, *shape), initial=start, line=ring)
         line = Tensor(state.buffer, (history, *shape))
         if ring:

@@ -160,6 +160,7 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("aida-x", _layer(0, type="conv3d"), r"'layer_1' \(conv3d\): type is \"conv3d\", expected one"),
     ("aida-x", _layer(0, type="unknown"), r"did not know the layer, .* delete it from the file if"),
     ("convolutions", _fewer_rows, r"its 64 time steps become 30, as with strides or pooling"),
+    ("convolutions", _layer(0, dilation=[2**24]), r"window reaches over 67108864 numbers"),
     ("features and filters", _layer(0, padding="causal"), r"padding is \"causal\", expected '"),
     ("features and filters", _layer(0, num_features_in=6), r"6 times num_filters_in 2 is not 14"),
     ("features and filters", _layer(0, strides=2), r"gives 15 values, its window 3 features"),
