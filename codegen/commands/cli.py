@@ -21,17 +21,18 @@ from codegen.commands import inspect as report
 from codegen.commands import package as packaging
 from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
-from codegen.commands.check import read_banner
+from codegen.commands.check import read_banner, request_of
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
 from codegen.differences import text as measures
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
+from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.prewarm import MOST_STEPS
 from codegen.quantisation import quantised
 from codegen.rate import LARGEST
 from codegen.readers import running
-from codegen.running import Made
+from codegen.running import Made, Runner
 from codegen.targets import TARGETS
 from codegen.targets.base import Option, Target
 from codegen.text.names import identifier
@@ -345,12 +346,10 @@ def verify(
         raise click.UsageError(f"--against keras: Keras has no {flags}")
     run = running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0)
     lowered = quantised(lower(run), params)
-    name = params["name"] or identifier(path.stem)
     dtype = params.get("dtype") or lowered.model.dtype
-    target = target_named(params["target"] or target_for(path.name))
     samples = None if data is None else read_samples(data, lowered)
     with tempfile.TemporaryDirectory() as folder:
-        runner = target.start(Made(path, name, lowered, dtype, Path(folder)))
+        runner = _started(path, params, lowered, Path(folder))
         steps = min(steps, runner.longest or steps)
         if against == "keras":
             given = verifying.samples(lowered, steps) if samples is None else samples
@@ -362,6 +361,67 @@ def verify(
             found = verifying.verify(lowered, runner, steps, samples, dtype)
     _print_report(found, out, as_json)
     if not found.same:
+        raise click.exceptions.Exit(1)
+
+
+@click.command(cls=Sectioned, epilog=_examples("compare model.h model_int8.h --data recorded.npz"))
+@click.argument("first", type=click.Path())
+@click.argument("second", type=click.Path())
+@click.option(
+    "--data", type=click.Path(), help="Inputs: .npz (arrays in input order) or .csv; else noise."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=100, show_default=True, help="Steps of noise."
+)
+@click.option("--model", type=click.Path(), help="Path of the model, if it is not next to FIRST.")
+@click.option(
+    "--tolerance", type=click.FloatRange(0), help="Fail where the largest error is above this."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--custom",
+    multiple=True,
+    metavar="[CLASS=]MODULE:FUNCTION",
+    help="Allow this --custom option of the banners; it runs your own code.",
+)
+def compare(
+    first: str,
+    second: str,
+    data: str | None,
+    steps: int,
+    model: str | None,
+    tolerance: float | None,
+    as_json: bool,
+    custom: tuple[str, ...],
+) -> None:
+    """Run two generated files of one model and compare their numbers."""
+    from codegen.commands import compare as comparing
+    from codegen.commands.samples import read_samples
+    from codegen.commands.verify import samples as samples_for
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = (Path(first), Path(second))
+        digests = {read_banner(path).digest for path in paths}
+        if len(digests) > 1:
+            raise CodegenError(f"{first}, {second}: made from models of other digests")
+        files = []
+        for number, path in enumerate(paths):
+            params = _banner_params(path)
+            request = request_of(path, params, model, custom)
+            model = request.model
+            lowered = lower(read_model(model, request.reading))
+            place = Path(folder) / str(number)
+            place.mkdir()
+            files.append(_started(path, params, lowered, place))
+        count = min([steps, *(f.longest for f in files if f.longest is not None)])
+        inputs = samples_for(lowered, count) if data is None else read_samples(data, lowered)
+        found = comparing.compare(lowered, (files[0], files[1]), inputs)
+    if as_json:
+        _print_json({"first": first, "second": second, **found.as_dict()})
+    else:
+        for output in found.outputs:
+            click.echo(visible(f"{output.output}: {measures(output)}"))
+    if tolerance is not None and not found.largest <= tolerance:
         raise click.exceptions.Exit(1)
 
 
@@ -453,6 +513,14 @@ def _banner_params(path: Path) -> dict[str, Any]:
     return {key: value for key, value in context.params.items() if key != "board"}
 
 
+def _started(path: Path, params: dict[str, Any], lowered: Lowered, folder: Path) -> Runner:
+    """The generated file, running."""
+    name = params["name"] or identifier(path.stem)
+    dtype = params.get("dtype") or lowered.model.dtype
+    target = target_named(params["target"] or target_for(path.name))
+    return target.start(Made(path, name, lowered, dtype, folder))
+
+
 def _print_json(value: Any) -> None:
     """Print one object; JSON makes odd characters visible itself."""
     click.echo(json.dumps(_shortened(value), indent=2))
@@ -505,6 +573,6 @@ def _progress(model: str) -> Iterator[Callable[[str], None]]:
 
 COMMANDS: dict[str, click.Command] = {
     command.name: command
-    for command in (convert, inspect, verify, check, explain)
+    for command in (convert, inspect, verify, compare, check, explain)
     if command.name is not None
 }

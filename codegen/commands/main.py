@@ -15,6 +15,7 @@ from codegen.version import __version__
 # Each command with its line in --help, which then need not load the generator.
 SUMMARIES = {
     "check": "Check that generated files are up to date with their models.",
+    "compare": "Run two generated files of one model and compare their numbers.",
     "convert": "Convert MODEL to a source file.",
     "explain": "Print the equations of MODEL.",
     "inspect": "Show the layers, sizes and problems of MODEL.",

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from codegen.commands.against_keras import ask, layer_output, top_layers
-from codegen.differences import Difference, difference, worst_of
+from codegen.commands.pairs import Interpreted, cut_to, differences, is_mark, lengths_of, row_at
+from codegen.differences import Difference, worst_of
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered, Quantised
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference
-from codegen.program.ops import Gather, Port, walk_ops
+from codegen.program.ops import Gather, walk_ops
 from codegen.running import Outputs, Runner
 
 # |found - expected| <= TOLERANCE * (1 + |expected|): a wrong convention shows as 1e-2.
@@ -87,57 +88,9 @@ def verify(
         report = _verify_steps(lowered, runner, inputs, dtype)
     if lowered.quantised is None or not report.outputs:
         return report
-    return replace(report, against_floats=_against_floats(lowered.quantised, runner, inputs))
-
-
-def _against_floats(
-    made: Quantised, runner: Runner, inputs: Sequence[Array]
-) -> tuple[Difference, ...]:
-    """How far the outputs of the file are from those of the model before weights were rounded."""
-    original = made.original
-    runner.reset()
-    exact, found = (
-        _both_predict(original, runner, inputs)
-        if original.step is None
-        else _both_step(original, runner, inputs)
-    )
-    return tuple(
-        difference(port.name, wanted, y)
-        for port, wanted, y in zip(original.whole.outputs, exact, found, strict=True)
-    )
-
-
-def _both_predict(
-    lowered: Lowered, runner: Runner, inputs: Sequence[Array]
-) -> tuple[Outputs, Outputs]:
-    """The outputs of model and file for the longest inputs that both take."""
-    ports = lowered.whole.inputs
-    for length in reversed(_lengths(inputs, ports) if lowered.whole.lengths else [0]):
-        cut = _cut(inputs, ports, length)
-        try:
-            exact = Reference(lowered).predict(*(np.asarray(x)[None] for x in cut))
-            return tuple(y[0] for y in exact), runner.predict(*cut)
-        except ValueError:
-            continue
-    raise CodegenError("no number of steps is accepted by both the model and the file")
-
-
-def _both_step(
-    lowered: Lowered, runner: Runner, inputs: Sequence[Array]
-) -> tuple[Outputs, Outputs]:
-    """The outputs of model and file, those of all steps in one array."""
-    assert lowered.step is not None
-    reference, ports = Reference(lowered), lowered.step.inputs
-    exact, found = [], []
-    for t in range(min(len(x) for x, port in zip(inputs, ports, strict=True) if port.time)):
-        row = _rows(inputs, ports, t)
-        wanted, y = _step(reference, row), _ran(runner, row)
-        if wanted is not None and y is not None:
-            exact.append(wanted)
-            found.append(y)
-    return tuple(map(np.stack, zip(*exact, strict=True))), tuple(
-        map(np.stack, zip(*found, strict=True))
-    )
+    original = lowered.quantised.original
+    exact = Interpreted(Reference(original))
+    return replace(report, against_floats=differences(original, exact, runner, inputs))
 
 
 def verify_against_keras(
@@ -204,10 +157,6 @@ def samples(lowered: Lowered, steps: int) -> list[Array]:
     return found
 
 
-def _rows(inputs: Sequence[Array], ports: Sequence[Port], t: int) -> list[Array]:
-    return [x[t] if port.time else x for x, port in zip(inputs, ports, strict=True)]
-
-
 def _ran(
     runner: Runner, row: Sequence[Array], state: Sequence[Array] | None = None
 ) -> Outputs | None:
@@ -220,16 +169,12 @@ def _ran(
         raise CodegenError(f"the file does not take the steps of this model: {error}") from error
 
 
-def _step(machine: Reference, row: Sequence[Array]) -> Outputs | None:
-    y = machine.step(*(np.asarray(x)[None] for x in row))
-    return None if y is None else tuple(part[0] for part in y)
-
-
 def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dtype: str) -> Report:
     assert lowered.step is not None
     ports = lowered.step.inputs
     total = min(len(x) for x, port in zip(inputs, ports, strict=True) if port.time)
-    exact, coarse = Reference(lowered), Reference(lowered, dtype=np.dtype(dtype))
+    exact = Interpreted(Reference(lowered))
+    coarse = Interpreted(Reference(lowered, dtype=np.dtype(dtype)))
     free: list[tuple[tuple[float, float], ...]] = []
     single = drift = 0.0
     growth = []
@@ -238,21 +183,21 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
     expected: list[Outputs | None] = []
     starts: list[list[Array]] = []
     for t in range(total):
-        row = _rows(inputs, ports, t)
-        starts.append([np.ravel(s) for s in exact.get_state()])
-        want, rough, found = _step(exact, row), _step(coarse, row), _ran(runner, row)
+        row = row_at(inputs, ports, t)
+        starts.append(exact.get_state())
+        want, rough, found = exact.step(*row), coarse.step(*row), _ran(runner, row)
         expected.append(want)
         if (want is None) != (found is None):
             return _differs(f"step {t + 1}: an output where none is due, or the reverse", t + 1)
         if want is not None and found is not None and rough is not None:
             free.append(_errors(want, found))
             drift = max(drift, *(relative for _, relative in _errors(want, rough)))
-        if _is_mark(t + 1, total):
+        if is_mark(t + 1, total):
             growth.append((t + 1, max((r for row_ in free for _, r in row_), default=0.0)))
 
     if lowered.warmup == 0:
         for t in range(total):
-            found = _ran(runner, _rows(inputs, ports, t), starts[t])
+            found = _ran(runner, row_at(inputs, ports, t), starts[t])
             want = expected[t]
             if want is not None and found is not None:
                 single = max(single, *(relative for _, relative in _errors(want, found)))
@@ -293,10 +238,10 @@ def _verify_predict(
     runner.reset()
     worst = [(0.0, 0.0)] * len(program.outputs)
     growth = []
-    lengths = _lengths(inputs, program.inputs) if free else [0]
+    lengths = lengths_of(inputs, program.inputs) if free else [0]
     ran = 0
     for length in lengths:
-        cut = _cut(inputs, program.inputs, length)
+        cut = cut_to(inputs, program.inputs, length)
         try:
             want = tuple(y[0] for y in reference.predict(*(np.asarray(x)[None] for x in cut)))
             found = runner.predict(*cut)
@@ -315,24 +260,6 @@ def _verify_predict(
     same = error <= TOLERANCE[dtype]
     verdict = f"agrees over {ran} steps" if same else f"differs: {error:.3g}"
     return Report(same, verdict, ran, outputs, None, tuple(growth))
-
-
-def _cut(inputs: Sequence[Array], ports: Sequence[Port], length: int) -> list[Array]:
-    """The inputs, those whose length is free with so many rows; 0: as they are."""
-    return [
-        x[:length] if length and symbols(port.shape[0] if port.shape else 0) else x
-        for x, port in zip(inputs, ports, strict=True)
-    ]
-
-
-def _lengths(inputs: Sequence[Array], ports: Sequence[Port]) -> list[int]:
-    longest = min(len(x) for x, p in zip(inputs, ports, strict=True) if p.time)
-    return [n for n in range(1, longest + 1) if _is_mark(n, longest)]
-
-
-def _is_mark(step: int, total: int) -> bool:
-    """1, 2, 5, 10, 20, 50, ... and the last."""
-    return step == total or str(step).rstrip("0") in ("1", "2", "5")
 
 
 def _differs(why: str, step: int) -> Report:

@@ -1,0 +1,122 @@
+"""Two computations of one model on the same inputs: generated files, or the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.differences import Difference, difference
+from codegen.errors import CodegenError
+from codegen.lowered import Lowered
+from codegen.model import Array
+from codegen.program.dims import symbols
+from codegen.program.evaluate import Reference
+from codegen.program.ops import Port
+from codegen.running import Outputs, Runner
+
+
+@dataclass(frozen=True)
+class Interpreted:
+    """The interpreter as a runner; arrays have no batch axis."""
+
+    reference: Reference
+    longest: int | None = None
+
+    def reset(self) -> None:
+        """Every state at its start."""
+        self.reference.reset()
+
+    def step(self, *inputs: Array) -> Outputs | None:
+        """One step; None while warming up."""
+        y = self.reference.step(*(np.asarray(x)[None] for x in inputs))
+        return None if y is None else tuple(part[0] for part in y)
+
+    def predict(self, *inputs: Array) -> Outputs:
+        """A whole input; ValueError where its length is not accepted."""
+        return tuple(y[0] for y in self.reference.predict(*(np.asarray(x)[None] for x in inputs)))
+
+    def get_state(self) -> list[Array]:
+        """Copies of the states, each flattened."""
+        return [np.ravel(state) for state in self.reference.get_state()]
+
+    def set_state(self, states: Sequence[Array]) -> None:
+        """Put back what get_state gave."""
+        self.reference.set_state([state[None] for state in states])
+
+
+def differences(
+    lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
+) -> tuple[Difference, ...]:
+    """How far each output of `found` is from `exact`, all steps from reset on or one predict."""
+    exact.reset()
+    found.reset()
+    run = _predicted if lowered.step is None else _stepped
+    try:
+        wanted, outputs = run(lowered, exact, found, inputs)
+    except ValueError as error:
+        raise CodegenError(f"the inputs are not accepted: {error}") from error
+    return tuple(
+        difference(port.name, right, left)
+        for port, right, left in zip(lowered.whole.outputs, wanted, outputs, strict=True)
+    )
+
+
+def _predicted(
+    lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
+) -> tuple[Outputs, Outputs]:
+    """The outputs of both for the longest inputs that they take."""
+    ports = lowered.whole.inputs
+    last = ValueError("there are none")
+    for length in reversed(lengths_of(inputs, ports) if lowered.whole.lengths else [0]):
+        given = cut_to(inputs, ports, length)
+        try:
+            return exact.predict(*given), found.predict(*given)
+        except ValueError as error:
+            last = error
+    raise last
+
+
+def _stepped(
+    lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
+) -> tuple[Outputs, Outputs]:
+    """The outputs of both, those of all steps in one array."""
+    assert lowered.step is not None
+    ports = lowered.step.inputs
+    pairs = []
+    for t in range(min(len(x) for x, port in zip(inputs, ports, strict=True) if port.time)):
+        row = row_at(inputs, ports, t)
+        right, left = exact.step(*row), found.step(*row)
+        if right is not None and left is not None:
+            pairs.append((right, left))
+    if not pairs:
+        raise ValueError(f"more than {lowered.warmup} steps are needed before an output is due")
+    first, second = zip(*pairs, strict=True)
+    return tuple(map(np.stack, zip(*first, strict=True))), tuple(
+        map(np.stack, zip(*second, strict=True))
+    )
+
+
+def row_at(inputs: Sequence[Array], ports: Sequence[Port], t: int) -> list[Array]:
+    """What one step takes of whole inputs."""
+    return [x[t] if port.time else x for x, port in zip(inputs, ports, strict=True)]
+
+
+def cut_to(inputs: Sequence[Array], ports: Sequence[Port], length: int) -> list[Array]:
+    """The inputs, those whose length is free with so many rows; 0: as they are."""
+    return [
+        x[:length] if length and symbols(port.shape[0] if port.shape else 0) else x
+        for x, port in zip(inputs, ports, strict=True)
+    ]
+
+
+def lengths_of(inputs: Sequence[Array], ports: Sequence[Port]) -> list[int]:
+    """Numbers of rows to try, the longest last."""
+    longest = min(len(x) for x, p in zip(inputs, ports, strict=True) if p.time)
+    return [n for n in range(1, longest + 1) if is_mark(n, longest)]
+
+
+def is_mark(step: int, total: int) -> bool:
+    """1, 2, 5, 10, 20, 50, ... and the last."""
+    return step == total or str(step).rstrip("0") in ("1", "2", "5")
