@@ -88,6 +88,12 @@ def npz(folder: Path) -> Iterator[bytes]:
         yield packed([(parts[0][0], found), *parts[1:]])
 
 
+def plain(folder: Path) -> Iterator[bytes]:
+    """A changed state dict in JSON."""
+    state = {name: found.array.tolist() for name, found in _STATE.items()}
+    yield from changed(json.dumps({"epoch": 1, "state_dict": state}).encode())
+
+
 def audio(folder: Path) -> Iterator[bytes]:
     """A changed JSON file of each audio tool."""
     draw = audio_files.Draw(0)
@@ -105,6 +111,7 @@ FILES = {
     "legacy": legacy,
     "safetensors": safetensors,
     "npz": npz,
+    "json": plain,
     "audio": audio,
 }
 

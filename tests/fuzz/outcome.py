@@ -45,8 +45,11 @@ SEEDS = {
     "torch_zip": (
         "torch/torch213/gru/weights.pt",
         "torch/torch213/checkpoint/weights.pt",
+        "torch/torch213/checkpoint_training/weights.pt",
         "torch/torch213/views/weights.pt",
         "torch/torch213/bfloat16/weights.pt",
+        "torch/torch113/double/weights.pt",
+        "torch/torch181/data_parallel/weights.pt",
     ),
     "torch_legacy": (
         "torch/torch151/lstm/weights.pt",

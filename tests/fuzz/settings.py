@@ -12,7 +12,9 @@ from pathlib import Path
 
 import h5py
 
+from codegen.readers.torch.layers import KINDS
 from tests.fuzz.outcome import FIXTURES, WRONG, packed, places
+from tests.support.fixtures import torch_cases
 
 
 @cache
@@ -34,6 +36,26 @@ def changed(chance: random.Random) -> bytes:
         inner = inner[key]
     inner[place[-1]] = chance.choice(WRONG)
     return _replaced(data, json.dumps(value))
+
+
+def described(chance: random.Random) -> tuple[Path, str]:
+    """Weights that PyTorch wrote, and their LAYERS.json with any one value or option changed."""
+    case = chance.choice(tuple(torch_cases()))
+    assert case.config is not None
+    value = json.loads(case.config.read_text())
+    options: tuple[str, ...] = ()
+    if chance.random() < 0.5:
+        layer = chance.choice(value["layers"])
+        options = KINDS[layer["class"]].options
+    if options:
+        layer[chance.choice(options)] = chance.choice((*WRONG, 1, 2, 3, [2, 1], "same"))
+    else:
+        place = chance.choice(list(places(value)))
+        inner = value
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = chance.choice(WRONG)
+    return case.weights[0], json.dumps(value)
 
 
 def _configuration(data: bytes) -> str | None:

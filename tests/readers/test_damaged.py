@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import random
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import codegen
 from codegen.errors import CodegenError
+from codegen.lowering import lower
 from tests.fuzz import __main__ as fuzz
 from tests.fuzz import every_byte
 from tests.fuzz import outcome as fuzz_outcome
@@ -51,8 +55,6 @@ def test_changed_bytes(container: str, tmp_path: Path, data: st.DataObject) -> N
 @settings(max_examples=120)
 @given(st.randoms(use_true_random=False), st.sampled_from(list(SEEDS)))
 def test_damaged_files_of_real_frameworks(chance: random.Random, container: str) -> None:
-    import tempfile
-
     data = mutated(
         container, chance.choice(seeds(container)), chance, lambda part: damaged(part, chance)
     )
@@ -63,12 +65,21 @@ def test_damaged_files_of_real_frameworks(chance: random.Random, container: str)
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_changed_settings(seed: int) -> None:
-    import tempfile
-
     chance = random.Random(seed)
     data = changed_settings.changed(chance)
     with tempfile.TemporaryDirectory() as folder:
         assert outcome(data, Path(folder), chance.randrange(3)) in {"converted", "refused"}
+
+
+@settings(max_examples=100)
+@given(st.integers(0, 2**32))
+def test_changed_descriptions(seed: int) -> None:
+    weights, text = changed_settings.described(random.Random(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "layers.json"
+        config.write_text(text)
+        with contextlib.suppress(CodegenError):
+            lower(codegen.read(weights, config))
 
 
 @pytest.mark.parametrize("kind", list(every_byte.FILES))

@@ -40,8 +40,13 @@ def _embedding(b: Bound) -> Layer:
         # A row is made shorter when it is looked up; all rows are looked up here.
         largest, order = b.options.number("max_norm"), b.options.number("norm_type", 2.0)
         wide = table.astype(np.float64)
-        norms = np.linalg.norm(wide, order, axis=1, keepdims=True)
-        short = wide * (largest / (norms + RENORM_EPSILON))
+        with np.errstate(all="ignore"):
+            norms = np.linalg.norm(wide, order, axis=1, keepdims=True)
+            short = wide * (largest / (norms + RENORM_EPSILON))
+        if not np.isfinite(norms).all():
+            raise LayerError(
+                f"norm_type is {order:g}, of which the norms of the table are infinite"
+            )
         table = np.where(norms > largest, short, wide).astype(table.dtype)
     b.rank += 1
     return b.layer(Embedding, table=table)

@@ -38,15 +38,21 @@ def _batch_norm(rank: int) -> Builder:
 def _shape(b: Bound) -> tuple[int, ...]:
     """`normalized_shape`, which the weights know too."""
     if b.has("weight"):
-        found = b.tensors["weight"].shape
-        said = b.options.get("normalized_shape", list(found))
-        b.agree("normalized_shape", list(found) if isinstance(said, (list, tuple)) else found[0])
+        found = _axes(b.tensors["weight"].shape)
+        if b.options.get("normalized_shape") != found[0] or len(found) > 1:  # one may be a number
+            b.agree("normalized_shape", list(found))
         return found
     value = b.options.get("normalized_shape")
     if value is None:
         raise LayerError("normalized_shape is not given, and there are no weights that tell")
     values = value if isinstance(value, (list, tuple)) else [value]
-    return tuple(whole(n, "normalized_shape", 1, MAX_INTEGER) for n in values)
+    return _axes(tuple(whole(n, "normalized_shape", 1, MAX_INTEGER) for n in values))
+
+
+def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if not shape:
+        raise LayerError("normalized_shape is [], expected the lengths of one axis or more")
+    return shape
 
 
 def _layer_norm(kind: str, epsilon: float | None) -> Builder:
