@@ -255,12 +255,12 @@ class Builder:
             taken.add(names[key])
         return names[key]
 
-    def tensor(self, role: str, shape: Sequence[Dim], dtype: str = "float32") -> Tensor:
+    def tensor(self, role: str, shape: Sequence[Dim]) -> Tensor:
         """Scratch for a tensor."""
         name = self._unique(f"{self._prefix}_{role}")
         shape = tuple(shape)
         size = dims.product(shape)
-        buffer = Buffer(name, size, "temp", dtype, None, tuple(self._scope), shape)
+        buffer = Buffer(name, size, "temp", "float32", None, tuple(self._scope), shape)
         return Tensor(buffer, shape)
 
     def outer_tensor(self, role: str, shape: Sequence[Dim]) -> Tensor:
@@ -300,7 +300,6 @@ class Builder:
         carried: bool = False,
         initial: Array | None = None,
         line: bool = False,
-        hidden: bool = False,
     ) -> Tensor:
         """A state that starts at `initial` (zeros); scratch inside TimeDistributed."""
         shape = tuple(shape)
@@ -318,7 +317,7 @@ class Builder:
                 raise NotStreamable("its first row is not the first of a hop")
             if carried and any(x.ahead > 0 for x in self.inputs):
                 raise NotStreamable("stateful=True, and rows are put before the first step")
-        state = self._state(role, shape, carried, initial, line, hidden)
+        state = self._state(role, shape, carried, initial, line)
         tensor = Tensor(state.buffer, shape)
         if not self.step and state.buffer.name in self.shared.warm:
             # The rows before the first step are in its start, and in the whole sequence too.
@@ -346,14 +345,13 @@ class Builder:
         carried: bool = False,
         initial: Array | None = None,
         line: bool = False,
-        hidden: bool = False,
     ) -> State:
         name = self._shared_name(("state", *self._call, role), f"{self._prefix}_{role}")
         state = self.shared.states.get(name)
         if state is None:
             size = int(np.prod(shape, dtype=np.int64))
             buffer = Buffer(name, size, "state", "float32", None, (), shape)
-            state = State(buffer, shape, self._prefix, role, carried, initial, line, hidden)
+            state = State(buffer, shape, self._prefix, role, carried, initial, line)
             self.shared.states[name] = state
         self.states[name] = state
         return state

@@ -426,18 +426,13 @@ class Reference:
         return np.array(self.machine.array(port.buffer).reshape(self.machine.batch, *shape))
 
     def get_state(self) -> list[Array]:
-        """Copies of all states that are not hidden, shaped."""
+        """Copies of all states, shaped."""
         batch = self.machine.batch
-        return [
-            self.machine.array(s.buffer).reshape(batch, *s.shape).copy()
-            for s in self.states
-            if not s.hidden
-        ]
+        return [self.machine.array(s.buffer).reshape(batch, *s.shape).copy() for s in self.states]
 
     def set_state(self, states: Sequence[Array]) -> None:
         """Put back what get_state gave."""
-        own = [s for s in self.states if not s.hidden]
-        for state, values in zip(own, states, strict=True):
+        for state, values in zip(self.states, states, strict=True):
             self.machine.array(state.buffer)[:] = np.reshape(values, (self.machine.batch, -1))
 
 

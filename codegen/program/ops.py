@@ -395,8 +395,7 @@ class State:
     """A buffer that lives between calls, in get_state order; `initial` is None for zeros.
 
     `carried`: predict goes on from it (a layer saved with stateful=True); others start fresh at
-    each predict. A `hidden` state is not part of get_state. `line` marks a delay line, whose
-    shape is (rows, ...).
+    each predict. `line` marks a delay line, whose shape is (rows, ...).
     """
 
     buffer: Buffer
@@ -406,7 +405,6 @@ class State:
     carried: bool
     initial: Array | None = None
     line: bool = False
-    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -577,12 +575,12 @@ def _number(dim: Dim, known: dict[str, int]) -> int:
     return max(0, dims.value(dim, {name: known.get(name, 1) for name in names}))
 
 
-def const(name: str, data: Array, shape: tuple[Dim, ...] | None = None) -> Buffer:
+def const(name: str, data: Array) -> Buffer:
     """A const buffer that holds `data`, flattened; a copy only where it is not contiguous."""
     flat = np.ascontiguousarray(data).reshape(-1).view()
     flat.flags.writeable = False
     dtype = "int32" if flat.dtype.kind in "iu" else "float32"
-    return Buffer(name, flat.size, "const", dtype, flat, (), shape or tuple(np.shape(data)))
+    return Buffer(name, flat.size, "const", dtype, flat, (), np.shape(data))
 
 
 def map_expr(node: Expr, change: Callable[[Vec], Vec]) -> Expr:

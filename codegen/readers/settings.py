@@ -180,9 +180,9 @@ class Config(Mapping[str, Any]):
             raise LayerError(f"{key} is {show(value)}, expected {expected}")
         return value
 
-    def shape(self, key: str, default: Any = _REQUIRED) -> tuple[int | None, ...]:
+    def shape(self, key: str) -> tuple[int | None, ...]:
         """A list of lengths, None where a length is free."""
-        value = self._get(key, default)
+        value = self._get(key, _REQUIRED)
         if not isinstance(value, (list, tuple)) or len(value) > 16:
             raise LayerError(f"{key} is {show(value)}, expected a list of lengths")
         return tuple(None if v is None else whole(v, key, 1, MAX_INTEGER) for v in value)

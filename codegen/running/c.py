@@ -68,8 +68,7 @@ class CRunner:
         self.library.runner_new.restype = ctypes.c_void_p
         self.state = ctypes.c_void_p(self.library.runner_new())
         program = lowered.step or lowered.whole
-        shown = [s for s in program.states if not s.hidden]
-        self.sizes = [dims.fixed(s.buffer.size) for s in shown]
+        self.sizes = [dims.fixed(s.buffer.size) for s in program.states]
         if lowered.warmup:
             self.sizes.append(1)
         self._check(header)

@@ -100,7 +100,7 @@ class JavaScriptRunner:
     def __init__(self, made: Made) -> None:
         self.lowered, self.node = made.lowered, node()
         program = self.lowered.step or self.lowered.whole
-        self.states = sum(not state.hidden for state in program.states)
+        self.states = len(program.states)
         try:
             self.number = self.node.ask(path=str(made.path.resolve()))
         except ValueError as error:

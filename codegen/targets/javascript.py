@@ -373,12 +373,12 @@ def render(
     carried = page.starts(outline.carried, seen=False)
     both = outline.restart == "restart"
     members = [] if outline.step is None else page.members(outline.step)
-    for helper in ("check", *(["read"] if outline.shown or outline.warmup else [])):
+    for helper in ("check", *(["read"] if outline.states or outline.warmup else [])):
         file.use(helper)
     values = {
         "title": f"{comment(name)}, from {comment(lowered.model.source)}.",
         "states": [page.state(state) for state in outline.states],
-        "shown": [page.state(state) for state in outline.shown],
+        "shown": [page.state(state) for state in outline.states],
         "scratch": [(file.name(buffer), file.array(buffer)) for buffer in members],
         "reset": ["this.restart();", *carried] if both else [*fresh, *carried],
         "restart": fresh if both else [],

@@ -223,8 +223,8 @@ def _dense(layer: _Layer) -> Layer:
     return Dense(**layer.naming, kernel=kernel, bias=bias, activation=layer.activation())
 
 
-def _single(layer: _Layer, key: str, default: Any = 1) -> int:
-    return layer.config.integers(key, 1, default)[0]
+def _single(layer: _Layer, key: str) -> int:
+    return layer.config.integers(key, 1, 1)[0]
 
 
 def _conv1d(layer: _Layer) -> Layer:

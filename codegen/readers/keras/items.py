@@ -251,11 +251,11 @@ def variables(*names: str) -> tuple[Slot, ...]:
     return tuple(Slot(name) for name in names)
 
 
-def with_bias(*names: str, key: str = "use_bias") -> Callable[[Config, Context], tuple[Slot, ...]]:
+def with_bias(*names: str) -> Callable[[Config, Context], tuple[Slot, ...]]:
     """Slots of these names, then a bias unless the configuration says there is none."""
 
     def slots(config: Config, context: Context) -> tuple[Slot, ...]:
-        use = config.flag("bias" if context.era.is_keras1 else key, True)
+        use = config.flag("bias" if context.era.is_keras1 else "use_bias", True)
         return variables(*names, *(["bias"] if use else []))
 
     return slots

@@ -14,14 +14,14 @@ from codegen.text.names import comment
 
 def state_size(header: Header) -> int:
     """How many numbers get_state gives."""
-    size = sum(dims.fixed(s.buffer.size) for s in header.outline.shown)
+    size = sum(dims.fixed(s.buffer.size) for s in header.outline.states)
     return size + (1 if header.lowered.warmup else 0)
 
 
 def state_order(header: Header) -> str:
     """What these numbers are, for the comment at get_state."""
     parts = [
-        f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in header.outline.shown
+        f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in header.outline.states
     ]
     if header.lowered.warmup:
         parts.append("the number of steps seen")
@@ -100,7 +100,7 @@ def state_access(header: Header) -> tuple[str, str]:
     get: list[str] = []
     put: list[str] = []
     offset = 0
-    for state in header.outline.shown:
+    for state in header.outline.states:
         name, size = header.members[state.buffer], dims.fixed(state.buffer.size)
         place = f"values[{offset} + i]" if offset else "values[i]"
         loop = f"for (int i = 0; i < {size}; ++i) {{"

@@ -52,16 +52,9 @@ class States:
             lines.append("self.seen = 0")
         return lines or ["pass"]
 
-    def _shown(self) -> str:
-        hidden = [s.hidden for s in self.program.states]
-        if not any(hidden):
-            return "self.states"
-        shown = [f"self.states[{n}]" for n, h in enumerate(hidden) if not h]
-        return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
-
     def names(self) -> str:
         """The states in the order of get_state, for its docstring."""
-        shown = [f"{s.layer} {s.role}" for s in self.program.states if not s.hidden]
+        shown = [f"{s.layer} {s.role}" for s in self.program.states]
         if self.lowered.warmup:
             shown.append("steps seen")
         text = ", ".join(shown) if shown else "there are none"
@@ -71,14 +64,13 @@ class States:
         """The body of get_state."""
         if self.lowered.warmup:
             seen = f"np.array([self.seen], {self.module.dtype})"
-            return [f"return [array.copy() for array in {self._shown()}] + [{seen}]"]
-        return [f"return [array.copy() for array in {self._shown()}]"]
+            return [f"return [array.copy() for array in self.states] + [{seen}]"]
+        return ["return [array.copy() for array in self.states]"]
 
     def set_state(self) -> list[str]:
         """The body of set_state."""
-        shown = self._shown()
-        lines = [f"own = {shown}"]
-        count = sum(not s.hidden for s in self.program.states) + bool(self.lowered.warmup)
+        lines = ["own = self.states"]
+        count = len(self.program.states) + bool(self.lowered.warmup)
         dtype = self.module.dtype
         shapes = "[array.shape for array in own]"
         if self.lowered.warmup:

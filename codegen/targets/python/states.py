@@ -54,7 +54,7 @@ class States:
         printer = self.printer
         lines = []
         items = []
-        for state in self.outline.shown:
+        for state in self.outline.states:
             name = f"self.{printer.name(state.buffer)}"
             value = f"list({name})"
             if printer.is_ring(state.buffer):
@@ -71,7 +71,7 @@ class States:
     def set_state(self) -> list[str]:
         """The body of set_state."""
         printer = self.printer
-        count = len(self.outline.shown) + bool(self.outline.warmup)
+        count = len(self.outline.states) + bool(self.outline.warmup)
         states = "state" if count == 1 else "states"
         lines = [
             f"if len(states) != {count}:",
@@ -80,30 +80,30 @@ class States:
         if (
             self.file.small
             and not self.outline.warmup
-            and all(_is_plain(s) for s in self.outline.shown)
+            and all(_is_plain(s) for s in self.outline.states)
         ):
             numbers = self.file.help("numbers")
             return [
                 f"self.{printer.name(s.buffer)} = {numbers}(states[{n}], {s.shape[0]})"
-                for n, s in enumerate(self.outline.shown)
+                for n, s in enumerate(self.outline.states)
             ] or ["pass"]
         read = self.file.help("read")
         self.file.help("store")
         items = [
             f'{read}(states[{n}], {state.shape}, "{printer.name(state.buffer)}"),'
-            for n, state in enumerate(self.outline.shown)
+            for n, state in enumerate(self.outline.states)
         ]
         if self.outline.warmup:
             items.append(f'{read}(states[{len(items)}], (1,), "steps seen"),')
         if not items:
             return lines
         lines += ["values = [", *(f"    {item}" for item in items), "]"]
-        for n, state in enumerate(self.outline.shown):
+        for n, state in enumerate(self.outline.states):
             lines.append(f"store(self.{printer.name(state.buffer)}, 0, values[{n}])")
             if printer.is_ring(state.buffer):
                 lines.append(f"self.{printer.oldest(state.buffer)} = 0")
         if self.outline.warmup:
-            lines.append(f"self.seen = int(values[{len(self.outline.shown)}][0])")
+            lines.append(f"self.seen = int(values[{len(self.outline.states)}][0])")
         return lines
 
 

@@ -72,14 +72,9 @@ class Outline:
 
     @cached_property
     def states(self) -> tuple[State, ...]:
-        """All states, each once, in the order of get_state."""
+        """All states, each once, as get_state gives them; a warm-up's number of steps comes last."""
         found = {state.buffer: state for program in self.printed for state in program.states}
         return tuple(found.values())
-
-    @property
-    def shown(self) -> tuple[State, ...]:
-        """The states that get_state gives; with a warm-up the number of steps seen comes last."""
-        return tuple(state for state in self.states if not state.hidden)
 
     @property
     def fresh(self) -> tuple[State, ...]:
