@@ -24,7 +24,6 @@ from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
 from codegen.program.evaluate import Machine
 from codegen.program.fits import too_large
-from codegen.program.operands import settled
 from codegen.program.ops import (
     Block,
     Buffer,
@@ -37,7 +36,7 @@ from codegen.program.ops import (
     rows_seen,
     walk_ops,
 )
-from codegen.program.tensor import Tensor
+from codegen.program.tensor import Tensor, settled
 from codegen.rate import problems_at_ratio
 from codegen.text.names import argument_names
 

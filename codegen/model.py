@@ -102,7 +102,7 @@ class Constant(Layer):
     """An array that stands in a call in place of a tensor, with all its axes.
 
     Whether the first is the batch axis is told by the layer that is called on it: see
-    `codegen.layers.shared.constants`.
+    `settled` in `codegen/program/tensor.py`.
     """
 
     value: Array

@@ -19,9 +19,8 @@ from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.dims import symbols, value
-from codegen.program.evaluate import Machine, Reference
+from codegen.program.evaluate import Machine, Reference, Rounding
 from codegen.program.ops import Gather, Port, Program, walk_ops
-from codegen.program.rounding import Rounding
 
 # A wrong convention shows as 1e-2, float32 rounding over so few steps as 1e-6.
 TOLERANCE = 2e-5

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.masking import mask_of
 from codegen.layers.shared.axes import transpose
 from codegen.model import Array, Layer
 from codegen.program import dims
@@ -118,8 +117,8 @@ class Attention(Layer):
         b.check(k.shape[0], "==", v.shape[0])
         b.check(q.shape[1], "==", k.shape[1])
         q_mask, v_mask = (
-            mask_of(b, q, keywords, "query_mask"),
-            mask_of(b, v, keywords, "value_mask"),
+            b.mask_of(q, keywords, "query_mask"),
+            b.mask_of(v, keywords, "value_mask"),
         )
         steps, features = k.shape[0], dims.fixed(q.shape[1])
         out = b.tensor("output", (q.shape[0], v.shape[1]))
@@ -211,11 +210,11 @@ class MultiHeadAttention(Layer):
         q, v = inputs[:2]
         k = inputs[2] if len(inputs) == 3 else v
         b.check(k.shape[0], "==", v.shape[0])
-        q_mask = mask_of(b, q, keywords, "query_mask")
-        found = [mask_of(b, v, keywords, "value_mask")]
+        q_mask = b.mask_of(q, keywords, "query_mask")
+        found = [b.mask_of(v, keywords, "value_mask")]
         found += [_checked(b, mask, q, k) for mask in keywords.get("attention_mask", ())]
         if len(inputs) == 3 or "key_mask" in keywords:
-            found.append(mask_of(b, k, keywords, "key_mask"))
+            found.append(b.mask_of(k, keywords, "key_mask"))
         masks = [mask for mask in found if mask is not None]
         streams = b.step and any(x.time for x in (q, v, k))
         if streams and not (self.causal and self.window is not None):

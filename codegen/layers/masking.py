@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.errors import LayerError, NotStreamable
+from codegen.errors import LayerError
 from codegen.model import Layer
 from codegen.program import dims
 from codegen.program.ops import At, Compare, Expr, Number, call
@@ -16,24 +15,6 @@ if TYPE_CHECKING:
     from codegen.program.tensor import Tensor
 
 Tensors = tuple["Tensor", ...]
-
-
-def mask_of(
-    b: Builder, x: Tensor, keywords: Mapping[str, Tensors], name: str = "mask"
-) -> Tensor | None:
-    """The mask that a layer is given by name, else that of its input."""
-    given = keywords.get(name)
-    if given is None:
-        return x.mask
-    if not given:
-        return None
-    mask = given[0]
-    if len(mask.shape) != 1:
-        raise LayerError(f"its {name} has {len(mask.shape)} axes, expected 1, that of the steps")
-    if b.step and x.time and not mask.time:
-        raise NotStreamable(f"its {name} has a truth value for each step of the whole sequence")
-    b.check(x.shape[0], "==", mask.shape[0])
-    return mask
 
 
 def merged_mask(b: Builder, inputs: Tensors, how: str = "min") -> Tensor | None:
@@ -88,4 +69,4 @@ class GivenMask(Layer):
 
     def lower(self, b: Builder, *inputs: Tensor, **keywords: Tensors) -> Tensors:
         """No ops."""
-        return (replace(inputs[0], mask=mask_of(b, inputs[0], keywords)),)
+        return (replace(inputs[0], mask=b.mask_of(inputs[0], keywords)),)

@@ -11,7 +11,6 @@ import numpy as np
 from codegen.errors import LayerError
 from codegen.layers.convolution import SMALL
 from codegen.layers.core import WithChannels
-from codegen.layers.masking import mask_of
 from codegen.layers.shared.windows import Geometry, in_channels_last, padding_note
 from codegen.model import Layer
 from codegen.program import dims
@@ -232,7 +231,7 @@ class GlobalPooling(WithChannels):
         x = inputs[0]
         if len(x.shape) != self.axes + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, expected {self.axes + 1}")
-        mask = mask_of(b, x, keywords)
+        mask = b.mask_of(x, keywords)
         if self.channels_first:
             b.needs_whole(x, "data_format='channels_first' puts the channels where time would be")
             channels, lengths = dims.fixed(x.shape[0]), x.shape[1:]

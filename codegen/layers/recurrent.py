@@ -14,12 +14,11 @@ import numpy as np
 
 from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError, NotStreamable
-from codegen.layers.masking import mask_of
 from codegen.model import Array, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.operands import values
 from codegen.program.ops import At, Compare, Expr, Local, Number, Select, Vec, call
+from codegen.program.tensor import values
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
@@ -347,7 +346,7 @@ class Recurrent(Layer):
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         if keywords.get("constants"):
             raise LayerError("constants are not supported; concatenate them to the input")
-        mask = mask_of(b, x, keywords)
+        mask = b.mask_of(x, keywords)
         if b.step and b.has_time and not b.is_inner:
             if self.go_backwards:
                 raise NotStreamable("it reads the sequence backwards")
@@ -571,7 +570,7 @@ class Bidirectional(Layer):
         """The merged output (or two), then forward and backward states with return_state."""
         x, initial = inputs[0], (*inputs[1:], *keywords.get("initial_state", ()))
         b.needs_whole(x, "its backward half reads the sequence from the end")
-        mask = mask_of(b, x, keywords)
+        mask = b.mask_of(x, keywords)
         split = len(self.forward.cell.states) if initial else 0
         results = []
         for part, layer, start, flip in (

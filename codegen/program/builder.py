@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +23,6 @@ from codegen.errors import LayerError, NeedsHop, NotStreamable, TooLate
 from codegen.model import Array, Graph, Input, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.operands import settled
 from codegen.program.ops import (
     Affine,
     At,
@@ -47,7 +46,7 @@ from codegen.program.ops import (
     const,
     expr,
 )
-from codegen.program.tensor import Tensor, Window
+from codegen.program.tensor import Tensor, Window, settled
 
 SAME = (
     "padding='same' reaches into the future; padding='causal', or ZeroPadding1D on the left "
@@ -456,6 +455,24 @@ class Builder:
             last=any(x.last for x in sources),
             mask=mask,
         )
+
+    def mask_of(
+        self, x: Tensor, keywords: Mapping[str, tuple[Tensor, ...]], name: str = "mask"
+    ) -> Tensor | None:
+        """The mask that a layer is given by name, else that of its input."""
+        given = keywords.get(name)
+        if given is None:
+            return x.mask
+        if not given:
+            return None
+        mask = given[0]
+        if len(mask.shape) != 1:
+            axes = len(mask.shape)
+            raise LayerError(f"its {name} has {axes} axes, expected 1, that of the steps")
+        if self.step and x.time and not mask.time:
+            raise NotStreamable(f"its {name} has a truth value for each step of the whole sequence")
+        self.check(x.shape[0], "==", mask.shape[0])
+        return mask
 
     # ---- windows over axis 0 ---------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from codegen.errors import ReadError
 from codegen.readers import formats
 from codegen.readers.files import archive
-from codegen.readers.files.digest import Digest
+from codegen.readers.files.account import Digest
 from codegen.readers.settings import parse_object
 from codegen.readers.torch import plain
 

@@ -48,11 +48,10 @@ from codegen.program.ops import (
 )
 from codegen.recorded import LARGEST, TOLERANCE
 from codegen.targets.base import facts
-from codegen.targets.spine.expressions import Scalars
+from codegen.targets.spine.expressions import Scalars, identity, waiting
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.recorded import recorded
-from codegen.targets.spine.stores import identity, waiting
 from codegen.text import numbers, templates
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment

@@ -15,9 +15,8 @@ import pytest
 from codegen.errors import CodegenError
 from codegen.lowering import lower
 from codegen.readers.keras import config
-from codegen.readers.keras.checks import check_dtype, check_read
 from codegen.readers.keras.reader import Reader
-from codegen.readers.keras.table import ALIASES, TABLE
+from codegen.readers.keras.table import ALIASES, TABLE, check_dtype, check_read
 from codegen.readers.options import Options
 from codegen.readers.settings import Config
 from tests.readers.hostile import DENSE3, Sequential, dense, good_members, gru, zipped

@@ -27,9 +27,9 @@ from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS
 from codegen.targets import TARGETS
 from codegen.targets.c import kernels
+from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
-from codegen.targets.c.text import HOOKS
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 

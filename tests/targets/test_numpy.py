@@ -65,10 +65,12 @@ from codegen.program.ops import (
     const,
     walk_ops,
 )
-from codegen.targets.numpy import TARGET
+from codegen.targets import TARGETS
 from codegen.targets.numpy.views import Base, view
 from codegen.text.banner import Origin
 from tests.support.fixtures import Case, cases
+
+TARGET = TARGETS["numpy"]
 
 RNG = np.random.default_rng(7)
 T = dims.symbol("t")

@@ -59,10 +59,12 @@ from codegen.program.ops import (
     const,
     walk,
 )
-from codegen.targets.python import TARGET
+from codegen.targets import TARGETS
 from codegen.targets.python.weights import escaped
 from codegen.text.banner import Origin
 from tests.support import fixtures, interpreters
+
+TARGET = TARGETS["python"]
 
 RUNTIMES = ("any", "micropython")
 ROOT = Path(__file__).parents[2]

@@ -9,22 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from codegen.errors import LayerError, Problem, ReadError
-from codegen.layers.core import Embedding
+from codegen.layers.attention import Attention, MultiHeadAttention
+from codegen.layers.core import ActivationLayer, Dense, Embedding, Identity
 from codegen.layers.masking import GivenMask
+from codegen.layers.merging import Merge
 from codegen.layers.operations import Operation
 from codegen.layers.recurrent import Bidirectional, Cell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Constant, Graph, Input, Layer, Node, Ref, Unsupported
 from codegen.readers.keras import number_types, ops, tf_nodes, tf_ops
-from codegen.readers.keras.checks import check_read
 from codegen.readers.keras.constants import constant
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener, unread
 from codegen.readers.keras.items import Bound, Context, InnerError, Item, ShapeError
-from codegen.readers.keras.layers.attention import called
 from codegen.readers.keras.layers.recurrent import started
 from codegen.readers.keras.masks import Call, Masks
 from codegen.readers.keras.nodes import is_default
+from codegen.readers.keras.table import check_read
 from codegen.readers.keras.weights import Binding
 from codegen.readers.settings import Config
 
@@ -256,13 +257,24 @@ def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
         return layer if known else replace(layer, message=f"{layer.message}; {problem}")
     if problem is not None:
         return builder.unsupported(call.item, problem)
-    layer = called(layer, call.settings)
+    layer = _called(layer, call.settings)
     if len(call.inputs) == 1 and "initial_state" not in call.keywords:
         return layer
     try:
         return started(layer, builder.era)
     except LayerError as error:
         return builder.unsupported(call.item, str(error))
+
+
+def _called(layer: Layer, settings: Config) -> Layer:
+    """An attention layer with the arguments of a call that are no tensors."""
+    if not isinstance(layer, (Attention, MultiHeadAttention)):
+        return layer
+    causal = settings.get("use_causal_mask") is True
+    scores = settings.get("return_attention_scores") is True
+    if not (causal or scores):
+        return layer
+    return replace(layer, causal=layer.causal or causal, return_scores=scores)
 
 
 def _problem(call: Call, builder: LayerBuilder) -> str | None:
@@ -346,3 +358,39 @@ def _embeds(layer: Layer) -> bool:
         first = [node.layer for node in layer.graph.nodes if any(r.node == 0 for r in node.inputs)]
         return bool(first) and all(_embeds(one) for one in first)
     return isinstance(layer, Embedding)
+
+
+_POINTWISE = (Dense, Identity, Merge)
+
+
+def batch_first(graph: Graph) -> Graph:
+    """The graph with the batch axis first; unchanged where its layers do not all allow it."""
+    layers = graph.layers
+    if not any(_is_time_major(layer) for layer in layers) or not all(_agrees(x) for x in layers):
+        return graph
+    changed = {id(layer): _swapped(layer) for layer in layers}
+    nodes = tuple(replace(node, layer=changed[id(node.layer)]) for node in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def _is_time_major(layer: Layer) -> bool:
+    if isinstance(layer, Bidirectional):
+        return layer.forward.time_major and layer.backward.time_major
+    return isinstance(layer, Recurrent) and layer.time_major
+
+
+def _agrees(layer: Layer) -> bool:
+    if isinstance(layer, Input):
+        return len(layer.shape) == 2  # batch and features, after time
+    if isinstance(layer, ActivationLayer):
+        return layer.activation.is_elementwise or layer.axis == -1
+    return _is_time_major(layer) or isinstance(layer, _POINTWISE)
+
+
+def _swapped(layer: Layer) -> Layer:
+    if isinstance(layer, Input):
+        return replace(layer, shape=(None, *layer.shape[1:]))
+    if isinstance(layer, Bidirectional):
+        forward = replace(layer.forward, time_major=False)
+        return replace(layer, forward=forward, backward=replace(layer.backward, time_major=False))
+    return replace(layer, time_major=False) if isinstance(layer, Recurrent) else layer

@@ -23,17 +23,15 @@ from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.model import Graph, Input, Model
 from codegen.readers import formats, sniff
 from codegen.readers.files import hdf5
-from codegen.readers.files.budget import Budget
-from codegen.readers.files.digest import Digest
+from codegen.readers.files.account import Budget, Digest
 from codegen.readers.files.hdf5 import Group
 from codegen.readers.keras import config, era, weights
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener
-from codegen.readers.keras.graph import LayerBuilder, finish
+from codegen.readers.keras.graph import LayerBuilder, batch_first, finish
 from codegen.readers.keras.items import Context, Item
 from codegen.readers.keras.members import read_members
 from codegen.readers.keras.table import ALIASES, MODELS, ItemMaker
-from codegen.readers.keras.time_major import batch_first
 from codegen.readers.keras.weights import Binding, PairingError, PathFile
 from codegen.readers.options import Options
 

@@ -22,9 +22,9 @@ from codegen.targets.base import facts
 from codegen.targets.c import kernels, methods, states
 from codegen.targets.c import selftest as tests
 from codegen.targets.c import weights as arrays
+from codegen.targets.c.expressions import HOOKS, dim_text
 from codegen.targets.c.file import Header
 from codegen.targets.c.lines import fitted
-from codegen.targets.c.text import HOOKS, dim_text
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
 

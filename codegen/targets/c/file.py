@@ -15,8 +15,8 @@ from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Port, Program, Shift, constants, reads, walk_ops
 from codegen.targets.base import dtype_of
+from codegen.targets.c.expressions import HOOKS, Used, ring_row
 from codegen.targets.c.ops import STAGED, Printer
-from codegen.targets.c.text import HOOKS, Used, ring_row
 from codegen.targets.spine.halved import Halved
 from codegen.targets.spine.outline import Outline
 from codegen.text.banner import Origin

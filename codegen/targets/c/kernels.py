@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import Header
-from codegen.targets.c.text import HOOKS
 from codegen.text import templates
 
 # What each function or kernel calls through its hook.

@@ -28,11 +28,9 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
-from codegen.targets.c.expressions import Expressions
-from codegen.targets.c.text import indent
-from codegen.targets.spine.expressions import ATOM, PRODUCT
+from codegen.targets.c.expressions import Expressions, indent
+from codegen.targets.spine.expressions import ATOM, PRODUCT, waiting
 from codegen.targets.spine.halved import NOTE, is_halved
-from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
 from codegen.text.templates import environment
 

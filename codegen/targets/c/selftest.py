@@ -8,8 +8,8 @@ import numpy as np
 
 from codegen.program import dims
 from codegen.recorded import LARGEST, record
+from codegen.targets.c.expressions import body_of
 from codegen.targets.c.file import Header
-from codegen.targets.c.text import body_of
 from codegen.targets.c.weights import const_array
 
 

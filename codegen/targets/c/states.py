@@ -6,9 +6,8 @@ import numpy as np
 
 from codegen.program import dims
 from codegen.program.ops import Buffer, State
+from codegen.targets.c.expressions import body_of
 from codegen.targets.c.file import Header
-from codegen.targets.c.rest import padding_members
-from codegen.targets.c.text import body_of
 from codegen.text.names import comment
 
 
@@ -45,7 +44,7 @@ def members(header: Header) -> list[str]:
             lines.append(f"int {name}_at; /* its oldest row */")
     if header.lowered.warmup:
         lines.append("int seen; /* steps since reset, as far as they matter */")
-    lines += padding_members(header)
+    lines += _padding(header)
     for dtype, kind, name in (
         ("float32", header.real, "scratch"),
         ("int32", "int32_t", "scratch_int"),
@@ -119,3 +118,18 @@ def state_access(header: Header) -> tuple[str, str]:
     if not get:
         get = put = ["(void)s;", "(void)values;"]
     return body_of(get), body_of(put)
+
+
+def _padding(header: Header) -> list[str]:
+    """Room for the last input, padded, and its outputs, where a step takes several rows."""
+    if header.lowered.step is None or header.lowered.hop == 1:
+        return []
+    lines = []
+    for k, port in enumerate(header.program.inputs):
+        if port.time:
+            kind = "int32_t" if port.buffer.dtype == "int32" else header.real
+            lines.append(f"{kind} padded_{k}[{port.buffer.size}]; /* last rows of an input */")
+    for k, port in enumerate(header.program.outputs):
+        if port.time:
+            lines.append(f"{header.real} rest_{k}[{port.buffer.size}]; /* what they give */")
+    return lines

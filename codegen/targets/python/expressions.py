@@ -16,8 +16,7 @@ from codegen.program.ops import (
     Vec,
 )
 from codegen.targets.python.file import File
-from codegen.targets.spine.expressions import ATOM, COMPARISON, CONDITIONAL, Scalars
-from codegen.targets.spine.stores import identity
+from codegen.targets.spine.expressions import ATOM, COMPARISON, CONDITIONAL, Scalars, identity
 
 # How functions are spelled where not by their own names; those with a file under
 # templates/python/functions are functions of the generated file, the others are built in.

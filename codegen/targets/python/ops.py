@@ -44,9 +44,8 @@ from codegen.targets.python.views import (
     Store,
     View,
 )
-from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT
+from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT, waiting
 from codegen.targets.spine.halved import NOTE, Halved, is_halved
-from codegen.targets.spine.stores import waiting
 from codegen.text.names import comment
 
 

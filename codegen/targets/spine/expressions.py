@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     At,
     Binary,
+    Buffer,
     Call,
     Compare,
     Count,
+    Elementwise,
     Expr,
     Index,
     Local,
@@ -18,6 +21,7 @@ from codegen.program.ops import (
     Number,
     Select,
     Vec,
+    walk,
 )
 
 # How tightly the text of an expression binds; an operand that binds weaker gets parentheses.
@@ -111,3 +115,19 @@ class Scalars:
     def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
         """How a function of `program.FUNCTIONS` is called here."""
         raise NotImplementedError
+
+
+def identity(buffer: Buffer) -> object:
+    """What the name of a buffer stands for: scratch of step and predict may share one."""
+    return ("temp", buffer.name) if buffer.kind == "temp" else buffer
+
+
+def waiting(op: Elementwise) -> Mapping[int, str]:
+    """The stores into what a later one still reads: their numbers, and names for their values."""
+    names: dict[int, str] = {}
+    for number, (vec, _) in enumerate(op.stores):
+        later = [node for _, e in op.stores[number + 1 :] for node in walk(e)]
+        if any(isinstance(node, At) and node.vec.buffer is vec.buffer for node in later):
+            name = f"new_{vec.buffer.name.rsplit('_', 1)[-1]}"
+            names[number] = f"new_{vec.buffer.name}" if name in names.values() else name
+    return names

@@ -72,7 +72,7 @@ class Outline:
 
     @cached_property
     def states(self) -> tuple[State, ...]:
-        """All states, each once, as get_state gives them; a warm-up's number of steps comes last."""
+        """All states, each once, as get_state gives them; a number of steps seen comes last."""
         found = {state.buffer: state for program in self.printed for state in program.states}
         return tuple(found.values())
 

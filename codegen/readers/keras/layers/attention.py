@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,17 +128,6 @@ def _multi_head(b: Bound) -> Layer:
         masked=b.era.heads_are_masked,
         **found,
     )
-
-
-def called(layer: Layer, settings: Config) -> Layer:
-    """An attention layer with the arguments of a call that are no tensors."""
-    if not isinstance(layer, (Attention, MultiHeadAttention)):
-        return layer
-    causal = settings.get("use_causal_mask") is True
-    scores = settings.get("return_attention_scores") is True
-    if not (causal or scores):
-        return layer
-    return replace(layer, causal=layer.causal or causal, return_scores=scores)
 
 
 # ---- Keras 1 ------------------------------------------------------------------------------

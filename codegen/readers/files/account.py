@@ -1,4 +1,4 @@
-"""The SHA-256 over the files of a model, by which a generated file names it."""
+"""What is counted while a model is read: bytes, against a limit, and files, in a digest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,25 @@ from codegen.errors import ReadError
 from codegen.readers.settings import MAX_TEXT
 
 
+class Budget:
+    """How many bytes of numbers may still be read, over all files of a model."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def take(self, size: int, where: str) -> None:
+        """Count `size` bytes, or refuse; `where` names the file and the array in it."""
+        self.used += size
+        if self.used > self.limit:
+            raise ReadError(
+                f"{where} brings the weights to {self.used:,}, more than {self.limit:,} bytes; "
+                "raise the limit (--max-bytes) if the file is to be trusted"
+            )
+
+
 class Digest:
-    """Files are added in a fixed order."""
+    """The SHA-256 over the files of a model, in a fixed order; generated files name it."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
