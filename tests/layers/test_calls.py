@@ -400,7 +400,7 @@ def test_a_call_that_is_not_there(tmp_path: Path, node: int) -> None:
     second = called(dense("e", 2), [["d", node, 0, {}]])
     config = functional([given("x", 3), called(dense("d", 2), ["x"]), second], ["x"], ["e"])
     weights = [("d", dense_weights(3, 2)), ("e", dense_weights(2, 2))]
-    with pytest.raises(ReadError, match=f"'d' has no call {node}"):
+    with pytest.raises(ReadError, match=f"what call {node} of layer 'd' gives is used"):
         codegen.read(write_h5(tmp_path / "m.h5", config, weights))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.lowering import lower
 from codegen.model import Array, Input, Model, Unsupported
+from codegen.program.evaluate import Reference
 from codegen.readers.keras.era import detect, from_option
 from tests.readers.files import (
     Json,
@@ -1149,6 +1151,76 @@ def test_tensorflow_nodes_that_are_not_read(
             lower(model)
         return
     assert message in found[0]
+
+
+def constant_node(dims: list[int], dtype: str = "DT_FLOAT", **values: Any) -> Json:
+    sizes = [{"size": str(n)} for n in dims]
+    tensor = {"dtype": dtype, "tensorShape": {"dim": sizes} if dims else {}, **values}
+    return {"op": "Const", "attr": {"value": {"tensor": tensor}, "dtype": {"type": dtype}}}
+
+
+def packed(dtype: str, *numbers: float) -> str:
+    return base64.b64encode(np.array(numbers, dtype).tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (constant_node([1, 2], tensorContent=packed("<f4", 0.5, -2)), [0.5, -2]),
+        (constant_node([1, 2], "DT_INT32", tensorContent=packed("<i4", 3, -2)), [3, -2]),
+        (constant_node([1, 2], floatVal=[0.25]), [0.25, 0.25]),
+        (constant_node([1, 2], "DT_INT64", int64Val=["7", "-1"]), [7, -1]),
+        (constant_node([1, 2], tensorContent=packed("<f4", 0.5)), "expected an array"),
+        (constant_node([1, 2], tensorContent="%"), "expected an array"),
+        (constant_node([1, 2], "DT_STRING", stringVal=["a"]), "expected an array"),
+        (constant_node([1, 2], floatVal=[0.5], boolVal=[True]), "expected an array"),
+        (constant_node([1, 2**24], floatVal=[0.5]), "expected an array"),
+        (constant_node([1, 2], tensorContent=packed("<f4", 0.5, np.nan)), "a finite number"),
+        ({"op": "Const", "attr": {"value": {"tensor": 3}}}, "expected an array"),
+    ],
+)
+def test_arrays_in_tensorflow_graphs(tmp_path: Path, node: Json, expected: Any) -> None:
+    fixed = layer("TensorFlowOpLayer", "fixed", node_def=node, constants={})
+    fixed["inbound_nodes"] = []
+    layers = [given("x", 2), fixed, called(layer("Add", "sum"), ["x", "fixed"])]
+    model = read_h5(tmp_path, functional(layers, ["x"], ["sum"]), [], "2.2.4-tf")
+    found = problems(model)
+    if isinstance(expected, str):
+        assert expected in found[0]
+    else:
+        assert not found
+        y = Reference(lower(model), 1).predict(np.array([[1.0, 2.0]]))
+        same(y[0], np.array([[1.0, 2.0]]) + expected)
+
+
+@pytest.mark.parametrize("form", ["TFOpLambda", "TensorFlowOpLayer"])
+@pytest.mark.parametrize("of_integers", [True, False])
+def test_means_of_integers_in_tensorflow(tmp_path: Path, form: str, of_integers: bool) -> None:
+    """TensorFlow cuts the mean of integers off to an integer."""
+    dtype = "int32" if of_integers else "float32"
+    if form == "TFOpLambda":
+        cast, mean = (layer(form, name, function=name) for name in ("cast", "math.reduce_mean"))
+        cast["inbound_nodes"] = [[["x", 0, 0, {"dtype": dtype}]]]
+        mean["inbound_nodes"] = [[["cast", 0, 0, {"axis": 1}]]]
+    else:
+        to = {"DstT": {"type": f"DT_{'INT32' if of_integers else 'FLOAT'}"}}
+        node = {"op": "Cast", "input": ["x"], "attr": to}
+        cast = layer(form, "cast", node_def=node, constants={})
+        mean = layer(
+            form, "math.reduce_mean", node_def={"op": "Mean", "input": ["a", "b"]}, constants={1: 1}
+        )
+        cast["inbound_nodes"], mean["inbound_nodes"] = [[["x", 0, 0, {}]]], [[["cast", 0, 0, {}]]]
+    config = functional([given("x", 4), cast, mean], ["x"], ["math.reduce_mean"])
+    found = problems(read_h5(tmp_path, config, [], "2.4.0"))
+    assert ["with which Keras computes otherwise" in one for one in found] == [True] * of_integers
+
+
+def test_a_layer_that_is_used_and_never_called(tmp_path: Path) -> None:
+    alone, after = layer("ReLU", "alone"), called(layer("ReLU", "after"), ["alone"])
+    alone["inbound_nodes"] = []
+    config = functional([given("x", 2), alone, after], ["x"], ["after"])
+    with pytest.raises(ReadError, match="layer 'alone' is used, and called nowhere"):
+        read_h5(tmp_path, config, [])
 
 
 def test_quantised_layers(tmp_path: Path) -> None:

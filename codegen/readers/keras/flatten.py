@@ -6,11 +6,13 @@ import heapq
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from codegen.errors import LayerError, ReadError
 from codegen.layers.masking import GivenMask
 from codegen.model import Input, Layer, Ref
+from codegen.readers.keras import tf_nodes
 from codegen.readers.keras.constants import Fixed, constant
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import Item
@@ -253,15 +255,27 @@ class Flattener:
 
     def _constant(self, item: Item, fixed: Fixed) -> Ref:
         """An array in a call of `item`; the same for each use of the model that it stands in."""
-        if id(fixed.value) in self._constants:
-            return self._constants[id(fixed.value)]
+        key = id(fixed.value)
+        if key not in self._constants:
+            self._constants[key] = self._array(item, partial(getattr, fixed, "value"))
+        return self._constants[key]
+
+    def _array(self, item: Item, value: Callable[[], Any]) -> Ref:
+        """An array of a call of `item`, or what is wrong with it."""
         name = self._unique(f"{item.path}/constant")
         try:
-            layer = constant(name, fixed.value)
+            layer = constant(name, value())
         except LayerError as error:
             return self.add(Call(replace(item, problem=str(error))))
-        ref = self._constants[id(fixed.value)] = self.add(Call(_own_item(layer), given=layer))
-        return ref
+        return self.add(Call(_own_item(layer), given=layer))
+
+    def _arrays(self, layers: Mapping[str, Item]) -> dict[tuple[str, int], list[Ref] | Ref]:
+        """The arrays that stand in a TensorFlow graph as nodes, each as the first call of one."""
+        found: dict[tuple[str, int], list[Ref] | Ref] = {}
+        for name, layer in layers.items():
+            if tf_nodes.is_constant(layer):
+                found[name, 0] = self._array(layer, partial(tf_nodes.numbers, layer.config))
+        return found
 
     def _masked(self, item: Item, x: Ref, masks: tuple[Ref, ...]) -> Ref:
         """A tensor with the mask that a call of `item` is given by name."""
@@ -291,7 +305,7 @@ class Flattener:
         everything = [s for calls in nodes.values() for node in calls for s in node.sources()]
         first = self._first_nodes(layers, nodes, [*everything, *outputs], label)
         layers |= self._untold(layers, nodes, everything)
-        values: dict[tuple[str, int], list[Ref] | Ref] = {}
+        values: dict[tuple[str, int], list[Ref] | Ref] = self._arrays(layers)
         for source, ref in zip(ends, inputs, strict=True):
             values[source.layer, 0] = [ref]
 
@@ -378,10 +392,18 @@ class Flattener:
         first: dict[str, int] = {}
         for name, layer in layers.items():
             used = referenced.get(name, {0})
-            built = layer.is_model and not self._era.zero_based_nodes
+            is_model = layer.class_name in ("Sequential", "Functional")
+            built = is_model and not self._era.zero_based_nodes
             first[name] = 1 if built and min(used) > 0 else 0
-            if max(used) >= first[name] + max(len(nodes[name]), 1):
-                raise ReadError(f"{label}: layer {name!r} has no call {max(used)}")
+            calls = len(nodes[name])
+            if name in referenced and not calls and not _is_given(layer):
+                raise ReadError(f"{label}: layer {name!r} is used, and called nowhere")
+            if max(used) >= first[name] + max(calls, 1):
+                raise ReadError(
+                    f"{label}: what call {max(used)} of layer {name!r} gives is used, of which "
+                    f"there {'is call' if calls < 2 else 'are calls'} {first[name]}"
+                    + (f" to {first[name] + calls - 1}" if calls > 1 else "")
+                )
         return first
 
     def _order(
@@ -397,11 +419,11 @@ class Flattener:
         needed_by: dict[tuple[str, int], list[tuple[str, int]]] = {}
         ready: list[tuple[int, int, str]] = []
         for name, calls in nodes.items():
-            if layers[name].is_input:
+            if _is_given(layers[name]):
                 continue
             for number, node in enumerate(calls):
                 needs = {(s.layer, s.node - first[s.layer]) for s in node.sources()}
-                needs = {need for need in needs if not layers[need[0]].is_input}
+                needs = {need for need in needs if not _is_given(layers[need[0]])}
                 waiting[name, number] = len(needs)
                 for need in needs:
                     needed_by.setdefault(need, []).append((name, number))
@@ -418,7 +440,12 @@ class Flattener:
                     heapq.heappush(ready, (rank[after[0]], after[1], after[0]))
         if done != len(waiting):
             stuck = next(name for (name, _), count in waiting.items() if count)
-            raise ReadError(f"{label}: layer {stuck!r} depends on itself or on a missing call")
+            raise ReadError(f"{label}: layer {stuck!r} depends on itself")
+
+
+def _is_given(layer: Item) -> bool:
+    """Whether a layer is there without a call: an input, or an array of a TensorFlow graph."""
+    return layer.is_input or tf_nodes.is_constant(layer)
 
 
 def _outputs(layer: Item) -> int:

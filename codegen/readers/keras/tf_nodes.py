@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from codegen.errors import LayerError
 from codegen.readers.keras import ops, tf_ops
@@ -19,8 +22,6 @@ from codegen.readers.operations import NODES
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole
 
 CLASS = "TensorFlowOpLayer"
-
-
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 # What an attribute may be without any effect; None: anything.
 _WITHOUT_EFFECT = {
@@ -32,11 +33,48 @@ _WITHOUT_EFFECT = {
 }
 
 
+CONSTANT = "Const"
+_FORMATS = {
+    "DT_FLOAT": "<f4", "DT_DOUBLE": "<f8", "DT_INT32": "<i4", "DT_INT64": "<i8", "DT_BOOL": "?"
+}  # fmt: skip
+_MOST = 2**20
+_VALUES = ("floatVal", "doubleVal", "intVal", "int64Val", "boolVal")
+
+
+def _operation(config: Config) -> Any:
+    """The name of the node's operation; None where it has none."""
+    node = config.get("node_def")
+    return node.get("op") if isinstance(node, Mapping) else None
+
+
+def is_constant(item: Item) -> bool:
+    """Whether this is an array that stands in a graph as a node without inputs."""
+    return item.class_name == CLASS and _operation(item.config) == CONSTANT
+
+
+def numbers(config: Config) -> Any:
+    """The array of a constant node as nested lists."""
+    try:
+        tensor = config["node_def"]["attr"]["value"]["tensor"]
+        dtype = np.dtype(_FORMATS[tensor["dtype"]])
+        shape = [_integer(one["size"], "size") for one in tensor["tensorShape"].get("dim", ())]
+        if "tensorContent" in tensor:
+            values = np.frombuffer(base64.b64decode(tensor["tensorContent"], validate=True), dtype)
+        else:
+            (given,) = (tensor[key] for key in _VALUES if key in tensor)
+            values = np.array([int(one) if isinstance(one, str) else one for one in given], dtype)
+            missing = math.prod(shape) - values.size
+            if values.size and 0 < missing <= _MOST:  # the last one stands for those left out
+                values = np.concatenate([values, np.full(missing, values[-1], dtype)])
+        return values.reshape(shape).tolist()
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        raise LayerError(f"its constant is {show(config['node_def'])}, expected an array") from None
+
+
 def check(config: Config) -> None:
     """Raise a LayerError unless the node is one that is read."""
-    node = config.get("node_def")
-    op = node.get("op") if isinstance(node, Mapping) else None
-    if not isinstance(op, str) or op not in NODES:
+    op = _operation(config)
+    if not isinstance(op, str) or op not in (*NODES, CONSTANT):
         raise LayerError(
             f"the TensorFlow operation {show(op)} is not supported; use Keras layers instead"
         )
