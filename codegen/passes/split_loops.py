@@ -28,7 +28,7 @@ from codegen.program.ops import (
 )
 from codegen.program.rewrite import map_op
 
-FEW = 8192  # multiply-adds that take about as long as a call for an addition
+FEW = 65536  # multiply-adds that take less time than to keep their sums for all time steps
 
 
 def split_loops(program: Program) -> Program:

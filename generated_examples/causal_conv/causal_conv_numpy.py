@@ -14,7 +14,7 @@ gru          (steps, 4)  120         GRU(4, reset_after=True, recurrent_activati
 
 Input input_layer: (3) float32, one step
 Output gru: (4) float32, one step
-Bytes: weights 1028, state 232, scratch 504.
+Bytes: weights 1156, state 232, scratch 116.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -44,26 +44,37 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
-def aligned(rows, columns):
-    """A matrix of zeros that starts where a cache line does: products read it faster."""
-    count = rows * columns
-    memory = np.zeros(count + 16, float32)
+def matrix(rows, columns):
+    """A matrix of zeros, column by column from the start of a cache line: products read it fast."""
+    memory = np.zeros(rows * columns + 16, float32)
     start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
-    return memory[start : start + count].reshape(rows, columns)
+    return memory[start : start + rows * columns].reshape(columns, rows).T
 
 
-def grid(flat, start, *axes):
-    """A view of the last axis of `flat`, with an axis (length, distance) for each of `axes`."""
-    size = flat.strides[-1]
-    shape = flat.shape[:-1] + tuple(length for length, _ in axes)
-    strides = flat.strides[:-1] + tuple(distance * size for _, distance in axes)
-    return np.lib.stride_tricks.as_strided(flat[..., start:], shape, strides)
+def outside(array, lead):
+    """An array as users see it, with the axis of a batch first."""
+    return np.moveaxis(array, -1, 0) if lead else array
 
 
-def product(x, matrix):
-    """`x @ matrix` along the last axis of `x`, as one product."""
-    rows = x.reshape(-1, x.shape[-1]).dot(matrix)
-    return rows.reshape(x.shape[:-1] + matrix.shape[1:])
+def inside(array, lead):
+    """What a user gave, with the axis of a batch last."""
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if lead else array
+
+
+def grid(array, start, *axes):
+    """A view of `array` from `start` on: an axis (length, distance) for each of `axes`."""
+    size = array.strides[0]
+    shape = tuple(length for length, _ in axes) + array.shape[1:]
+    strides = tuple(distance * size for _, distance in axes) + array.strides[1:]
+    return np.lib.stride_tricks.as_strided(array[start:], shape, strides)
+
+
+def product(matrix, x, axes):
+    """`matrix @ x` for each place along the first so many axes of `x`."""
+    if x.ndim > axes + 1:  # a batch
+        return np.matmul(matrix, x)
+    rows = x.reshape(-1, x.shape[-1]).dot(matrix.T)
+    return rows.reshape(x.shape[:-1] + (-1,))
 
 
 # ---- weights ----------------------------------------------------------------
@@ -164,65 +175,37 @@ GRU_CANDIDATE_RECURRENT_BIAS = array((4,), """
 -0.3676213 0.40283576 -0.55733067 -0.80643845
 """)
 
-# ---- the same weights, ready for x.dot(...) ---------------------------------
+# ---- the same weights side by side, for one product each --------------------
 
-# Rows: conv1d_line (3), conv1d_line (3), x (3), 1.
-CONV1D_MATRIX = aligned(10, 4)
-CONV1D_MATRIX[0:3, 0:4] = CONV1D_KERNEL[:, :3].T
-CONV1D_MATRIX[3:6, 0:4] = CONV1D_KERNEL[:, 3:6].T
-CONV1D_MATRIX[6:9, 0:4] = CONV1D_KERNEL[:, 6:].T
-CONV1D_MATRIX[9, 0:4] = CONV1D_BIAS
+# Columns for conv1d_line (3), conv1d_line (3), x (3), 1.
+CONV1D_OUTPUT_MATRIX = matrix(4, 10)
+CONV1D_OUTPUT_MATRIX[:, 0:3] = CONV1D_KERNEL[:, :3]
+CONV1D_OUTPUT_MATRIX[:, 3:6] = CONV1D_KERNEL[:, 3:6]
+CONV1D_OUTPUT_MATRIX[:, 6:9] = CONV1D_KERNEL[:, 6:]
+CONV1D_OUTPUT_MATRIX[:, 9:10] = CONV1D_BIAS[:, None]
 
-# Rows: conv1d_1_line (4), conv1d_output (4), 1.
-CONV1D_1_MATRIX = aligned(9, 5)
-CONV1D_1_MATRIX[0:4, 0:5] = CONV1D_1_KERNEL[:, :4].T
-CONV1D_1_MATRIX[4:8, 0:5] = CONV1D_1_KERNEL[:, 4:].T
-CONV1D_1_MATRIX[8, 0:5] = CONV1D_1_BIAS
+# Columns for conv1d_1_line (4), conv1d_output (4), 1.
+CONV1D_1_OUTPUT_MATRIX = matrix(5, 9)
+CONV1D_1_OUTPUT_MATRIX[:, 0:4] = CONV1D_1_KERNEL[:, :4]
+CONV1D_1_OUTPUT_MATRIX[:, 4:8] = CONV1D_1_KERNEL[:, 4:]
+CONV1D_1_OUTPUT_MATRIX[:, 8:9] = CONV1D_1_BIAS[:, None]
 
-# Rows: conv1d_2_line (5), conv1d_2_line (5), conv1d_1_output (5).
-CONV1D_2_MATRIX = aligned(15, 4)
-CONV1D_2_MATRIX[0:5, 0:4] = CONV1D_2_KERNEL[:, :5].T
-CONV1D_2_MATRIX[5:10, 0:4] = CONV1D_2_KERNEL[:, 5:10].T
-CONV1D_2_MATRIX[10:15, 0:4] = CONV1D_2_KERNEL[:, 10:].T
+# Columns for conv1d_2_line (5), conv1d_2_line (5), conv1d_1_output (5).
+CONV1D_2_OUTPUT_MATRIX = matrix(4, 15)
+CONV1D_2_OUTPUT_MATRIX[:, 0:5] = CONV1D_2_KERNEL[:, :5]
+CONV1D_2_OUTPUT_MATRIX[:, 5:10] = CONV1D_2_KERNEL[:, 5:10]
+CONV1D_2_OUTPUT_MATRIX[:, 10:15] = CONV1D_2_KERNEL[:, 10:]
 
-# Rows: conv1d_2_output (4), gru_h (4), 1.
-GRU_MATRIX = aligned(9, 16)
-GRU_MATRIX[0:4, 0:8] = 0.5 * GRU_GATES_KERNEL.T
-GRU_MATRIX[0:4, 8:12] = GRU_CANDIDATE_KERNEL.T
-GRU_MATRIX[4:8, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX[4:8, 12:16] = GRU_CANDIDATE_RECURRENT_KERNEL.T
-GRU_MATRIX[8, 0:8] = 0.5 * GRU_GATES_BIAS
-GRU_MATRIX[8, 8:12] = GRU_CANDIDATE_BIAS
-GRU_MATRIX[8, 12:16] = GRU_CANDIDATE_RECURRENT_BIAS
-
-CONV1D_KERNEL_T = aligned(9, 4)
-CONV1D_KERNEL_T[...] = CONV1D_KERNEL.T
-
-CONV1D_1_KERNEL_T = aligned(4, 5)
-CONV1D_1_KERNEL_T[...] = CONV1D_1_KERNEL[:, :4].T
-
-CONV1D_1_KERNEL_T_2 = aligned(4, 5)
-CONV1D_1_KERNEL_T_2[...] = CONV1D_1_KERNEL[:, 4:].T
-
-CONV1D_2_KERNEL_T = aligned(5, 4)
-CONV1D_2_KERNEL_T[...] = CONV1D_2_KERNEL[:, :5].T
-
-CONV1D_2_KERNEL_T_2 = aligned(5, 4)
-CONV1D_2_KERNEL_T_2[...] = CONV1D_2_KERNEL[:, 5:10].T
-
-CONV1D_2_KERNEL_T_3 = aligned(5, 4)
-CONV1D_2_KERNEL_T_3[...] = CONV1D_2_KERNEL[:, 10:].T
-
-GRU_CANDIDATE_KERNEL_T = aligned(4, 4)
-GRU_CANDIDATE_KERNEL_T[...] = GRU_CANDIDATE_KERNEL.T
-
-# Rows: conv1d_2_output (4), gru_h (4), 1.
-GRU_MATRIX_2 = aligned(9, 12)
-GRU_MATRIX_2[0:4, 0:8] = 0.5 * GRU_GATES_KERNEL.T
-GRU_MATRIX_2[4:8, 0:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX_2[4:8, 8:12] = GRU_CANDIDATE_RECURRENT_KERNEL.T
-GRU_MATRIX_2[8, 0:8] = 0.5 * GRU_GATES_BIAS
-GRU_MATRIX_2[8, 8:12] = GRU_CANDIDATE_RECURRENT_BIAS
+# Columns for conv1d_2_output (4), gru_h (4), 1.
+# sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5
+GRU_SUMS_MATRIX = matrix(16, 9)
+GRU_SUMS_MATRIX[0:8, 0:4] = 0.5 * GRU_GATES_KERNEL
+GRU_SUMS_MATRIX[8:12, 0:4] = GRU_CANDIDATE_KERNEL
+GRU_SUMS_MATRIX[0:8, 4:8] = 0.5 * GRU_GATES_RECURRENT_KERNEL
+GRU_SUMS_MATRIX[12:16, 4:8] = GRU_CANDIDATE_RECURRENT_KERNEL
+GRU_SUMS_MATRIX[0:8, 8:9] = 0.5 * GRU_GATES_BIAS[:, None]
+GRU_SUMS_MATRIX[8:12, 8:9] = GRU_CANDIDATE_BIAS[:, None]
+GRU_SUMS_MATRIX[12:16, 8:9] = GRU_CANDIDATE_RECURRENT_BIAS[:, None]
 
 # NumPy takes an array faster than a number.
 ZERO = np.array(0.0, float32)
@@ -237,69 +220,96 @@ class Model:
         if batch is not None and (int(batch) != batch or batch < 1):
             raise ValueError("expected batch None or at least 1, found %r" % (batch,))
         self.batch = batch
+        # Inside, the axis of a batch is the last one of every array.
         self.lead = lead = () if batch is None else (int(batch),)
         # conv1d: Conv1D(4, kernel 3, causal, relu)
-        conv1d_line = empty(lead + (2, 3), float32)
-        conv1d_inputs = ones(lead + (10,), float32)
-        conv1d_output = empty(lead + (1, 4), float32)
-        x = conv1d_inputs[..., 6:9].reshape(lead + (1, 3))
+        conv1d_line = empty((2, 3) + lead, float32)
+        conv1d_inputs = ones((10,) + lead, float32)
+        conv1d_1_inputs = ones((9,) + lead, float32)
+        conv1d_output = conv1d_1_inputs[4:8].reshape((1, 4) + lead)
+        x = conv1d_inputs[6:9].reshape((1, 3) + lead)
         self.conv1d = (
-            conv1d_line.reshape(lead + (6,)), conv1d_inputs[..., :6], conv1d_inputs,
-            conv1d_output.reshape(lead + (4,)), conv1d_line.reshape(lead + (6,))[..., 3:],
-            conv1d_line.reshape(lead + (6,))[..., :3], x.reshape(lead + (3,)),
+            conv1d_line.reshape((6,) + lead),
+            conv1d_inputs[:6],
+            conv1d_inputs,
+            conv1d_output[0],
+            conv1d_line[1],
+            conv1d_line[0],
+            x[0],
         )
         # conv1d_1: Conv1D(5, kernel 2, dilation 2, causal)
-        conv1d_1_line = empty(lead + (2, 4), float32)
-        conv1d_1_inputs = ones(lead + (9,), float32)
-        conv1d_1_output = empty(lead + (1, 5), float32)
+        conv1d_1_line = empty((2, 4) + lead, float32)
+        conv1d_2_inputs = ones((15,) + lead, float32)
+        conv1d_1_output = conv1d_2_inputs[10:15].reshape((1, 5) + lead)
         self.conv1d_1 = (
-            conv1d_1_line.reshape(lead + (8,))[..., :4], conv1d_1_inputs[..., :4],
-            conv1d_output.reshape(lead + (4,)), conv1d_1_inputs[..., 4:8], conv1d_1_inputs,
-            conv1d_1_output.reshape(lead + (5,)), conv1d_1_line.reshape(lead + (8,))[..., 4:],
+            conv1d_1_line[0],
+            conv1d_1_inputs[:4],
+            conv1d_1_inputs,
+            conv1d_1_output[0],
+            conv1d_1_line[1],
+            conv1d_output[0],
         )
         # conv1d_2: Conv1D(4, kernel 3, dilation 4, causal)
-        conv1d_2_line = empty(lead + (8, 5), float32)
-        conv1d_2_inputs = ones(lead + (15,), float32)
-        conv1d_2_output = empty(lead + (1, 4), float32)
+        conv1d_2_line = empty((8, 5) + lead, float32)
+        gru_inputs = ones((9,) + lead, float32)
+        conv1d_2_output = gru_inputs[:4].reshape((1, 4) + lead)
         self.conv1d_2 = (
-            conv1d_2_line.reshape(lead + (40,))[..., :5], conv1d_2_inputs[..., :5],
-            conv1d_2_line.reshape(lead + (40,))[..., 20:25], conv1d_2_inputs[..., 5:10],
-            conv1d_1_output.reshape(lead + (5,)), conv1d_2_inputs[..., 10:], conv1d_2_inputs,
-            conv1d_2_output.reshape(lead + (4,)), conv1d_2_line.reshape(lead + (40,))[..., 5:],
-            conv1d_2_line.reshape(lead + (40,))[..., :35],
-            conv1d_2_line.reshape(lead + (40,))[..., 35:],
+            conv1d_2_line[0],
+            conv1d_2_inputs[:5],
+            conv1d_2_line[4],
+            conv1d_2_inputs[5:10],
+            conv1d_2_inputs,
+            conv1d_2_output[0],
+            conv1d_2_line.reshape((40,) + lead)[5:],
+            conv1d_2_line.reshape((40,) + lead)[:35],
+            conv1d_1_output[0],
+            conv1d_2_line[7],
         )
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
-        gru_inputs = ones(lead + (9,), float32)
-        gru_sums = empty(lead + (16,), float32)
-        gru_h = gru_inputs[..., 4:8]
+        gru_sums = empty((16,) + lead, float32)
+        gru_h = gru_inputs[4:8]
         self.gru = (
-            conv1d_2_output.reshape(lead + (4,)), gru_inputs[..., :4], gru_inputs, gru_sums,
-            gru_sums[..., :8], gru_sums[..., 4:8], gru_sums[..., 12:], gru_sums[..., 8:12],
-            gru_h, gru_sums[..., :4],
+            gru_inputs,
+            gru_sums,
+            gru_sums[:8],
+            gru_sums[4:8],
+            gru_sums[12:],
+            gru_sums[8:12],
+            gru_h,
+            gru_sums[:4],
         )
         # output_0: copied to the caller
-        self.output_0 = (gru_h,)
-        self.x = x.reshape(lead + (3,))
+        y = empty((1, 4) + lead, float32)
+        self.output_0 = (gru_h, y[0])
+        self.x = outside(x.reshape((3,) + lead), lead)
         self.x_shape = self.x.shape
-        self.states = (conv1d_line, conv1d_1_line, conv1d_2_line, gru_h)
+        self.states = (
+            outside(conv1d_line, lead),
+            outside(conv1d_1_line, lead),
+            outside(conv1d_2_line, lead),
+            outside(gru_h, lead),
+        )
+        self.memory = (conv1d_line, conv1d_1_line, conv1d_2_line, gru_inputs)
+        self.y = outside(y.reshape((4,) + lead), lead)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
         if getattr(x, "shape", None) != self.x_shape:
-            array = self.x
-            x = accept(x, "x", array.dtype, array.shape)
+            x = accept(x, "x", float32, self.x_shape)
         self.x[...] = x
 
         # conv1d: Conv1D(4, kernel 3, causal, relu)
-        #   output = kernel(4 x 3) line[0:3] + kernel(4 x 3 from 3) line[3:6] + kernel(4 x 3 from
-        #       6) x + bias
+        #   output =
+        #       kernel(4 x 3) line[0:3] + kernel(4 x 3 from 3) line[3:6]
+        #       + kernel(4 x 3 from 6) x + bias
         #   output = max(output, 0)
         #   line' = line without its oldest row, then x
-        (line, line_in_and_conv1d_line_in, inputs, output, line_2, line_3, x_2) = self.conv1d
+        (
+            line, line_in_and_conv1d_line_in, output_inputs, output, line_2, line_3, x_2,
+        ) = self.conv1d
         line_in_and_conv1d_line_in[...] = line
-        inputs.dot(CONV1D_MATRIX, output)
+        CONV1D_OUTPUT_MATRIX.dot(output_inputs, output)
         maximum(output, ZERO, out=output)
         line_3[...] = line_2
         line_2[...] = x_2
@@ -307,149 +317,128 @@ class Model:
         # conv1d_1: Conv1D(5, kernel 2, dilation 2, causal)
         #   output = kernel(5 x 4) line[0:4] + kernel(5 x 4 from 4) conv1d_output + bias
         #   line' = line without its oldest row, then conv1d_output
-        (line, line_in, conv1d_output, conv1d_output_in, inputs, output, line_2) = self.conv1d_1
+        (line, line_in, output_inputs, output, line_2, conv1d_output) = self.conv1d_1
         line_in[...] = line
-        conv1d_output_in[...] = conv1d_output
-        inputs.dot(CONV1D_1_MATRIX, output)
+        CONV1D_1_OUTPUT_MATRIX.dot(output_inputs, output)
         line[...] = line_2
         line_2[...] = conv1d_output
 
         # conv1d_2: Conv1D(4, kernel 3, dilation 4, causal)
-        #   output = kernel(4 x 5) line[0:5] + kernel(4 x 5 from 5) line[20:25] + kernel(4 x 5
-        #       from 10) conv1d_1_output
+        #   output =
+        #       kernel(4 x 5) line[0:5] + kernel(4 x 5 from 5) line[20:25]
+        #       + kernel(4 x 5 from 10) conv1d_1_output
         #   line' = line without its oldest row, then conv1d_1_output
         (
-            line, line_in, line_2, line_in_2, conv1d_1_output, conv1d_1_output_in, inputs,
-            output, line_3, line_4, line_5,
+            line, line_in, line_2, line_in_2, output_inputs, output, line_3, line_4,
+            conv1d_1_output, line_5,
         ) = self.conv1d_2
         line_in[...] = line
         line_in_2[...] = line_2
-        conv1d_1_output_in[...] = conv1d_1_output
-        inputs.dot(CONV1D_2_MATRIX, output)
+        CONV1D_2_OUTPUT_MATRIX.dot(output_inputs, output)
         line_4[...] = line_3
         line_5[...] = conv1d_1_output
 
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
-        #   gates = gates_kernel(8 x 4) conv1d_2_output + gates_recurrent_kernel(8 x 4) h +
-        #       gates_bias
-        #   candidate = candidate_kernel(4 x 4) conv1d_2_output + candidate_bias
-        #   recurrent = candidate_recurrent_kernel(4 x 4) h + candidate_recurrent_bias
-        #   update = sigmoid(gates[0:4])
-        #   reset = sigmoid(gates[4:8])
-        #   candidate = tanh(candidate + reset * recurrent)
-        #   h' = update * h + (1 - update) * candidate
-        (
-            conv1d_2_output, conv1d_2_output_in, inputs, sums, update_and_reset, reset,
-            recurrent, candidate, h, update,
-        ) = self.gru
-        conv1d_2_output_in[...] = conv1d_2_output
-        inputs.dot(GRU_MATRIX, sums)
+        #   sums =
+        #       gates_kernel(16 x 4) conv1d_2_output + gates_recurrent_kernel(16 x 4) h + bias
+        #   update = 0.5 * tanh(sums[0:4]) + 0.5
+        #   reset = 0.5 * tanh(sums[4:8]) + 0.5
+        #   candidate = tanh(sums[8:12] + reset * sums[12:16])
+        #   h' = update * (h - candidate) + candidate
+        #   Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.
+        (sums_inputs, sums, update_and_reset, reset, sums_2, candidate, h, update) = self.gru
+        GRU_SUMS_MATRIX.dot(sums_inputs, sums)
         tanh(update_and_reset, update_and_reset)
         multiply(HALF, update_and_reset, update_and_reset)
         add(update_and_reset, HALF, update_and_reset)
-        multiply(reset, recurrent, recurrent)
-        add(candidate, recurrent, candidate)
+        multiply(reset, sums_2, sums_2)
+        add(candidate, sums_2, candidate)
         tanh(candidate, candidate)
         subtract(h, candidate, h)
-        multiply(h, update, h)
+        multiply(update, h, h)
         add(h, candidate, h)
 
         # output_0: copied to the caller
         #   y = gru_h
-        (gru_h,) = self.output_0
-        return gru_h.copy()
+        (gru_h, y) = self.output_0
+        y[...] = gru_h
+
+        return self.y.copy()
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
         lead = self.lead
+        unit = (1,) * len(lead)
         x = accept(x, "x", float32, lead + (None, 3))
-        steps = x.shape[len(lead)]
-        (conv1d_line, conv1d_1_line, conv1d_2_line, gru_h) = self.states
-        conv1d_line[...] = 0
-        conv1d_1_line[...] = 0
-        conv1d_2_line[...] = 0
-        gru_h[...] = 0
-        axis = len(lead)  # that of time, in arrays that have it
+        x = inside(x, lead)
+        steps = x.shape[0]
+        self.reset()
+        (conv1d_line, conv1d_1_line, conv1d_2_line, gru_inputs) = self.memory
 
         # conv1d: Conv1D(4, kernel 3, causal, relu)
-        padded = empty(lead + (steps + 2, 3), float32)
-        padded.reshape(lead + (3 * steps + 6,))[..., :6] = 0.0
-        padded.reshape(lead + (3 * steps + 6,))[..., 6:] = x.reshape(lead + (3 * steps,))
-        conv1d_output = empty(lead + (steps, 4), float32)
-        grid(padded.reshape(lead + (-1,)), 0, (steps, 3), (9, 1)).reshape(-1, 9).dot(
-            CONV1D_KERNEL_T, conv1d_output.reshape(-1, 4),
+        padded = empty((steps + 2, 3) + lead, float32)
+        padded.reshape((3 * steps + 6,) + lead)[:6] = 0.0
+        padded.reshape((3 * steps + 6,) + lead)[6:] = x.reshape((3 * steps,) + lead)
+        conv1d_output = product(
+            CONV1D_KERNEL, grid(padded.reshape((-1,) + lead), 0, (steps, 3), (9, 1)), 1
         )
-        add(conv1d_output, CONV1D_BIAS, conv1d_output)
+        add(conv1d_output, CONV1D_BIAS.reshape((4,) + unit), conv1d_output)
         maximum(conv1d_output, 0.0, out=conv1d_output)
-        conv1d_line.reshape(lead + (6,))[..., -3 * min(steps, 2) + 6:] = (
-            x.reshape(lead + (3 * steps,))[..., -3 * min(steps, 2) + 3 * steps:]
-        )
+        conv1d_line.reshape((6,) + lead)[-3 * min(steps, 2) + 6:] = x.reshape((3 * steps,) + lead)[
+            -3 * min(steps, 2) + 3 * steps:
+        ]
 
         # conv1d_1: Conv1D(5, kernel 2, dilation 2, causal)
-        padded = empty(lead + (steps + 2, 4), float32)
-        padded.reshape(lead + (4 * steps + 8,))[..., :8] = 0.0
-        padded.reshape(lead + (4 * steps + 8,))[..., 8:] = conv1d_output.reshape(
-            lead + (4 * steps,),
-        )
-        conv1d_1_output = empty(lead + (steps, 5), float32)
-        padded[..., :steps, :].reshape(-1, 4).dot(CONV1D_1_KERNEL_T, conv1d_1_output.reshape(-1, 5))
-        add(conv1d_1_output, product(padded[..., 2:, :], CONV1D_1_KERNEL_T_2), conv1d_1_output)
-        add(conv1d_1_output, CONV1D_1_BIAS, conv1d_1_output)
-        conv1d_1_line.reshape(lead + (8,))[..., -4 * min(steps, 2) + 8:] = (
-            conv1d_output.reshape(lead + (4 * steps,))[..., -4 * min(steps, 2) + 4 * steps:]
+        padded = empty((steps + 2, 4) + lead, float32)
+        padded.reshape((4 * steps + 8,) + lead)[:8] = 0.0
+        padded.reshape((4 * steps + 8,) + lead)[8:] = conv1d_output.reshape((4 * steps,) + lead)
+        conv1d_1_output = product(CONV1D_1_KERNEL[:, :4], padded[:steps], 1)
+        add(conv1d_1_output, product(CONV1D_1_KERNEL[:, 4:], padded[2:], 1), conv1d_1_output)
+        add(conv1d_1_output, CONV1D_1_BIAS.reshape((5,) + unit), conv1d_1_output)
+        conv1d_1_line.reshape((8,) + lead)[-4 * min(steps, 2) + 8:] = (
+            conv1d_output.reshape((4 * steps,) + lead)[-4 * min(steps, 2) + 4 * steps:]
         )
 
         # conv1d_2: Conv1D(4, kernel 3, dilation 4, causal)
-        padded = empty(lead + (steps + 8, 5), float32)
-        padded.reshape(lead + (5 * steps + 40,))[..., :40] = 0.0
-        padded.reshape(lead + (5 * steps + 40,))[..., 40:] = conv1d_1_output.reshape(
-            lead + (5 * steps,),
-        )
-        conv1d_2_output = empty(lead + (steps, 4), float32)
-        padded[..., :steps, :].reshape(-1, 5).dot(CONV1D_2_KERNEL_T, conv1d_2_output.reshape(-1, 4))
+        padded = empty((steps + 8, 5) + lead, float32)
+        padded.reshape((5 * steps + 40,) + lead)[:40] = 0.0
+        padded.reshape((5 * steps + 40,) + lead)[40:] = conv1d_1_output.reshape((5 * steps,) + lead)
+        conv1d_2_output = product(CONV1D_2_KERNEL[:, :5], padded[:steps], 1)
         add(
             conv1d_2_output,
-            product(padded[..., 4:steps + 4, :], CONV1D_2_KERNEL_T_2),
+            product(CONV1D_2_KERNEL[:, 5:10], padded[4:steps + 4], 1),
             conv1d_2_output,
         )
-        add(conv1d_2_output, product(padded[..., 8:, :], CONV1D_2_KERNEL_T_3), conv1d_2_output)
-        conv1d_2_line.reshape(lead + (40,))[..., -5 * min(steps, 8) + 40:] = (
-            conv1d_1_output.reshape(lead + (5 * steps,))[..., -5 * min(steps, 8) + 5 * steps:]
+        add(conv1d_2_output, product(CONV1D_2_KERNEL[:, 10:], padded[8:], 1), conv1d_2_output)
+        conv1d_2_line.reshape((40,) + lead)[-5 * min(steps, 8) + 40:] = (
+            conv1d_1_output.reshape((5 * steps,) + lead)[-5 * min(steps, 8) + 5 * steps:]
         )
 
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
-        candidate = empty(lead + (steps, 4), float32)
-        conv1d_2_output.reshape(-1, 4).dot(GRU_CANDIDATE_KERNEL_T, candidate.reshape(-1, 4))
-        add(candidate, GRU_CANDIDATE_BIAS, candidate)
-        inputs = ones(lead + (9,), float32)
-        h = inputs[..., 4:8]
-        h[...] = gru_h
-        conv1d_2_output_in = inputs[..., :4]
-        sums = empty(lead + (12,), float32)
-        update_and_reset = sums[..., :8]
-        reset = sums[..., 4:8]
-        candidate_2 = sums[..., 8:]
-        update = sums[..., :4]
-        y = empty(lead + (steps, 4), float32)
-        for conv1d_2_output_t, candidate_t, y_t in zip(
-            conv1d_2_output.swapaxes(0, axis), candidate.swapaxes(0, axis),
-            y.swapaxes(0, axis),
-        ):
-            conv1d_2_output_in[...] = conv1d_2_output_t
-            inputs.dot(GRU_MATRIX_2, sums)
+        conv1d_2_output_in = gru_inputs[:4]
+        sums = empty((16,) + lead, float32)
+        update_and_reset = sums[:8]
+        reset = sums[4:8]
+        sums_2 = sums[12:]
+        candidate = sums[8:12]
+        h = gru_inputs[4:8]
+        update = sums[:4]
+        y = empty((steps, 4) + lead, float32)
+        for t in range(steps):
+            conv1d_2_output_in[...] = conv1d_2_output[t]
+            GRU_SUMS_MATRIX.dot(gru_inputs, sums)
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
-            multiply(reset, candidate_2, candidate_2)
-            add(candidate_t, candidate_2, candidate_2)
-            tanh(candidate_2, candidate_2)
-            subtract(h, candidate_2, h)
-            multiply(h, update, h)
-            add(h, candidate_2, h)
-            y_t[...] = h
-        gru_h[...] = h
+            multiply(reset, sums_2, sums_2)
+            add(candidate, sums_2, candidate)
+            tanh(candidate, candidate)
+            subtract(h, candidate, h)
+            multiply(update, h, h)
+            add(h, candidate, h)
+            y[t] = h
 
-        return y
+        return outside(y, lead)
 
     def reset(self):
         """Every state back to its start."""
@@ -461,16 +450,15 @@ class Model:
         return [array.copy() for array in self.states]
 
     def set_state(self, states):
-        """Go on from what get_state gave."""
-        own = self.states
-        shapes = [array.shape for array in own]
+        """Go on from what get_state returned."""
+        shapes = [array.shape for array in self.states]
         if len(states) != len(shapes):
             raise ValueError("expected 4 states, found %d" % len(states))
         states = [
             accept(values, "state %d" % n, float32, shape)
             for n, (values, shape) in enumerate(zip(states, shapes))
         ]
-        for array, values in zip(own, states):
+        for array, values in zip(self.states, states):
             array[...] = values
 
     def __getstate__(self):
@@ -493,51 +481,55 @@ def selftest():
     Allowed is 2e-05 * (size + |expected|). The size is that of the largest value, 1 at most, or
     larger where rounding to float32 moves the values by more.
     """
-    x = array((16, 3), """
-    0.0 -0.74 -0.58 0.22 0.61 0.93
-    -0.57 0.67 0.0 0.16 -0.56 0.13
-    0.92 0.36 -0.44 -0.46 -0.11 -0.05
-    -0.49 0.3 0.56 -0.53 -0.9 0.43
-    -0.57 -0.65 0.68 0.63 0.0 -0.04
-    0.53 -0.75 -0.34 0.44 -0.19 0.25
-    -0.34 0.21 -0.23 0.56 -0.61 -0.54
-    -1.0 -0.6 0.89 0.16 0.1 -0.85
-    """)
-    expected_0 = array((16, 4), """
-    -0.0789592 0.197728 -0.0572537 -0.53689 -0.140118 0.289443
-    -0.165676 -0.651315 -0.25604 0.396511 -0.103014 -0.836214
-    -0.275675 0.398441 -0.141578 -0.772689 -0.345363 0.42492
-    -0.0165688 -0.658824 -0.39985 0.422791 0.182604 -0.645909
-    -0.239573 0.35897 0.0709832 -0.767641 -0.306276 0.390249
-    0.151444 -0.719009 -0.362327 0.427583 0.227109 -0.60653
-    -0.389776 0.460154 0.33729 -0.664641 -0.369709 0.487663
-    0.196712 -0.764675 -0.337232 0.46827 0.129404 -0.743965
-    -0.394075 0.476966 0.286756 -0.70015 -0.38344 0.481571
-    0.243914 -0.709796 -0.369284 0.490379 0.119676 -0.609566
-    -0.432791 0.517698 0.264632 -0.78841
-    """)
-    expected_states = array((58,), """
-    -1.0 -0.6 0.89 0.16 0.1 -0.85
-    0.0 0.625219 0.182076 0.0 0.72228 0.0
-    0.0 1.20092 -0.198467 -0.0921075 -0.235637 0.668164
-    -0.486751 -0.468749 0.116871 -0.484888 0.519946 -0.398085
-    -0.303822 -0.0225368 -0.372088 1.14954 -0.625627 -0.334142
-    0.165084 -0.338103 0.691607 -0.468708 -0.44322 0.606498
-    -0.257519 0.527063 -0.481825 -0.384057 -0.0235674 -0.339139
-    0.693456 -0.517602 -0.170083 -0.368306 -0.0919073 0.451789
-    -0.371757 -0.685513 0.675235 -0.794158 0.711364 -0.161578
-    -0.432791 0.517698 0.264632 -0.78841
-    """)
+    inputs = [
+        array((16, 3), """
+        0.0 -0.74 -0.58 0.22 0.61 0.93
+        -0.57 0.67 0.0 0.16 -0.56 0.13
+        0.92 0.36 -0.44 -0.46 -0.11 -0.05
+        -0.49 0.3 0.56 -0.53 -0.9 0.43
+        -0.57 -0.65 0.68 0.63 0.0 -0.04
+        0.53 -0.75 -0.34 0.44 -0.19 0.25
+        -0.34 0.21 -0.23 0.56 -0.61 -0.54
+        -1.0 -0.6 0.89 0.16 0.1 -0.85
+        """),
+    ]
+    expected = [
+        array((16, 4), """
+        -0.0789592 0.197728 -0.0572537 -0.53689 -0.140118 0.289443
+        -0.165676 -0.651315 -0.25604 0.396511 -0.103014 -0.836214
+        -0.275675 0.398441 -0.141578 -0.772689 -0.345363 0.42492
+        -0.0165688 -0.658824 -0.39985 0.422791 0.182604 -0.645909
+        -0.239573 0.35897 0.0709832 -0.767641 -0.306276 0.390249
+        0.151444 -0.719009 -0.362327 0.427583 0.227109 -0.60653
+        -0.389776 0.460154 0.33729 -0.664641 -0.369709 0.487663
+        0.196712 -0.764675 -0.337232 0.46827 0.129404 -0.743965
+        -0.394075 0.476966 0.286756 -0.70015 -0.38344 0.481571
+        0.243914 -0.709796 -0.369284 0.490379 0.119676 -0.609566
+        -0.432791 0.517698 0.264632 -0.78841
+        """),
+        array((58,), """
+        -1.0 -0.6 0.89 0.16 0.1 -0.85
+        0.0 0.625219 0.182076 0.0 0.72228 0.0
+        0.0 1.20092 -0.198467 -0.0921075 -0.235637 0.668164
+        -0.486751 -0.468749 0.116871 -0.484888 0.519946 -0.398085
+        -0.303822 -0.0225368 -0.372088 1.14954 -0.625627 -0.334142
+        0.165084 -0.338103 0.691607 -0.468708 -0.44322 0.606498
+        -0.257519 0.527063 -0.481825 -0.384057 -0.0235674 -0.339139
+        0.693456 -0.517602 -0.170083 -0.368306 -0.0919073 0.451789
+        -0.371757 -0.685513 0.675235 -0.794158 0.711364 -0.161578
+        -0.432791 0.517698 0.264632 -0.78841
+        """),
+    ]
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
-        found = [model.step(x[t]) for t in range(16)]
+        found = [model.step(*given) for given in zip(*inputs)]
     found = [y for y in found if y is not None]
-    compared = [(found, expected_0, 1)]
-    states = np.concatenate([np.ravel(state) for state in model.get_state()])
-    compared.append((states, expected_states, 1))
+    found = [found]
+    states = model.get_state()
+    found.append(np.concatenate([np.ravel(state) for state in states]))
     worst = 0.0
-    for left, right, size in compared:
+    for left, right, size in zip(found, expected, [1, 1]):
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (size + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

@@ -14,7 +14,7 @@ simple_rnn_1  (4)         36          SimpleRNN(4), last step only
 
 Input gru_1_input: (3) float32, one step
 Output simple_rnn_1: (4) float32, one step
-Bytes: weights 1104, state 64, scratch 244.
+Bytes: weights 1104, state 64, scratch 144.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -26,9 +26,7 @@ This file is yours: its generator lays no claim to it and puts no condition on i
 Needs NumPy 1.13 or later, nothing else.
 """
 import numpy as np
-from numpy import (
-    add, empty, float32, maximum, minimum, multiply, ones, subtract, tanh,
-)
+from numpy import (add, empty, float32, maximum, minimum, multiply, ones, subtract, tanh)
 
 
 def array(shape, text, dtype=float32):
@@ -46,12 +44,21 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
-def aligned(rows, columns):
-    """A matrix of zeros that starts where a cache line does: products read it faster."""
-    count = rows * columns
-    memory = np.zeros(count + 16, float32)
+def matrix(rows, columns):
+    """A matrix of zeros, column by column from the start of a cache line: products read it fast."""
+    memory = np.zeros(rows * columns + 16, float32)
     start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
-    return memory[start : start + count].reshape(rows, columns)
+    return memory[start : start + rows * columns].reshape(columns, rows).T
+
+
+def outside(array, lead):
+    """An array as users see it, with the axis of a batch first."""
+    return np.moveaxis(array, -1, 0) if lead else array
+
+
+def inside(array, lead):
+    """What a user gave, with the axis of a batch last."""
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if lead else array
 
 
 try:  # NumPy's function for both bounds at once; np.clip itself takes seven times as long
@@ -77,6 +84,12 @@ GRU_1_GATES_KERNEL = array((8, 3), """
 0.8186516 0.0054501463 -0.7874884 0.23408401 0.1656031 -0.15270123
 """)
 
+# gru_1_gates_bias: (8,)
+GRU_1_GATES_BIAS = array((8,), """
+-0.17339382 0.32114822 0.252847 0.26616162 -0.31030905 -0.34198454
+0.4159718 -0.050707825
+""")
+
 # gru_1_gates_recurrent_kernel: (8, 4)
 GRU_1_GATES_RECURRENT_KERNEL = array((8, 4), """
 0.057558455 -0.09486121 -1.4401011 0.122399405 0.16279298 0.9431311
@@ -87,12 +100,6 @@ GRU_1_GATES_RECURRENT_KERNEL = array((8, 4), """
 1.0529828 0.22117433
 """)
 
-# gru_1_gates_bias: (8,)
-GRU_1_GATES_BIAS = array((8,), """
--0.17339382 0.32114822 0.252847 0.26616162 -0.31030905 -0.34198454
-0.4159718 -0.050707825
-""")
-
 # gru_1_candidate_recurrent_kernel: (4, 4)
 GRU_1_CANDIDATE_RECURRENT_KERNEL = array((4, 4), """
 1.3171328 0.13323194 -0.120958924 0.6324658 0.81352717 -0.8123898
@@ -100,15 +107,15 @@ GRU_1_CANDIDATE_RECURRENT_KERNEL = array((4, 4), """
 -0.47455403 -0.57817376 0.6006318 -0.4017314
 """)
 
-# gru_1_candidate_bias: (4,)
-GRU_1_CANDIDATE_BIAS = array((4,), """
-0.5254662 -0.28788552 0.23475704 0.22675231
-""")
-
 # gru_1_candidate_kernel: (4, 3)
 GRU_1_CANDIDATE_KERNEL = array((4, 3), """
 1.0649266 -1.1696903 0.46185794 0.5892533 0.4219603 -0.41524568
 -0.0479235 0.38029772 -0.2849221 -0.584942 -0.14556375 -1.1115868
+""")
+
+# gru_1_candidate_bias: (4,)
+GRU_1_CANDIDATE_BIAS = array((4,), """
+0.5254662 -0.28788552 0.23475704 0.22675231
 """)
 
 # lstm_1_kernel: (16, 4)
@@ -126,13 +133,6 @@ LSTM_1_KERNEL = array((16, 4), """
 0.474716 -0.24260238 0.036130283 0.31012133
 """)
 
-# lstm_1_bias: (16,)
-LSTM_1_BIAS = array((16,), """
--0.06460321 -0.25400212 -0.09588586 -0.13526997 0.18350264 0.29115343
--0.3412955 -0.2618491 -0.011263633 -0.0059593865 -0.4651808 -0.18843047
-0.01175165 0.5255879 0.23642455 0.49323618
-""")
-
 # lstm_1_recurrent_kernel: (16, 4)
 LSTM_1_RECURRENT_KERNEL = array((16, 4), """
 -1.0402702 0.40167698 0.13910379 1.1036108 0.21975897 0.11941007
@@ -148,9 +148,11 @@ LSTM_1_RECURRENT_KERNEL = array((16, 4), """
 0.59167075 -0.41510153 0.076839104 -0.0849898
 """)
 
-# simple_rnn_1_bias: (4,)
-SIMPLE_RNN_1_BIAS = array((4,), """
--0.23433615 0.33247823 0.16857305 0.34413436
+# lstm_1_bias: (16,)
+LSTM_1_BIAS = array((16,), """
+-0.06460321 -0.25400212 -0.09588586 -0.13526997 0.18350264 0.29115343
+-0.3412955 -0.2618491 -0.011263633 -0.0059593865 -0.4651808 -0.18843047
+0.01175165 0.5255879 0.23642455 0.49323618
 """)
 
 # simple_rnn_1_kernel: (4, 4)
@@ -167,55 +169,42 @@ SIMPLE_RNN_1_RECURRENT_KERNEL = array((4, 4), """
 -0.48509258 0.3297708 0.18317682 -0.021483209
 """)
 
-# ---- the same weights, ready for x.dot(...) ---------------------------------
+# simple_rnn_1_bias: (4,)
+SIMPLE_RNN_1_BIAS = array((4,), """
+-0.23433615 0.33247823 0.16857305 0.34413436
+""")
 
-# Rows: x (3), gru_1_h (4), 1.
-GRU_1_GATES_MATRIX = aligned(8, 8)
-GRU_1_GATES_MATRIX[0:3, 0:8] = 0.2 * GRU_1_GATES_KERNEL.T
-GRU_1_GATES_MATRIX[3:7, 0:8] = 0.2 * GRU_1_GATES_RECURRENT_KERNEL.T
-GRU_1_GATES_MATRIX[7, 0:8] = 0.2 * GRU_1_GATES_BIAS + 0.5
+# ---- the same weights side by side, for one product each --------------------
 
-# Rows: gru_1_reset_h (4), 1, x (3).
-GRU_1_CANDIDATE_MATRIX = aligned(8, 4)
-GRU_1_CANDIDATE_MATRIX[0:4, 0:4] = GRU_1_CANDIDATE_RECURRENT_KERNEL.T
-GRU_1_CANDIDATE_MATRIX[4, 0:4] = GRU_1_CANDIDATE_BIAS
-GRU_1_CANDIDATE_MATRIX[5:8, 0:4] = GRU_1_CANDIDATE_KERNEL.T
+# Columns for x (3), 1, gru_1_h (4).
+GRU_1_GATES_MATRIX = matrix(8, 8)
+GRU_1_GATES_MATRIX[:, 0:3] = 0.2 * GRU_1_GATES_KERNEL
+GRU_1_GATES_MATRIX[:, 3:4] = 0.2 * GRU_1_GATES_BIAS[:, None] + 0.5
+GRU_1_GATES_MATRIX[:, 4:8] = 0.2 * GRU_1_GATES_RECURRENT_KERNEL
 
-# Rows: gru_1_h (4), 1, lstm_1_h (4).
-LSTM_1_MATRIX = aligned(9, 16)
-LSTM_1_MATRIX[0:4, 0:8] = 0.2 * LSTM_1_KERNEL[:8].T
-LSTM_1_MATRIX[0:4, 8:12] = 0.2 * LSTM_1_KERNEL[12:].T
-LSTM_1_MATRIX[0:4, 12:16] = LSTM_1_KERNEL[8:12].T
-LSTM_1_MATRIX[4, 0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
-LSTM_1_MATRIX[4, 8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
-LSTM_1_MATRIX[4, 12:16] = LSTM_1_BIAS[8:12]
-LSTM_1_MATRIX[5:9, 0:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:8].T
-LSTM_1_MATRIX[5:9, 8:12] = 0.2 * LSTM_1_RECURRENT_KERNEL[12:].T
-LSTM_1_MATRIX[5:9, 12:16] = LSTM_1_RECURRENT_KERNEL[8:12].T
+# Columns for gru_1_reset_h (4), x (3), 1.
+GRU_1_CANDIDATE_MATRIX = matrix(4, 8)
+GRU_1_CANDIDATE_MATRIX[:, 0:4] = GRU_1_CANDIDATE_RECURRENT_KERNEL
+GRU_1_CANDIDATE_MATRIX[:, 4:7] = GRU_1_CANDIDATE_KERNEL
+GRU_1_CANDIDATE_MATRIX[:, 7:8] = GRU_1_CANDIDATE_BIAS[:, None]
 
-# Rows: 1, lstm_1_h (4), simple_rnn_1_h (4).
-SIMPLE_RNN_1_MATRIX = aligned(9, 4)
-SIMPLE_RNN_1_MATRIX[0, 0:4] = SIMPLE_RNN_1_BIAS
-SIMPLE_RNN_1_MATRIX[1:5, 0:4] = SIMPLE_RNN_1_KERNEL.T
-SIMPLE_RNN_1_MATRIX[5:9, 0:4] = SIMPLE_RNN_1_RECURRENT_KERNEL.T
+# Columns for gru_1_h (4), lstm_1_h (4), 1.
+LSTM_1_GATES_MATRIX = matrix(16, 9)
+LSTM_1_GATES_MATRIX[0:8, 0:4] = 0.2 * LSTM_1_KERNEL[:8]
+LSTM_1_GATES_MATRIX[8:12, 0:4] = 0.2 * LSTM_1_KERNEL[12:]
+LSTM_1_GATES_MATRIX[12:16, 0:4] = LSTM_1_KERNEL[8:12]
+LSTM_1_GATES_MATRIX[0:8, 4:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:8]
+LSTM_1_GATES_MATRIX[8:12, 4:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[12:]
+LSTM_1_GATES_MATRIX[12:16, 4:8] = LSTM_1_RECURRENT_KERNEL[8:12]
+LSTM_1_GATES_MATRIX[0:8, 8:9] = 0.2 * LSTM_1_BIAS[:8][:, None] + 0.5
+LSTM_1_GATES_MATRIX[8:12, 8:9] = 0.2 * LSTM_1_BIAS[12:][:, None] + 0.5
+LSTM_1_GATES_MATRIX[12:16, 8:9] = LSTM_1_BIAS[8:12][:, None]
 
-# Rows: gru_1_output (4), lstm_1_h (4), 1.
-LSTM_1_MATRIX_2 = aligned(9, 16)
-LSTM_1_MATRIX_2[0:4, 0:8] = 0.2 * LSTM_1_KERNEL[:8].T
-LSTM_1_MATRIX_2[0:4, 8:12] = 0.2 * LSTM_1_KERNEL[12:].T
-LSTM_1_MATRIX_2[0:4, 12:16] = LSTM_1_KERNEL[8:12].T
-LSTM_1_MATRIX_2[4:8, 0:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:8].T
-LSTM_1_MATRIX_2[4:8, 8:12] = 0.2 * LSTM_1_RECURRENT_KERNEL[12:].T
-LSTM_1_MATRIX_2[4:8, 12:16] = LSTM_1_RECURRENT_KERNEL[8:12].T
-LSTM_1_MATRIX_2[8, 0:8] = 0.2 * LSTM_1_BIAS[:8] + 0.5
-LSTM_1_MATRIX_2[8, 8:12] = 0.2 * LSTM_1_BIAS[12:] + 0.5
-LSTM_1_MATRIX_2[8, 12:16] = LSTM_1_BIAS[8:12]
-
-# Rows: lstm_1_output (4), simple_rnn_1_h (4), 1.
-SIMPLE_RNN_1_MATRIX_2 = aligned(9, 4)
-SIMPLE_RNN_1_MATRIX_2[0:4, 0:4] = SIMPLE_RNN_1_KERNEL.T
-SIMPLE_RNN_1_MATRIX_2[4:8, 0:4] = SIMPLE_RNN_1_RECURRENT_KERNEL.T
-SIMPLE_RNN_1_MATRIX_2[8, 0:4] = SIMPLE_RNN_1_BIAS
+# Columns for lstm_1_h (4), simple_rnn_1_h (4), 1.
+SIMPLE_RNN_1_A_MATRIX = matrix(4, 9)
+SIMPLE_RNN_1_A_MATRIX[:, 0:4] = SIMPLE_RNN_1_KERNEL
+SIMPLE_RNN_1_A_MATRIX[:, 4:8] = SIMPLE_RNN_1_RECURRENT_KERNEL
+SIMPLE_RNN_1_A_MATRIX[:, 8:9] = SIMPLE_RNN_1_BIAS[:, None]
 
 # NumPy takes an array faster than a number.
 ZERO = np.array(0.0, float32)
@@ -230,81 +219,103 @@ class Model:
         if batch is not None and (int(batch) != batch or batch < 1):
             raise ValueError("expected batch None or at least 1, found %r" % (batch,))
         self.batch = batch
+        # Inside, the axis of a batch is the last one of every array.
         self.lead = lead = () if batch is None else (int(batch),)
         # gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid)
-        gru_1_inputs = ones(lead + (21,), float32)
-        gru_1_gates = empty(lead + (8,), float32)
-        gru_1_h = gru_1_inputs[..., 8:12]
-        gru_1_reset_h = gru_1_inputs[..., 0:4]
-        gru_1_candidate = empty(lead + (4,), float32)
+        gru_1_inputs = ones((12,) + lead, float32)
+        gru_1_gates = empty((8,) + lead, float32)
+        gru_1_h = gru_1_inputs[8:12]
+        gru_1_reset_h = gru_1_inputs[:4]
+        gru_1_candidate = empty((4,) + lead, float32)
         self.gru_1 = (
-            gru_1_inputs[..., 5:13], gru_1_gates, gru_1_gates[..., 4:], gru_1_h, gru_1_reset_h,
-            gru_1_inputs[..., :8], gru_1_candidate, gru_1_gates[..., :4],
+            gru_1_inputs[4:],
+            gru_1_gates,
+            gru_1_gates[4:],
+            gru_1_h,
+            gru_1_reset_h,
+            gru_1_inputs[:8],
+            gru_1_candidate,
+            gru_1_gates[:4],
         )
         # lstm_1: LSTM(4, recurrent_activation=hard_sigmoid)
-        lstm_1_gates = empty(lead + (16,), float32)
-        lstm_1_c = empty(lead + (4,), float32)
-        scratch = empty(lead + (4,), float32)
-        lstm_1_h = gru_1_inputs[..., 13:17]
+        lstm_1_inputs = ones((9,) + lead, float32)
+        lstm_1_gates = empty((16,) + lead, float32)
+        lstm_1_c = empty((4,) + lead, float32)
+        scratch = empty((4,) + lead, float32)
+        lstm_1_h = lstm_1_inputs[4:8]
         self.lstm_1 = (
-            gru_1_inputs[..., 8:17], lstm_1_gates, lstm_1_gates[..., :12],
-            lstm_1_gates[..., 12:], lstm_1_gates[..., 4:8], lstm_1_c, lstm_1_gates[..., :4],
-            scratch, lstm_1_gates[..., 8:12], lstm_1_h,
+            gru_1_h, lstm_1_inputs[:4], lstm_1_inputs, lstm_1_gates, lstm_1_gates[:12],
+            lstm_1_gates[12:], lstm_1_gates[4:8], lstm_1_c, lstm_1_gates[:4], scratch,
+            lstm_1_gates[8:12], lstm_1_h,
         )
         # simple_rnn_1: SimpleRNN(4), last step only
-        simple_rnn_1_a = empty(lead + (4,), float32)
-        simple_rnn_1_h = gru_1_inputs[..., 17:21]
-        self.simple_rnn_1 = (gru_1_inputs[..., 12:], simple_rnn_1_a, simple_rnn_1_h)
+        simple_rnn_1_inputs = ones((9,) + lead, float32)
+        simple_rnn_1_a = empty((4,) + lead, float32)
+        simple_rnn_1_h = simple_rnn_1_inputs[4:8]
+        self.simple_rnn_1 = (
+            lstm_1_h, simple_rnn_1_inputs[:4], simple_rnn_1_inputs, simple_rnn_1_a, simple_rnn_1_h
+        )
         # output_0: copied to the caller
-        self.output_0 = (simple_rnn_1_h,)
-        x = gru_1_inputs[..., 5:8].reshape(lead + (1, 3))
-        self.x = x.reshape(lead + (3,))
+        y = empty((4,) + lead, float32)
+        self.output_0 = (simple_rnn_1_h, y)
+        x = gru_1_inputs[4:7].reshape((1, 3) + lead)
+        self.x = outside(x.reshape((3,) + lead), lead)
         self.x_shape = self.x.shape
-        self.states = (gru_1_h, lstm_1_h, lstm_1_c, simple_rnn_1_h)
+        self.states = (
+            outside(gru_1_h, lead),
+            outside(lstm_1_h, lead),
+            outside(lstm_1_c, lead),
+            outside(simple_rnn_1_h, lead),
+        )
+        self.memory = (gru_1_inputs, lstm_1_inputs, lstm_1_c, simple_rnn_1_inputs)
+        self.y = outside(y, lead)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
         if getattr(x, "shape", None) != self.x_shape:
-            array = self.x
-            x = accept(x, "x", array.dtype, array.shape)
+            x = accept(x, "x", float32, self.x_shape)
         self.x[...] = x
 
         # gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid)
         #   gates = gates_kernel(8 x 3) x + gates_recurrent_kernel(8 x 4) h + gates_bias
-        #   reset = hard_sigmoid(gates[4:8])
+        #   reset = max(min(gates[4:8], 1), 0)
         #   reset_h = reset * h
-        #   candidate = candidate_kernel(4 x 3) x + candidate_recurrent_kernel(4 x 4) reset_h +
-        #       candidate_bias
-        #   update = hard_sigmoid(gates[0:4])
+        #   candidate =
+        #       candidate_kernel(4 x 3) x + candidate_recurrent_kernel(4 x 4) reset_h
+        #       + candidate_bias
+        #   update = max(min(gates[0:4], 1), 0)
         #   candidate = tanh(candidate)
-        #   h' = update * h + (1 - update) * candidate
+        #   h' = update * (h - candidate) + candidate
+        #   Weights of hard_sigmoid gates are times 0.2, their biases plus 0.5.
         (
             gates_inputs, gates, reset, h, reset_h, candidate_inputs, candidate, update,
         ) = self.gru_1
-        gates_inputs.dot(GRU_1_GATES_MATRIX, gates)
+        GRU_1_GATES_MATRIX.dot(gates_inputs, gates)
         clip(gates, ZERO, ONE, gates)
         multiply(reset, h, reset_h)
-        candidate_inputs.dot(GRU_1_CANDIDATE_MATRIX, candidate)
+        GRU_1_CANDIDATE_MATRIX.dot(candidate_inputs, candidate)
         tanh(candidate, candidate)
         subtract(h, candidate, h)
-        multiply(h, update, h)
+        multiply(update, h, h)
         add(h, candidate, h)
 
         # lstm_1: LSTM(4, recurrent_activation=hard_sigmoid)
         #   gates = kernel(16 x 4) gru_1_h + recurrent_kernel(16 x 4) h + bias
-        #   input_gate = hard_sigmoid(gates[0:4])
-        #   forget_gate = hard_sigmoid(gates[4:8])
-        #   candidate = tanh(gates[8:12])
-        #   output_gate = hard_sigmoid(gates[12:16])
+        #   input_gate = max(min(gates[0:4], 1), 0)
+        #   forget_gate = max(min(gates[4:8], 1), 0)
+        #   candidate = tanh(gates[12:16])
+        #   output_gate = max(min(gates[8:12], 1), 0)
         #   cell = forget_gate * c + input_gate * candidate
         #   c' = cell
         #   h' = output_gate * tanh(cell)
+        #   Weights of hard_sigmoid gates are times 0.2, their biases plus 0.5.
         (
-            inputs, gates, input_gate_to_output_gate, candidate, forget_gate, c, input_gate,
-            scratch, output_gate, h,
+            gru_1_h, gru_1_h_in, gates_inputs, gates, input_gate_to_output_gate, candidate,
+            forget_gate, c, input_gate, scratch, output_gate, h,
         ) = self.lstm_1
-        inputs.dot(LSTM_1_MATRIX, gates)
+        gru_1_h_in[...] = gru_1_h
+        LSTM_1_GATES_MATRIX.dot(gates_inputs, gates)
         clip(input_gate_to_output_gate, ZERO, ONE, input_gate_to_output_gate)
         tanh(candidate, candidate)
         multiply(forget_gate, c, c)
@@ -316,71 +327,64 @@ class Model:
         # simple_rnn_1: SimpleRNN(4), last step only
         #   a = kernel(4 x 4) lstm_1_h + recurrent_kernel(4 x 4) h + bias
         #   h' = tanh(a)
-        (inputs, a, h) = self.simple_rnn_1
-        inputs.dot(SIMPLE_RNN_1_MATRIX, a)
+        (lstm_1_h, lstm_1_h_in, a_inputs, a, h) = self.simple_rnn_1
+        lstm_1_h_in[...] = lstm_1_h
+        SIMPLE_RNN_1_A_MATRIX.dot(a_inputs, a)
         tanh(a, h)
 
         # output_0: copied to the caller
         #   y = simple_rnn_1_h
-        (simple_rnn_1_h,) = self.output_0
-        return simple_rnn_1_h.copy()
+        (simple_rnn_1_h, y) = self.output_0
+        y[...] = simple_rnn_1_h
+
+        return self.y.copy()
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
         lead = self.lead
         x = accept(x, "x", float32, lead + (None, 3))
-        steps = x.shape[len(lead)]
-        (gru_1_h, lstm_1_h, lstm_1_c, simple_rnn_1_h) = self.states
-        gru_1_h[...] = 0
-        lstm_1_h[...] = 0
-        lstm_1_c[...] = 0
-        simple_rnn_1_h[...] = 0
-        axis = len(lead)  # that of time, in arrays that have it
+        x = inside(x, lead)
+        steps = x.shape[0]
+        self.reset()
+        (gru_1_inputs, lstm_1_inputs, lstm_1_c, simple_rnn_1_inputs) = self.memory
 
         # gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid)
-        inputs = ones(lead + (13,), float32)
-        h = inputs[..., 8:12]
-        h[...] = gru_1_h
-        x_in = inputs[..., 5:8]
-        gates_inputs = inputs[..., 5:]
-        gates = empty(lead + (8,), float32)
-        reset = gates[..., 4:]
-        reset_h = inputs[..., 0:4]
-        candidate_inputs = inputs[..., :8]
-        candidate = empty(lead + (4,), float32)
-        update = gates[..., :4]
-        gru_1_output = empty(lead + (steps, 4), float32)
-        for x_t, output_t in zip(x.swapaxes(0, axis), gru_1_output.swapaxes(0, axis)):
-            x_in[...] = x_t
-            gates_inputs.dot(GRU_1_GATES_MATRIX, gates)
+        x_in = gru_1_inputs[4:7]
+        gates_inputs = gru_1_inputs[4:]
+        gates = empty((8,) + lead, float32)
+        reset = gates[4:]
+        h = gru_1_inputs[8:12]
+        reset_h = gru_1_inputs[:4]
+        candidate_inputs = gru_1_inputs[:8]
+        candidate = empty((4,) + lead, float32)
+        update = gates[:4]
+        gru_1_output = empty((steps, 4) + lead, float32)
+        for t in range(steps):
+            x_in[...] = x[t]
+            GRU_1_GATES_MATRIX.dot(gates_inputs, gates)
             clip(gates, ZERO, ONE, gates)
             multiply(reset, h, reset_h)
-            candidate_inputs.dot(GRU_1_CANDIDATE_MATRIX, candidate)
+            GRU_1_CANDIDATE_MATRIX.dot(candidate_inputs, candidate)
             tanh(candidate, candidate)
             subtract(h, candidate, h)
-            multiply(h, update, h)
+            multiply(update, h, h)
             add(h, candidate, h)
-            output_t[...] = h
-        gru_1_h[...] = h
+            gru_1_output[t] = h
 
         # lstm_1: LSTM(4, recurrent_activation=hard_sigmoid)
-        inputs = ones(lead + (9,), float32)
-        h = inputs[..., 4:8]
-        h[...] = lstm_1_h
-        gru_1_output_in = inputs[..., :4]
-        gates = empty(lead + (16,), float32)
-        input_gate_to_output_gate = gates[..., :12]
-        candidate = gates[..., 12:]
-        forget_gate = gates[..., 4:8]
-        input_gate = gates[..., :4]
-        scratch = empty(lead + (4,), float32)
-        output_gate = gates[..., 8:12]
-        lstm_1_output = empty(lead + (steps, 4), float32)
-        for gru_1_output_t, output_t in zip(
-            gru_1_output.swapaxes(0, axis), lstm_1_output.swapaxes(0, axis),
-        ):
-            gru_1_output_in[...] = gru_1_output_t
-            inputs.dot(LSTM_1_MATRIX_2, gates)
+        gru_1_output_in = lstm_1_inputs[:4]
+        gates = empty((16,) + lead, float32)
+        input_gate_to_output_gate = gates[:12]
+        candidate = gates[12:]
+        forget_gate = gates[4:8]
+        input_gate = gates[:4]
+        scratch = empty((4,) + lead, float32)
+        output_gate = gates[8:12]
+        h = lstm_1_inputs[4:8]
+        lstm_1_output = empty((steps, 4) + lead, float32)
+        for t in range(steps):
+            gru_1_output_in[...] = gru_1_output[t]
+            LSTM_1_GATES_MATRIX.dot(lstm_1_inputs, gates)
             clip(input_gate_to_output_gate, ZERO, ONE, input_gate_to_output_gate)
             tanh(candidate, candidate)
             multiply(forget_gate, lstm_1_c, lstm_1_c)
@@ -388,26 +392,22 @@ class Model:
             add(lstm_1_c, input_gate, lstm_1_c)
             tanh(lstm_1_c, scratch)
             multiply(output_gate, scratch, h)
-            output_t[...] = h
-        lstm_1_h[...] = h
+            lstm_1_output[t] = h
 
         # simple_rnn_1: SimpleRNN(4), last step only
-        inputs = ones(lead + (9,), float32)
-        h = inputs[..., 4:8]
-        h[...] = simple_rnn_1_h
-        lstm_1_output_in = inputs[..., :4]
-        a = empty(lead + (4,), float32)
-        for lstm_1_output_t in lstm_1_output.swapaxes(0, axis):
-            lstm_1_output_in[...] = lstm_1_output_t
-            inputs.dot(SIMPLE_RNN_1_MATRIX_2, a)
-            tanh(a, h)
-        simple_rnn_1_h[...] = h
+        lstm_1_output_in = simple_rnn_1_inputs[:4]
+        a = empty((4,) + lead, float32)
+        simple_rnn_1_h = simple_rnn_1_inputs[4:8]
+        for t in range(steps):
+            lstm_1_output_in[...] = lstm_1_output[t]
+            SIMPLE_RNN_1_A_MATRIX.dot(simple_rnn_1_inputs, a)
+            tanh(a, simple_rnn_1_h)
 
         # output_0: copied to the caller
-        y = empty(lead + (4,), float32)
+        y = empty((4,) + lead, float32)
         y[...] = simple_rnn_1_h
 
-        return y
+        return outside(y, lead)
 
     def reset(self):
         """Every state back to its start."""
@@ -419,16 +419,15 @@ class Model:
         return [array.copy() for array in self.states]
 
     def set_state(self, states):
-        """Go on from what get_state gave."""
-        own = self.states
-        shapes = [array.shape for array in own]
+        """Go on from what get_state returned."""
+        shapes = [array.shape for array in self.states]
         if len(states) != len(shapes):
             raise ValueError("expected 4 states, found %d" % len(states))
         states = [
             accept(values, "state %d" % n, float32, shape)
             for n, (values, shape) in enumerate(zip(states, shapes))
         ]
-        for array, values in zip(own, states):
+        for array, values in zip(self.states, states):
             array[...] = values
 
     def __getstate__(self):
@@ -451,30 +450,34 @@ def selftest():
     Allowed is 2e-05 * (size + |expected|). The size is that of the largest value, 1 at most, or
     larger where rounding to float32 moves the values by more.
     """
-    x = array((4, 3), """
-    0.0 -0.74 -0.58 0.22 0.61 0.93
-    -0.57 0.67 0.0 0.16 -0.56 0.13
-    """)
-    expected_0 = array((4, 4), """
-    -0.0133717 0.154756 0.0663977 0.413613 -0.077578 0.0936318
-    0.183606 0.504302 -0.37464 0.171751 0.242784 0.500369
-    -0.46005 0.00976687 0.501541 0.655867
-    """)
-    expected_states = array((16,), """
-    0.459181 -0.245949 0.147115 0.124313 0.0888435 0.339026
-    -0.35762 -0.278809 0.172577 0.525936 -0.687439 -0.455976
-    -0.46005 0.00976687 0.501541 0.655867
-    """)
+    inputs = [
+        array((4, 3), """
+        0.0 -0.74 -0.58 0.22 0.61 0.93
+        -0.57 0.67 0.0 0.16 -0.56 0.13
+        """),
+    ]
+    expected = [
+        array((4, 4), """
+        -0.0133717 0.154756 0.0663977 0.413613 -0.077578 0.0936318
+        0.183606 0.504302 -0.37464 0.171751 0.242784 0.500369
+        -0.46005 0.00976687 0.501541 0.655867
+        """),
+        array((16,), """
+        0.459181 -0.245949 0.147115 0.124313 0.0888435 0.339026
+        -0.35762 -0.278809 0.172577 0.525936 -0.687439 -0.455976
+        -0.46005 0.00976687 0.501541 0.655867
+        """),
+    ]
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
-        found = [model.step(x[t]) for t in range(4)]
+        found = [model.step(*given) for given in zip(*inputs)]
     found = [y for y in found if y is not None]
-    compared = [(found, expected_0, 1)]
-    states = np.concatenate([np.ravel(state) for state in model.get_state()])
-    compared.append((states, expected_states, 1))
+    found = [found]
+    states = model.get_state()
+    found.append(np.concatenate([np.ravel(state) for state in states]))
     worst = 0.0
-    for left, right, size in compared:
+    for left, right, size in zip(found, expected, [1, 1]):
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (size + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

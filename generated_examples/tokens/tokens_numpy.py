@@ -13,7 +13,7 @@ dense        (steps, 9)  54          Dense(9, softmax)
 
 Input input_layer: () int32, one step
 Output dense: (9) float32, one step
-Bytes: weights 980, state 20, scratch 168.
+Bytes: weights 1160, state 20, scratch 96.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -25,9 +25,7 @@ This file is yours: its generator lays no claim to it and puts no condition on i
 Needs NumPy 1.13 or later, nothing else.
 """
 import numpy as np
-from numpy import (
-    add, divide, empty, exp, float32, int32, maximum, multiply, ones, subtract, tanh,
-)
+from numpy import (add, divide, empty, exp, float32, int32, maximum, multiply, ones, subtract, tanh)
 
 
 def array(shape, text, dtype=float32):
@@ -59,12 +57,29 @@ def accept_ids(x, name, shape, rows):
     return found.astype(np.int32)
 
 
-def aligned(rows, columns):
-    """A matrix of zeros that starts where a cache line does: products read it faster."""
-    count = rows * columns
-    memory = np.zeros(count + 16, float32)
+def matrix(rows, columns):
+    """A matrix of zeros, column by column from the start of a cache line: products read it fast."""
+    memory = np.zeros(rows * columns + 16, float32)
     start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
-    return memory[start : start + count].reshape(rows, columns)
+    return memory[start : start + rows * columns].reshape(columns, rows).T
+
+
+def outside(array, lead):
+    """An array as users see it, with the axis of a batch first."""
+    return np.moveaxis(array, -1, 0) if lead else array
+
+
+def inside(array, lead):
+    """What a user gave, with the axis of a batch last."""
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if lead else array
+
+
+def product(matrix, x, axes):
+    """`matrix @ x` for each place along the first so many axes of `x`."""
+    if x.ndim > axes + 1:  # a batch
+        return np.matmul(matrix, x)
+    rows = x.reshape(-1, x.shape[-1]).dot(matrix.T)
+    return rows.reshape(x.shape[:-1] + (-1,))
 
 
 # ---- weights ----------------------------------------------------------------
@@ -155,39 +170,27 @@ DENSE_BIAS = array((9,), """
 -0.24658202 0.22770585 -0.01691421
 """)
 
-# ---- the same weights, ready for x.dot(...) ---------------------------------
+# ---- the same weights side by side, for one product each --------------------
 
-# Rows: embedding_output (4), gru_h (5), 1.
-GRU_MATRIX = aligned(10, 20)
-GRU_MATRIX[0:4, 0:10] = 0.5 * GRU_GATES_KERNEL.T
-GRU_MATRIX[0:4, 10:15] = GRU_CANDIDATE_KERNEL.T
-GRU_MATRIX[4:9, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX[4:9, 15:20] = GRU_CANDIDATE_RECURRENT_KERNEL.T
-GRU_MATRIX[9, 0:10] = 0.5 * GRU_GATES_BIAS
-GRU_MATRIX[9, 10:15] = GRU_CANDIDATE_BIAS
-GRU_MATRIX[9, 15:20] = GRU_CANDIDATE_RECURRENT_BIAS
+# Columns for embedding_output (4), gru_h (5), 1.
+# sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5
+GRU_SUMS_MATRIX = matrix(20, 10)
+GRU_SUMS_MATRIX[0:10, 0:4] = 0.5 * GRU_GATES_KERNEL
+GRU_SUMS_MATRIX[10:15, 0:4] = GRU_CANDIDATE_KERNEL
+GRU_SUMS_MATRIX[0:10, 4:9] = 0.5 * GRU_GATES_RECURRENT_KERNEL
+GRU_SUMS_MATRIX[15:20, 4:9] = GRU_CANDIDATE_RECURRENT_KERNEL
+GRU_SUMS_MATRIX[0:10, 9:10] = 0.5 * GRU_GATES_BIAS[:, None]
+GRU_SUMS_MATRIX[10:15, 9:10] = GRU_CANDIDATE_BIAS[:, None]
+GRU_SUMS_MATRIX[15:20, 9:10] = GRU_CANDIDATE_RECURRENT_BIAS[:, None]
 
-# Rows: gru_h (5), 1.
-DENSE_MATRIX = aligned(6, 9)
-DENSE_MATRIX[0:5, 0:9] = DENSE_KERNEL.T
-DENSE_MATRIX[5, 0:9] = DENSE_BIAS
-
-GRU_CANDIDATE_KERNEL_T = aligned(4, 5)
-GRU_CANDIDATE_KERNEL_T[...] = GRU_CANDIDATE_KERNEL.T
-
-# Rows: embedding_output (4), gru_h (5), 1.
-GRU_MATRIX_2 = aligned(10, 15)
-GRU_MATRIX_2[0:4, 0:10] = 0.5 * GRU_GATES_KERNEL.T
-GRU_MATRIX_2[4:9, 0:10] = 0.5 * GRU_GATES_RECURRENT_KERNEL.T
-GRU_MATRIX_2[4:9, 10:15] = GRU_CANDIDATE_RECURRENT_KERNEL.T
-GRU_MATRIX_2[9, 0:10] = 0.5 * GRU_GATES_BIAS
-GRU_MATRIX_2[9, 10:15] = GRU_CANDIDATE_RECURRENT_BIAS
-
-DENSE_KERNEL_T = aligned(5, 9)
-DENSE_KERNEL_T[...] = DENSE_KERNEL.T
+# Columns for gru_h (5), 1.
+DENSE_MATRIX = matrix(9, 6)
+DENSE_MATRIX[:, 0:5] = DENSE_KERNEL
+DENSE_MATRIX[:, 5:6] = DENSE_BIAS[:, None]
 
 # NumPy takes an array faster than a number.
 HALF = np.array(0.5, float32)
+ONES_9 = np.ones(9, float32)
 
 
 class Model:
@@ -198,31 +201,35 @@ class Model:
         if batch is not None and (int(batch) != batch or batch < 1):
             raise ValueError("expected batch None or at least 1, found %r" % (batch,))
         self.batch = batch
+        # Inside, the axis of a batch is the last one of every array.
         self.lead = lead = () if batch is None else (int(batch),)
         # embedding: Embedding(9, 4)
-        x = empty(lead + (1,), int32)
-        gru_inputs = ones(lead + (10,), float32)
-        embedding_output = gru_inputs[..., 0:4].reshape(lead + (1, 4))
-        self.embedding = (x, embedding_output.reshape(lead + (4,)))
+        x = empty((1,) + lead, int32)
+        gru_inputs = ones((10,) + lead, float32)
+        embedding_output = gru_inputs[:4].reshape((1, 4) + lead)
+        self.embedding = (x, embedding_output[0])
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
-        gru_sums = empty(lead + (20,), float32)
-        gru_h = gru_inputs[..., 4:9]
+        gru_sums = empty((20,) + lead, float32)
+        gru_h = gru_inputs[4:9]
         self.gru = (
-            gru_inputs, gru_sums, gru_sums[..., :10], gru_sums[..., 5:10], gru_sums[..., 15:],
-            gru_sums[..., 10:15], gru_h, gru_sums[..., :5],
+            gru_inputs,
+            gru_sums,
+            gru_sums[:10],
+            gru_sums[5:10],
+            gru_sums[15:],
+            gru_sums[10:15],
+            gru_h,
+            gru_sums[:5],
         )
         # dense: Dense(9, softmax)
-        y = empty(lead + (1, 9), float32)
-        top = empty(lead + (1,), float32)
-        total = empty(lead + (1,), float32)
-        self.dense = (
-            gru_inputs[..., 4:], y.reshape(lead + (9,)), top,
-            top.reshape(lead + (1,) * len(lead)), total, ones((9, 1), float32),
-            total.reshape(lead + (1,) * len(lead)),
-        )
-        self.x = x.reshape(lead)
+        y = empty((1, 9) + lead, float32)
+        top = empty((1,) + lead, float32)
+        total = empty((1,) + lead, float32)
+        self.dense = (gru_inputs[4:], y[0], top, top[0, ...], total[0, ...])
+        self.x = outside(x.reshape(lead), lead)
         self.x_shape = self.x.shape
-        self.states = (gru_h,)
+        self.states = (outside(gru_h, lead),)
+        self.memory = (gru_inputs,)
         self.reset()
 
     def step(self, x):
@@ -233,119 +240,110 @@ class Model:
         # embedding: Embedding(9, 4)
         #   output = row x of table(9 x 4)
         (x_2, output) = self.embedding
-        output[...] = EMBEDDING_TABLE[x_2[..., 0]]
+        output[...] = EMBEDDING_TABLE[x_2[0]].T
 
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
-        #   gates = gates_kernel(10 x 4) embedding_output + gates_recurrent_kernel(10 x 5) h +
-        #       gates_bias
-        #   candidate = candidate_kernel(5 x 4) embedding_output + candidate_bias
-        #   recurrent = candidate_recurrent_kernel(5 x 5) h + candidate_recurrent_bias
-        #   update = sigmoid(gates[0:5])
-        #   reset = sigmoid(gates[5:10])
-        #   candidate = tanh(candidate + reset * recurrent)
-        #   h' = update * h + (1 - update) * candidate
-        (inputs, sums, update_and_reset, reset, recurrent, candidate, h, update) = self.gru
-        inputs.dot(GRU_MATRIX, sums)
+        #   sums =
+        #       gates_kernel(20 x 4) embedding_output + gates_recurrent_kernel(20 x 5) h + bias
+        #   update = 0.5 * tanh(sums[0:5]) + 0.5
+        #   reset = 0.5 * tanh(sums[5:10]) + 0.5
+        #   candidate = tanh(sums[10:15] + reset * sums[15:20])
+        #   h' = update * (h - candidate) + candidate
+        #   Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.
+        (sums_inputs, sums, update_and_reset, reset, sums_2, candidate, h, update) = self.gru
+        GRU_SUMS_MATRIX.dot(sums_inputs, sums)
         tanh(update_and_reset, update_and_reset)
         multiply(HALF, update_and_reset, update_and_reset)
         add(update_and_reset, HALF, update_and_reset)
-        multiply(reset, recurrent, recurrent)
-        add(candidate, recurrent, candidate)
+        multiply(reset, sums_2, sums_2)
+        add(candidate, sums_2, candidate)
         tanh(candidate, candidate)
         subtract(h, candidate, h)
-        multiply(h, update, h)
+        multiply(update, h, h)
         add(h, candidate, h)
 
         # dense: Dense(9, softmax)
         #   y = kernel(9 x 5) gru_h + bias
         #   y = softmax(y)
-        (inputs, y, top, top_scalar, total, column_of_ones, total_scalar) = self.dense
-        inputs.dot(DENSE_MATRIX, y)
-        maximum.reduce(y, -1, None, top, True)
-        subtract(y, top_scalar, y)
+        (inputs, y, top, top_2, total) = self.dense
+        DENSE_MATRIX.dot(inputs, y)
+        maximum.reduce(y, 0, None, top, True)
+        subtract(y, top_2, y)
         exp(y, y)
-        y.dot(column_of_ones, total)
-        return divide(y, total_scalar)
+        ONES_9.dot(y, total)
+        return divide(y, total).T
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
         lead = self.lead
+        unit = (1,) * len(lead)
         x = accept_ids(x, "x", lead + (None,), 9)
-        steps = x.shape[len(lead)]
-        (gru_h,) = self.states
-        gru_h[...] = 0
-        axis = len(lead)  # that of time, in arrays that have it
+        x = inside(x, lead)
+        steps = x.shape[0]
+        self.reset()
+        (gru_inputs,) = self.memory
 
         # embedding: Embedding(9, 4)
-        embedding_output = empty(lead + (steps, 4), float32)
-        embedding_output[...] = EMBEDDING_TABLE[x.reshape(lead + (steps, 1))[..., 0]]
+        embedding_output = empty((steps, 4) + lead, float32)
+        embedding_output[...] = np.moveaxis(
+            EMBEDDING_TABLE[x.reshape((steps, 1) + lead)[:, 0]], -1, 1
+        )
 
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
-        candidate = empty(lead + (steps, 5), float32)
-        embedding_output.reshape(-1, 4).dot(GRU_CANDIDATE_KERNEL_T, candidate.reshape(-1, 5))
-        add(candidate, GRU_CANDIDATE_BIAS, candidate)
-        inputs = ones(lead + (10,), float32)
-        h = inputs[..., 4:9]
-        h[...] = gru_h
-        embedding_output_in = inputs[..., :4]
-        sums = empty(lead + (15,), float32)
-        update_and_reset = sums[..., :10]
-        reset = sums[..., 5:10]
-        candidate_2 = sums[..., 10:]
-        update = sums[..., :5]
-        gru_output = empty(lead + (steps, 5), float32)
-        for embedding_output_t, candidate_t, output_t in zip(
-            embedding_output.swapaxes(0, axis), candidate.swapaxes(0, axis),
-            gru_output.swapaxes(0, axis),
-        ):
-            embedding_output_in[...] = embedding_output_t
-            inputs.dot(GRU_MATRIX_2, sums)
+        embedding_output_in = gru_inputs[:4]
+        sums = empty((20,) + lead, float32)
+        update_and_reset = sums[:10]
+        reset = sums[5:10]
+        sums_2 = sums[15:]
+        candidate = sums[10:15]
+        h = gru_inputs[4:9]
+        update = sums[:5]
+        gru_output = empty((steps, 5) + lead, float32)
+        for t in range(steps):
+            embedding_output_in[...] = embedding_output[t]
+            GRU_SUMS_MATRIX.dot(gru_inputs, sums)
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
-            multiply(reset, candidate_2, candidate_2)
-            add(candidate_t, candidate_2, candidate_2)
-            tanh(candidate_2, candidate_2)
-            subtract(h, candidate_2, h)
-            multiply(h, update, h)
-            add(h, candidate_2, h)
-            output_t[...] = h
-        gru_h[...] = h
+            multiply(reset, sums_2, sums_2)
+            add(candidate, sums_2, candidate)
+            tanh(candidate, candidate)
+            subtract(h, candidate, h)
+            multiply(update, h, h)
+            add(h, candidate, h)
+            gru_output[t] = h
 
         # dense: Dense(9, softmax)
-        y = empty(lead + (steps, 9), float32)
-        gru_output.reshape(-1, 5).dot(DENSE_KERNEL_T, y.reshape(-1, 9))
-        add(y, DENSE_BIAS, y)
-        top = empty(lead + (steps, 1), float32)
-        maximum.reduce(y, -1, None, top, True)
+        y = product(DENSE_KERNEL, gru_output, 1)
+        add(y, DENSE_BIAS.reshape((9,) + unit), y)
+        top = empty((steps, 1) + lead, float32)
+        maximum.reduce(y, 1, None, top, True)
         subtract(y, top, y)
         exp(y, y)
-        total = empty(lead + (steps, 1), float32)
-        add.reduce(y, -1, None, total, True)
+        total = empty((steps, 1) + lead, float32)
+        add.reduce(y, 1, None, total, True)
         divide(y, total, y)
 
-        return y
+        return outside(y, lead)
 
     def reset(self):
         """Every state back to its start."""
-        for array in self.states:
-            array[...] = 0
+        self.states[0][...] = 0
 
     def get_state(self):
         """Copies of the states: gru h."""
         return [array.copy() for array in self.states]
 
     def set_state(self, states):
-        """Go on from what get_state gave."""
-        own = self.states
-        shapes = [array.shape for array in own]
+        """Go on from what get_state returned."""
+        shapes = [array.shape for array in self.states]
         if len(states) != len(shapes):
             raise ValueError("expected 1 states, found %d" % len(states))
         states = [
             accept(values, "state %d" % n, float32, shape)
             for n, (values, shape) in enumerate(zip(states, shapes))
         ]
-        for array, values in zip(own, states):
+        for array, values in zip(self.states, states):
             array[...] = values
 
     def __getstate__(self):
@@ -368,28 +366,32 @@ def selftest():
     Allowed is 2e-05 * (size + |expected|). The size is that of the largest value, 1 at most, or
     larger where rounding to float32 moves the values by more.
     """
-    x = array((4,), "3 3 7 8", np.int32)
-    expected_0 = array((4, 9), """
-    0.176777 0.0936028 0.167965 0.161205 0.0167461 0.118469
-    0.0607348 0.131572 0.072928 0.16597 0.0907272 0.192416
-    0.148267 0.01193 0.1256 0.0558804 0.140109 0.0691003
-    0.189037 0.0825982 0.160421 0.17307 0.0216833 0.104437
-    0.0694829 0.131768 0.0675026 0.143009 0.0666739 0.0282405
-    0.0864505 0.075249 0.246941 0.16422 0.0817517 0.107465
-    """)
-    expected_states = array((5,), """
-    -0.35051 0.532981 -0.874085 -0.0697108 0.00337317
-    """)
+    inputs = [
+        array((4,), "3 3 7 8", np.int32),
+    ]
+    expected = [
+        array((4, 9), """
+        0.176777 0.0936028 0.167965 0.161205 0.0167461 0.118469
+        0.0607348 0.131572 0.072928 0.16597 0.0907272 0.192416
+        0.148267 0.01193 0.1256 0.0558804 0.140109 0.0691003
+        0.189037 0.0825982 0.160421 0.17307 0.0216833 0.104437
+        0.0694829 0.131768 0.0675026 0.143009 0.0666739 0.0282405
+        0.0864505 0.075249 0.246941 0.16422 0.0817517 0.107465
+        """),
+        array((5,), """
+        -0.35051 0.532981 -0.874085 -0.0697108 0.00337317
+        """),
+    ]
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
-        found = [model.step(x[t]) for t in range(4)]
+        found = [model.step(*given) for given in zip(*inputs)]
     found = [y for y in found if y is not None]
-    compared = [(found, expected_0, 0.5)]
-    states = np.concatenate([np.ravel(state) for state in model.get_state()])
-    compared.append((states, expected_states, 1))
+    found = [found]
+    states = model.get_state()
+    found.append(np.concatenate([np.ravel(state) for state in states]))
     worst = 0.0
-    for left, right, size in compared:
+    for left, right, size in zip(found, expected, [0.5, 1]):
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (size + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

@@ -12,7 +12,7 @@ dense_1  (steps, 2)  12          Dense(2)
 
 Input input_1: (3) float32, one step
 Output dense_1: (2) float32, one step
-Bytes: weights 768, state 40, scratch 156.
+Bytes: weights 768, state 40, scratch 80.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -42,12 +42,21 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
-def aligned(rows, columns):
-    """A matrix of zeros that starts where a cache line does: products read it faster."""
-    count = rows * columns
-    memory = np.zeros(count + 16, float32)
+def matrix(rows, columns):
+    """A matrix of zeros, column by column from the start of a cache line: products read it fast."""
+    memory = np.zeros(rows * columns + 16, float32)
     start = -memory.__array_interface__["data"][0] % 64 // memory.itemsize
-    return memory[start : start + count].reshape(rows, columns)
+    return memory[start : start + rows * columns].reshape(columns, rows).T
+
+
+def outside(array, lead):
+    """An array as users see it, with the axis of a batch first."""
+    return np.moveaxis(array, -1, 0) if lead else array
+
+
+def inside(array, lead):
+    """What a user gave, with the axis of a batch last."""
+    return np.ascontiguousarray(np.moveaxis(array, 0, -1)) if lead else array
 
 
 try:  # NumPy's function for both bounds at once; np.clip itself takes seven times as long
@@ -60,6 +69,14 @@ except ImportError:
         def clip(x, low, high, out=None):
             """`x` within the bounds."""
             return maximum(minimum(x, high, out=out), low, out=out)
+
+
+def product(matrix, x, axes):
+    """`matrix @ x` for each place along the first so many axes of `x`."""
+    if x.ndim > axes + 1:  # a batch
+        return np.matmul(matrix, x)
+    rows = x.reshape(-1, x.shape[-1]).dot(matrix.T)
+    return rows.reshape(x.shape[:-1] + (-1,))
 
 
 # ---- weights ----------------------------------------------------------------
@@ -117,27 +134,24 @@ DENSE_1_KERNEL = array((2, 5), """
 # dense_1_bias: (2,)
 DENSE_1_BIAS = array((2,), "-0.15581882 -0.3861025")
 
-# ---- the same weights, ready for x.dot(...) ---------------------------------
+# ---- the same weights side by side, for one product each --------------------
 
-# Rows: x (3), lstm_1_h (5), 1.
-LSTM_1_MATRIX = aligned(9, 20)
-LSTM_1_MATRIX[0:3, 0:10] = 0.2 * LSTM_1_KERNEL[:10].T
-LSTM_1_MATRIX[0:3, 10:15] = 0.2 * LSTM_1_KERNEL[15:].T
-LSTM_1_MATRIX[0:3, 15:20] = LSTM_1_KERNEL[10:15].T
-LSTM_1_MATRIX[3:8, 0:10] = 0.2 * LSTM_1_RECURRENT_KERNEL[:10].T
-LSTM_1_MATRIX[3:8, 10:15] = 0.2 * LSTM_1_RECURRENT_KERNEL[15:].T
-LSTM_1_MATRIX[3:8, 15:20] = LSTM_1_RECURRENT_KERNEL[10:15].T
-LSTM_1_MATRIX[8, 0:10] = 0.2 * LSTM_1_BIAS[:10] + 0.5
-LSTM_1_MATRIX[8, 10:15] = 0.2 * LSTM_1_BIAS[15:] + 0.5
-LSTM_1_MATRIX[8, 15:20] = LSTM_1_BIAS[10:15]
+# Columns for x (3), lstm_1_h (5), 1.
+LSTM_1_GATES_MATRIX = matrix(20, 9)
+LSTM_1_GATES_MATRIX[0:10, 0:3] = 0.2 * LSTM_1_KERNEL[:10]
+LSTM_1_GATES_MATRIX[10:15, 0:3] = 0.2 * LSTM_1_KERNEL[15:]
+LSTM_1_GATES_MATRIX[15:20, 0:3] = LSTM_1_KERNEL[10:15]
+LSTM_1_GATES_MATRIX[0:10, 3:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[:10]
+LSTM_1_GATES_MATRIX[10:15, 3:8] = 0.2 * LSTM_1_RECURRENT_KERNEL[15:]
+LSTM_1_GATES_MATRIX[15:20, 3:8] = LSTM_1_RECURRENT_KERNEL[10:15]
+LSTM_1_GATES_MATRIX[0:10, 8:9] = 0.2 * LSTM_1_BIAS[:10][:, None] + 0.5
+LSTM_1_GATES_MATRIX[10:15, 8:9] = 0.2 * LSTM_1_BIAS[15:][:, None] + 0.5
+LSTM_1_GATES_MATRIX[15:20, 8:9] = LSTM_1_BIAS[10:15][:, None]
 
-# Rows: lstm_1_h (5), 1.
-DENSE_1_MATRIX = aligned(6, 2)
-DENSE_1_MATRIX[0:5, 0:2] = DENSE_1_KERNEL.T
-DENSE_1_MATRIX[5, 0:2] = DENSE_1_BIAS
-
-DENSE_1_KERNEL_T = aligned(5, 2)
-DENSE_1_KERNEL_T[...] = DENSE_1_KERNEL.T
+# Columns for lstm_1_h (5), 1.
+DENSE_1_MATRIX = matrix(2, 6)
+DENSE_1_MATRIX[:, 0:5] = DENSE_1_KERNEL
+DENSE_1_MATRIX[:, 5:6] = DENSE_1_BIAS[:, None]
 
 # NumPy takes an array faster than a number.
 ZERO = np.array(0.0, float32)
@@ -152,47 +166,56 @@ class Model:
         if batch is not None and (int(batch) != batch or batch < 1):
             raise ValueError("expected batch None or at least 1, found %r" % (batch,))
         self.batch = batch
+        # Inside, the axis of a batch is the last one of every array.
         self.lead = lead = () if batch is None else (int(batch),)
         # lstm_1: LSTM(5, recurrent_activation=hard_sigmoid)
-        lstm_1_inputs = ones(lead + (9,), float32)
-        lstm_1_gates = empty(lead + (20,), float32)
-        lstm_1_c = empty(lead + (5,), float32)
-        scratch = empty(lead + (5,), float32)
-        lstm_1_h = lstm_1_inputs[..., 3:8]
+        lstm_1_inputs = ones((9,) + lead, float32)
+        lstm_1_gates = empty((20,) + lead, float32)
+        lstm_1_c = empty((5,) + lead, float32)
+        scratch = empty((5,) + lead, float32)
+        lstm_1_h = lstm_1_inputs[3:8]
         self.lstm_1 = (
-            lstm_1_inputs, lstm_1_gates, lstm_1_gates[..., :15], lstm_1_gates[..., 15:],
-            lstm_1_gates[..., 5:10], lstm_1_c, lstm_1_gates[..., :5], scratch,
-            lstm_1_gates[..., 10:15], lstm_1_h,
+            lstm_1_inputs,
+            lstm_1_gates,
+            lstm_1_gates[:15],
+            lstm_1_gates[15:],
+            lstm_1_gates[5:10],
+            lstm_1_c,
+            lstm_1_gates[:5],
+            scratch,
+            lstm_1_gates[10:15],
+            lstm_1_h,
         )
         # dense_1: Dense(2)
-        self.dense_1 = (lstm_1_inputs[..., 3:],)
-        x = lstm_1_inputs[..., 0:3].reshape(lead + (1, 3))
-        self.x = x.reshape(lead + (3,))
+        self.dense_1 = (lstm_1_inputs[3:],)
+        x = lstm_1_inputs[:3].reshape((1, 3) + lead)
+        self.x = outside(x.reshape((3,) + lead), lead)
         self.x_shape = self.x.shape
-        self.states = (lstm_1_h, lstm_1_c)
+        self.states = (outside(lstm_1_h, lead), outside(lstm_1_c, lead))
+        self.memory = (lstm_1_inputs, lstm_1_c)
         self.reset()
 
     def step(self, x):
         """One step. The state is kept."""
         if getattr(x, "shape", None) != self.x_shape:
-            array = self.x
-            x = accept(x, "x", array.dtype, array.shape)
+            x = accept(x, "x", float32, self.x_shape)
         self.x[...] = x
 
         # lstm_1: LSTM(5, recurrent_activation=hard_sigmoid)
         #   gates = kernel(20 x 3) x + recurrent_kernel(20 x 5) h + bias
-        #   input_gate = hard_sigmoid(gates[0:5])
-        #   forget_gate = hard_sigmoid(gates[5:10])
-        #   candidate = tanh(gates[10:15])
-        #   output_gate = hard_sigmoid(gates[15:20])
+        #   input_gate = max(min(gates[0:5], 1), 0)
+        #   forget_gate = max(min(gates[5:10], 1), 0)
+        #   candidate = tanh(gates[15:20])
+        #   output_gate = max(min(gates[10:15], 1), 0)
         #   cell = forget_gate * c + input_gate * candidate
         #   c' = cell
         #   h' = output_gate * tanh(cell)
+        #   Weights of hard_sigmoid gates are times 0.2, their biases plus 0.5.
         (
-            inputs, gates, input_gate_to_output_gate, candidate, forget_gate, c, input_gate,
-            scratch, output_gate, h,
+            gates_inputs, gates, input_gate_to_output_gate, candidate, forget_gate, c,
+            input_gate, scratch, output_gate, h,
         ) = self.lstm_1
-        inputs.dot(LSTM_1_MATRIX, gates)
+        LSTM_1_GATES_MATRIX.dot(gates_inputs, gates)
         clip(input_gate_to_output_gate, ZERO, ONE, input_gate_to_output_gate)
         tanh(candidate, candidate)
         multiply(forget_gate, c, c)
@@ -204,34 +227,32 @@ class Model:
         # dense_1: Dense(2)
         #   y = kernel(2 x 5) lstm_1_h + bias
         (inputs,) = self.dense_1
-        return inputs.dot(DENSE_1_MATRIX)
+        return DENSE_1_MATRIX.dot(inputs).T
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
         lead = self.lead
+        unit = (1,) * len(lead)
         x = accept(x, "x", float32, lead + (None, 3))
-        steps = x.shape[len(lead)]
-        (lstm_1_h, lstm_1_c) = self.states
-        lstm_1_h[...] = 0
-        lstm_1_c[...] = 0
-        axis = len(lead)  # that of time, in arrays that have it
+        x = inside(x, lead)
+        steps = x.shape[0]
+        self.reset()
+        (lstm_1_inputs, lstm_1_c) = self.memory
 
         # lstm_1: LSTM(5, recurrent_activation=hard_sigmoid)
-        inputs = ones(lead + (9,), float32)
-        h = inputs[..., 3:8]
-        h[...] = lstm_1_h
-        x_in = inputs[..., :3]
-        gates = empty(lead + (20,), float32)
-        input_gate_to_output_gate = gates[..., :15]
-        candidate = gates[..., 15:]
-        forget_gate = gates[..., 5:10]
-        input_gate = gates[..., :5]
-        scratch = empty(lead + (5,), float32)
-        output_gate = gates[..., 10:15]
-        lstm_1_output = empty(lead + (steps, 5), float32)
-        for x_t, output_t in zip(x.swapaxes(0, axis), lstm_1_output.swapaxes(0, axis)):
-            x_in[...] = x_t
-            inputs.dot(LSTM_1_MATRIX, gates)
+        x_in = lstm_1_inputs[:3]
+        gates = empty((20,) + lead, float32)
+        input_gate_to_output_gate = gates[:15]
+        candidate = gates[15:]
+        forget_gate = gates[5:10]
+        input_gate = gates[:5]
+        scratch = empty((5,) + lead, float32)
+        output_gate = gates[10:15]
+        h = lstm_1_inputs[3:8]
+        lstm_1_output = empty((steps, 5) + lead, float32)
+        for t in range(steps):
+            x_in[...] = x[t]
+            LSTM_1_GATES_MATRIX.dot(lstm_1_inputs, gates)
             clip(input_gate_to_output_gate, ZERO, ONE, input_gate_to_output_gate)
             tanh(candidate, candidate)
             multiply(forget_gate, lstm_1_c, lstm_1_c)
@@ -239,15 +260,13 @@ class Model:
             add(lstm_1_c, input_gate, lstm_1_c)
             tanh(lstm_1_c, scratch)
             multiply(output_gate, scratch, h)
-            output_t[...] = h
-        lstm_1_h[...] = h
+            lstm_1_output[t] = h
 
         # dense_1: Dense(2)
-        y = empty(lead + (steps, 2), float32)
-        lstm_1_output.reshape(-1, 5).dot(DENSE_1_KERNEL_T, y.reshape(-1, 2))
-        add(y, DENSE_1_BIAS, y)
+        y = product(DENSE_1_KERNEL, lstm_1_output, 1)
+        add(y, DENSE_1_BIAS.reshape((2,) + unit), y)
 
-        return y
+        return outside(y, lead)
 
     def reset(self):
         """Every state back to its start."""
@@ -259,16 +278,15 @@ class Model:
         return [array.copy() for array in self.states]
 
     def set_state(self, states):
-        """Go on from what get_state gave."""
-        own = self.states
-        shapes = [array.shape for array in own]
+        """Go on from what get_state returned."""
+        shapes = [array.shape for array in self.states]
         if len(states) != len(shapes):
             raise ValueError("expected 2 states, found %d" % len(states))
         states = [
             accept(values, "state %d" % n, float32, shape)
             for n, (values, shape) in enumerate(zip(states, shapes))
         ]
-        for array, values in zip(own, states):
+        for array, values in zip(self.states, states):
             array[...] = values
 
     def __getstate__(self):
@@ -291,28 +309,32 @@ def selftest():
     Allowed is 2e-05 * (size + |expected|). The size is that of the largest value, 1 at most, or
     larger where rounding to float32 moves the values by more.
     """
-    x = array((4, 3), """
-    0.0 -0.74 -0.58 0.22 0.61 0.93
-    -0.57 0.67 0.0 0.16 -0.56 0.13
-    """)
-    expected_0 = array((4, 2), """
-    0.00752801 -0.464261 -0.269957 -0.0775635 -0.240984 -0.440779
-    -0.0963216 -0.296328
-    """)
-    expected_states = array((10,), """
-    0.0434866 0.0391681 -0.0770458 0.0824719 0.0456446 0.0804778
-    0.0986532 -0.17109 0.231133 0.116575
-    """)
+    inputs = [
+        array((4, 3), """
+        0.0 -0.74 -0.58 0.22 0.61 0.93
+        -0.57 0.67 0.0 0.16 -0.56 0.13
+        """),
+    ]
+    expected = [
+        array((4, 2), """
+        0.00752801 -0.464261 -0.269957 -0.0775635 -0.240984 -0.440779
+        -0.0963216 -0.296328
+        """),
+        array((10,), """
+        0.0434866 0.0391681 -0.0770458 0.0824719 0.0456446 0.0804778
+        0.0986532 -0.17109 0.231133 0.116575
+        """),
+    ]
     model = Model()
     for _ in range(2):  # the second time from a used state
         model.reset()
-        found = [model.step(x[t]) for t in range(4)]
+        found = [model.step(*given) for given in zip(*inputs)]
     found = [y for y in found if y is not None]
-    compared = [(found, expected_0, 0.5)]
-    states = np.concatenate([np.ravel(state) for state in model.get_state()])
-    compared.append((states, expected_states, 0.5))
+    found = [found]
+    states = model.get_state()
+    found.append(np.concatenate([np.ravel(state) for state in states]))
     worst = 0.0
-    for left, right, size in compared:
+    for left, right, size in zip(found, expected, [0.5, 0.5]):
         left = np.asarray(left).reshape(right.shape)
         error = np.abs(left - right) / (size + np.abs(right))
         worst = max(worst, float(np.max(error)) if np.all(error == error) else np.inf)

@@ -7,7 +7,7 @@ where neither is possible.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -18,19 +18,25 @@ from codegen.program.ops import (
     Call,
     Compare,
     Count,
+    Elementwise,
     Expr,
     Index,
     Local,
+    Loop,
     Mat,
     Negate,
     Number,
     Op,
+    Program,
+    Reduce,
     Select,
     Vec,
+    When,
     children,
     reads,
     walk_ops,
 )
+from codegen.program.rewrite import with_children
 from codegen.targets.numpy.instructions import Axes, Instruction, Ufunc, is_full, overlap
 
 UFUNCS = {
@@ -60,34 +66,43 @@ UFUNCS = {
 }
 
 
+def in_calls(program: Program) -> Program:
+    """Write all expressions in what NumPy has, in few array operations; equal to rounding."""
+
+    def one(op: Op) -> Op:
+        if isinstance(op, (Loop, When)):
+            return replace(op, body=tuple(map(one, op.body)))
+        if isinstance(op, Elementwise):
+            named = tuple((name, simplify(node)) for name, node in op.locals)
+            return replace(op, locals=named, stores=tuple((v, simplify(e)) for v, e in op.stores))
+        return replace(op, value=simplify(op.value)) if isinstance(op, Reduce) else op
+
+    return program.map_ops(one)
+
+
 def simplify(node: Expr) -> Expr:
-    """The expression in fewer array operations; equal to rounding."""
-    if isinstance(node, Call):
-        arguments = tuple(simplify(a) for a in node.arguments)
-        x = arguments[0]
-        if node.function == "sigmoid":  # an overflow gives 0, as it has to
-            return Number(1.0) / (Call("exp", (x * -1.0,)) + Number(1.0))
-        if node.function == "gate_sigmoid":
-            return Number(0.5) * Call("tanh", (x * 0.5,)) + Number(0.5)
-        if node.function == "hard_sigmoid":
-            return _clip(x * 0.2 + 0.5)
-        if node.function == "hard_sigmoid_3":
-            return _clip(x / 6.0 + 0.5)
-        if node.function == "softplus":
-            tail = Call("log1p", (Call("exp", (Call("abs", (x,)) * -1.0,)),))
-            return Call("max", (x, Number(0.0))) + tail
-        return Call(node.function, arguments)
-    if isinstance(node, Binary):
-        left, right = simplify(node.left), simplify(node.right)
-        mixed = _interpolation(node.operator, left, right)
-        return mixed or Binary(node.operator, left, right)
-    if isinstance(node, Compare):
-        return Compare(node.operator, simplify(node.left), simplify(node.right))
+    """The expression in functions that NumPy has."""
+    node = with_children(node, simplify)
     if isinstance(node, Negate):
         # Not np.negative: in NumPy 2.4 it is wrong where float32 numbers stand 16 bytes apart.
-        return simplify(node.value) * -1.0
-    if isinstance(node, Select):
-        return Select(*(simplify(child) for child in children(node)))
+        return node.value * -1.0
+    if isinstance(node, Binary):
+        return _interpolation(node) or node
+    if not isinstance(node, Call):
+        return node
+    x = node.arguments[0]
+    match node.function:
+        case "sigmoid":  # an overflow gives 0, as it has to
+            return Number(1.0) / (Call("exp", (x * -1.0,)) + Number(1.0))
+        case "gate_sigmoid":
+            return Number(0.5) * Call("tanh", (x * 0.5,)) + Number(0.5)
+        case "hard_sigmoid":
+            return _clip(x * 0.2 + 0.5)
+        case "hard_sigmoid_3":
+            return _clip(x / 6.0 + 0.5)
+        case "softplus":
+            tail = Call("log1p", (Call("exp", (Call("abs", (x,)) * -1.0,)),))
+            return Call("max", (x, Number(0.0))) + tail
     return node
 
 
@@ -110,18 +125,13 @@ def _bounds(node: Expr) -> tuple[Expr, Expr, Expr] | None:
     return (x, low, high) if low.value <= high.value else None
 
 
-def _interpolation(operator: str, left: Expr, right: Expr) -> Expr | None:
+def _interpolation(node: Binary) -> Expr | None:
     """`a b + (1 - a) c` as `a (b - c) + c`."""
-    if operator != "+" or not (isinstance(left, Binary) and isinstance(right, Binary)):
-        return None
-    if left.operator != "*" or right.operator != "*":
-        return None
-    a, b, rest, c = left.left, left.right, right.left, right.right
-    if not (isinstance(rest, Binary) and rest.operator == "-" and rest.left == Number(1.0)):
-        return None
-    if rest.right != a or not isinstance(c, (Local, At)):
-        return None
-    return Binary("+", Binary("*", Binary("-", b, c), a), c)
+    match node:
+        case Binary("+", Binary("*", a, b), Binary("*", Binary("-", Number(1.0), other), c)):
+            if other == a and isinstance(c, (Local, At)):
+                return a * (b - c) + c
+    return None
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class Arrays:
     """Makes scratch buffers, and knows which scratch is not read again."""
 
     def __init__(self, ops: Sequence[Op]) -> None:
-        self.position = 0
+        self.position = -1
         self.named: dict[Vec, str] = {}  # places that hold a local of the program
         self._reads: dict[Buffer, list[tuple[int, Vec]]] = {}
         for number, op in enumerate(walk_ops(tuple(ops))):
@@ -223,19 +233,16 @@ class ElementwisePlan:
 
     def local(self, name: str, node: Expr) -> None:
         """Define a local."""
-        found = self.value(simplify(node))
+        found = self.value(node)
         if isinstance(found, _Value):
             self.steps[found.number].name = self.steps[found.number].name or name
         self.locals[name] = found
 
     def operand(self, node: Expr) -> tuple[list[Instruction], Vec]:
         """Instructions that compute an expression into a vector of full shape, and the vector."""
-        found = self.value(simplify(node))
-        if isinstance(found, At) and self.is_full(found.vec):
+        found = self.value(node)
+        if isinstance(found, At) and self.is_full(found.vec) and found.vec.buffer.kind != "const":
             return [], found.vec
-        if not isinstance(found, _Value):
-            target = self.scratch("value")
-            return [Ufunc("copy", (found,), target, self.axes)], target
         target = self.scratch("value")
         return self.place([(target, found)]), target
 

@@ -5,10 +5,12 @@ Operands are `Vec`s, read along the axes of the loops that were turned into arra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from codegen.program import dims
+from codegen.program.derived import parts_of
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Expr, Mat, Vec
 
@@ -49,13 +51,13 @@ class Fold:
 
 @dataclass(frozen=True)
 class Dot:
-    """`out = x @ matrix`, added to what is in `out` with `add`; `matrix` has a row per input.
+    """`out = matrix @ x`, added to what is in `out` with `add`; `matrix` is constant.
 
     `inputs` are vectors that have their place inside `x`.
     """
 
+    matrix: Packed | Mat
     x: Vec
-    matrix: Packed
     out: Vec
     axes: Axes
     add: bool = False
@@ -74,7 +76,7 @@ class MatMul:
 
 
 @dataclass(frozen=True)
-class Rows:
+class Lookup:
     """`out = table[index]`."""
 
     table: Mat
@@ -101,12 +103,12 @@ class After:
     body: tuple[Instruction, ...]
 
 
-Instruction: TypeAlias = "Ufunc | Fold | Dot | MatMul | Rows | Repeat | After"
+Instruction: TypeAlias = "Ufunc | Fold | Dot | MatMul | Lookup | Repeat | After"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Columns `column` on of a packed matrix, from row `row` on: a constant, transposed."""
+    """A part of a packed matrix, from `row` and `column` on: `factor * mat + shift`."""
 
     row: int
     column: int
@@ -123,8 +125,20 @@ class Packed:
     rows: int
     columns: int
     pieces: tuple[Piece, ...]
-    ones: int | None = None  # the row that is given a constant 1: biases
-    notes: tuple[str, ...] = ()  # what rows and columns mean
+    note: str = field(default="", compare=False)  # what its columns are multiplied by
+
+
+def packed(name: str, mats: Sequence[tuple[Mat, int]], note: str = "") -> Packed:
+    """The matrices side by side, each from its column on."""
+    pieces: list[Piece] = []
+    for mat, column in mats:
+        row = 0
+        for part in parts_of(mat):
+            if part.mat is not None:
+                pieces.append(Piece(row, column, part.mat, part.factor, part.shift))
+            row += part.rows
+    columns = max(column + dims.fixed(mat.columns) for mat, column in mats)
+    return Packed(name, dims.fixed(mats[0][0].rows), columns, tuple(pieces), note)
 
 
 # ---- where vectors lie ---------------------------------------------------------------------
@@ -151,6 +165,17 @@ def is_full(vec: Vec, axes: Axes, size: Dim) -> bool:
             return False
         extent = count * stride
     return True
+
+
+def is_whole(vec: Vec, axes: Axes) -> bool:
+    """Whether the vector with its axes is all of an array, in order."""
+    extent, offset = vec.size, vec.offset
+    for axis in reversed(axes):
+        if dims.slope(offset, axis.counter) != extent:
+            return False
+        offset = dims.substitute(offset, {axis.counter: 0})
+        extent = extent * axis.count
+    return vec.stride == 1 and offset == 0 and extent == vec.buffer.size
 
 
 def overlap(left: Vec, right: Vec) -> bool:
@@ -185,15 +210,12 @@ def vectors(instruction: Instruction) -> tuple[list[Vec], list[Vec]]:
         return [o.vec for o in instruction.operands if isinstance(o, At)], [instruction.out]
     if isinstance(instruction, Fold):
         return [instruction.operand], [instruction.out]
-    if isinstance(instruction, Dot):
+    if isinstance(instruction, (Dot, MatMul)):
         own = [instruction.out] if instruction.add else []
-        return [instruction.x, *instruction.inputs, *own], [instruction.out]
-    if isinstance(instruction, MatMul):
-        mat = instruction.mat
-        whole = Vec(mat.buffer, 0, mat.buffer.size)
-        own = [instruction.out] if instruction.add else []
-        return [whole, instruction.x, *own], [instruction.out]
-    if isinstance(instruction, Rows):
+        if isinstance(instruction, Dot):
+            return [instruction.x, *instruction.inputs, *own], [instruction.out]
+        return [instruction.mat.buffer.vec(), instruction.x, *own], [instruction.out]
+    if isinstance(instruction, Lookup):
         return [instruction.index], [instruction.out]
     read: list[Vec] = []
     written: list[Vec] = []

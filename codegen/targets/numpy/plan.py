@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from codegen.program import dims
-from codegen.program.derived import column, parts_of
+from codegen.program.derived import column
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
@@ -32,11 +32,10 @@ from codegen.program.ops import (
     Vec,
     When,
     reads,
-    walk_ops,
     writes,
 )
 from codegen.program.rewrite import map_op
-from codegen.targets.numpy.elementwise import Arrays, ElementwisePlan, simplify
+from codegen.targets.numpy.elementwise import Arrays, ElementwisePlan
 from codegen.targets.numpy.instructions import (
     After,
     Axes,
@@ -44,16 +43,15 @@ from codegen.targets.numpy.instructions import (
     Dot,
     Fold,
     Instruction,
+    Lookup,
     MatMul,
-    Packed,
-    Piece,
     Repeat,
-    Rows,
     Ufunc,
     overlap,
+    packed,
     vectors,
 )
-from codegen.targets.numpy.windows import Window, Windows
+from codegen.targets.numpy.rows import Parts, Rows, Window
 
 LOOK_BACK = 100  # instructions among which one finds its partner
 
@@ -149,100 +147,34 @@ def expand(program: Program) -> Program:
 
 
 class Planner:
-    """Turns expanded ops into instructions."""
+    """Turns expanded ops into instructions.
 
-    def __init__(self, blocks: Sequence[tuple[str, Sequence[Op]]], step: bool) -> None:
-        self.loops: list[str] = []
-        self.position = -1
+    In `step`, and in loops, products read rows (`rows.py`); `other` are the rows of another method.
+    """
+
+    def __init__(self, program: Program, step: bool, other: Rows | None = None) -> None:
         self.step = step
-        self.name = ""
-        self._carried: set[Buffer] = set()  # buffers that hold a state during a loop
-        self.blocks = [(name, part if step else self._carry(part)) for name, part in blocks]
-        ops = [op for _, part in self.blocks for op in part]
-        self.arrays = Arrays(ops)
-        products = [op for op in walk_ops(tuple(ops)) if isinstance(op, Affine)]
-        self._computed = {op.out.buffer for op in products}
-        # By id: what a product is called, its window, where buffers live that lie in a window.
-        self.stems: dict[int, str] = {}
-        self.windows: dict[int, Window] = {}
-        self.homes: dict[Buffer, tuple[Buffer, int]] = {}
-        self.window_names: dict[Vec, str] = {}
-        if step:
-            self._lay_out(self.blocks)
-        for name, part in () if step else self.blocks:
-            for op in part:
-                if isinstance(op, Loop) and op.carried:
-                    self.loops = [op.counter]
-                    self._lay_out([(name, op.body)])
-                    self.loops = []
-
-    def _carry(self, ops: Sequence[Op]) -> list[Op]:
-        """The ops with copies of states in loops, where products may then find them in a row."""
-        result: list[Op] = []
-        for op in ops:
-            if not (isinstance(op, Loop) and op.carried):
-                result.append(op)
-                continue
-            self.loops = [op.counter]
-            read = [
-                x
-                for inner in op.body
-                if isinstance(inner, Affine) and self._fits_window(inner, ())
-                for _, x in inner.products
-            ]
-            self.loops = []
-            lines = {o.line for o in walk_ops(op.body) if isinstance(o, Shift)}
-            states = [v for v in dict.fromkeys(read) if v.buffer.kind == "state" and _is_whole(v)]
-            states = [v for v in states if v.buffer not in lines]
-            local = {v.buffer: replace(v.buffer, kind="temp") for v in states}
-            self._carried.update(local.values())
-
-            def vec(v: Vec, local: dict[Buffer, Buffer] = local) -> Vec:
-                return replace(v, buffer=local.get(v.buffer, v.buffer))
-
-            result += [Elementwise(v.size, (), ((vec(v), At(v)),)) for v in states]
-            result.append(map_op(op, vec, lambda mat: mat))
-            result += [Elementwise(v.size, (), ((v, At(vec(v))),)) for v in states]
-        return result
-
-    def _lay_out(self, blocks: Sequence[tuple[str, Sequence[Op]]]) -> None:
-        """Find windows for the products of these ops, which run one after the other."""
-        windows = Windows([op for _, part in blocks for op in part], self._can_live)
-        start = 0
-        for name, part in blocks:
-            own = [
-                (start + n, op)
-                for n, op in enumerate(part)
-                if isinstance(op, Affine) and self._fits_window(op, ())
-            ]
-            start += len(part)
-            for position, op in own:
-                stem = self.stems[id(op)] = name if len(own) == 1 else op.out.buffer.name
-                one = self._has_fixed_bias(op, ())
-                windows.add(op, position, one, f"{name}_inputs", f"{stem}_inputs")
-        found, homes, names = windows.finish()
-        self.windows.update(found)
-        self.homes.update(homes)
-        self.window_names.update(names)
-
-    def plan_blocks(self) -> list[list[Instruction]]:
-        """The instructions of each block."""
-        result = []
-        for name, ops in self.blocks:
-            self.name = name
-            result.append(join(self.plan(ops)))
-        return result
-
-    def local_places(self) -> dict[Vec, str]:
-        """Parts of arrays that hold a local of the program, with its name."""
-        return {vec: name for vec, name in self.arrays.named.items() if vec.size != vec.buffer.size}
+        self.loops: list[str] = []
+        self.rows = Rows(other)
+        program = expand(program)
+        self.arrays = Arrays(program.ops)
+        self.windows: dict[int, Window] = {}  # by the id of a product
+        self.names: dict[Vec, str] = {}  # of windows
+        self.blocks: list[list[Instruction]] = []
+        for block in program.blocks:
+            self.name = block.name
+            self.blocks.append(join(self.plan(block.ops)))
+        local = {v: name for v, name in self.arrays.named.items() if v.size != v.buffer.size}
+        every = names_of([op for block in self.blocks for op in block])
+        self.hints = {**self.names, **every, **local}  # names of values, by where they are held
 
     def plan(self, ops: Sequence[Op], axes: Axes = ()) -> list[Instruction]:
         """Instructions of the ops in order."""
+        if not axes:
+            self.windows.update(self.rows.lay_out(self.name, ops, self._inputs, self._may_live))
         result: list[Instruction] = []
         for op in ops:
-            self.position += 1
-            self.arrays.position = self.position
+            self.arrays.position += 1
             result += self._one(op, axes)
         return result
 
@@ -262,13 +194,13 @@ class Planner:
             plan = ElementwisePlan(self.arrays, axes, self.loops, op.size)
             for name, node in op.locals:
                 plan.local(name, node)
-            return plan.place([(v, plan.value(simplify(node))) for v, node in op.stores])
+            return plan.place([(v, plan.value(node)) for v, node in op.stores])
         if isinstance(op, Reduce):
             return self._reduce(op, axes)
         if isinstance(op, Softmax):
             return self._softmax(op, axes)
         if isinstance(op, Gather):
-            return [Rows(op.table, op.index, op.out, axes)]
+            return [Lookup(op.table, op.index, op.out, axes)]
         assert isinstance(op, Shift), op
         kept = op.line.size - op.x.size
         line = op.line.vec()
@@ -276,24 +208,16 @@ class Planner:
         return [moved, Ufunc("copy", (At(op.x),), line[kept:], axes)]
 
     def _affine(self, op: Affine, axes: Axes) -> list[Instruction]:
+        if not axes and (window := self.windows.get(id(op))):
+            return self._product_of_row(op, window)
         result: list[Instruction] = []
-        bias = op.bias
-        if self._fits_window(op, axes):
-            if self._has_fixed_bias(op, axes):
-                bias = None
-            result = self._window(op, bias is not op.bias)
-        else:
-            for number, (mat, x) in enumerate(op.products):
-                add = number > 0
-                if self._is_fixed(mat, axes):
-                    packed = self._pack(mat.buffer.name, [(mat, 0)])
-                    result.append(Dot(x, packed, op.out, axes, add))
-                else:
-                    result.append(MatMul(mat, x, op.out, axes, add))
-        if bias is not None and op.products:
-            result.append(Ufunc("add", (At(op.out), At(bias)), op.out, axes))
+        for number, (mat, x) in enumerate(op.products):
+            kind = Dot if self._is_fixed(mat, axes) else MatMul
+            result.append(kind(mat, x, op.out, axes, add=number > 0))
+        if op.bias is not None and op.products:
+            result.append(Ufunc("add", (At(op.out), At(op.bias)), op.out, axes))
         elif not op.products:
-            start: Expr = Number(0.0) if bias is None else At(bias)
+            start: Expr = Number(0.0) if op.bias is None else At(op.bias)
             result.append(Ufunc("copy", (start,), op.out, axes))
         return result
 
@@ -302,61 +226,51 @@ class Planner:
         counters = {axis.counter for axis in axes} | set(self.loops)
         return source.buffer.kind == "const" and not dims.symbols(source.offset) & counters
 
-    def _has_fixed_bias(self, op: Affine, axes: Axes) -> bool:
-        return op.bias is not None and self._is_fixed(op.bias, axes)
+    def _inputs(self, op: Affine) -> Parts:
+        """What the product reads in a row, with a 1 for its bias; nothing where a row is no use."""
+        fixed = all(self._is_fixed(m, ()) and isinstance(v.size, int) for m, v in op.products)
+        if not fixed or not op.products or not (self.step or self.loops):
+            return ()
+        inputs: Parts = tuple(x for _, x in op.products)
+        if op.bias is not None and self._is_fixed(op.bias, ()):
+            inputs = (*inputs, None)
+        return inputs if len(inputs) > 1 else ()
 
-    def _fits_window(self, op: Affine, axes: Axes) -> bool:
-        """Whether one product of all inputs side by side is less work than one for each."""
-        if axes or not (self.step or self.loops):
+    def _may_live(self, x: Vec) -> bool:
+        """Whether the only place of a vector may be a part of a row."""
+        buffer = x.buffer
+        whole = x.offset == 0 and x.size == buffer.size and x.stride == 1
+        if not whole or buffer.dtype != "float32":
             return False
-        if len(op.products) + self._has_fixed_bias(op, axes) < 2 or not op.products:
-            return False
-        return all(self._is_fixed(m, axes) and isinstance(v.size, int) for m, v in op.products)
+        if self.step or (buffer.kind == "state" and self.rows.other is None):
+            return buffer.kind in ("input", "state", "temp")
+        return buffer.kind == "temp" and set(self.loops) <= set(buffer.scope)
 
-    def _window(self, op: Affine, one: bool) -> list[Instruction]:
+    def _product_of_row(self, op: Affine, window: Window) -> list[Instruction]:
         """The product of a window that holds all inputs side by side, and a 1 for the bias."""
-        window = self.windows.get(id(op))
-        stem = self.stems.get(id(op), self.name)
-        if window is None:
-            alone = Windows((), lambda _: False)
-            alone.add(op, 0, one, f"{stem}_inputs", f"{stem}_inputs")
-            window = alone.finish()[0][id(op)]
         copies = [
             Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in") for x, slot in window.copies
         ]
-        rows = [
-            (start, mat, f"{x.buffer.name} ({dims.text(x.size)})")
-            for (mat, x), start in zip(op.products, window.starts, strict=False)
-        ]
-        ones = window.starts[-1] if one else None
-        if ones is not None:
+        mats = [(mat, start) for (mat, _), start in zip(op.products, window.starts, strict=False)]
+        read = [f"{x.buffer.name} ({dims.text(x.size)})" for _, x in op.products]
+        bias = None
+        if len(window.starts) > len(mats):
             assert op.bias is not None
-            rows.append((ones, column(op.bias), "1"))
-        rows.sort(key=lambda row: row[0])
-        packed = self._pack(f"{stem}_matrix", [(mat, start) for start, mat, _ in rows])
-        packed = replace(packed, ones=ones, notes=tuple(note for *_, note in rows))
+            mats.append((column(op.bias), window.starts[-1]))
+            read.append("1")
+        else:
+            bias = op.bias
+        order = sorted(range(len(mats)), key=lambda n: mats[n][1])
+        stem = op.out.buffer.name if op.out.buffer.kind == "temp" else self.name
+        name = f"{stem}_matrix"
+        self.names.setdefault(window.vec, f"{stem}_inputs")
+        note = f"Columns for {', '.join(read[n] for n in order)}."
+        matrix = packed(name, [mats[n] for n in order], note)
         inputs = tuple(x for _, x in op.products)
-        return [*copies, Dot(window.vec, packed, op.out, (), inputs=inputs)]
-
-    def _can_live(self, x: Vec) -> bool:
-        """Whether the only place of a vector may be a part of a longer one."""
-        buffer = x.buffer
-        if not _is_whole(x) or buffer in self._computed or buffer.dtype != "float32":
-            return False
-        if self.step:
-            return buffer.kind in ("input", "state", "temp")
-        return buffer in self._carried or set(self.loops) <= set(buffer.scope)
-
-    def _pack(self, name: str, mats: Sequence[tuple[Mat, int]]) -> Packed:
-        pieces: list[Piece] = []
-        for mat, row in mats:
-            column_ = 0
-            for part in parts_of(mat):
-                if part.mat is not None:
-                    pieces.append(Piece(row, column_, part.mat, part.factor, part.shift))
-                column_ += part.rows
-        rows = max(row + dims.fixed(mat.columns) for mat, row in mats)
-        return Packed(name, rows, dims.fixed(mats[0][0].rows), tuple(pieces))
+        result: list[Instruction] = [*copies, Dot(matrix, window.vec, op.out, (), inputs=inputs)]
+        if bias is not None:
+            result.append(Ufunc("add", (At(op.out), At(bias)), op.out, ()))
+        return result
 
     def _reduce(self, op: Reduce, axes: Axes) -> list[Instruction]:
         over = tuple(Axis(name, count) for name, count in op.counters)
@@ -390,11 +304,6 @@ class Planner:
             Ufunc("log", (At(total),), total, axes),
             Ufunc("subtract", (out, divisor), op.out, axes),
         ]
-
-
-def _is_whole(vec: Vec) -> bool:
-    """Whether it is all of its buffer, in order."""
-    return vec.offset == 0 and vec.size == vec.buffer.size and vec.stride == 1
 
 
 # ---- joining calls -------------------------------------------------------------------------
@@ -495,16 +404,3 @@ def names_of(instructions: Sequence[Instruction]) -> dict[Vec, str]:
             if not whole or op.out.buffer.name.startswith("scratch"):
                 found.setdefault(op.out, op.name)
     return found
-
-
-def buffers_of(instructions: Sequence[Instruction]) -> list[Buffer]:
-    """The buffers that instructions read or write, constants left out."""
-    found: dict[Buffer, None] = {}
-    for op in instructions:
-        if isinstance(op, (Repeat, After)):
-            inner = buffers_of(op.body)
-        else:
-            read, written = vectors(op)
-            inner = [v.buffer for v in (*read, *written)]
-        found.update(dict.fromkeys(buffer for buffer in inner if buffer.kind != "const"))
-    return list(found)

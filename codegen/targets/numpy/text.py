@@ -1,15 +1,15 @@
 """Instructions as lines of Python.
 
 A `Scope` knows how to write an operand at one place of the file: at the top of `predict` as the
-text of a view, in a loop as a name bound before the loop or by it, and in `step` as a name of a
-view that `__init__` made once.
+text of a view, in a loop as a name bound before the loop or an index in it, and in `step` as a name
+of a view that `__init__` made once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -21,23 +21,25 @@ from codegen.targets.numpy.instructions import (
     Dot,
     Fold,
     Instruction,
+    Lookup,
     MatMul,
     Packed,
     Repeat,
-    Rows,
     Ufunc,
-    is_full,
+    is_whole,
+    packed,
 )
 from codegen.targets.numpy.views import Base, Span, shape_text, view
+from codegen.targets.spine.lines import indented
 from codegen.text.names import Names
 from codegen.text.numbers import number
-from codegen.text.words import PYTHON_WORDS
 
 FOLDS = {"sum": "add", "max": "maximum", "min": "minimum"}
 NUMBERS = {0.0: "ZERO", 1.0: "ONE", 0.5: "HALF", 2.0: "TWO", -1.0: "MINUS_ONE"}
 # A third positional argument of these is deprecated since NumPy 2.4.
 BY_KEYWORD = ("minimum", "maximum")
-WIDTH = 100
+# What other functions of a file are made of.
+MADE_OF = {"clip": ("minimum", "maximum")}
 
 
 @dataclass
@@ -48,49 +50,60 @@ class Module:
     names: Names
     arrays: dict[Buffer, str] = field(default_factory=dict)
     packed: dict[Packed, str] = field(default_factory=dict)
-    numbers: dict[float, str] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)  # text that makes an array: its name
     used: set[str] = field(default_factory=set)  # NumPy functions and helpers
-    composed: dict[Buffer, str] = field(default_factory=dict)  # of other constants
 
-    def constant(self, buffer: Buffer) -> Base:
+    def constant(self, buffer: Buffer, behind: str = "") -> Base:
         """The array of a const buffer."""
+        shape = buffer.shape or (buffer.size,)
         if buffer.parts:
-            if buffer not in self.composed:
-                self.composed[buffer] = self.names(f"{buffer.name.upper()}_SCALED")
-            shape = buffer.shape if buffer.shape[1] != 1 else buffer.shape[:1]
-            return Base(self.composed[buffer], shape, has_lead=False)
+            rows, columns = (dims.fixed(n) for n in shape)
+            mat = Mat(buffer, 0, rows, columns, columns)
+            name = self.matrix(packed(f"{buffer.name}_scaled", [(mat, 0)]))
+            return Base(name, shape[: 1 if columns == 1 else 2], behind)
         if buffer not in self.arrays:
             self.arrays[buffer] = self.names(buffer.name.upper())
-        return Base(self.arrays[buffer], buffer.shape or (buffer.size,), has_lead=False)
+        return Base(self.arrays[buffer], shape, behind)
 
-    def matrix(self, packed: Packed) -> str:
+    def matrix(self, matrix: Packed) -> str:
         """The name of a packed matrix."""
-        if packed not in self.packed:
-            for piece in packed.pieces:
+        if matrix not in self.packed:
+            for piece in matrix.pieces:
                 self.constant(piece.mat.buffer)
-            stem = packed.name.upper()
-            self.packed[packed] = self.names(stem if packed.notes else f"{stem}_T")
-        return self.packed[packed]
+            self.packed[matrix] = self.names(matrix.name.upper())
+        return self.packed[matrix]
 
     def number(self, value: float) -> str:
         """The name of a number kept as an array, which NumPy takes faster than the number."""
-        if value not in self.numbers:
-            text = self.literal(value).replace("np.", "").replace("-", "MINUS_")
-            self.numbers[value] = self.names(NUMBERS.get(value, f"NUMBER_{text}"))
-        return self.numbers[value]
+        name = self.literal(value).replace("np.", "").replace("-", "MINUS_")
+        made = f"np.array({self.literal(value)}, {self.use(self.dtype)})"
+        return self.kept(NUMBERS.get(value, f"NUMBER_{name}"), made)
+
+    def ones(self, count: int) -> str:
+        """The name of a vector of ones: a product with it is a sum, in half of the time."""
+        return self.kept(f"ONES_{count}", f"np.ones({count}, {self.use(self.dtype)})")
+
+    def kept(self, name: str, text: str) -> str:
+        """The name of a small array."""
+        if text not in self.numbers:
+            self.numbers[text] = self.names(name)
+        return self.numbers[text]
 
     def literal(self, value: float) -> str:
         """The number as text."""
-        if math.isnan(value):
-            return "np.nan"
-        if value in (float("inf"), float("-inf")):
-            return "np.inf" if value > 0 else "-np.inf"
-        return number(value, self.dtype)
+        if math.isfinite(value):
+            return number(value, self.dtype)
+        return f"{'-' if value < 0 else ''}np.{'nan' if math.isnan(value) else 'inf'}"
 
     def use(self, function: str) -> str:
         """A NumPy function or a helper that the file must import or define."""
-        self.used.add(function)
+        self.used.update((function, *MADE_OF.get(function, ())))
         return function
+
+    def kind(self, buffer: Buffer) -> str:
+        """The type of the numbers of a buffer."""
+        kind = self.dtype if buffer.dtype == "float32" else buffer.dtype
+        return kind if kind == "bool" else self.use(kind)
 
 
 class Scope:
@@ -103,64 +116,93 @@ class Scope:
         self.pending: list[str] = []  # lines that must stand before the next statement
         self.hints: dict[Vec, str] = {}  # names for vectors
         self.full_names: dict[Buffer, str] = {}  # of arrays that more than one block uses
-        self.homes: dict[Buffer, tuple[Buffer, int]] = {}  # buffers that lie inside a window
+        self.homes: dict[Buffer, tuple[Buffer, int]] = {}  # buffers that live in a row
         self.prefix = ""  # of the names in the block, which is left out
-        self.reads_axis = False  # whether the number of leading axes is asked for
+        self.reads: set[str] = set()  # lengths, counters and locals of the method that are read
 
     def base(self, buffer: Buffer) -> Base:
         """The array of a buffer."""
-        if buffer.kind == "const":
-            return self.module.constant(buffer)
         if buffer not in self.bases:
-            self.bases[buffer] = self.make(buffer)
+            name = self.full_names.get(buffer) or self.names(self.short(buffer.name))
+            self.bases[buffer] = Base(name, buffer.shape or (buffer.size,))
+            self.made(f"{name} = {self.allocation(buffer)}")
         return self.bases[buffer]
 
-    def make(self, buffer: Buffer) -> Base:
-        """Make scratch."""
-        name = self.full_names.get(buffer) or self.names(self.short(buffer.name))
-        base = Base(name, buffer.shape or (buffer.size,))
-        text = self.allocation(buffer, base)
-        self.pending.append(f"{base.name} = {text}")
-        return base
+    def made(self, line: str) -> None:
+        """Note the line that makes an array."""
+        self.pending.append(line)
 
-    def allocation(self, buffer: Buffer, base: Base) -> str:
-        """The text that makes the array of a buffer, or its place in a window."""
+    def new(self, vec: Vec, axes: Axes) -> str | None:
+        """A name for the array if it is not made yet, and the vector is all of it."""
+        if vec.buffer in self.bases or not is_whole(vec, axes):
+            return None
+        name = self.full_names.get(vec.buffer) or self.names(self.short(vec.buffer.name))
+        self.bases[vec.buffer] = Base(name, (*(axis.count for axis in axes), vec.size))
+        return name
+
+    def base_inside(self, buffer: Buffer) -> Base:
+        """The array of a buffer in the body of a loop."""
+        return self.base(buffer)
+
+    def read_inside(self, name: str) -> None:
+        """Note that a length, a loop variable or a local is read in the body of a loop."""
+        self.counter(name)
+
+    def allocation(self, buffer: Buffer) -> str:
+        """The text that makes the array of a buffer, or its place in a row."""
+        shape = buffer.shape or (buffer.size,)
         if buffer in self.homes:
-            window, start = self.homes[buffer]
-            stop = dims.text(start + buffer.size)
-            text = f"{self.base(window).name}[..., {start}:{stop}]"
-            return text if len(base.shape) == 1 else f"{text}.reshape({shape_text(base.shape)})"
-        dtype = {"float32": self.module.dtype}.get(buffer.dtype, buffer.dtype)
-        if buffer.kind == "window":  # its last element stays 1: what the bias is multiplied by
-            return f"{self.module.use('ones')}({shape_text(base.shape)}, {self.module.use(dtype)})"
-        kind = dtype if dtype == "bool" else self.module.use(dtype)
-        return f"{self.module.use('empty')}({shape_text(base.shape)}, {kind})"
+            row, start = self.homes[buffer]
+            text = f"{self.base(row).name}[{start or ''}:{dims.text(start + buffer.size)}]"
+            return text if len(shape) == 1 else f"{text}.reshape({self.shape(shape)})"
+        function = "ones" if buffer.kind == "row" else "empty"  # what a bias is multiplied by
+        kind = self.module.kind(buffer)
+        return f"{self.module.use(function)}({self.shape(shape)}, {kind})"
 
-    def text(self, source: Vec | Mat, axes: Axes) -> str:
-        """The view of a vector (or a matrix, as two more axes) along the axes."""
-        base = self.base(source.buffer)
+    def shape(self, shape: Sequence[Dim]) -> str:
+        """A shape before that of a batch."""
+        self.note(*shape)
+        return shape_text(shape, self.use("lead"))
+
+    def text(self, source: Vec | Mat, axes: Axes = (), bare: bool = False) -> str:
+        """The view of a vector (or a matrix, as two more axes) along the axes.
+
+        A `bare` constant has no axis for a batch.
+        """
+        if source.buffer.kind == "const":
+            base = self.module.constant(source.buffer, "" if bare else "unit")
+        else:
+            base = self.base(source.buffer)
         offset = source.offset
         spans: list[Span] = []
         for axis in axes:
-            slope = dims.slope(offset, axis.counter)
-            spans.append((axis.count, slope))
+            spans.append((axis.count, dims.slope(offset, axis.counter)))
             offset = dims.substitute(offset, {axis.counter: 0})
         if isinstance(source, Mat):
-            spans += [
-                (source.rows, source.row_stride),
-                (source.columns, source.column_stride),
-            ]
+            spans += [(source.rows, source.row_stride), (source.columns, source.column_stride)]
         else:
-            count = 1 if source.stride == 0 else source.size
-            spans.append((count, source.stride or 1))
-        for dim in (offset, *(n for span in spans for n in span)):
+            spans.append((source.size, source.stride))
+        self.note(offset, *(n for span in spans for n in span))
+        text = view(base, offset, spans, self.use)
+        # NumPy takes an array without axes faster than one of length 1.
+        return f"{text}[0, ...]" if spans[-1][1] == 0 and not axes else text
+
+    def use(self, name: str) -> str:
+        """A helper, or a local of the method."""
+        if name in ("lead", "unit"):
+            self.counter(name)
+            return name
+        return self.module.use(name)
+
+    def note(self, *lengths: Dim) -> None:
+        """Note that these are read."""
+        for dim in lengths:
             for symbol in sorted(dims.symbols(dim)):
                 self.counter(symbol)
-        return view(base, offset, spans, self.module.use)
 
-    def get(self, source: Vec | Mat, axes: Axes, hint: str = "") -> str:
+    def get(self, source: Vec | Mat, axes: Axes = (), hint: str = "", bare: bool = False) -> str:
         """The operand as it is written here; `hint` is a name for it."""
-        return self.text(source, axes)
+        return self.text(source, axes, bare)
 
     def bind(self, hint: str, text: str) -> str:
         """A name for text that stays the same while this scope runs."""
@@ -175,41 +217,31 @@ class Scope:
         return self.module.literal(value)
 
     def counter(self, name: str) -> None:
-        """Note that a loop variable is read."""
+        """Note that a length, a loop variable or a local of the method is read."""
+        self.reads.add(name)
 
-    def axis(self) -> str:
-        """The axis after the leading ones."""
-        self.reads_axis = True
-        return "axis"
+    def numbers(self, count: Dim, behind: int = 0) -> str:
+        """The numbers from 0 on along an axis with so many axes behind it, and those of a batch."""
+        self.note(count)
+        shape = shape_text((-1, *(1 for _ in range(behind))), self.use("unit"))
+        kind = self.module.use(self.module.dtype)
+        return f"{self.module.use('arange')}({dims.text(count)}, dtype={kind}).reshape({shape})"
 
     def count(self, dim: Dim, axes: Axes) -> str:
-        """A length or a counter as an operand."""
-        return self.count_text(dim, axes)
-
-    def count_text(self, dim: Dim, axes: Axes) -> str:
-        """A number, or an array along the axis of the counter."""
+        """A length or a counter as an operand: a number, or an array along the counter's axis."""
         known: dict[str, Dim] = {}
         texts: dict[str, str] = {}
         for n, axis in enumerate(axes):
             if axis.counter in dims.symbols(dim):
                 place = f"\0{n}\0"
                 known[axis.counter] = dims.symbol(place)
-                units = ", ".join("None" for _ in axes[n:])
-                texts[place] = f"{self._range(axis.count)}[:, {units}]"
-        for symbol in sorted(dims.symbols(dim) - set(known)):
-            self.counter(symbol)
-        text = dims.text(dims.substitute(dim, known), call="np.{}imum({}, {})")
+                texts[place] = self.numbers(axis.count, len(axes) - n)
+        rest = dims.substitute(dim, known)
+        self.note(*(dims.symbol(name) for name in sorted(dims.symbols(rest) - set(texts))))
+        text = dims.text(rest, call="np.{}imum({}, {})")
         for place, array in texts.items():
             text = text.replace(place, array)
         return text if text.isidentifier() or isinstance(dim, int) else f"({text})"
-
-    def index(self, size: Dim) -> str:
-        """The numbers of the elements as an operand."""
-        return self._range(size)
-
-    def _range(self, count: Dim) -> str:
-        dtype = self.module.use(self.module.dtype)
-        return f"{self.module.use('arange')}({dims.text(count)}, dtype={dtype})"
 
     def hint_of(self, source: Vec | Mat) -> str:
         """A name for a view: that of the value it holds, or of its array."""
@@ -222,30 +254,22 @@ class Scope:
 
     def operand(self, node: Expr, axes: Axes, size: Dim) -> str:
         """An At, Number, Count or Index."""
-        if isinstance(node, At):
-            return self.get(node.vec, axes)
-        if isinstance(node, Number):
-            return self.number(node.value)
-        if isinstance(node, Index):
-            return self.index(size)
-        assert isinstance(node, Count), node
-        return self.count(node.dim, axes)
+        match node:
+            case At(vec):
+                while axes and dims.slope(vec.offset, axes[0].counter) == 0:
+                    axes = axes[1:]  # NumPy repeats what has fewer axes
+                return self.get(vec, axes)
+            case Number(value):
+                return self.number(value)
+            case Count(dim):
+                text = self.count(dim, axes)
+                return text if isinstance(dim, int) else self.once("position", text)
+        assert isinstance(node, Index), node
+        return self.once("index", self.numbers(size))
 
-    def is_whole(self, vec: Vec, axes: Axes) -> bool:
-        """Whether the vector with its axes is all of a contiguous array, in order."""
-        # A part of a window, as a state may be, has gaps where there is a leading axis.
-        if vec.buffer.kind == "state" or vec.buffer in self.homes:
-            return False
-        if vec.stride != 1 or not is_full(vec, axes, vec.size):
-            return False
-        extent: Dim = vec.size
-        offset = vec.offset
-        for axis in reversed(axes):
-            if dims.slope(offset, axis.counter) != extent:
-                return False
-            offset = dims.substitute(offset, {axis.counter: 0})
-            extent = extent * axis.count
-        return offset == 0 and extent == vec.buffer.size
+    def once(self, hint: str, text: str) -> str:
+        """What always has the same value, computed once if that is possible."""
+        return text
 
     def take(self) -> list[str]:
         """The lines that must stand before the next statement."""
@@ -256,42 +280,42 @@ class Scope:
 class StepScope(Scope):
     """A block of `step`: views are made in `__init__` and handed over in a tuple of the block."""
 
-    def __init__(
-        self,
-        module: Module,
-        init: Names,
-        reserved: Sequence[str],
-        bases: dict[Buffer, Base],
-        prefix: str,
-    ) -> None:
-        super().__init__(module, Names(PYTHON_WORDS, reserved))
+    def __init__(self, module: Module, names: Names, init: Names) -> None:
+        super().__init__(module, names)
         self.init = init  # names of the locals of __init__
-        self.bases = bases
-        self.prefix = prefix
         self.setup: list[str] = []  # lines of __init__
-        self.scratch: list[Buffer] = []  # what those lines make
         self.kept: dict[str, str] = {}  # expression in __init__: name in step
+        self.locals: set[str] = set()  # `lead` or `unit`, if step itself reads them
 
-    def make(self, buffer: Buffer) -> Base:
-        """Make scratch in __init__."""
-        base = Base(self.init(buffer.name), buffer.shape or (buffer.size,))
-        text = self.allocation(buffer, base)
-        if buffer not in self.homes:
-            self.scratch.append(buffer)
-        self.setup.append(f"{base.name} = {text}")
-        return base
+    def base(self, buffer: Buffer) -> Base:
+        """Arrays are made in __init__."""
+        if buffer not in self.bases:
+            self.full_names[buffer] = self.init(buffer.name)
+        return super().base(buffer)
 
-    def get(self, source: Vec | Mat, axes: Axes, hint: str = "") -> str:
+    def made(self, line: str) -> None:
+        """Note the line of __init__."""
+        self.setup.append(line)
+
+    def new(self, vec: Vec, axes: Axes) -> str | None:
+        """Arrays are made in __init__."""
+        return None
+
+    def base_inside(self, buffer: Buffer) -> Base:
+        """Handed over like a view."""
+        base = self.base(buffer)
+        return replace(base, name=self.bind(buffer.name, base.name))
+
+    def read_inside(self, name: str) -> None:
+        """A local of step."""
+        self.locals.add(name)
+
+    def get(self, source: Vec | Mat, axes: Axes = (), hint: str = "", bare: bool = False) -> str:
         """A name for the view."""
-        text = self.text(source, axes)
+        text = self.text(source, axes, bare)
         if source.buffer.kind == "const" and text.isidentifier():
             return text
-        hint = hint or self.hint_of(source)
-        if isinstance(source, Vec) and source.stride == 0 and source.size != 1 and not axes:
-            # NumPy takes an array without axes faster than one of length 1.
-            shape = "()" if source.buffer.kind == "const" else "lead + (1,) * len(lead)"
-            return self.bind(f"{hint}_scalar", f"{text}.reshape({shape})")
-        return self.bind(hint, text)
+        return self.bind(hint or self.hint_of(source), text)
 
     def bind(self, hint: str, text: str) -> str:
         """A name for what __init__ makes once."""
@@ -299,67 +323,54 @@ class StepScope(Scope):
             self.kept[text] = self.names(self.short(hint))
         return self.kept[text]
 
+    def once(self, hint: str, text: str) -> str:
+        """In __init__."""
+        return self.bind(hint, text)
+
     def number(self, value: float) -> str:
         """Numbers are arrays without axes here."""
         return self.module.number(value)
-
-    def count(self, dim: Dim, axes: Axes) -> str:
-        """Positions are made once."""
-        text = self.count_text(dim, axes)
-        return text if isinstance(dim, int) else self.bind("position", text)
-
-    def index(self, size: Dim) -> str:
-        """Made once."""
-        return self.bind("index", self._range(size))
 
 
 class LoopScope(Scope):
     """The body of a Python loop."""
 
-    def __init__(self, parent: Scope, counter: str, count: Dim) -> None:
+    def __init__(self, parent: Scope, counter: str) -> None:
         super().__init__(parent.module, parent.names)
         self.parent = parent
         self.variable = counter
-        self.length = count
         self.known: dict[str, str] = {}
-        self.rows: dict[str, str] = {}  # a name for each pass: what it runs over
-        self.reads_counter = False
-        self.hints = parent.hints
-        self.prefix = parent.prefix
+        self.hints, self.prefix, self.full_names = parent.hints, parent.prefix, parent.full_names
+        self.homes = parent.homes
 
     def _moves(self, *lengths: Dim) -> bool:
         return any(self.variable in dims.symbols(n) for n in lengths)
 
     def base(self, buffer: Buffer) -> Base:
         """Arrays are made outside unless their size changes with the counter."""
-        if buffer.kind == "const" or not self._moves(*(buffer.shape or (buffer.size,))):
-            return self.parent.base(buffer)
-        return super().base(buffer)
+        moves = self._moves(*(buffer.shape or (buffer.size,)))
+        return super().base(buffer) if moves else self.parent.base_inside(buffer)
 
-    def get(self, source: Vec | Mat, axes: Axes, hint: str = "") -> str:
-        """A name bound before the loop, by the loop, or at the start of the body."""
+    def new(self, vec: Vec, axes: Axes) -> str | None:
+        """Arrays are made outside."""
+        return None
+
+    def get(self, source: Vec | Mat, axes: Axes = (), hint: str = "", bare: bool = False) -> str:
+        """A name bound before the loop, or an index in it."""
         sizes = (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
         shape = source.buffer.shape or (source.buffer.size,)
-        local = self._moves(*sizes, *(a.count for a in axes), *shape)
+        if self._moves(source.offset, *sizes, *(axis.count for axis in axes), *shape):
+            return self.text(source, axes, bare)
         hint = hint or self.hint_of(source)
-        if not local and not self._moves(source.offset):
-            return self._outer(hint, self.parent.get(source, axes, hint))
-        if not local and _is_plain(source.offset, self.variable):
-            across = (Axis(self.variable, self.length), *axes)
-            whole = self.parent.get(source, across, f"{hint}_rows")
-            if source.buffer.kind != "const":
-                # The loop's axis stands before the leading one.
-                whole = f"{whole}.swapaxes(0, {self.axis()})"
-            key = f"each of {whole}"
-            if key not in self.known:
-                self.known[key] = self.names(f"{hint}_{self.variable}")
-                self.rows[self.known[key]] = whole
-            return self.known[key]
-        text = self.text(source, axes)
-        if text not in self.known:
-            self.known[text] = self.names(f"{hint}_{self.variable}")
-            self.pending.append(f"{self.known[text]} = {text}")
-        return self.known[text]
+        return self._outer(hint, self.parent.get(source, axes, hint, bare))
+
+    def operand(self, node: Expr, axes: Axes, size: Dim) -> str:
+        """Positions are computed before the loop, too."""
+        if isinstance(node, (Count, Index)):
+            length = node.dim if isinstance(node, Count) else size
+            if not self._moves(length, *(axis.count for axis in axes)):
+                return self._outer("position", self.parent.operand(node, axes, size))
+        return super().operand(node, axes, size)
 
     def _outer(self, hint: str, text: str) -> str:
         if text.isidentifier():
@@ -368,147 +379,66 @@ class LoopScope(Scope):
             self.known[text] = self.parent.bind(hint, text)
         return self.known[text]
 
-    def bind(self, hint: str, text: str) -> str:
-        """Before the loop."""
-        return self._outer(hint, text)
-
     def number(self, value: float) -> str:
         """Numbers are arrays without axes here."""
         return self.module.number(value)
 
-    def count(self, dim: Dim, axes: Axes) -> str:
-        """What changes with the counter is written in the body."""
-        if self._moves(dim):
-            return self.count_text(dim, axes)
-        return self.parent.count(dim, axes)
-
-    def index(self, size: Dim) -> str:
-        """What changes with the counter is written in the body."""
-        if self._moves(size):
-            self.counter(self.variable)
-            return self._range(size)
-        return self._outer("index", self.parent.index(size))
-
     def counter(self, name: str) -> None:
         """Ask for the loop variable where it is this loop's."""
         if name == self.variable:
-            self.reads_counter = True
+            self.reads.add(name)
         else:
-            self.parent.counter(name)
-
-    def axis(self) -> str:
-        """As outside."""
-        return self.parent.axis()
-
-    def is_whole(self, vec: Vec, axes: Axes) -> bool:
-        """As outside."""
-        return self.parent.is_whole(vec, axes) and not self._moves(vec.offset)
-
-
-def _is_plain(dim: Dim, name: str) -> bool:
-    """Whether the symbol occurs in `dim` as a plain multiple and nowhere else."""
-    return bool(dims.factor_of(dim, name)) and name not in dims.symbols(
-        dim - dims.symbol(name) * dims.factor_of(dim, name)
-    )
+            self.parent.read_inside(name)
 
 
 # ---- lines ---------------------------------------------------------------------------------
 
 
-def lines_of(instructions: Sequence[Instruction], scope: Scope) -> list[str]:
+def lines_of(instructions: Iterable[Instruction], scope: Scope) -> Iterator[str]:
     """The statements of the instructions in order."""
-    lines: list[str] = []
     for instruction in instructions:
-        statement = _statement(instruction, scope)
-        lines += scope.take()
-        lines += statement
-    return lines
+        statement = [*_statement(instruction, scope)]
+        yield from scope.take()
+        yield from statement
 
 
 def fresh(op: Instruction, scope: Scope) -> str | None:
     """What the instruction computes as a new array, where its function makes one by itself."""
     if isinstance(op, Dot) and not op.axes:
-        product = f"{scope.get(op.x, ())}.dot({scope.module.matrix(op.matrix)})"
-        if op.add:
-            return f"{scope.module.use('add')}({scope.get(op.out, ())}, {product})"
-        return product if scope.is_whole(op.out, ()) else None
-    if not isinstance(op, Ufunc) or op.axes or op.function in ("choose", "clip", "erf"):
+        return None if op.add else f"{_matrix(op, scope)}.dot({scope.get(op.x)})"
+    if not isinstance(op, Ufunc) or op.axes or op.function in ("copy", "choose", "clip", "erf"):
         return None
-    sources = [operand.vec for operand in op.operands if isinstance(operand, At)]
     # Not where another shape or type would come of the operands.
-    if all(vec.size != op.out.size for vec in sources):
+    sources = [operand.vec for operand in op.operands if isinstance(operand, At)]
+    shaped = [v for v in sources if v.size == op.out.size and v.stride != 0]
+    if all(v.buffer.kind == "const" for v in shaped):
         return None
-    if any(vec.buffer.dtype != "float32" for vec in sources):
+    if any(v.buffer.dtype != "float32" for v in sources):
         return None
     operands = [scope.operand(operand, (), op.out.size) for operand in op.operands]
-    if op.function == "copy":
-        return f"{operands[0]}.copy()"
     return f"{scope.module.use(op.function)}({', '.join(operands)})"
 
 
-def _statement(instruction: Instruction, scope: Scope) -> list[str]:
-    if isinstance(instruction, Ufunc):
-        return _ufunc(instruction, scope)
-    if isinstance(instruction, Fold):
-        return [_fold(instruction, scope)]
-    if isinstance(instruction, Dot):
-        return [_dot(instruction, scope)]
-    if isinstance(instruction, MatMul):
-        return [_matmul(instruction, scope)]
-    if isinstance(instruction, Rows):
-        table = scope.get(instruction.table, ())
-        index = f"{scope.get(instruction.index, instruction.axes)}[..., 0]"
-        if instruction.index.buffer.dtype != "int32":
-            index = f"{index}.astype({scope.module.use('int32')})"
-        out = scope.get(instruction.out, instruction.axes)
-        return [_assign(out, f"{table}[{index}]")]
-    if isinstance(instruction, After):
-        body = lines_of(instruction.body, scope)
-        return [f"if self.seen >= {instruction.after}:", *indented(body)]
-    assert isinstance(instruction, Repeat), instruction
-    return _repeat(instruction, scope)
-
-
-def _repeat(loop: Repeat, scope: Scope) -> list[str]:
-    inner = LoopScope(scope, loop.counter, loop.count)
-    body = lines_of(loop.body, inner)
-    scope_count = dims.text(loop.count)
-    for symbol in sorted(dims.symbols(loop.count)):
-        scope.counter(symbol)
-    names, sources = list(inner.rows), list(inner.rows.values())
-    if not names:
-        variable = loop.counter if inner.reads_counter else "_"
-        return [f"for {variable} in range({scope_count}):", *indented(body)]
-    if inner.reads_counter:
-        names.insert(0, loop.counter)
-        sources.insert(0, f"range({scope_count})")
-    if len(names) == 1:
-        return [f"for {names[0]} in {sources[0]}:", *indented(body)]
-    rows = wrapped("for ", names, " in zip(")
-    if len(rows) == 1:
-        rows = wrapped(f"{rows[0]}", sources, "):")
-    else:
-        rows = [*wrapped("for (", names, ") in zip("), *indented([f"{s}," for s in sources]), "):"]
-    return [*rows, *indented(body)]
-
-
-def wrapped(opening: str, items: Sequence[str], closing: str) -> list[str]:
-    """`opening` items `closing`, on one line or on as many as it takes."""
-    comma = "," if len(items) == 1 and opening.endswith("(") and " import" not in opening else ""
-    one = f"{opening}{', '.join(items)}{comma}{closing}"
-    if len(one) + 12 <= WIDTH or not items:
-        return [one]
-    lines = [""]
-    for item in items:
-        if len(lines[-1]) + len(item) + 2 > WIDTH - 16 and lines[-1]:
-            lines.append("")
-        lines[-1] += f"{item}, " if lines[-1].endswith(", ") or not lines[-1] else item
-    return [opening.rstrip(), *(f"    {line.rstrip()}" for line in lines), closing.lstrip()]
-
-
-def indented(lines: Sequence[str]) -> list[str]:
-    """The lines of a body."""
-    return [f"    {line}" if line else line for line in lines]
+def _statement(instruction: Instruction, scope: Scope) -> Iterator[str]:
+    match instruction:
+        case Ufunc():
+            yield from _ufunc(instruction, scope)
+        case Fold():
+            yield _fold(instruction, scope)
+        case Dot() | MatMul():
+            yield _product(instruction, scope)
+        case Lookup():
+            yield _lookup(instruction, scope)
+        case After(after, body):
+            yield f"if self.seen >= {after}:"
+            yield from indented([*lines_of(body, scope)], "    ")
+        case Repeat(counter, count, body):
+            inner = LoopScope(scope, counter)
+            lines = [*lines_of(body, inner)]
+            scope.note(count)
+            variable = counter if counter in inner.reads else "_"
+            yield f"for {variable} in range({dims.text(count)}):"
+            yield from indented(lines, "    ")
 
 
 def _assign(out: str, value: str) -> str:
@@ -516,120 +446,85 @@ def _assign(out: str, value: str) -> str:
     return f"{target} = {value}"
 
 
-def _ufunc(op: Ufunc, scope: Scope) -> list[str]:
-    module = scope.module
-    size = op.out.size
-    operands = [scope.operand(o, op.axes, size) for o in op.operands]
+def _ufunc(op: Ufunc, scope: Scope) -> Iterator[str]:
+    operands = [scope.operand(o, op.axes, op.out.size) for o in op.operands]
     out = scope.get(op.out, op.axes)
     if op.function == "copy":
-        return [_assign(out, operands[0])]
-    if op.function == "choose":
+        yield _assign(out, operands[0])
+    elif op.function == "choose":
         condition, yes, no = operands
-        copy = module.use("copyto")
-        lines = [] if no == out else [f"{copy}({out}, {no})"]
-        return [*lines, f"{copy}({out}, {yes}, where={condition})"]
-    if op.function == "clip":
-        for name in ("minimum", "maximum"):  # what it is made of in an old NumPy
-            module.use(name)
-    arguments = ", ".join(operands)
-    target = f"out={out}" if op.function in BY_KEYWORD else out
-    return [f"{module.use(op.function)}({arguments}, {target})"]
+        copy = scope.module.use("copyto")
+        if no != out:
+            yield f"{copy}({out}, {no})"
+        yield f"{copy}({out}, {yes}, where={condition})"
+    else:
+        target = f"out={out}" if op.function in BY_KEYWORD else out
+        yield f"{scope.module.use(op.function)}({', '.join([*operands, target])})"
 
 
 def _fold(op: Fold, scope: Scope) -> str:
-    function = scope.module.use(FOLDS[op.kind])
+    first = len(op.axes)
+    function = f"{scope.module.use(FOLDS[op.kind])}.reduce"
     operand = scope.get(op.operand, (*op.axes, *op.over))
-    out = scope.get(op.out, op.axes)
-    size = op.operand.size
-    if not op.over and op.kind == "sum" and not op.axes and isinstance(size, int):
-        module = scope.module  # a product with ones takes less than half of the time
-        column = f"{module.use('ones')}(({size}, 1), {module.use(module.dtype)})"
-        return f"{operand}.dot({scope.bind('column_of_ones', column)}, {out})"
-    if not op.over:
-        return f"{function}.reduce({operand}, -1, None, {out}, True)"
-    numbers = [-2 - k for k in range(len(op.over))]
-    axis = str(numbers[0]) if len(numbers) == 1 else str(tuple(numbers))
-    return f"{function}.reduce({operand}, {axis}, None, {out})"
+    if op.over:
+        axes = [str(first + k) for k in range(len(op.over))]
+        axis = axes[0] if len(axes) == 1 else f"({', '.join(axes)})"
+        return f"{function}({operand}, {axis}, None, {scope.get(op.out, op.axes)})"
+    if op.kind == "sum" and not op.axes and isinstance(op.operand.size, int):
+        total = scope.get(op.out.every(op.operand.size))
+        return f"{scope.module.ones(op.operand.size)}.dot({operand}, {total})"
+    return f"{function}({operand}, {first}, None, {scope.get(op.out, op.axes)}, True)"
 
 
-def _dot(op: Dot, scope: Scope) -> str:
-    module = scope.module
-    x = scope.get(op.x, op.axes)
-    matrix = module.matrix(op.matrix)
-    out = scope.get(op.out, op.axes)
-    whole = scope.is_whole(op.out, op.axes) and not op.add
-    if not op.axes:
-        if whole:
-            return f"{x}.dot({matrix}, {out})"
-        product = f"{x}.dot({matrix})"
-    elif whole and _reads_all(op.x, op.axes):
-        rows, columns = op.matrix.rows, op.matrix.columns
-        return f"{x}.reshape(-1, {rows}).dot({matrix}, {out}.reshape(-1, {columns}))"
+def _matrix(op: Dot, scope: Scope) -> str:
+    if isinstance(op.matrix, Packed):
+        return scope.module.matrix(op.matrix)
+    return scope.get(op.matrix, bare=True)
+
+
+def _product(op: Dot | MatMul, scope: Scope) -> str:
+    if isinstance(op, Dot) and not op.axes:
+        product = f"{_matrix(op, scope)}.dot({scope.get(op.x)}"
+        out = scope.get(op.out)
+        if not op.add and op.out.stride == 1 and op.x.buffer.kind != "const":
+            return f"{product}, {out})"
+        product = f"{product})"
+    elif isinstance(op, Dot):
+        helper = scope.module.use("product")
+        product = f"{helper}({_matrix(op, scope)}, {scope.get(op.x, op.axes)}, {len(op.axes)})"
+        full = op.x.buffer.kind != "const" and all(
+            dims.slope(op.x.offset, axis.counter) != 0 for axis in op.axes
+        )
+        if full and not op.add and (name := scope.new(op.out, op.axes)):
+            return f"{name} = {product}"
+        out = scope.get(op.out, op.axes)
     else:
-        product = f"{module.use('product')}({x}, {matrix})"
+        product = _matmul(op, scope)
+        rows = op.axes and _are_rows(op)
+        out = scope.get(op.out, op.axes if rows else (*op.axes, Axis("", 1)))
     if op.add:
-        return f"{module.use('add')}({out}, {product}, {out})"
+        return f"{scope.module.use('add')}({out}, {product}, {out})"
     return _assign(out, product)
 
 
-def _reads_all(vec: Vec, axes: Axes) -> bool:
-    """Whether every axis has its own elements, overlapping or not."""
-    return vec.stride != 0 and all(dims.slope(vec.offset, a.counter) != 0 for a in axes)
+def _are_rows(op: MatMul) -> bool:
+    """Whether the innermost axis gives the rows of one product."""
+    last = op.axes[-1].counter
+    moves = last in dims.symbols(op.mat.offset)
+    return not moves and op.x.stride != 0 and dims.slope(op.x.offset, last) != 0
 
 
 def _matmul(op: MatMul, scope: Scope) -> str:
-    module = scope.module
-    matmul = module.use("matmul")
-    out = scope.get(op.out, op.axes)
-    last = op.axes[-1] if op.axes else None
-    mat_moves = last is not None and last.counter in dims.symbols(op.mat.offset)
-    if last is not None and not mat_moves and _reads_all(op.x, (last,)):
-        # The innermost axis gives the rows of one product.
-        matrix = scope.get(op.mat, op.axes[:-1])
-        x = scope.get(op.x, op.axes)
-        product = f"{matmul}({x}, {matrix}.swapaxes(-1, -2))"
-    else:
-        matrix = scope.get(op.mat, op.axes)
-        x = scope.get(op.x, op.axes)
-        product = f"{matmul}({matrix}, {x}[..., None])[..., 0]"
-    if op.add:
-        return f"{module.use('add')}({out}, {product}, {out})"
-    return _assign(out, product)
+    """The products of the rows of one matrix with those of another."""
+    axes = op.axes if op.axes and _are_rows(op) else (*op.axes, Axis("", 1))
+    x, matrix = scope.get(op.x, axes), scope.get(op.mat, axes[:-1])
+    return f"{scope.module.use('product_of_rows')}({x}, {matrix}, {len(axes)})"
 
 
-def folded(lines: Sequence[str], indent: int) -> list[str]:
-    """The lines, with those that are too long broken inside their last parentheses."""
-    result: list[str] = []
-    for line in lines:
-        if len(line) + indent <= WIDTH or '"' in line or "#" in line:
-            result.append(line)
-            continue
-        if not line.endswith(")"):
-            target, equals, value = line.partition(" = ")
-            broken = [f"{target} = (", f"    {value}", ")"] if equals else [line]
-            result += broken
-            continue
-        depth = 0
-        for start in range(len(line) - 1, -1, -1):
-            depth += {")": 1, "(": -1}.get(line[start], 0)
-            if depth == 0:
-                break
-        blanks = " " * (len(line) - len(line.lstrip()) + 4)
-        parts = _arguments(line[start + 1 : -1])
-        inside = f"{blanks}{', '.join(parts)},"
-        body = [inside] if len(inside) + indent <= WIDTH else [f"{blanks}{p}," for p in parts]
-        result += [line[: start + 1], *body, f"{blanks[4:]})"]
-    return result
-
-
-def _arguments(text: str) -> list[str]:
-    """The arguments of a call."""
-    parts = [""]
-    depth = 0
-    for char in text:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(char, 0)
-        if char == "," and depth == 0:
-            parts.append("")
-        elif char != " " or parts[-1]:
-            parts[-1] += char
-    return [part for part in parts if part]
+def _lookup(op: Lookup, scope: Scope) -> str:
+    index = f"{scope.get(op.index, op.axes)}[{':, ' * len(op.axes)}0]"
+    if op.index.buffer.dtype != "int32":
+        index = f"{index}.astype({scope.module.use('int32')})"
+    rows = f"{scope.get(op.table, bare=True)}[{index}]"
+    rows = f"np.moveaxis({rows}, -1, {len(op.axes)})" if op.axes else f"{rows}.T"
+    return _assign(scope.get(op.out, op.axes), rows)

@@ -1,4 +1,8 @@
-"""A vector along array axes, as the text of a NumPy view."""
+"""A vector along array axes, as the text of a NumPy view.
+
+The axis of a batch, if there is one, comes last in every array inside a model: then each part of a
+vector is one piece of memory, whatever the size of the batch.
+"""
 
 from __future__ import annotations
 
@@ -13,188 +17,138 @@ Span = tuple[Dim, Dim]  # a number of elements, and how far apart they lie in th
 
 @dataclass(frozen=True)
 class Base:
-    """An array in the generated file: its name and shape after the leading (batch) axis."""
+    """An array in the generated file: its name and shape.
+
+    `behind` is what stands behind that shape: `lead`, the shape of a batch, `unit`, as many axes
+    of length 1, or nothing.
+    """
 
     name: str
     shape: tuple[Dim, ...]
-    has_lead: bool = True
-
-    @property
-    def size(self) -> Dim:
-        """Number of elements after the leading axis."""
-        return dims.product(self.shape)
+    behind: str = "lead"
 
 
 def view(base: Base, offset: Dim, spans: Sequence[Span], use: Callable[[str], str]) -> str:
     """`base[offset + sum of index * stride]` with one axis for each span, slowest first.
 
-    `use` is told of the helper that this takes, if any, and returns its name.
-
-    A span of stride 0 becomes an axis of length 1, which NumPy repeats by itself. The result has
-    the leading axis of `base` in front.
+    A span of stride 0 becomes an axis of length 1, which NumPy repeats by itself. `use` is told of
+    what this takes of the file, and returns its name.
     """
-    moving = [(count, stride) for count, stride in spans if stride != 0]
-    start = offset
-    signs = []
+    spans = [*spans[:-1], spans[-1] if spans[-1][1] != 0 else (1, 1)]
+    moving = [span for span in spans if span[1] != 0]
+    start, forwards, order = offset, [], []
     for count, stride in moving:
-        backwards = isinstance(stride, int) and stride < 0
-        signs.append(backwards)
-        if backwards:
-            start = start + (count - 1) * stride
-    positive = [
-        (n, stride * -1 if back else stride)
-        for (n, stride), back in zip(moving, signs, strict=True)
-    ]
-    text = _sliced(base, start, positive)
+        back = isinstance(stride, int) and stride < 0
+        start = start + (count - 1) * stride if back else start
+        forwards.append((count, stride * -1 if back else stride))
+        order.append("::-1" if back else ":")
+    own = [dims.product(base.shape[n + 1 :]) for n in range(len(base.shape))]
+    other: list[Dim] = [*(stride for _, stride in forwards[:-1]), 1]
+    text = _indexed(base, own, start, forwards, use) or _indexed(base, other, start, forwards, use)
     if text is None:
-        pairs = ", ".join(f"({number(n)}, {number(s)})" for n, s in moving)
-        text = f"{use('grid')}({flat(base)}, {number(offset)}, {pairs})"
-    elif any(signs):
-        steps = ", ".join("::-1" if back else ":" for back in signs)
-        text = f"{text}[..., {steps}]"
-    return _with_unit_axes(text, spans, base.has_lead)
+        pairs = ", ".join(f"({dims.text(n)}, {dims.text(s)})" for n, s in moving)
+        row = _reshaped(base, (-1,) if len(base.shape) > 1 else base.shape, use)
+        text = f"{use('grid')}({row}, {dims.text(offset)}, {pairs})"
+    elif "::-1" in order:
+        text = f"{text}[{', '.join(order)}]"
+    if len(moving) < len(spans):
+        text = f"{text}[{', '.join(':' if stride != 0 else 'None' for _, stride in spans)}]"
+    return text
 
 
-def _with_unit_axes(text: str, spans: Sequence[Span], has_lead: bool) -> str:
-    """Axes of length 1 where a span does not move; in front they matter only after a lead."""
-    parts = ["None" if stride == 0 else ":" for _, stride in spans]
-    if not has_lead:
-        while parts and parts[0] == "None":
-            parts.pop(0)
-    if "None" not in parts:
-        return text
-    return f"{text}[..., {', '.join(parts)}]"
-
-
-def flat(base: Base) -> str:
-    """The array with one axis after the leading one."""
-    if len(base.shape) == 1:
-        return base.name
-    return f"{base.name}.reshape({shape_text((-1,), base.has_lead)})"
-
-
-def shape_text(shape: Sequence[Dim], has_lead: bool = True) -> str:
-    """A shape as Python text, after that of the leading axis."""
-    inside = ", ".join(number(n) for n in shape)
+def shape_text(shape: Sequence[Dim], behind: str = "lead") -> str:
+    """A shape as Python text, before that of a batch."""
+    inside = ", ".join(dims.text(n) for n in shape)
     own = f"({inside},)" if len(shape) == 1 else f"({inside})"
-    return f"lead + {own}" if has_lead else own
+    if not behind:
+        return own
+    return f"{own} + {behind}" if shape else behind
 
 
-def number(dim: Dim) -> str:
-    """A length as Python text."""
-    return dims.text(dim)
+def _reshaped(base: Base, shape: Sequence[Dim], use: Callable[[str], str]) -> str:
+    if tuple(shape) == tuple(base.shape) and base.behind != "unit":
+        return base.name
+    return f"{base.name}.reshape({shape_text(shape, base.behind and use(base.behind))})"
 
 
-def _sliced(base: Base, start: Dim, spans: Sequence[Span]) -> str | None:
-    """By reshape and slices, or None where the spans do not nest."""
-    if not spans:  # one element that is repeated: an axis of length 1 is added by the caller
-        return f"{flat(base)}[..., {number(start)}]"
-    extents: list[Dim] = [base.size]
-    for _, stride in spans[:-1]:
-        extents.append(stride)
-    last = spans[-1][1]
+def _indexed(
+    base: Base, strides: Sequence[Dim], start: Dim, spans: Sequence[Span], use: Callable[[str], str]
+) -> str | None:
+    """By an index for each axis of an array with these strides, None where the spans do not fit."""
     shape: list[Dim] = []
-    for outer, inner in zip(extents, [s for _, s in spans[:-1]], strict=False):
-        quotient = _divide(outer, inner)
-        if quotient is None:
-            return None
-        shape.append(quotient)
-    shape.append(extents[-1] if len(spans) > 1 else base.size)
-    # Which index each axis starts at: the offset in the mixed radix of the shape.
-    strides: list[Dim] = [s for _, s in spans[:-1]]
-    starts: list[Dim] = []
-    rest = start
-    for stride in strides:
-        digit = _digit(rest, stride)
-        if digit is None:
-            return None
-        starts.append(digit)
-        rest = rest - digit * stride
-    starts.append(rest)
     parts: list[str] = []
-    for k, (length, first, (count, _)) in enumerate(zip(shape, starts, spans, strict=True)):
-        step: Dim = last if k == len(spans) - 1 else 1
-        part = _slice(first, count, step, length, outermost=k == 0)
+    outer, rest, left = dims.product(base.shape), start, list(spans)
+    for stride in strides:
+        length, first = _divide(outer, stride), _digit(rest, stride)
+        if length is None or first is None:
+            return None
+        step = _divide(left[0][1], stride) if left else None
+        if isinstance(step, int):
+            part = _slice(first, left.pop(0)[0], step, length, outermost=not parts)
+        else:
+            part = _place(first, length, outermost=not parts)
         if part is None:
             return None
+        shape.append(length)
         parts.append(part)
-    text = base.name
-    if tuple(shape) != tuple(base.shape):
-        text = f"{text}.reshape({shape_text(shape, base.has_lead)})"
-    if all(part == ":" for part in parts):
-        return text
-    if not base.has_lead:
-        while parts[-1] == ":":
-            parts.pop()
-        return f"{text}[{', '.join(parts)}]"
-    while len(parts) > 1 and parts[0] == ":":
-        parts.pop(0)
-    return f"{text}[..., {', '.join(parts)}]"
-
-
-def _slice(first: Dim, count: Dim, step: Dim, length: Dim, outermost: bool) -> str | None:
-    """`first : first + count * step : step` of an axis, None where it may run over its end."""
-    if not isinstance(step, int) or step < 1:
+        outer, rest = stride, rest - first * stride
+    if left or rest != 0:
         return None
+    text = _reshaped(base, shape, use)
+    while parts and parts[-1] == ":":
+        parts.pop()
+    return f"{text}[{', '.join(parts)}]" if parts else text
+
+
+def _place(first: Dim, length: Dim, outermost: bool) -> str | None:
+    """One index of an axis, None where it may not be on it."""
+    if isinstance(first, int) and isinstance(length, int):
+        return str(first) if 0 <= first < length else None
+    return dims.text(first) if outermost else None
+
+
+def _slice(first: Dim, count: Dim, step: int, length: Dim, outermost: bool) -> str | None:
+    """`first : first + count * step : step` of an axis, None where it may run over its end."""
     stop = first + (count - 1) * step + 1
+    slack = length - stop
     if isinstance(first, int) and first < 0:
         return None
-    slack = length - stop
     if isinstance(slack, int):
         if slack < 0:
             return None
     elif not outermost or isinstance(length, int):
         return None  # it may run into the next row; the outermost axis has none
+    opening = dims.text(first) if first != 0 else ""
     if step > 1:
-        return f"{number(first) if first != 0 else ''}:{number(stop)}:{step}"
-    if first == 0 and stop == length:
-        return ":"
-    if stop == length:
-        return f"{number(first)}:"
-    return f"{number(first) if first != 0 else ''}:{number(stop)}"
+        return f"{opening}:{dims.text(stop)}:{step}"
+    return f"{opening}:" if stop == length else f"{opening}:{dims.text(stop)}"
 
 
 def _divide(outer: Dim, inner: Dim) -> Dim | None:
+    """The quotient where there is no remainder."""
     if isinstance(inner, int):
-        if inner <= 0:
-            return None
-        if isinstance(outer, int):
-            return outer // inner if outer % inner == 0 else None
-        if outer.constant % inner == 0 and all(f % inner == 0 for _, f in outer.terms):
-            return outer // inner
-        return None
-    for count in _candidates(outer):
-        if count * inner == outer:
-            return count
-    return None
+        factors = (
+            [outer] if isinstance(outer, int) else [outer.constant, *dict(outer.terms).values()]
+        )
+        return outer // inner if inner > 0 and all(f % inner == 0 for f in factors) else None
+    return next((count for count in _candidates(outer) if count * inner == outer), None)
 
 
 def _candidates(outer: Dim) -> list[Dim]:
-    """Dims that may be a quotient: the factors of the first product in `outer`, and numbers."""
+    """Dims that may be a quotient: the factors of the products in `outer`, and numbers."""
     found: list[Dim] = [1]
-    if isinstance(outer, int):
-        return found
-    for atom, factor in outer.terms:
-        found.append(factor)
-        found.append(dims.Sum(((atom, 1),)))
+    for atom, factor in () if isinstance(outer, int) else outer.terms:
+        found += [factor, dims.Sum(((atom, 1),))]
         if isinstance(atom, dims.Compound) and atom.operator == "*":
             found += [atom.left, atom.right, atom.left * factor, atom.right * factor]
     return found
 
 
 def _digit(rest: Dim, stride: Dim) -> Dim | None:
-    """The part of an offset that is a multiple of the stride."""
-    if isinstance(rest, int):
-        if isinstance(stride, int):
-            return rest // stride
-        return 0  # a free length is at least as long as what is inside it
+    """How many strides an offset holds, None where that is not known."""
     if not isinstance(stride, int):
-        return None
-    whole: Dim = 0
-    for atom, factor in rest.terms:
-        if factor % stride == 0:
-            whole = whole + dims.Sum(((atom, factor // stride),))
-        elif dims.Sum(((atom, 1),)) is not None and factor % stride:
-            # A smaller multiple of a symbol: its size is not known here.
-            return None
-    return whole + rest.constant // stride
+        return 0 if isinstance(rest, int) else None  # a free length is as long as what is inside it
+    if isinstance(rest, int):
+        return rest // stride
+    whole = dims.Sum(tuple((atom, factor // stride) for atom, factor in rest.terms))
+    return None if any(f % stride for _, f in rest.terms) else whole + rest.constant // stride

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,14 @@ import numpy as np
 
 from codegen.model import Array
 from codegen.program import dims
-from codegen.program.derived import parts_of
-from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Mat
 from codegen.targets.numpy.instructions import Packed
-from codegen.targets.numpy.text import WIDTH, Module
-from codegen.targets.numpy.views import view
+from codegen.targets.numpy.text import Module
+from codegen.targets.numpy.views import shape_text, view
+from codegen.targets.spine.lines import WIDTH
 from codegen.text import names, numbers
+
+HALVED = "sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Weights:
         note = "int8 times a scale for each row" if scaled else ""
         return {
             "name": name,
-            "comment": names.comment(f"{buffer.name}: {_plain(shape)} {note}".rstrip()),
+            "comment": names.comment(f"{buffer.name}: {shape_text(shape, '')} {note}".rstrip()),
             "pieces": self._scaled(buffer, shape)
             if scaled
             else self.array(np.reshape(buffer.data, shape), buffer.dtype),
@@ -51,11 +51,11 @@ class Weights:
         yield " * ("
         yield from self.array(buffer.scales[:, None])
         yield f" * {self.module.literal(buffer.unit)})"
-        yield "" if rows.shape == shape else f").reshape{_plain(shape)}"
+        yield "" if rows.shape == shape else f").reshape({shape_text(shape, '')})"
 
     def array(self, values: Array, dtype: str = "float32") -> Iterator[str]:
         """Text that makes the array, in pieces."""
-        shape = _plain(values.shape)
+        shape = shape_text(values.shape, "")
         real = dtype == "float32"
         own = self.module.dtype if real else dtype
         tail = "" if real else f", np.{dtype}"
@@ -74,49 +74,25 @@ class Weights:
 
     def packed(self, packed: Packed, name: str) -> dict[str, Any]:
         """The statements that make a packed matrix."""
-        pieces = packed.pieces
-        comments = []
-        if packed.notes:
-            notes = names.comment(f"Rows: {', '.join(packed.notes)}.", 10**4)
-            comments += textwrap.wrap(notes, WIDTH - 2)
-        texts = [self._piece(p.mat, p.factor, p.shift, ".T") for p in pieces]
-        lines = [f"{name} = {self.module.use('aligned')}({packed.rows}, {packed.columns})"]
-        first = pieces[0].mat
-        if len(pieces) == 1 and (packed.rows, packed.columns) == (first.columns, first.rows):
-            return {"comments": comments, "lines": [*lines, f"{name}[...] = {texts[0]}"]}
-        for piece, text in zip(pieces, texts, strict=True):
-            rows, columns = dims.fixed(piece.mat.columns), dims.fixed(piece.mat.rows)
-            row = str(piece.row) if rows == 1 and packed.ones == piece.row else None
-            where = f"{row or _range(piece.row, rows)}, {_range(piece.column, columns)}"
-            flat = self._piece(piece.mat, piece.factor, piece.shift, "", flat=True) if row else text
-            lines.append(f"{name}[{where}] = {flat}")
-        return {"comments": comments, "lines": lines}
+        halved = any(piece.factor == 0.5 for piece in packed.pieces)
+        notes = [names.comment(packed.note, 10**4), *([HALVED] if halved else [])]
+        lines = [f"{name} = {self.module.use('matrix')}({packed.rows}, {packed.columns})"]
+        for piece in packed.pieces:
+            rows, columns = dims.fixed(piece.mat.rows), dims.fixed(piece.mat.columns)
+            where = f"{_range(piece.row, rows, packed.rows)}, "
+            where += _range(piece.column, columns, packed.columns)
+            lines.append(f"{name}[{where}] = {self._piece(piece.mat, piece.factor, piece.shift)}")
+        return {"comments": [note for note in notes if note], "lines": lines}
 
-    def composed(self, buffer: Buffer, name: str) -> dict[str, Any]:
-        """The statements that make a constant of others, row by row."""
-        rows = dims.fixed(buffer.shape[0])
-        columns = dims.fixed(buffer.shape[1])
-        shape = f"({rows}, {columns})" if columns > 1 else str(rows)
-        lines = [f"{name} = np.zeros({shape}, {self.module.dtype})"]
-        row = 0
-        for part in parts_of(Mat(buffer, 0, rows, columns, columns)):
-            if part.mat is not None:
-                text = self._piece(part.mat, part.factor, part.shift, "", flat=columns == 1)
-                lines.append(f"{name}[{_range(row, part.rows)}] = {text}")
-            row += part.rows
-        return {"comments": [], "lines": lines}
-
-    def _piece(self, mat: Mat, factor: float, shift: float, suffix: str, flat: bool = False) -> str:
+    def _piece(self, mat: Mat, factor: float, shift: float) -> str:
         base = self.module.constant(mat.buffer)
-        spans: list[tuple[Dim, Dim]] = [(mat.rows, mat.row_stride)]
-        if not flat:
-            spans.append((mat.columns, mat.column_stride))
-        text = f"{view(base, mat.offset, spans, self.module.use)}{suffix}"
-        if factor != 1.0:
-            text = f"{self.module.literal(factor)} * {text}"
-        if shift != 0.0:
-            text = f"{text} + {self.module.literal(shift)}"
-        return text
+        spans = [(mat.rows, mat.row_stride), (mat.columns, mat.column_stride)]
+        if (mat.columns == 1 and base.shape[-1] != 1) or len(base.shape) == 1:
+            text = f"{view(base, mat.offset, spans[:1], self.module.use)}[:, None]"
+        else:
+            text = view(base, mat.offset, spans, self.module.use)
+        text = text if factor == 1.0 else f"{self.module.literal(factor)} * {text}"
+        return text if shift == 0.0 else f"{text} + {self.module.literal(shift)}"
 
 
 def _decimals(values: Array, dtype: str) -> Iterator[str]:
@@ -127,9 +103,5 @@ def _decimals(values: Array, dtype: str) -> Iterator[str]:
         yield "".join(" ".join(line) + "\n" for line in numbers.lines(texts, count))
 
 
-def _plain(shape: Sequence[int]) -> str:
-    return f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(str(n) for n in shape)})"
-
-
-def _range(start: int, count: int) -> str:
-    return f"{start}:{start + count}"
+def _range(start: int, count: int, length: int) -> str:
+    return ":" if count == length else f"{start}:{start + count}"

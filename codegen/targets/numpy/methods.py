@@ -1,0 +1,374 @@
+"""The methods of the class of a NumPy file."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from codegen.commands.explain import LONGEST_EQUATION, equations
+from codegen.program import dims
+from codegen.program.ops import (
+    Affine,
+    Binary,
+    Block,
+    Buffer,
+    Call,
+    Elementwise,
+    Number,
+    Port,
+    Program,
+    Reduce,
+    State,
+    const,
+    rows_looked_up,
+    walk,
+    walk_ops,
+)
+from codegen.targets.numpy.instructions import Instruction, vectors
+from codegen.targets.numpy.plan import Planner
+from codegen.targets.numpy.text import Module, Scope, StepScope, fresh, lines_of
+from codegen.targets.numpy.views import Base, shape_text
+from codegen.targets.spine.lines import broken, indented
+from codegen.targets.spine.outline import Outline
+from codegen.text.names import Names, comment
+from codegen.text.words import PYTHON_WORDS
+
+METHOD_NAMES = ("self", "lead", "unit", "batch", "states")
+ATTRIBUTES = (
+    *("batch", "lead", "memory", "seen", "states", "step", "predict", "reset", "restart"),
+    *("get_state", "set_state"),
+)
+RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
+# What a pass has put into weights, by the factor that they have then.
+FOLDED = {
+    0.5: "Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.",
+    0.2: "Weights of hard_sigmoid gates are times 0.2, their biases plus 0.5.",
+    1 / 6: "Weights of hard_sigmoid gates are divided by 6, their biases plus 0.5.",
+}
+
+
+class Methods:
+    """Bodies of the methods, as lines. `step` has to be asked for before `predict`."""
+
+    def __init__(self, outline: Outline, module: Module, words: Sequence[str]) -> None:
+        self.outline, self.module = outline, module
+        self.taken = (*words, *METHOD_NAMES, *outline.symbols())
+        names = Names(PYTHON_WORDS, self.taken)
+        self.inputs = [names(port.buffer.name) for port in outline.first.inputs]
+        self.attributes = Names(PYTHON_WORDS, ATTRIBUTES)
+        self.planner = Planner(outline.first, outline.step is not None)
+        self.init: list[str] = []
+        self.first = self._step_scope(Names(PYTHON_WORDS, words, METHOD_NAMES), "")
+        self.initials = {
+            state.buffer: const(
+                f"{state.buffer.name}_initial", np.reshape(state.initial, state.shape)
+            )
+            for state in outline.states
+            if state.initial is not None
+        }
+        self.numbers = {state.buffer: n for n, state in enumerate(outline.states)}
+        self.memory: list[Buffer] = []  # what holds the states: rows, or arrays of their own
+
+    def _step_scope(self, init: Names, prefix: str) -> StepScope:
+        names = Names(PYTHON_WORDS, self.taken, self.inputs)
+        scope = StepScope(self.module, names, init)
+        scope.prefix, scope.setup = prefix, self.init
+        scope.hints, scope.homes = self.planner.hints, self.planner.rows.homes
+        return scope
+
+    # ---- step -------------------------------------------------------------------------------
+
+    def step(self) -> dict[str, Any] | None:
+        """The method step, and what __init__ makes for it."""
+        program, first = self.outline.step, self.first
+        if program is None:
+            self._keep_states()
+            return None
+        planned = self.planner.blocks
+        final = max((n for n, part in enumerate(planned) if part), default=-1)
+        body: list[str] = []
+        value = None
+        for number, (block, part) in enumerate(zip(program.blocks, planned, strict=True)):
+            ends = number == final and self._ends(program, part[-1])
+            lines, value = self._step_block(block, part, ends)
+            body += lines
+        head = [*self._taken(program)]
+        self._keep_states()
+        results = []
+        for number, port in enumerate(program.outputs if value is None else ()):
+            attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
+            self.init.append(f"self.{attribute} = {self._outside(first, port)}")
+            results.append(f"self.{attribute}.copy()")
+        lines = [*_locals(first.locals), *head, *self._guarded(program, body)]
+        if value is None:
+            lines.append("")
+        late = self.outline.warmup
+        if late:
+            lines += [f"if self.seen < {late}:", "    self.seen += 1", "    return None"]
+        lines += [f"return {_one_or_all(results)}"] if results else []
+        rows = f" of {self.outline.hop} rows" if self.outline.hop > 1 else ""
+        waits = f"; None for the first {late}" if late else ""
+        summary = f"One step{rows}{waits}. The state is kept."
+        return {"name": "step", "summary": summary, "lines": lines}
+
+    def _taken(self, program: Program) -> Iterator[str]:
+        """The lines that check the inputs and put them into their places."""
+        places, use = [], self.module.use
+        for port, argument in zip(program.inputs, self.inputs, strict=True):
+            attribute = self.attributes(argument)
+            shape = self.attributes(f"{attribute}_shape")
+            self.init.append(f"self.{attribute} = {self._outside(self.first, port)}")
+            self.init.append(f"self.{shape} = self.{attribute}.shape")
+            given = f'{argument}, "{argument}"'
+            if limit := self._rows_of(port):
+                yield f"{argument} = {use('accept_ids')}({given}, self.{shape}, {limit})"
+            else:
+                yield f'if getattr({argument}, "shape", None) != self.{shape}:'
+                kind = self._kind(port.buffer)
+                yield f"    {argument} = accept({given}, {kind}, self.{shape})"
+            places.append(f"self.{attribute}[...] = {argument}")
+        yield from places
+
+    def _kind(self, buffer: Buffer) -> str:
+        return self.module.use(self.module.kind(buffer))
+
+    def _rows_of(self, port: Port) -> int | None:
+        """How many rows the smallest table has that this input looks up, None if it does not."""
+        programs = (self.outline.whole, self.outline.step)
+        return rows_looked_up(port.name, [program for program in programs if program])
+
+    def _ends(self, program: Program, last: Instruction) -> bool:
+        """Whether `last` computes all that step returns."""
+        port = program.outputs[0]
+        alone = len(program.outputs) == 1 and not self.outline.warmup and len(port.shape) == 1
+        return alone and vectors(last)[1] == [port.buffer.vec()]
+
+    def _step_block(
+        self, block: Block, instructions: Sequence[Instruction], ends: bool
+    ) -> tuple[list[str], str | None]:
+        """The lines of a block; where it `ends` the step, the new value that they return."""
+        scope = self._step_scope(self.first.init, block.name)
+        scope.bases = self.first.bases
+        before = len(self.init)
+        body = [*lines_of(instructions[:-1] if ends else instructions, scope)]
+        value = fresh(instructions[-1], scope) if ends else None
+        if value:
+            body.append(f"return {value}.T")
+        elif ends:
+            body += lines_of(instructions[-1:], scope)
+        self.first.reads |= scope.reads
+        self.first.locals |= scope.locals
+        if not body:
+            return [], None
+        title = f"# {comment(block.title, 88)}"
+        self.init.insert(before, title)
+        lines = ["", title, *_equations(block)]
+        if scope.kept:
+            attribute = self.attributes(block.name)
+            self.init.append(f"self.{attribute} = ({_listed(scope.kept)})")
+            lines += _unpacked(scope.kept.values(), f"self.{attribute}")
+        return lines + body, value
+
+    def _outside(self, scope: Scope, port: Port | State) -> str:
+        """An array with the shape that users see."""
+        base = scope.base(port.buffer)
+        text = base.name
+        if tuple(base.shape) != tuple(port.shape):
+            text = f"{text}.reshape({scope.shape(port.shape)})"
+        return f"{self.module.use('outside')}({text}, {scope.use('lead')})"
+
+    def _guarded(self, program: Program, body: Iterable[str]) -> list[str]:
+        if not _is_risky(program):
+            return [*body]
+        # Infinities are what Keras gives there too, without a warning.
+        return ['with np.errstate(all="ignore"):', *indented(body, "    ")]
+
+    # ---- states -----------------------------------------------------------------------------
+
+    def _keep_states(self) -> None:
+        """The lines of __init__ that make the states; their memory is what predict works on."""
+        seen = [self._outside(self.first, state) for state in self.outline.states]
+        homes = self.planner.rows.homes
+        every = [homes.get(state.buffer, (state.buffer, 0))[0] for state in self.outline.states]
+        self.memory = list(dict.fromkeys(every))
+        self.init.append(f"self.states = ({_listed(seen)})")
+        if self.memory:
+            names = [self.first.base(buffer).name for buffer in self.memory]
+            self.init.append(f"self.memory = ({_listed(names)})")
+
+    def made(self) -> list[str]:
+        """The body of __init__."""
+        unit = ["unit = (1,) * len(lead)"] if "unit" in self.first.reads else []
+        return [*unit, *self.init]
+
+    def starts(self, states: Sequence[State], seen: bool) -> list[str]:
+        """Lines that put states at their start."""
+        lines = []
+        for state in states:
+            initial = self.initials.get(state.buffer)
+            start = "0" if initial is None else self.module.constant(initial).name
+            lines.append(f"self.states[{self.numbers[state.buffer]}][...] = {start}")
+        if len(lines) == len(self.outline.states) > 1 and all(s.initial is None for s in states):
+            lines = ["for array in self.states:", "    array[...] = 0"]
+        return [*lines, *(["self.seen = 0  # steps since the start"] if seen else [])]
+
+    # ---- predict ----------------------------------------------------------------------------
+
+    def predict(self) -> dict[str, Any]:
+        """The method predict."""
+        outline, program = self.outline, self.outline.whole
+        planner = self.planner
+        if outline.step is not None:
+            planner = Planner(program, False, self.planner.rows)
+        names = Names(PYTHON_WORDS, self.taken, self.inputs)
+        scope = Scope(self.module, names)
+        scope.hints, homes = planner.hints, self.planner.rows.homes
+        scope.homes = {s.buffer: homes[s.buffer] for s in outline.states if s.buffer in homes}
+        scope.homes.update(planner.rows.homes)
+        head = [*self._given(program, scope), *self._refused(program)]
+        if outline.restart:
+            head.append(f"self.{outline.restart}()")
+        if self.memory:
+            for buffer in self.memory:
+                shape = buffer.shape or (buffer.size,)
+                scope.bases[buffer] = Base(names(buffer.name), shape)
+            head += _unpacked([scope.bases[buffer].name for buffer in self.memory], "self.memory")
+        taken = (*self.taken, *self._shared(planner.blocks, scope))
+        body: list[str] = []
+        for block, instructions in zip(program.blocks, planner.blocks, strict=True):
+            scope.names, scope.prefix = Names(PYTHON_WORDS, taken), block.name
+            lines = [*lines_of(instructions, scope)]
+            if lines:
+                # A model with a step has its equations there.
+                told = [] if outline.step else _equations(block)
+                body += ["", f"# {comment(block.title, 88)}", *told, *lines]
+        results = [self._result(port, scope) for port in program.outputs]
+        body = [*scope.take(), *body]
+        lines = [*_locals({"lead", *scope.reads}), *head, *self._guarded(program, body), ""]
+        if outline.warmup:
+            count = dims.text(dims.symbol(program.lengths[0]) // outline.hop)
+            lines.append(f"self.seen = min({count}, {outline.warmup})")
+        lines.append(f"return {_one_or_all(results)}")
+        return {"name": "predict", "summary": self._summary(), "lines": lines}
+
+    def _given(self, program: Program, scope: Scope) -> Iterator[str]:
+        """The lines that check the inputs and find the free lengths."""
+        known: set[str] = set()
+        use = self.module.use
+        for argument, port in zip(self.inputs, program.inputs, strict=True):
+            wanted: list[dims.Dim] = []
+            late = []
+            for axis, length in enumerate(port.shape):
+                text = dims.text(length)
+                new = not isinstance(length, int) and text not in known
+                if new:
+                    known.add(text)
+                    late.append(f"{text} = {argument}.shape[{axis}]")
+                wanted.append(dims.symbol("None") if new else length)
+            given, shape = f'{argument}, "{argument}"', f"lead + {shape_text(wanted, '')}"
+            if limit := self._rows_of(port):
+                yield f"{argument} = {use('accept_ids')}({given}, {shape}, {limit})"
+            else:
+                yield f"{argument} = accept({given}, {self._kind(port.buffer)}, {shape})"
+            yield f"{argument} = {use('inside')}({argument}, lead)"
+            yield from late
+            scope.bases[port.buffer] = Base(argument, port.shape)
+
+    def _refused(self, program: Program) -> Iterator[str]:
+        """The lines that refuse lengths which the model cannot take."""
+        for left, relation, right in self.outline.conditions(program):
+            condition = f"{dims.text(left)} {relation} {dims.text(right)}"
+            found = ", ".join(f"{name} = %d" for name in program.lengths)
+            yield f"if not {condition}:"
+            yield "    raise ValueError("
+            yield f'        "expected {condition}, "'
+            yield f'        "found {found}" % ({_listed(program.lengths)})'
+            yield "    )"
+
+    def _shared(self, planned: Sequence[Sequence[Instruction]], scope: Scope) -> list[str]:
+        """Names of the arrays that more than one block uses: these keep the name of their block."""
+        first: dict[Buffer, int] = {}
+        for number, instructions in enumerate(planned):
+            read_or_written = (v for op in instructions for part in vectors(op) for v in part)
+            for buffer in dict.fromkeys(v.buffer for v in read_or_written):
+                if buffer.kind != "const" and first.setdefault(buffer, number) != number:
+                    scope.full_names.setdefault(buffer, scope.names(buffer.name))
+        for port in self.outline.whole.outputs:
+            scope.full_names.setdefault(port.buffer, scope.names(port.buffer.name))
+        return [*(base.name for base in scope.bases.values()), *scope.full_names.values()]
+
+    def _result(self, port: Port, scope: Scope) -> str:
+        text = self._outside(scope, port)
+        return text if port.buffer.kind == "output" else f"{text}.copy()"
+
+    def _summary(self) -> str:
+        if not self.outline.states:
+            return "The outputs for one whole input."
+        if self.outline.carried:
+            return "The outputs for one whole input; stateful layers go on from their state."
+        return "The outputs for one whole input, from the initial state."
+
+
+def _locals(read: set[str]) -> Iterator[str]:
+    """The lines that make locals of a method."""
+    if read & {"lead", "unit"}:
+        yield "lead = self.lead"
+    if "unit" in read:
+        yield "unit = (1,) * len(lead)"
+
+
+def _one_or_all(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"({_listed(texts)})"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """The inside of a tuple."""
+    found = [*texts]
+    return f"{', '.join(found)}{',' if len(found) == 1 else ''}"
+
+
+def _unpacked(found: Iterable[str], source: str) -> list[str]:
+    """The lines that name the items of a tuple."""
+    line = _listed(found)
+    if len(line) + len(source) < 84:
+        return [f"({line}) = {source}"]
+    return ["(", *indented(textwrap.wrap(f"{line.rstrip(',')},", 80), "    "), f") = {source}"]
+
+
+def _equations(block: Block) -> list[str]:
+    """The equations of a block as comments, without its name in front of every vector."""
+    lines: list[str] = []
+    for op in block.ops:
+        for line in equations(op):
+            text = comment(re.sub(rf"\b{re.escape(block.name)}_", "", line), LONGEST_EQUATION)
+            depth = len(line) - len(line.lstrip())
+            lines += broken(" " * depth + text, 84)
+    factors = {
+        part.factor
+        for op in walk_ops(block.ops)
+        if isinstance(op, Affine)
+        for mat, _ in op.products
+        for part in mat.buffer.parts
+    }
+    lines += [text for factor, text in FOLDED.items() if factor in factors]
+    return [f"#   {line}" for line in lines]
+
+
+def _is_risky(program: Program) -> bool:
+    """Whether something may overflow or divide by zero, as it then does in Keras."""
+    for op in walk_ops(program.ops):
+        if isinstance(op, Elementwise):
+            roots = [e for _, e in (*op.locals, *op.stores)]
+        else:
+            roots = [op.value] if isinstance(op, Reduce) else []
+        for node in (inner for root in roots for inner in walk(root)):
+            match node:
+                case Call(function=function) if function in RISKY:
+                    return True
+                case Binary(operator="/", right=right) if not isinstance(right, Number):
+                    return True
+    return False
