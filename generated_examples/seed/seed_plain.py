@@ -21,202 +21,181 @@
 # This file is yours: its generator lays no claim to it and puts no condition on its use.
 
 import math
+import sys
 from array import array
 
 FLOAT = "f"  # what the weights are stored as: float32
 TOLERANCE = 2e-05  # of the self-test: |found - expected| <= TOLERANCE * (size + |expected|)
 
 
-# ---- What this Python has, found out once --------------------------------------------------
+# ---- Lists, or arrays where memory is small --------------------------------------------------
 
-try:
-    from math import fsum  # every Python but MicroPython has it
-
-    SMALL = False
-except ImportError:
-    SMALL = True
+CPYTHON = sys.implementation.name == "cpython"
+SMALL = sys.implementation.name in ("micropython", "circuitpython")
 
 if array("f", b"\x00\x00\x80\x3f")[0] != 1.0:
     raise RuntimeError("the weights in this file are little-endian, this machine is not")
 
 if SMALL:
-    # Arrays are small and stay where they are. 1e-10 is lost beside 1 in single precision.
+    # In single precision 1e-10 is lost beside 1.
     REAL = "f" if 1.0 + 1e-10 == 1.0 else "d"
 
     def zeros(count):
+        """So many zeros."""
         return array(REAL, [0.0] * count)
 
     def vector(data):
+        """The numbers that are stored in these bytes."""
         return array(FLOAT, data)
 
     def store(buffer, at, values):
+        """Write the values into the buffer, from `at` on."""
         for value in values:
             buffer[at] = value
             at = at + 1
 
 else:
-    # Lists are the fastest.
+
     def zeros(count):
+        """So many zeros."""
         return [0.0] * count
 
     def vector(data):
+        """The numbers that are stored in these bytes."""
         return list(array(FLOAT, data))
 
     def store(buffer, at, values):
+        """Write the values into the buffer, from `at` on."""
         buffer[at : at + len(values)] = values
 
 
 # ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
-# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
-# form that is fastest on it.
+# A row of weights begins with its bias. Nearly all the time goes here, so there are two forms:
+# one expression for a whole row in CPython, plain loops for compilers and small machines.
 
-try:
-    from math import sumprod  # Python 3.12 and later
-except ImportError:
-    sumprod = None
+if CPYTHON:
+    try:
+        from math import sumprod  # Python 3.12 and later
+    except ImportError:
+        sumprod = None
 
+    def product(rows, values):
+        """rows @ values."""
+        return [sumprod(row, values) for row in rows]
 
-def split(data, rows):
-    size = len(data) // rows
-    return [vector(data[size * r : size * r + size]) for r in range(rows)]
+    # For older Pythons, which are faster with names than with elements of a list.
+    def add_4(sums, rows, values):
+        """sums + rows @ values, for 4 columns."""
+        (v0, v1, v2, v3) = values
+        found = []
+        for total, (w0, w1, w2, w3) in zip(sums, rows):
+            found.append(total + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3)
+        return found
 
+    def add_64(sums, rows, values):
+        """sums + rows @ values, for 64 columns."""
+        (
+            v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18,
+            v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35,
+            v36, v37, v38, v39, v40, v41, v42, v43, v44, v45, v46, v47, v48, v49, v50, v51, v52,
+            v53, v54, v55, v56, v57, v58, v59, v60, v61, v62, v63,
+        ) = values
+        found = []
+        for total, (
+            w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15, w16, w17, w18,
+            w19, w20, w21, w22, w23, w24, w25, w26, w27, w28, w29, w30, w31, w32, w33, w34, w35,
+            w36, w37, w38, w39, w40, w41, w42, w43, w44, w45, w46, w47, w48, w49, w50, w51, w52,
+            w53, w54, w55, w56, w57, w58, w59, w60, w61, w62, w63,
+        ) in zip(sums, rows):
+            found.append(
+                total + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5 + v6 * w6
+                + v7 * w7 + v8 * w8 + v9 * w9 + v10 * w10 + v11 * w11 + v12 * w12 + v13 * w13
+                + v14 * w14 + v15 * w15 + v16 * w16 + v17 * w17 + v18 * w18 + v19 * w19 + v20 * w20
+                + v21 * w21 + v22 * w22 + v23 * w23 + v24 * w24 + v25 * w25 + v26 * w26 + v27 * w27
+                + v28 * w28 + v29 * w29 + v30 * w30 + v31 * w31 + v32 * w32 + v33 * w33 + v34 * w34
+                + v35 * w35 + v36 * w36 + v37 * w37 + v38 * w38 + v39 * w39 + v40 * w40 + v41 * w41
+                + v42 * w42 + v43 * w43 + v44 * w44 + v45 * w45 + v46 * w46 + v47 * w47 + v48 * w48
+                + v49 * w49 + v50 * w50 + v51 * w51 + v52 * w52 + v53 * w53 + v54 * w54 + v55 * w55
+                + v56 * w56 + v57 * w57 + v58 * w58 + v59 * w59 + v60 * w60 + v61 * w61 + v62 * w62
+                + v63 * w63
+            )
+        return found
 
-def join(values, parts):
-    for part in parts:
-        values.extend(part)
-    return values
+    ADD = {4: add_4, 64: add_64}
 
-
-if sumprod is not None:
+    def added(weights, values):
+        """rows @ values, 64 columns at a time, from the bias on."""
+        sums, groups = weights
+        at = 1
+        for add, rows in groups:
+            sums = add(sums, rows, values[at : at + 64])
+            at = at + 64
+        return sums
 
     def matrix(rows, data):
-        return split(data, rows)
-
-    def affine(weights, *parts):
-        values = join([1.0], parts)
-        return [sumprod(row, values) for row in weights]
-
-elif SMALL:
-    # A row is unpacked when it is needed, since all weights together may need half the memory.
-    def matrix(rows, data):
-        return rows, data
-
-    # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, *parts):
-        rows, data = weights
-        out = [0.0] * rows
+        """The function that multiplies, and the rows as it takes them."""
         size = len(data) // rows
-        half = rows // 2
-        for r in range(rows - half):
-            s = r + half
-            row = array(FLOAT, data[size * r : size * r + size])
-            other = array(FLOAT, data[size * s : size * s + size])
-            total, second = row[0], other[0]
-            k = 1
-            for part in parts:
-                for value in part:
-                    total = total + row[k] * value
-                    second = second + other[k] * value
-                    k = k + 1
-            out[r], out[s] = total, second
-        return out
-
-elif "built-in" in str([].append):
-    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
-    # 64 at a time, and its sum is one expression.
-    def add_4(totals, rows, values):
-        (
-            v0, v1, v2, v3,
-        ) = values
-        out = []
-        for total, (
-            w0, w1, w2, w3,
-        ) in zip(totals, rows):
-            out.append(
-                total
-                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
-            )
-        return out
-
-    def add_64(totals, rows, values):
-        (
-            v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15,
-            v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31,
-            v32, v33, v34, v35, v36, v37, v38, v39, v40, v41, v42, v43, v44, v45, v46, v47,
-            v48, v49, v50, v51, v52, v53, v54, v55, v56, v57, v58, v59, v60, v61, v62, v63,
-        ) = values
-        out = []
-        for total, (
-            w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15,
-            w16, w17, w18, w19, w20, w21, w22, w23, w24, w25, w26, w27, w28, w29, w30, w31,
-            w32, w33, w34, w35, w36, w37, w38, w39, w40, w41, w42, w43, w44, w45, w46, w47,
-            w48, w49, w50, w51, w52, w53, w54, w55, w56, w57, w58, w59, w60, w61, w62, w63,
-        ) in zip(totals, rows):
-            out.append(
-                total
-                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
-                + v6 * w6 + v7 * w7 + v8 * w8 + v9 * w9 + v10 * w10 + v11 * w11
-                + v12 * w12 + v13 * w13 + v14 * w14 + v15 * w15 + v16 * w16 + v17 * w17
-                + v18 * w18 + v19 * w19 + v20 * w20 + v21 * w21 + v22 * w22 + v23 * w23
-                + v24 * w24 + v25 * w25 + v26 * w26 + v27 * w27 + v28 * w28 + v29 * w29
-                + v30 * w30 + v31 * w31 + v32 * w32 + v33 * w33 + v34 * w34 + v35 * w35
-                + v36 * w36 + v37 * w37 + v38 * w38 + v39 * w39 + v40 * w40 + v41 * w41
-                + v42 * w42 + v43 * w43 + v44 * w44 + v45 * w45 + v46 * w46 + v47 * w47
-                + v48 * w48 + v49 * w49 + v50 * w50 + v51 * w51 + v52 * w52 + v53 * w53
-                + v54 * w54 + v55 * w55 + v56 * w56 + v57 * w57 + v58 * w58 + v59 * w59
-                + v60 * w60 + v61 * w61 + v62 * w62 + v63 * w63
-            )
-        return out
-
-    ADD = {
-        4: add_4,
-        64: add_64,
-    }
-
-    def matrix(rows, data):
-        columns = list(zip(*split(data, rows)))
+        table = [vector(data[size * r : size * r + size]) for r in range(rows)]
+        if sumprod is not None:
+            return product, table
+        columns = list(zip(*table))
         groups = []
         for at in range(1, len(columns), 64):
             group = columns[at : at + 64]
             groups.append((ADD[len(group)], list(zip(*group))))
-        return columns[0], groups
+        return added, (columns[0], groups)
 
     def affine(weights, *parts):
-        totals, groups = weights
-        values = join([], parts)
-        at = 0
-        for add, group in groups:
-            totals = add(totals, group, values[at : at + 64])
-            at = at + 64
-        return totals
+        """weights @ (1 and all parts)."""
+        multiply, rows = weights
+        values = [1.0]
+        for part in parts:
+            values.extend(part)
+        return multiply(rows, values)
 
 else:
-    # PyPy compiles plain loops. Four rows share one, their weights side by side.
+
     def matrix(rows, data):
-        table = split(data, rows)
-        while len(table) % 4:
-            table.append([0.0] * len(table[0]))
-        weights = []
-        for r in range(0, rows, 4):
-            for column in zip(*table[r : r + 4]):
-                weights.extend(column)
-        return rows, weights
+        """Number and bytes of the rows, and the rows; on a small machine they stay bytes."""
+        size = len(data) // rows
+        if SMALL:
+            return rows, size, data
+        return rows, size, [vector(data[size * r : size * r + size]) for r in range(rows)]
+
+    def row_of(weights, r):
+        """One row of the weights."""
+        _, size, data = weights
+        return vector(data[size * r : size * r + size]) if SMALL else data[r]
 
     def affine(weights, *parts):
-        rows, weights = weights
-        values = join([1.0], parts)
-        out = []
-        k = 0
-        for r in range(0, rows, 4):
+        """weights @ (1 and all parts), four rows in a loop."""
+        values = [1.0]
+        for part in parts:
+            values.extend(part)
+        rows = weights[0]
+        sums = [0.0] * rows
+        whole = rows - rows % 4
+        for r in range(0, whole, 4):
+            one, two = row_of(weights, r), row_of(weights, r + 1)
+            three, four = row_of(weights, r + 2), row_of(weights, r + 3)
             a = b = c = d = 0.0
+            k = 0
             for value in values:
-                a = a + weights[k] * value
-                b = b + weights[k + 1] * value
-                c = c + weights[k + 2] * value
-                d = d + weights[k + 3] * value
-                k = k + 4
-            out.extend((a, b, c, d))
-        return out[:rows]
+                a = a + one[k] * value
+                b = b + two[k] * value
+                c = c + three[k] * value
+                d = d + four[k] * value
+                k = k + 1
+            sums[r], sums[r + 1], sums[r + 2], sums[r + 3] = a, b, c, d
+        for r in range(whole, rows):
+            row = row_of(weights, r)
+            total = 0.0
+            k = 0
+            for value in values:
+                total = total + row[k] * value
+                k = k + 1
+            sums[r] = total
+        return sums
 
 
 def shape_of(values):
@@ -232,6 +211,7 @@ def shape_of(values):
 
 
 def refuse(name, shape, values):
+    """Raise ValueError: the values do not have this shape."""
     found = shape_of(values)
     if found == shape:
         found = "unequal lengths or what is no number"
@@ -284,6 +264,7 @@ try:
 except ImportError:
 
     def tanh(x):
+        """The hyperbolic tangent of x."""
         a = abs(x)
         if a < 0.15:  # the series: exp would lose digits
             s = x * x
@@ -294,11 +275,13 @@ except ImportError:
 
 
 def hard_sigmoid(x):
+    """0.2 x + 0.5 between 0 and 1."""
     y = 0.2 * x + 0.5
     return 0.0 if y < 0.0 else 1.0 if y > 1.0 else y
 
 
 def softmax(x):
+    """Shares of 1 in proportion to exp(x)."""
     top = max(x)
     e = [math.exp(v - top) for v in x]
     total = 0.0
@@ -13159,16 +13142,15 @@ EXPECTED = (
     (0.0968553, 0.903145),
 )
 STATES = (
-        (-0.205735, 0.0504973, 0.00245627, -0.114743, -0.125636, -0.0383992, -0.186025, -0.169257,
-        0.04145, 0.0435961, 0.109683, -0.1172, 0.295131, -0.161907, -0.0458913, -0.130991,
-        0.128484, 0.0769196, 0.0464734, 0.146817, -0.175127, 0.0843243, -0.135576, 0.0414557,
-        0.0263979, -0.0316166, -0.0383399, -0.00297781, -0.0623159, 0.298648, 0.0357987,
-        -0.272287, -0.100796, -0.181809, 0.00853964, -0.052084, -0.000975517, -0.138268, 0.146274,
-        0.440369, 0.164883, 0.350551, 0.0924794, 0.177771, -0.144977, 0.0631973, -0.0371144,
-        0.101682, -0.0650436, -0.288555, -0.031885, -0.220348, 0.0894698, -0.154465, -0.120144,
-        0.157557, -0.169576, -0.215415, -0.172504, 0.0248469, -0.438603, -0.179726, 0.0502894,
-        -0.00106314),
-        (0.252297, 0.00571508, -0.0103564, -0.0643267, -0.15262, 0.0137571, 0.125511, -0.159663,
+    (-0.205735, 0.0504973, 0.00245627, -0.114743, -0.125636, -0.0383992, -0.186025, -0.169257,
+        0.04145, 0.0435961, 0.109683, -0.1172, 0.295131, -0.161907, -0.0458913, -0.130991, 0.128484,
+        0.0769196, 0.0464734, 0.146817, -0.175127, 0.0843243, -0.135576, 0.0414557, 0.0263979,
+        -0.0316166, -0.0383399, -0.00297781, -0.0623159, 0.298648, 0.0357987, -0.272287, -0.100796,
+        -0.181809, 0.00853964, -0.052084, -0.000975517, -0.138268, 0.146274, 0.440369, 0.164883,
+        0.350551, 0.0924794, 0.177771, -0.144977, 0.0631973, -0.0371144, 0.101682, -0.0650436,
+        -0.288555, -0.031885, -0.220348, 0.0894698, -0.154465, -0.120144, 0.157557, -0.169576,
+        -0.215415, -0.172504, 0.0248469, -0.438603, -0.179726, 0.0502894, -0.00106314),
+    (0.252297, 0.00571508, -0.0103564, -0.0643267, -0.15262, 0.0137571, 0.125511, -0.159663,
         0.147618, 0.0538285, 0.105447, -0.155664, 0.18957, -0.0164025, 0.0430753, -0.148016,
         -0.208411, 0.229077, -0.0356224, 0.0822753, 0.129536, -0.122714, 0.0809121, -0.162006,
         0.0363097, -0.0337632, 0.0568079, -0.190869, 0.0243244, -0.0754691, -0.0693318, -0.283277,
@@ -13176,7 +13158,7 @@ STATES = (
         -0.198181, -0.0280357, 0.111484, 0.00338454, 0.0306822, -0.0682645, 0.0481948, -0.128249,
         0.199441, 0.0305598, 0.0607943, 0.0292325, -0.353083, 0.32613, 0.248835, 0.0115608,
         0.0321601, 0.0417367, 0.0939465, -0.0317767, 0.0629912, -0.125803, -0.16864, 0.0857523),
-        (0.0250862, -0.239705, -0.234756, 0.220609, 0.0307339, 0.106879, 0.0968333, -0.0610988,
+    (0.0250862, -0.239705, -0.234756, 0.220609, 0.0307339, 0.106879, 0.0968333, -0.0610988,
         0.148993, 0.186637, 0.205813, -0.213385, -0.125551, 0.216318, 0.149974, -0.140768,
         0.0325884, 0.0796221, 0.0675985, 0.0990883, 0.220775, -0.199426, 0.148461, 0.269542,
         -0.180031, 0.203232, -0.103183, 0.130155, 0.0766236, 0.0801785, -0.0426997, 0.0109173,

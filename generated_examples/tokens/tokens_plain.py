@@ -17,202 +17,171 @@
 # This file is yours: its generator lays no claim to it and puts no condition on its use.
 
 import math
+import sys
 from array import array
 
 FLOAT = "f"  # what the weights are stored as: float32
 TOLERANCE = 2e-05  # of the self-test: |found - expected| <= TOLERANCE * (size + |expected|)
 
 
-# ---- What this Python has, found out once --------------------------------------------------
+# ---- Lists, or arrays where memory is small --------------------------------------------------
 
-try:
-    from math import fsum  # every Python but MicroPython has it
-
-    SMALL = False
-except ImportError:
-    SMALL = True
+CPYTHON = sys.implementation.name == "cpython"
+SMALL = sys.implementation.name in ("micropython", "circuitpython")
 
 if array("f", b"\x00\x00\x80\x3f")[0] != 1.0:
     raise RuntimeError("the weights in this file are little-endian, this machine is not")
 
 if SMALL:
-    # Arrays are small and stay where they are. 1e-10 is lost beside 1 in single precision.
+    # In single precision 1e-10 is lost beside 1.
     REAL = "f" if 1.0 + 1e-10 == 1.0 else "d"
 
     def zeros(count):
+        """So many zeros."""
         return array(REAL, [0.0] * count)
 
     def vector(data):
+        """The numbers that are stored in these bytes."""
         return array(FLOAT, data)
 
     def store(buffer, at, values):
+        """Write the values into the buffer, from `at` on."""
         for value in values:
             buffer[at] = value
             at = at + 1
 
 else:
-    # Lists are the fastest.
+
     def zeros(count):
+        """So many zeros."""
         return [0.0] * count
 
     def vector(data):
+        """The numbers that are stored in these bytes."""
         return list(array(FLOAT, data))
 
     def store(buffer, at, values):
+        """Write the values into the buffer, from `at` on."""
         buffer[at : at + len(values)] = values
 
 
 # ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
-# A row of weights begins with its bias. Nearly all the time goes here, so each Python gets the
-# form that is fastest on it.
+# A row of weights begins with its bias. Nearly all the time goes here, so there are two forms:
+# one expression for a whole row in CPython, plain loops for compilers and small machines.
 
-try:
-    from math import sumprod  # Python 3.12 and later
-except ImportError:
-    sumprod = None
+if CPYTHON:
+    try:
+        from math import sumprod  # Python 3.12 and later
+    except ImportError:
+        sumprod = None
 
+    def product(rows, values):
+        """rows @ values."""
+        return [sumprod(row, values) for row in rows]
 
-def split(data, rows):
-    size = len(data) // rows
-    return [vector(data[size * r : size * r + size]) for r in range(rows)]
+    # For older Pythons, which are faster with names than with elements of a list.
+    def add_4(sums, rows, values):
+        """sums + rows @ values, for 4 columns."""
+        (v0, v1, v2, v3) = values
+        found = []
+        for total, (w0, w1, w2, w3) in zip(sums, rows):
+            found.append(total + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3)
+        return found
 
+    def add_5(sums, rows, values):
+        """sums + rows @ values, for 5 columns."""
+        (v0, v1, v2, v3, v4) = values
+        found = []
+        for total, (w0, w1, w2, w3, w4) in zip(sums, rows):
+            found.append(total + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4)
+        return found
 
-def join(values, parts):
-    for part in parts:
-        values.extend(part)
-    return values
+    def add_9(sums, rows, values):
+        """sums + rows @ values, for 9 columns."""
+        (v0, v1, v2, v3, v4, v5, v6, v7, v8) = values
+        found = []
+        for total, (w0, w1, w2, w3, w4, w5, w6, w7, w8) in zip(sums, rows):
+            found.append(
+                total + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5 + v6 * w6
+                + v7 * w7 + v8 * w8
+            )
+        return found
 
+    ADD = {4: add_4, 5: add_5, 9: add_9}
 
-if sumprod is not None:
+    def added(weights, values):
+        """rows @ values, 64 columns at a time, from the bias on."""
+        sums, groups = weights
+        at = 1
+        for add, rows in groups:
+            sums = add(sums, rows, values[at : at + 64])
+            at = at + 64
+        return sums
 
     def matrix(rows, data):
-        return split(data, rows)
-
-    def affine(weights, *parts):
-        values = join([1.0], parts)
-        return [sumprod(row, values) for row in weights]
-
-elif SMALL:
-    # A row is unpacked when it is needed, since all weights together may need half the memory.
-    def matrix(rows, data):
-        return rows, data
-
-    # Two rows share a loop; the middle one of an odd number is computed twice.
-    def affine(weights, *parts):
-        rows, data = weights
-        out = [0.0] * rows
+        """The function that multiplies, and the rows as it takes them."""
         size = len(data) // rows
-        half = rows // 2
-        for r in range(rows - half):
-            s = r + half
-            row = array(FLOAT, data[size * r : size * r + size])
-            other = array(FLOAT, data[size * s : size * s + size])
-            total, second = row[0], other[0]
-            k = 1
-            for part in parts:
-                for value in part:
-                    total = total + row[k] * value
-                    second = second + other[k] * value
-                    k = k + 1
-            out[r], out[s] = total, second
-        return out
-
-elif "built-in" in str([].append):
-    # CPython up to 3.11: names cost it less than elements, so a row is unpacked into names, up to
-    # 64 at a time, and its sum is one expression.
-    def add_4(totals, rows, values):
-        (
-            v0, v1, v2, v3,
-        ) = values
-        out = []
-        for total, (
-            w0, w1, w2, w3,
-        ) in zip(totals, rows):
-            out.append(
-                total
-                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3
-            )
-        return out
-
-    def add_5(totals, rows, values):
-        (
-            v0, v1, v2, v3, v4,
-        ) = values
-        out = []
-        for total, (
-            w0, w1, w2, w3, w4,
-        ) in zip(totals, rows):
-            out.append(
-                total
-                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4
-            )
-        return out
-
-    def add_9(totals, rows, values):
-        (
-            v0, v1, v2, v3, v4, v5, v6, v7, v8,
-        ) = values
-        out = []
-        for total, (
-            w0, w1, w2, w3, w4, w5, w6, w7, w8,
-        ) in zip(totals, rows):
-            out.append(
-                total
-                + v0 * w0 + v1 * w1 + v2 * w2 + v3 * w3 + v4 * w4 + v5 * w5
-                + v6 * w6 + v7 * w7 + v8 * w8
-            )
-        return out
-
-    ADD = {
-        4: add_4,
-        5: add_5,
-        9: add_9,
-    }
-
-    def matrix(rows, data):
-        columns = list(zip(*split(data, rows)))
+        table = [vector(data[size * r : size * r + size]) for r in range(rows)]
+        if sumprod is not None:
+            return product, table
+        columns = list(zip(*table))
         groups = []
         for at in range(1, len(columns), 64):
             group = columns[at : at + 64]
             groups.append((ADD[len(group)], list(zip(*group))))
-        return columns[0], groups
+        return added, (columns[0], groups)
 
     def affine(weights, *parts):
-        totals, groups = weights
-        values = join([], parts)
-        at = 0
-        for add, group in groups:
-            totals = add(totals, group, values[at : at + 64])
-            at = at + 64
-        return totals
+        """weights @ (1 and all parts)."""
+        multiply, rows = weights
+        values = [1.0]
+        for part in parts:
+            values.extend(part)
+        return multiply(rows, values)
 
 else:
-    # PyPy compiles plain loops. Four rows share one, their weights side by side.
+
     def matrix(rows, data):
-        table = split(data, rows)
-        while len(table) % 4:
-            table.append([0.0] * len(table[0]))
-        weights = []
-        for r in range(0, rows, 4):
-            for column in zip(*table[r : r + 4]):
-                weights.extend(column)
-        return rows, weights
+        """Number and bytes of the rows, and the rows; on a small machine they stay bytes."""
+        size = len(data) // rows
+        if SMALL:
+            return rows, size, data
+        return rows, size, [vector(data[size * r : size * r + size]) for r in range(rows)]
+
+    def row_of(weights, r):
+        """One row of the weights."""
+        _, size, data = weights
+        return vector(data[size * r : size * r + size]) if SMALL else data[r]
 
     def affine(weights, *parts):
-        rows, weights = weights
-        values = join([1.0], parts)
-        out = []
-        k = 0
-        for r in range(0, rows, 4):
+        """weights @ (1 and all parts), four rows in a loop."""
+        values = [1.0]
+        for part in parts:
+            values.extend(part)
+        rows = weights[0]
+        sums = [0.0] * rows
+        whole = rows - rows % 4
+        for r in range(0, whole, 4):
+            one, two = row_of(weights, r), row_of(weights, r + 1)
+            three, four = row_of(weights, r + 2), row_of(weights, r + 3)
             a = b = c = d = 0.0
+            k = 0
             for value in values:
-                a = a + weights[k] * value
-                b = b + weights[k + 1] * value
-                c = c + weights[k + 2] * value
-                d = d + weights[k + 3] * value
-                k = k + 4
-            out.extend((a, b, c, d))
-        return out[:rows]
+                a = a + one[k] * value
+                b = b + two[k] * value
+                c = c + three[k] * value
+                d = d + four[k] * value
+                k = k + 1
+            sums[r], sums[r + 1], sums[r + 2], sums[r + 3] = a, b, c, d
+        for r in range(whole, rows):
+            row = row_of(weights, r)
+            total = 0.0
+            k = 0
+            for value in values:
+                total = total + row[k] * value
+                k = k + 1
+            sums[r] = total
+        return sums
 
 
 def lookup(table, rows, index):
@@ -237,6 +206,7 @@ def shape_of(values):
 
 
 def refuse(name, shape, values):
+    """Raise ValueError: the values do not have this shape."""
     found = shape_of(values)
     if found == shape:
         found = "unequal lengths or what is no number"
@@ -301,6 +271,7 @@ try:
 except ImportError:
 
     def tanh(x):
+        """The hyperbolic tangent of x."""
         a = abs(x)
         if a < 0.15:  # the series: exp would lose digits
             s = x * x
@@ -311,6 +282,7 @@ except ImportError:
 
 
 def softmax(x):
+    """Shares of 1 in proportion to exp(x)."""
     top = max(x)
     e = [math.exp(v - top) for v in x]
     total = 0.0

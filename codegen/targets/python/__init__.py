@@ -46,10 +46,25 @@ from codegen.text.words import PYTHON_WORDS
 
 # What no name from a model may take: what is built in, and names of the file besides its parts.
 BUILT_IN = ("abs", "float", "int", "len", "list", "max", "min", "print", "range", "zip")
-LOCAL_WORDS = ("array", "math", "matrix", "result", "rows", "store", "t", "vector", "zeros")
+LOCAL_WORDS = (
+    *(
+        "array",
+        "math",
+        "matrix",
+        "result",
+        "row_of",
+        "rows",
+        "store",
+        "sys",
+        "t",
+        "vector",
+        "zeros",
+    ),
+    *("added", "product", "sumprod"),
+)
 METHODS = ("get_state", "set_state", "selftest")
 CONSTANT_WORDS = (
-    *("FLOAT", "REAL", "SMALL", "INF", "NAN"),
+    *("ADD", "CPYTHON", "FLOAT", "REAL", "SMALL", "INF", "NAN"),
     *("TOLERANCE", "INPUTS", "EXPECTED", "STATES"),
     *(name.upper() for name in FACTS),
 )
@@ -118,7 +133,7 @@ class _File:
             runtime.append(part_text("runtime", "close"))
         used = used_functions(self.file)
         infinity = "INF" in used or "constants" in self.file.runtime
-        functions = function_texts(used)
+        functions = function_texts(used, self.small)
         arguments = ", ".join(self.file.port(p) for p in self.first.inputs)
         lines = banner(self.lowered, self.origin, self._sizes())
         pieces = templates.render(

@@ -141,10 +141,10 @@ def _row(buffer: Buffer) -> Mat:
     return Mat(buffer, 0, 1, size, size)
 
 
-def group_sizes(columns: int) -> list[int]:
+def group_sizes(columns: int) -> set[int]:
     """How many columns of a product each expression takes."""
     full, rest = divmod(columns, WIDEST)
-    return [WIDEST] * full + [rest] * bool(rest)
+    return {WIDEST, rest} - {0} if full else {rest}
 
 
 def _shape(shape: Iterable[Dim]) -> str:

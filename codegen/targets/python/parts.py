@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from typing import Any
 
 from codegen.targets.python.file import WIDEST, File
@@ -50,6 +50,7 @@ FUNCTIONS = (
     "softmax",
     "log_softmax",
 )
+_DOCSTRING = re.compile(r'^ +""".*"""\n', re.MULTILINE)
 
 
 def used_functions(file: File) -> set[str]:
@@ -74,34 +75,31 @@ def runtime_texts(file: File) -> list[str]:
     ]
 
 
-def function_texts(used: set[str]) -> list[str]:
+def function_texts(used: set[str], small: bool) -> list[str]:
     """The functions on numbers, on vectors at the end."""
-    return [part_text("functions", part) for part in FUNCTIONS if part in used]
+    return [part_text("functions", part, small) for part in FUNCTIONS if part in used]
 
 
-def part_text(folder: str, part: str) -> str:
-    """A part of the file as it stands in the templates."""
-    return source(f"python/{folder}/{part}.py").rstrip() + "\n"
+def part_text(folder: str, part: str, small: bool = False) -> str:
+    """A part of the file as it stands in the templates, without docstrings for a small board."""
+    text = source(f"python/{folder}/{part}.py").rstrip() + "\n"
+    return _DOCSTRING.sub("", text) if small else text
 
 
 def _helper(file: File, part: str) -> str:
     if part == "affine" and not file.small:
         forms = [product_form(width) for width in sorted(file.widths)]
         return "".join(render("python/affine.py.j2", forms=forms, widest=WIDEST))
-    return part_text("small" if file.small and part in SMALL else "runtime", part)
+    folder = "small" if file.small and part in SMALL else "runtime"
+    return part_text(folder, part, file.small)
 
 
 def product_form(width: int) -> dict[str, Any]:
     """The texts of a sum of so many products."""
     values, weights = ([f"{letter}{k}" for k in range(width)] for letter in "vw")
-    products = [f"+ {v} * {w}" for v, w in zip(values, weights, strict=True)]
-
-    def lines(texts: Sequence[str], count: int, separator: str) -> list[str]:
-        return [separator.join(texts[k : k + count]) for k in range(0, width, count)]
-
     return {
         "width": width,
-        "values": [f"{line}," for line in lines(values, 16, ", ")],
-        "weights": [f"{line}," for line in lines(weights, 16, ", ")],
-        "products": lines(products, 6, " "),
+        "values": ", ".join(values) + "," * (width == 1),
+        "weights": ", ".join(weights) + "," * (width == 1),
+        "products": " + ".join(f"{v} * {w}" for v, w in zip(values, weights, strict=True)),
     }

@@ -10,9 +10,8 @@ import numpy as np
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.recorded import LARGEST, TOLERANCE
+from codegen.targets.spine.lines import WIDTH, filled
 from codegen.targets.spine.recorded import recorded
-
-WIDTH = 100  # of a line of data
 
 
 def selftest_parts(lowered: Lowered) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
         lines = [", ".join(parts) for parts in zip(given, *results, strict=True)]
         if results:
             lines = [f"({line})" for line in lines]
-        return [f"            {line}," for line in lines]
+        return [part for line in lines for part in _indented(line, "", ",", 12)]
 
     lines = [
         "def check(found, expected, size):",
@@ -123,20 +122,12 @@ def literal(values: Array | tuple[Array, ...]) -> str:
     return f"({inner},)" if len(values) == 1 else f"({inner})"
 
 
-def _indented(text: str, opening: str, closing: str) -> list[str]:
+def _indented(text: str, opening: str, closing: str, by: int = 4) -> list[str]:
     """A line of the self-test's data, broken at commas where it is long."""
-    line = f"    {opening}{text}{closing}"
-    if len(line) <= WIDTH:
+    start = " " * by
+    if len(line := f"{start}{opening}{text}{closing}") <= WIDTH:
         return [line]
-    lines, current = [f"    {opening}".rstrip()] if opening else [], "       "
-    for word in text.split(", "):
-        if len(current) + len(word) + 2 > WIDTH - 2:
-            lines.append(current)
-            current = "       "
-        current += f" {word},"
-    current = current.removesuffix(",")
-    return [
-        *lines,
-        current + ("" if opening else closing),
-        *([f"    {closing}"] if opening else []),
-    ]
+    body = filled(text, f"{start}    " if opening else start, f"{start}    ")
+    if opening:
+        return [f"{start}{opening}", *body, f"{start}{closing}"]
+    return [*body[:-1], body[-1] + closing]

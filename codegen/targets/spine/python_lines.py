@@ -68,8 +68,11 @@ def _statement(text: str, indent: str) -> list[str]:
         start, tail = "", ""  # several elements in one line: nothing to put in parentheses
         value = text
     if len(indent + start) >= WIDTH:  # what is assigned to breaks, too
-        at = next((k for k, depth in _outside(start) if depth == 0 and start[k] == "["), -1)
-        end = next((k for k, depth in _outside(start) if depth == 0 and start[k] == "]"), -1)
+        if start.startswith("for ") and "(" not in start:
+            text = f"for ({start[4:-4]}) in {text[len(start) :]}"
+            start = _start(text)
+        at = next((k for k, depth in _outside(start) if depth == 0 and start[k] in "[("), -1)
+        end = next((k for k, depth in _outside(start) if depth == 0 and start[k] in "])"), -1)
         if at >= 0:
             above = [f"{indent}{start[: at + 1]}", *_body(start[at + 1 : end], indent + STEP)]
             if len(indent + text[end:]) <= WIDTH:
@@ -120,11 +123,12 @@ def _body(text: str, indent: str) -> list[str]:
     if len(indent + text) <= WIDTH:
         return [indent + text]
     items = _split(text.rstrip(", "), (", ",))
-    if len(items) == 1:
-        return [line for part in _operands(text) for line in _element(part.strip(), indent)]
     items = [item.strip().rstrip(",") + "," for item in items]
+    if len(items) == 1:
+        items = [part.strip() for part in _operands(text)]
     if len(items) > 8 and all(len(item) < 20 for item in items):
-        return filled(" ".join(items), indent)
+        words = " ".join(item.replace(" ", "\0") for item in items)
+        return [line.replace("\0", " ") for line in filled(words, indent)]
     return [line for item in items for line in _element(item, indent)]
 
 

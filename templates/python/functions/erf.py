@@ -2,7 +2,8 @@ try:
     from math import erf
 except ImportError:
 
-    def erf(x):  # 2 / sqrt(pi) exp(-x^2) sum of 2^n x^(2n+1) / (2n+1)!!, all terms of one sign
+    def erf(x):
+        """2 / sqrt(pi) exp(-x^2) times the sum of 2^n x^(2n+1) / (2n+1)!!, all of one sign."""
         if abs(x) > 6.0:
             return 1.0 if x > 0.0 else -1.0
         total = term = x

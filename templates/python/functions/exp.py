@@ -1,4 +1,5 @@
 def exp(x):
+    """e to the power of x."""
     try:
         return math.exp(x)
     except (OverflowError, ValueError):

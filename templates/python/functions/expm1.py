@@ -2,7 +2,8 @@ try:
     from math import expm1 as math_expm1
 except ImportError:
 
-    def math_expm1(x):  # after W. Kahan: what is lost in exp(x) - 1 is lost in the log as well
+    def math_expm1(x):
+        """exp(x) - 1, after W. Kahan: what is lost in it is lost in the logarithm as well."""
         grown = math.exp(x)
         if grown == 1.0:
             return x
@@ -12,6 +13,7 @@ except ImportError:
 
 
 def expm1(x):
+    """exp(x) - 1."""
     try:
         return math_expm1(x)
     except (OverflowError, ValueError):

@@ -1,5 +1,5 @@
 def log1p(x):
-    # math.log1p is not everywhere. After W. Kahan: the second factor undoes the rounding of 1 + x.
+    """log(1 + x), after W. Kahan: the second factor undoes the rounding of 1 + x."""
     grown = 1.0 + x
     if grown == 1.0 or grown == INF:
         return x

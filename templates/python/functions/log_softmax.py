@@ -1,4 +1,5 @@
 def log_softmax(x):
+    """The logarithms of the shares that softmax returns."""
     top = max(x)
     total = 0.0
     for v in x:

@@ -1,4 +1,5 @@
 def power(x, y):
+    """x to the power of y."""
     try:
         return math.pow(x, y)
     except (OverflowError, ValueError, ZeroDivisionError):

@@ -1,4 +1,5 @@
 def softmax(x):
+    """Shares of 1 in proportion to exp(x)."""
     top = max(x)
     e = [math.exp(v - top) for v in x]
     total = 0.0

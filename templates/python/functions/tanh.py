@@ -3,6 +3,7 @@ try:
 except ImportError:
 
     def tanh(x):
+        """The hyperbolic tangent of x."""
         a = abs(x)
         if a < 0.15:  # the series: exp would lose digits
             s = x * x

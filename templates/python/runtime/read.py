@@ -11,6 +11,7 @@ def shape_of(values):
 
 
 def refuse(name, shape, values):
+    """Raise ValueError: the values do not have this shape."""
     found = shape_of(values)
     if found == shape:
         found = "unequal lengths or what is no number"
