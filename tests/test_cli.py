@@ -380,6 +380,8 @@ def test_inspect_and_explain_as_text() -> None:
     assert "no step: layer" in done("inspect", str(WHOLE_ONLY)).stdout
     explained = done("explain", "model.h5").stdout
     assert "gru_layer_1" in explained
+    assert max(map(len, explained.splitlines())) <= 80
+    assert "input_node_name_h' the state" in explained
     assert refused("explain", str(LAMBDA)).startswith("Error: model.h5: cannot be converted")
 
 

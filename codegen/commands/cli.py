@@ -6,6 +6,7 @@ What only one command needs is loaded by it.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
 PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
+FILE_WIDTH = 80  # columns of what is printed, but not to a terminal
 
 
 class Ratio(click.ParamType[float]):
@@ -458,7 +460,9 @@ def explain(model: str, **options: Any) -> None:
     """Print the equations of MODEL."""
     from codegen.commands.explain import explain as explain_text
 
-    click.echo(explain_text(lower(read_model(model, split(options)[0]))), nl=False)
+    lowered = lower(read_model(model, split(options)[0]))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH
+    click.echo(explain_text(lowered, width), nl=False)
 
 
 # ---- helpers -------------------------------------------------------------------------------

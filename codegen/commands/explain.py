@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -35,8 +37,8 @@ PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 LONGEST_EQUATION = 50_000  # characters; a cut one would be another equation
 
 
-def explain(lowered: Lowered) -> str:
-    """One paragraph of equations for each layer; ' marks a state after the step."""
+def explain(lowered: Lowered, width: int = 80) -> str:
+    """One paragraph of equations for each layer, in lines of `width` columns."""
     program = lowered.step or lowered.whole
     lines = [f"{lowered.name}, from {lowered.model.source}", ""]
     for kind, ports in (("input", program.inputs), ("output", program.outputs)):
@@ -44,6 +46,9 @@ def explain(lowered: Lowered) -> str:
     for state in program.states:
         kept = "kept between predict calls" if state.carried else "starts again at each predict"
         lines.append(f"  {state.buffer.name}: state {_shape(state.shape)}, {kept}")
+    if program.states:
+        example = program.states[0].buffer.name
+        lines += ["", f"{example} is the state before the step, {example}' the state after it."]
     lines.append("")
     if lowered.step is not None:
         rows = "" if lowered.hop == 1 else f" of {lowered.hop} rows"
@@ -55,7 +60,20 @@ def explain(lowered: Lowered) -> str:
         lines += ["", f"  {block.title}"]
         for op in block.ops:
             lines += [f"    {line}" for line in _op(op)]
-    return "".join(f"{visible(line, LONGEST_EQUATION)}\n" for line in lines)
+    shown = (visible(line, LONGEST_EQUATION) for line in lines)
+    return "".join(f"{part}\n" for line in shown for part in _wrapped(line, width))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """The line, which goes on below, further to the right, where it is too long."""
+    start = " " * (len(line) - len(line.lstrip()))
+    return textwrap.wrap(
+        line,
+        max(width, len(start) + 40),
+        subsequent_indent=f"{start}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def equations(op: Op) -> list[str]:
