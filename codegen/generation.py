@@ -29,7 +29,7 @@ def target_for(out: str) -> str:
     for target in TARGETS.values():
         if out.endswith(target.suffixes):
             return target.name
-    raise UsageError(f"{out}: say --target, since the suffix does not tell the language")
+    raise UsageError(f"{out}: use --target, since the suffix does not say which language")
 
 
 def checked_name(name: str, target: Target) -> str:

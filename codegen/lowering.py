@@ -63,7 +63,7 @@ def lower(model: Model) -> Lowered:
             step, reason = None, "a layer fixes the number of time steps"
         elif any(_leaves_rest(stepped, n, hop) for n in _saved_lengths(model, times)):
             step = None
-            reason = f"its number of time steps is no multiple of {hop}, and those left over count"
+            reason = f"its number of time steps is not a multiple of {hop}, and the rest counts"
         else:
             whole = stepped
     warmup = 0 if step is None else step.warmup
@@ -207,8 +207,8 @@ def _lower_step(
     later = [op.after for op in walk_ops(result.program.ops) if isinstance(op, When)]
     if max(later, default=0) > result.warmup:  # generated files count steps up to the warm-up
         raise NotStreamable(
-            "zeros are put before what an unpadded window gives, which is not there at the first "
-            "steps; ZeroPadding1D before the window streams"
+            "it puts zeros before the output of an unpadded window, which has none at the first "
+            "steps; with ZeroPadding1D before the window it would run"
         )
     return result
 
@@ -237,8 +237,8 @@ def _whole(
                     Problem(
                         layer.name,
                         layer.class_name,
-                        f"axis {axis + 1} of its shape {(None, *layer.shape)} is free, only the "
-                        "time axis may be; give it a fixed length",
+                        f"axis {axis + 1} of its shape {(None, *layer.shape)} is free, but only "
+                        "the time axis may be; give it a fixed length",
                     )
                 )
                 shape.append(1)
@@ -256,7 +256,7 @@ def _whole(
 
 def _known(shape: Sequence[int | None]) -> tuple[Dim, ...]:
     if any(length is None for length in shape):
-        raise NotStreamable("an axis besides time is free")
+        raise NotStreamable("an axis other than time is free")
     return tuple(length for length in shape if length is not None)
 
 
@@ -351,7 +351,7 @@ def _identity(layer: Layer) -> tuple[type, str]:
 
 def _output(tensors: tuple[Tensor, ...], ref: Ref) -> Tensor:
     if ref.index >= len(tensors):
-        raise LayerError(f"output {ref.index} of a layer is used that has only {len(tensors)}")
+        raise LayerError(f"it uses output {ref.index} of a layer that has only {len(tensors)}")
     return tensors[ref.index]
 
 

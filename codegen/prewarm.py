@@ -73,9 +73,9 @@ def _refusal(lowered: Lowered, steps: int) -> str:
         return f"the model has no step: {lowered.reason}"
     for port in lowered.step.inputs:
         if port.buffer.dtype == "int32":
-            return f"its input {port.name!r} takes integers, among which none is silence"
+            return f"its input {port.name!r} takes integers, none of which means silence"
     if not lowered.step.states:
-        return "the model has no state, so that silence changes nothing; leave it out"
+        return "the model has no state, so silence changes nothing; leave --prewarm out"
     if steps < lowered.warmup:
         return f"{steps} steps, expected {lowered.warmup} or more: before, it gives no output"
     return ""

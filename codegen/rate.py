@@ -55,7 +55,7 @@ def problems_at_ratio(lowered: Lowered) -> tuple[Problem, ...]:
         )
         found.setdefault(state.layer, Problem(state.layer, kind, message))
     if not lowered.step.states:
-        return (_of_model("the model has no recurrent layer, so that any rate is the same"),)
+        return (_of_model("the model has no recurrent layer, so the rate makes no difference"),)
     return tuple(found.values())
 
 

@@ -188,7 +188,9 @@ def test_the_file_says_how_it_starts(tmp_path: Path) -> None:
         assert run("verify", path, out, "--steps", 30)[0] == 1
     found = json.loads(run("inspect", path, "--json", "--prewarm", 9)[1])
     assert (found["prewarm"], found["supported"]) == (9, True)
-    assert "starts as after 9 steps of silence" in run("inspect", path, "--prewarm", 9)[1]
+    assert (
+        "starts from the state after 9 steps of silence" in run("inspect", path, "--prewarm", 9)[1]
+    )
     status, said = run("verify", path, tmp_path / "amp.h", "--against", "keras", "--prewarm", 9)
     assert (status, "Keras has no --rate-ratio and --prewarm" in said) == (2, True)
 
@@ -208,10 +210,10 @@ def cold(kind: str) -> Lowered:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("ids", r"takes integers, among which none is silence"),
+        ("ids", r"takes integers, none of which means silence"),
         ("late", r"23 steps, expected 39 or more"),
         ("backwards", r"no step: layer 'both' \(Bidirectional\)"),
-        ("no memory", r"no state, so that silence changes nothing"),
+        ("no memory", r"no state, so silence changes nothing"),
     ],
 )
 def test_what_has_no_state_after_silence_is_refused(kind: str, message: str) -> None:

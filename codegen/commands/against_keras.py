@@ -56,10 +56,10 @@ def ask(model: str, config: str | None, inputs: Sequence[Array], layers: Sequenc
                 command, capture_output=True, text=True, check=False, timeout=SECONDS
             )
         except subprocess.TimeoutExpired:
-            raise CodegenError(f"Keras gave no answer within {SECONDS} s") from None
+            raise CodegenError(f"Keras did not answer within {SECONDS} s") from None
         if done.returncode or not answer.exists():
             lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise CodegenError(lines[-1][:400] if lines else "Keras gave no answer")
+            raise CodegenError(lines[-1][:400] if lines else "Keras did not answer")
         with np.load(answer, allow_pickle=False) as arrays:
             outputs = [arrays[key] for key in arrays.files if key.startswith("output ")]
             named = {key[6:]: arrays[key] for key in arrays.files if key.startswith("layer ")}
@@ -104,7 +104,7 @@ def _answer(order: dict[str, Any], given: str, answer: str) -> None:
     except ImportError as error:
         raise CodegenError(
             f"--against keras needs Keras and its backend, which are not installed here ({error}); "
-            "`pip install keras jax` gives one"
+            "`pip install keras jax` installs them"
         ) from None
     path, config = order["model"], order["config"]
     try:
@@ -116,8 +116,8 @@ def _answer(order: dict[str, Any], given: str, answer: str) -> None:
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise CodegenError(
-            f"Keras {keras.__version__} cannot load {Path(path).name} ({text}); take the Keras "
-            "that wrote it"
+            f"Keras {keras.__version__} cannot load {Path(path).name} ({text}); use the version "
+            "that saved it"
         ) from error
     with np.load(given, allow_pickle=False) as arrays:
         inputs = [arrays[key][None] for key in arrays.files]

@@ -73,8 +73,8 @@ def request_of(
     foreign = [text for text in params["custom"] if ":" in text and text not in custom]
     if foreign:
         raise CodegenError(
-            f"{path}: made with --custom {foreign[0]}, which is your own code: it is run only if "
-            "you name it here too"
+            f"{path}: made with --custom {foreign[0]}, which is your own code; to run it, give "
+            "the same --custom to check"
         )
     for key in ("model", "config"):
         if params[key] and Path(params[key]).name != params[key]:
@@ -94,7 +94,9 @@ def request_of(
         model=beside if model is None else model, **where, reading=reading, options=options
     )
     if not Path(request.model).exists():
-        raise CodegenError(f"{path}: its model {request.model} is not there; name it with --model")
+        raise CodegenError(
+            f"{path}: its model {request.model} was not found; give its path with --model"
+        )
     return request
 
 
@@ -107,4 +109,4 @@ def _verdict(path: Path, fresh: Iterable[str], digest: str) -> str:
         return "stale: the model has changed since"
     if banner.version != codegen.__version__:
         return f"older generator: made by {banner.version}, this is {codegen.__version__}"
-    return "edited by hand: model and generator are the same, the text is not"
+    return "edited by hand: the model and the generator are the same, but the text differs"

@@ -84,8 +84,8 @@ READING = (
         "--custom",
         multiple=True,
         metavar="[CLASS=]MODULE:FUNCTION|CLASS=KERAS_CLASS",
-        help="Your own function for a layer class or activation; CLASS is its name if not given. "
-        "Or the class of Keras that CLASS extends and does not change.",
+        help="Your own function for a layer class or activation (CLASS: by default its name), "
+        "or the Keras class that CLASS extends without changing it.",
     ),
     click.option("--allow-nonfinite", is_flag=True, help="Accept NaN and infinite weights."),
     click.option(
@@ -108,7 +108,7 @@ READING = (
         "--prewarm",
         type=click.IntRange(1, MOST_STEPS),
         metavar="N",
-        help="Start, and reset, to the state that N steps of silence (zeros) leave.",
+        help="Start from the state after N steps of silence (zeros); reset goes back to it.",
     ),
 )
 
@@ -273,7 +273,7 @@ def inspect(
         _inspect_bare(bare, model, as_json, layers)
         return
     if layers is not None:
-        raise click.UsageError("--layers is for weights whose layers are not described")
+        raise click.UsageError("--layers works only for weights without a layer description")
     found = read_model(model, reading)
     lowered, problems = None, tuple[Problem, ...]()
     try:
@@ -483,12 +483,10 @@ def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) ->
     click.echo(visible(f"{found.source}: {found.format}{era}, {found.parameters:,} parameters"))
     click.echo(report.bare_text(found))
     if layers is None:
-        click.echo(
-            "\nThe layers that fit, as far as tensors tell (--layers LAYERS.json writes it):\n"
-        )
+        click.echo("\nThe layers that fit the tensors (--layers LAYERS.json writes them):\n")
         click.echo(visible_lines(text), nl=False)
     else:
-        click.echo(visible(f"{layers}: written; see its notes, then"))
+        click.echo(visible(f"{layers}: written. Read its notes, then run"))
         click.echo(visible(f"  rnn-codegen convert {model} --config {layers} -o model.h"))
 
 

@@ -112,7 +112,7 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
         target = written
         options["profile"] = options.get("profile") or "mcu"
     if target is None and request.out == "-":
-        raise UsageError("say --target, since standard output has no suffix")
+        raise UsageError("use --target, since standard output has no suffix")
     # a folder may be given as `.`
     out = request.out if request.package is None else str(Path(request.out).resolve())
     chosen = target_named(target or target_for(Path(out).name))
@@ -144,7 +144,7 @@ def _own(target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
     foreign = [key for key, value in options.items() if value is not None and key not in known]
     if foreign:
         flag = foreign[0].replace("_", "-")
-        raise UsageError(f"--{flag} is no option of target {target.name}")
+        raise UsageError(f"--{flag} is not an option of target {target.name}")
     return {key: value for key, value in options.items() if key in known}
 
 

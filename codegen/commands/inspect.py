@@ -198,7 +198,7 @@ def facts(model: Model) -> list[str]:
     if model.rate_ratio != 1:
         lines.append(f"runs at {model.rate_ratio:g} times the sample rate of its training")
     if model.prewarm:
-        lines.append(f"starts as after {model.prewarm} steps of silence")
+        lines.append(f"starts from the state after {model.prewarm} steps of silence")
     return lines
 
 

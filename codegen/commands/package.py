@@ -44,7 +44,9 @@ def files(
             "step by step; convert it to a header alone"
         )
     if name.lower() in TAKEN:
-        raise CodegenError(f"--package arduino: {name}.h would hide another header; say --name")
+        raise CodegenError(
+            f"--package arduino: {name}.h would hide another header; choose a name with --name"
+        )
     return {
         "library.properties": [_properties(lowered, name)],
         header_path(name): header,
@@ -116,7 +118,7 @@ def _sketch(lowered: Lowered, name: str, options: Mapping[str, Any]) -> str:
     inputs = [(f"x{k}", p.buffer.dtype == "int32") for k, p in enumerate(step.inputs)]
     outputs = [f"y{k}" for k in range(len(step.outputs))]
     lines = [
-        "// Gives the model one step every 10 ms, and prints what it makes of it.",
+        "// Runs one step of the model every 10 ms and prints its output.",
         f"#include <{name}.h>",
         "",
         f"static {name.lower()}_state state;  // one for each stream",

@@ -19,7 +19,7 @@ def read_samples(data: str, lowered: Lowered) -> list[Array]:
         where = f"{data}: input {number + 1} ({port.name})"
         shape = tuple(n if isinstance(n, int) else None for n in port.shape)
         if x.dtype.kind not in "iuf" or not np.isfinite(x).all():
-            raise CodegenError(f"{where}: holds values that are no finite numbers")
+            raise CodegenError(f"{where}: holds values that are not finite")
         if len(shape) == 1 and x.ndim == 2 and 1 in x.shape:  # a .csv always has two axes
             found[number] = x.reshape(-1)
         size = found[number].shape
@@ -40,7 +40,7 @@ def _arrays(data: str, inputs: int) -> list[Array]:
         with Path(data).open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
             if isinstance(arrays, np.ndarray):
-                raise CodegenError(f"{data}: one array alone; write them with numpy.savez")
+                raise CodegenError(f"{data}: one array alone; save the inputs with numpy.savez")
             found = [np.asarray(arrays[key]) for key in arrays.files]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise CodegenError(f"{data}: cannot be read: {error}") from error

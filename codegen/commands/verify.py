@@ -110,14 +110,14 @@ def verify_against_keras(
         )
     form = lowered.model.format
     if not form.startswith(("keras", "weights")):
-        raise CodegenError(f"{lowered.model.source}: {form} is no file of Keras: --against keras")
+        raise CodegenError(f"{lowered.model.source}: --against keras cannot load a {form} file")
     tops = top_layers(lowered.model) if by_layer else {}
     found = ask(model, config, inputs, list(tops))
     runner.reset()
     try:
         errors = _errors(found.outputs, runner.predict(*inputs))
     except ValueError as error:
-        raise CodegenError(f"the file does not take these inputs: {error}") from error
+        raise CodegenError(f"the file does not accept these inputs: {error}") from error
     outputs = tuple(
         OutputError(port.name, a, r)
         for port, (a, r) in zip(lowered.whole.outputs, errors, strict=True)
@@ -166,7 +166,7 @@ def _ran(
             runner.set_state(state)
         return runner.step(*row)
     except ValueError as error:
-        raise CodegenError(f"the file does not take the steps of this model: {error}") from error
+        raise CodegenError(f"the file does not accept the steps of this model: {error}") from error
 
 
 def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dtype: str) -> Report:
@@ -188,7 +188,9 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
         want, rough, found = exact.step(*row), coarse.step(*row), _ran(runner, row)
         expected.append(want)
         if (want is None) != (found is None):
-            return _differs(f"step {t + 1}: an output where none is due, or the reverse", t + 1)
+            return _differs(
+                f"step {t + 1}: an output where none is expected, or none where one is", t + 1
+            )
         if want is not None and found is not None and rough is not None:
             free.append(_errors(want, found))
             drift = max(drift, *(relative for _, relative in _errors(want, rough)))
@@ -220,8 +222,8 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
         verdict, same = f"agrees over {total} steps", True
     elif worst <= CHAOS_RATIO * drift and lowered.warmup == 0:
         verdict = (
-            "agrees step by step; the network is chaotic, so that a free run parts from any other "
-            f"computation of itself (NumPy float32: {drift:.3g})"
+            "agrees step by step; the network is chaotic, so two right computations of a free run "
+            f"differ, too (NumPy float32: {drift:.3g})"
         )
         same = True
     else:

@@ -157,8 +157,8 @@ def settled(
     rank = max(ranks, default=0)
     if layer.aligns and len(ranks) > 1:
         raise LayerError(
-            f"its operands have {min(ranks) + 1} and {rank + 1} axes, of which the last meet: the "
-            "batch axis of one meets another axis; an expand_dims before it says which is meant"
+            f"its operands have {min(ranks) + 1} and {rank + 1} axes. They are aligned at "
+            "the last, where the batch axis of one meets another axis; use expand_dims before it"
         )
 
     def operand(x: Tensor, key: str = "") -> Tensor:
@@ -175,7 +175,7 @@ def settled(
             batched = not (key == "attention_mask" and axes == 2)
         found = values(x)
         if key.endswith("mask") and found is not None and not np.isin(found, (0.0, 1.0)).all():
-            raise LayerError(f"its {key} is a constant that holds other than true and false")
+            raise LayerError(f"its {key} is a constant that holds more than true and false")
         return _sample(x) if batched else replace(x, stored=False)
 
     return (

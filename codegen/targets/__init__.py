@@ -47,8 +47,8 @@ _C = (
     ),
     Option(
         "max_steps",
-        "The largest number of time steps, for models that need the whole sequence; 1 if not given "
-        "where predict of one row is one step.",
+        "Maximum number of time steps, for models that need the whole sequence (default: 1 where "
+        "predict of one row is one step).",
         kind=int,
     ),
 )
@@ -69,7 +69,7 @@ _PYTHON = (
     ),
     Option(
         "no_selftest",
-        "Leave the self-test out, and with it every name that begins with an underscore but "
+        "Leave out the self-test, and with it every name that begins with an underscore except "
         "__init__.",
         default=False,
         kind=bool,

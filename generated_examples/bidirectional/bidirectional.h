@@ -48,8 +48,8 @@ typedef struct bidirectional_state {
 /* Resets all states. Call it first. */
 void bidirectional_reset(bidirectional_state *s);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int bidirectional_predict(bidirectional_state *s, int steps, const float *x, float *y);
 
 /* The state as BIDIRECTIONAL_STATE_SIZE numbers, in this order: bidirectional_forward h,
@@ -58,7 +58,8 @@ void bidirectional_get_state(const bidirectional_state *s, float *values);
 void bidirectional_set_state(bidirectional_state *s, const float *values);
 
 #ifdef BIDIRECTIONAL_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int bidirectional_selftest(void);
 #endif
 
@@ -100,7 +101,7 @@ int bidirectional_selftest(void);
 #define BIDIRECTIONAL_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef BIDIRECTIONAL_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -159,8 +160,8 @@ int bidirectional_selftest(void);
 #define BIDIRECTIONAL_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if BIDIRECTIONAL_LANES && defined(__clang__)
 #define BIDIRECTIONAL_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -472,8 +473,8 @@ void bidirectional_reset(bidirectional_state *s)
 }
 
 /* What bidirectional_predict does. Where BIDIRECTIONAL_AVX2 is 1, it is compiled twice, and the
-   copy that the processor has vectors for is called. Both do the same operations in the same order:
-   the numbers are the same. */
+   copy that suits the processor is called. Both do the same operations in the same order: the
+   numbers are the same. */
 static BIDIRECTIONAL_ALWAYS_INLINE int bidirectional_predict_body(bidirectional_state *s, int steps,
     const float *BIDIRECTIONAL_RESTRICT x, float *BIDIRECTIONAL_RESTRICT y)
 {
@@ -636,9 +637,9 @@ static const float bidirectional_test_states[8] = {
     0.219851f, -0.302998f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int bidirectional_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -657,7 +658,7 @@ int bidirectional_selftest(void)
     static bidirectional_state state; /* not on the stack, which may be small */
     static float y_0[32];
     static float states[BIDIRECTIONAL_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         bidirectional_reset(&state);
         if (bidirectional_predict(&state, 4, bidirectional_test_x_0, y_0) != 0) {
             return 1;

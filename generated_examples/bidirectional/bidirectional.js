@@ -289,7 +289,7 @@ export class Model {
   }
 
   /**
-   * Goes on from what getState returned.
+   * Restores the states that getState returned.
    * @param {ArrayLike<number>[]} states
    */
   setState(states) {
@@ -305,8 +305,8 @@ export class Model {
 
 // ---- Self-test: calls and results as recorded when this file was made -------------------------
 
-// |found - expected| <= TOLERANCE * (size + |expected|). The size is that of the largest number, 1
-// at most, or larger where rounding to float32 moves the numbers by more.
+// |found - expected| <= TOLERANCE * (size + |expected|). The size is the largest number, at most
+// 1, or more where rounding to float32 moves the numbers further.
 const TOLERANCE = 2e-5;
 const LARGEST = 1e30;
 
@@ -331,7 +331,7 @@ function isMain() {
 
 /** Whether this machine computes what was recorded. */
 export function selftest() {
-  const calls = [ // arguments, and what is due
+  const calls = [ // arguments and expected outputs
     [[[0, -0.74, -0.58, 0.22, 0.61, 0.93, -0.57, 0.67, 0, 0.16, -0.56, 0.13], 4],
         [[-0.0320915, -0.0186656, 0.527039, -0.077343, 0.296079, -0.190117, 0.219851, -0.302998,
         0.230695, -0.266755, 0.238914, -0.159131, 0.150247, -0.507052, -0.18401, -0.1533, 0.566807,
@@ -345,7 +345,7 @@ export function selftest() {
   const sizes = [1];
   const model = new Model();
   for (let run = 0; run < 2; ++run) {
-    model.reset(); // of a used state, the second time
+    model.reset(); // the second run starts from a used state
     for (const [inputs, due] of calls) {
       const found = model.predict(...inputs);
       if ((due === null) !== (found === null)) return false;

@@ -54,8 +54,8 @@ void causal_conv_reset(causal_conv_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int causal_conv_step(causal_conv_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int causal_conv_predict(causal_conv_state *s, int steps, const float *x, float *y);
 
 /* The state as CAUSAL_CONV_STATE_SIZE numbers, in this order: conv1d line (oldest first), conv1d_1
@@ -64,7 +64,8 @@ void causal_conv_get_state(const causal_conv_state *s, float *values);
 void causal_conv_set_state(causal_conv_state *s, const float *values);
 
 #ifdef CAUSAL_CONV_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int causal_conv_selftest(void);
 #endif
 
@@ -106,7 +107,7 @@ int causal_conv_selftest(void);
 #define CAUSAL_CONV_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef CAUSAL_CONV_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -165,8 +166,8 @@ int causal_conv_selftest(void);
 #define CAUSAL_CONV_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if CAUSAL_CONV_LANES && defined(__clang__)
 #define CAUSAL_CONV_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -343,7 +344,7 @@ static CAUSAL_CONV_INLINE void causal_conv_tanh_each(float *v, int n)
 }
 #endif
 
-/* The larger one; `a` where it is NaN. */
+/* The larger one; `a` if it is NaN. */
 static CAUSAL_CONV_INLINE float causal_conv_max(float a, float b)
 {
     return a < b ? b : a;
@@ -513,8 +514,8 @@ void causal_conv_reset(causal_conv_state *s)
 }
 
 /* What causal_conv_step does. Where CAUSAL_CONV_AVX2 is 1, it is compiled twice, and the copy that
-   the processor has vectors for is called. Both do the same operations in the same order: the
-   numbers are the same. */
+   suits the processor is called. Both do the same operations in the same order: the numbers are the
+   same. */
 static CAUSAL_CONV_ALWAYS_INLINE int causal_conv_step_body(causal_conv_state *s,
     const float *CAUSAL_CONV_RESTRICT x, float *CAUSAL_CONV_RESTRICT y)
 {
@@ -701,9 +702,9 @@ static const float causal_conv_test_states[58] = {
     -0.432791f, 0.517698f, 0.264632f, -0.78841f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int causal_conv_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -722,7 +723,7 @@ int causal_conv_selftest(void)
     static causal_conv_state state; /* not on the stack, which may be small */
     static float y_0[4];
     static float states[CAUSAL_CONV_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         causal_conv_reset(&state);
         for (int t = 0; t < 16; ++t) {
             if (causal_conv_step(&state, causal_conv_test_x_0 + t * 3, y_0) != 1) {

@@ -53,8 +53,8 @@ void last_step_reset(last_step_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int last_step_step(last_step_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int last_step_predict(last_step_state *s, int steps, const float *x, float *y);
 
 /* The state as LAST_STEP_STATE_SIZE numbers, in this order: gru_1 h, lstm_1 h, lstm_1 c,
@@ -63,7 +63,8 @@ void last_step_get_state(const last_step_state *s, float *values);
 void last_step_set_state(last_step_state *s, const float *values);
 
 #ifdef LAST_STEP_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int last_step_selftest(void);
 #endif
 
@@ -105,7 +106,7 @@ int last_step_selftest(void);
 #define LAST_STEP_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef LAST_STEP_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -164,8 +165,8 @@ int last_step_selftest(void);
 #define LAST_STEP_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if LAST_STEP_LANES && defined(__clang__)
 #define LAST_STEP_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -491,9 +492,9 @@ void last_step_reset(last_step_state *s)
     }
 }
 
-/* What last_step_step does. Where LAST_STEP_AVX2 is 1, it is compiled twice, and the copy that the
-   processor has vectors for is called. Both do the same operations in the same order: the numbers
-   are the same. */
+/* What last_step_step does. Where LAST_STEP_AVX2 is 1, it is compiled twice, and the copy that
+   suits the processor is called. Both do the same operations in the same order: the numbers are the
+   same. */
 static LAST_STEP_ALWAYS_INLINE int last_step_step_body(last_step_state *s,
     const float *LAST_STEP_RESTRICT x, float *LAST_STEP_RESTRICT y)
 {
@@ -656,9 +657,9 @@ static const float last_step_test_states[16] = {
     -0.46005f, 0.00976687f, 0.501541f, 0.655867f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int last_step_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -677,7 +678,7 @@ int last_step_selftest(void)
     static last_step_state state; /* not on the stack, which may be small */
     static float y_0[4];
     static float states[LAST_STEP_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         last_step_reset(&state);
         for (int t = 0; t < 4; ++t) {
             if (last_step_step(&state, last_step_test_x_0 + t * 3, y_0) != 1) {

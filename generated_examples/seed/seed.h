@@ -56,8 +56,8 @@ void seed_reset(seed_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int seed_step(seed_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int seed_predict(seed_state *s, int steps, const float *x, float *y);
 
 /* The state as SEED_STATE_SIZE numbers, in this order: input_node_name h, gru_layer_1 h,
@@ -66,7 +66,8 @@ void seed_get_state(const seed_state *s, float *values);
 void seed_set_state(seed_state *s, const float *values);
 
 #ifdef SEED_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int seed_selftest(void);
 #endif
 
@@ -109,7 +110,7 @@ int seed_selftest(void);
 #define SEED_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef SEED_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -168,8 +169,8 @@ int seed_selftest(void);
 #define SEED_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if SEED_LANES && defined(__clang__)
 #define SEED_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -10867,7 +10868,7 @@ static SEED_INLINE void seed_tanh_each(float *v, int n)
 #endif
 
 #ifndef SEED_EXP
-/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
+/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 or infinity beyond the range of a float. */
 static float seed_exp(float x)
 {
     float r, p, half;
@@ -11091,9 +11092,8 @@ void seed_reset(seed_state *s)
     }
 }
 
-/* What seed_step does. Where SEED_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the
-   same. */
+/* What seed_step does. Where SEED_AVX2 is 1, it is compiled twice, and the copy that suits the
+   processor is called. Both do the same operations in the same order: the numbers are the same. */
 static SEED_ALWAYS_INLINE int seed_step_body(seed_state *s, const float *SEED_RESTRICT x,
                                              float *SEED_RESTRICT y)
 {
@@ -11294,9 +11294,9 @@ static const float seed_test_states[192] = {
     0.27532f, -0.156593f, 0.241368f, -0.0941866f, -0.254459f, 0.126403f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int seed_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -11315,7 +11315,7 @@ int seed_selftest(void)
     static seed_state state; /* not on the stack, which may be small */
     static float y_0[2];
     static float states[SEED_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         seed_reset(&state);
         for (int t = 0; t < 4; ++t) {
             if (seed_step(&state, seed_test_x_0 + t * 4, y_0) != 1) {

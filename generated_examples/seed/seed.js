@@ -10715,7 +10715,7 @@ export class Model {
     return y;
   }
 
-  /** Computes a step from members to members. */
+  /** Computes a step on the arrays of this object. */
   advance() {
     // input_node_name: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful
     {
@@ -10826,7 +10826,7 @@ export class Model {
   }
 
   /**
-   * Goes on from what getState returned.
+   * Restores the states that getState returned.
    * @param {ArrayLike<number>[]} states
    */
   setState(states) {
@@ -10844,8 +10844,8 @@ export class Model {
 
 // ---- Self-test: calls and results as recorded when this file was made -------------------------
 
-// |found - expected| <= TOLERANCE * (size + |expected|). The size is that of the largest number, 1
-// at most, or larger where rounding to float32 moves the numbers by more.
+// |found - expected| <= TOLERANCE * (size + |expected|). The size is the largest number, at most
+// 1, or more where rounding to float32 moves the numbers further.
 const TOLERANCE = 2e-5;
 const LARGEST = 1e30;
 
@@ -10870,7 +10870,7 @@ function isMain() {
 
 /** Whether this machine computes what was recorded. */
 export function selftest() {
-  const calls = [ // arguments, and what is due
+  const calls = [ // arguments and expected outputs
     [[[0, -0.74, -0.58, 0.22]], [[0.922075, 0.0779251]]],
     [[[0.61, 0.93, -0.57, 0.67]], [[0.227709, 0.772291]]],
     [[[0, 0.16, -0.56, 0.13]], [[0.443938, 0.556062]]],
@@ -10905,7 +10905,7 @@ export function selftest() {
   const sizes = [1];
   const model = new Model();
   for (let run = 0; run < 2; ++run) {
-    model.reset(); // of a used state, the second time
+    model.reset(); // the second run starts from a used state
     for (const [inputs, due] of calls) {
       const found = model.step(...inputs);
       if ((due === null) !== (found === null)) return false;

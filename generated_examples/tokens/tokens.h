@@ -50,8 +50,8 @@ void tokens_reset(tokens_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int tokens_step(tokens_state *s, const int32_t *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int tokens_predict(tokens_state *s, int steps, const int32_t *x, float *y);
 
 /* The state as TOKENS_STATE_SIZE numbers, in this order: gru h. */
@@ -59,7 +59,8 @@ void tokens_get_state(const tokens_state *s, float *values);
 void tokens_set_state(tokens_state *s, const float *values);
 
 #ifdef TOKENS_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int tokens_selftest(void);
 #endif
 
@@ -102,7 +103,7 @@ int tokens_selftest(void);
 #define TOKENS_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef TOKENS_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -161,8 +162,8 @@ int tokens_selftest(void);
 #define TOKENS_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if TOKENS_LANES && defined(__clang__)
 #define TOKENS_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -310,7 +311,7 @@ static TOKENS_INLINE void tokens_tanh_each(float *v, int n)
 #endif
 
 #ifndef TOKENS_EXP
-/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
+/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 or infinity beyond the range of a float. */
 static float tokens_exp(float x)
 {
     float r, p, half;
@@ -340,7 +341,7 @@ static float tokens_exp(float x)
 #define TOKENS_EXP(x) tokens_exp(x)
 #endif
 
-/* y = one row of the table. An index out of range takes the nearest row: no read goes astray. */
+/* y = one row of the table. An index out of range takes the nearest row. */
 static void tokens_gather(float *y, const float *table, int rows, int columns, int32_t index)
 {
     const int row = index < 0 ? 0 : index >= rows ? rows - 1 : (int)index;
@@ -510,9 +511,8 @@ void tokens_reset(tokens_state *s)
     }
 }
 
-/* What tokens_step does. Where TOKENS_AVX2 is 1, it is compiled twice, and the copy that the
-   processor has vectors for is called. Both do the same operations in the same order: the numbers
-   are the same. */
+/* What tokens_step does. Where TOKENS_AVX2 is 1, it is compiled twice, and the copy that suits the
+   processor is called. Both do the same operations in the same order: the numbers are the same. */
 static TOKENS_ALWAYS_INLINE int tokens_step_body(tokens_state *s, const int32_t *TOKENS_RESTRICT x,
                                                  float *TOKENS_RESTRICT y)
 {
@@ -624,9 +624,9 @@ static const float tokens_test_states[5] = {
     -0.35051f, 0.532981f, -0.874085f, -0.0697108f, 0.00337317f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int tokens_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -645,7 +645,7 @@ int tokens_selftest(void)
     static tokens_state state; /* not on the stack, which may be small */
     static float y_0[9];
     static float states[TOKENS_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         tokens_reset(&state);
         for (int t = 0; t < 4; ++t) {
             if (tokens_step(&state, tokens_test_x_0 + t * 1, y_0) != 1) {

@@ -234,7 +234,7 @@ export class Model {
     return y;
   }
 
-  /** Computes a step from members to members. */
+  /** Computes a step on the arrays of this object. */
   advance() {
     // embedding: Embedding(9, 4)
     {
@@ -303,7 +303,7 @@ export class Model {
   }
 
   /**
-   * Goes on from what getState returned.
+   * Restores the states that getState returned.
    * @param {ArrayLike<number>[]} states
    */
   setState(states) {
@@ -317,8 +317,8 @@ export class Model {
 
 // ---- Self-test: calls and results as recorded when this file was made -------------------------
 
-// |found - expected| <= TOLERANCE * (size + |expected|). The size is that of the largest number, 1
-// at most, or larger where rounding to float32 moves the numbers by more.
+// |found - expected| <= TOLERANCE * (size + |expected|). The size is the largest number, at most
+// 1, or more where rounding to float32 moves the numbers further.
 const TOLERANCE = 2e-5;
 const LARGEST = 1e30;
 
@@ -343,7 +343,7 @@ function isMain() {
 
 /** Whether this machine computes what was recorded. */
 export function selftest() {
-  const calls = [ // arguments, and what is due
+  const calls = [ // arguments and expected outputs
     [[[3]],
         [[0.176777, 0.0936028, 0.167965, 0.161205, 0.0167461, 0.118469, 0.0607348, 0.131572,
         0.072928]]],
@@ -363,7 +363,7 @@ export function selftest() {
   const sizes = [0.5];
   const model = new Model();
   for (let run = 0; run < 2; ++run) {
-    model.reset(); // of a used state, the second time
+    model.reset(); // the second run starts from a used state
     for (const [inputs, due] of calls) {
       const found = model.step(...inputs);
       if ((due === null) !== (found === null)) return false;

@@ -50,8 +50,8 @@ void weights_only_reset(weights_only_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int weights_only_step(weights_only_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int weights_only_predict(weights_only_state *s, int steps, const float *x, float *y);
 
 /* The state as WEIGHTS_ONLY_STATE_SIZE numbers, in this order: lstm_1 h, lstm_1 c. */
@@ -59,7 +59,8 @@ void weights_only_get_state(const weights_only_state *s, float *values);
 void weights_only_set_state(weights_only_state *s, const float *values);
 
 #ifdef WEIGHTS_ONLY_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int weights_only_selftest(void);
 #endif
 
@@ -101,7 +102,7 @@ int weights_only_selftest(void);
 #define WEIGHTS_ONLY_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef WEIGHTS_ONLY_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -160,8 +161,8 @@ int weights_only_selftest(void);
 #define WEIGHTS_ONLY_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if WEIGHTS_ONLY_LANES && defined(__clang__)
 #define WEIGHTS_ONLY_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -458,8 +459,8 @@ void weights_only_reset(weights_only_state *s)
 }
 
 /* What weights_only_step does. Where WEIGHTS_ONLY_AVX2 is 1, it is compiled twice, and the copy
-   that the processor has vectors for is called. Both do the same operations in the same order: the
-   numbers are the same. */
+   that suits the processor is called. Both do the same operations in the same order: the numbers
+   are the same. */
 static WEIGHTS_ONLY_ALWAYS_INLINE int weights_only_step_body(weights_only_state *s,
     const float *WEIGHTS_ONLY_RESTRICT x, float *WEIGHTS_ONLY_RESTRICT y)
 {
@@ -571,9 +572,9 @@ static const float weights_only_test_states[10] = {
     0.0986532f, -0.17109f, 0.231133f, 0.116575f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int weights_only_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -592,7 +593,7 @@ int weights_only_selftest(void)
     static weights_only_state state; /* not on the stack, which may be small */
     static float y_0[2];
     static float states[WEIGHTS_ONLY_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         weights_only_reset(&state);
         for (int t = 0; t < 4; ++t) {
             if (weights_only_step(&state, weights_only_test_x_0 + t * 3, y_0) != 1) {

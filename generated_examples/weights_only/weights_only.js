@@ -184,7 +184,7 @@ export class Model {
     return y;
   }
 
-  /** Computes a step from members to members. */
+  /** Computes a step on the arrays of this object. */
   advance() {
     // lstm_1: LSTM(5, recurrent_activation=hard_sigmoid)
     {
@@ -244,7 +244,7 @@ export class Model {
   }
 
   /**
-   * Goes on from what getState returned.
+   * Restores the states that getState returned.
    * @param {ArrayLike<number>[]} states
    */
   setState(states) {
@@ -260,8 +260,8 @@ export class Model {
 
 // ---- Self-test: calls and results as recorded when this file was made -------------------------
 
-// |found - expected| <= TOLERANCE * (size + |expected|). The size is that of the largest number, 1
-// at most, or larger where rounding to float32 moves the numbers by more.
+// |found - expected| <= TOLERANCE * (size + |expected|). The size is the largest number, at most
+// 1, or more where rounding to float32 moves the numbers further.
 const TOLERANCE = 2e-5;
 const LARGEST = 1e30;
 
@@ -286,7 +286,7 @@ function isMain() {
 
 /** Whether this machine computes what was recorded. */
 export function selftest() {
-  const calls = [ // arguments, and what is due
+  const calls = [ // arguments and expected outputs
     [[[0, -0.74, -0.58]], [[0.00752801, -0.464261]]],
     [[[0.22, 0.61, 0.93]], [[-0.269957, -0.0775635]]],
     [[[-0.57, 0.67, 0]], [[-0.240984, -0.440779]]],
@@ -299,7 +299,7 @@ export function selftest() {
   const sizes = [0.5];
   const model = new Model();
   for (let run = 0; run < 2; ++run) {
-    model.reset(); // of a used state, the second time
+    model.reset(); // the second run starts from a used state
     for (const [inputs, due] of calls) {
       const found = model.step(...inputs);
       if ((due === null) !== (found === null)) return false;

@@ -16,7 +16,6 @@
 # This file is yours: its generator lays no claim to it and puts no condition on its use.
 
 import math
-import sys
 from array import array
 
 FLOAT = "f"  # what the weights are stored as: float32
@@ -25,8 +24,13 @@ TOLERANCE = 2e-05  # of the self-test: |found - expected| <= TOLERANCE * (size +
 
 # ---- Lists, or arrays where memory is small --------------------------------------------------
 
-CPYTHON = sys.implementation.name == "cpython"
-SMALL = sys.implementation.name in ("micropython", "circuitpython")
+try:
+    from sys import implementation
+
+    CPYTHON = implementation.name == "cpython"
+    SMALL = implementation.name in ("micropython", "circuitpython")
+except ImportError:  # a sandbox without sys
+    CPYTHON, SMALL = True, False
 
 if array("f", b"\x00\x00\x80\x3f")[0] != 1.0:
     raise RuntimeError("the weights in this file are little-endian, this machine is not")
@@ -141,7 +145,7 @@ else:
 
     def row_of(weights, r):
         """One row of the weights."""
-        _, size, data = weights
+        size, data = weights[1:]
         return vector(data[size * r : size * r + size]) if SMALL else data[r]
 
     def affine(weights, *parts):
@@ -191,7 +195,7 @@ def refuse(name, shape, values):
     """Raise ValueError: the values do not have this shape."""
     found = shape_of(values)
     if found == shape:
-        found = "unequal lengths or what is no number"
+        found = "lists of unequal lengths, or something that is not a number"
     raise ValueError("%s: expected shape %s, found %s" % (name, shape, found))
 
 
@@ -233,7 +237,7 @@ def close(found, expected, size):
     return found == expected or abs(found - expected) <= TOLERANCE * (size + abs(expected))
 
 
-# ---- Maths functions, which take infinity and NaN too ---------------------------------------
+# ---- Maths functions, for infinity and NaN as well ------------------------------------------
 
 
 try:
@@ -367,7 +371,7 @@ class Model:
         ]
 
     def set_state(self, states):
-        """Go on from what get_state gave."""
+        """Restore states that get_state returned."""
         if len(states) != 2:
             raise ValueError("expected 2 states, found %d" % len(states))
         values = [
@@ -401,11 +405,11 @@ STATES = (
 def selftest():
     """Whether this machine computes what was recorded when this file was made.
 
-    The size with which numbers are compared is that of the largest, 1 at most, or larger where
-    rounding to float32 moves them by more.
+    Differences are compared with the largest number, at most 1, or with more where rounding to
+    float32 moves the numbers further.
     """
     model = Model()
-    for run in range(2):  # the second time from a used state
+    for run in range(2):  # the second run starts from a used state
         model.reset()
         found = [model.step(*x) for x in INPUTS]
     return close(found, EXPECTED, 0.5) and close(model.get_state(), STATES, 0.5)

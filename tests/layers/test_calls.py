@@ -252,7 +252,7 @@ def test_a_constant_with_equal_samples_is_that_of_each() -> None:
 
 def test_a_mask_of_numbers_is_refused() -> None:
     built = model(lambda x: kl.GRU(3)(x, mask=np.full((1, T), 2.0)))
-    with pytest.raises(UnsupportedError, match="its mask is a constant that holds other than"):
+    with pytest.raises(UnsupportedError, match="its mask is a constant that holds more than"):
         lowered(built)
 
 

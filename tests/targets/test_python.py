@@ -655,7 +655,7 @@ def test_syntax_and_names_are_those_of_python_3_6(runtime: str) -> None:
             if isinstance(node, ast.Import):
                 assert [alias.name for alias in node.names] == ["math"]
             elif isinstance(node, ast.ImportFrom):
-                assert node.module in ("math", "array")
+                assert node.module in ("math", "array", "sys")
             elif isinstance(node, ast.Attribute):
                 assert not node.attr.startswith("_")
             elif isinstance(node, ast.Name):
@@ -668,6 +668,8 @@ def test_restricted_python_takes_it(runtime: str) -> None:
     from RestrictedPython import compile_restricted, safe_globals
 
     def importer(name: str, *_: Any) -> Any:
+        if name == "sys":
+            raise ImportError(name)
         assert name in ("math", "array"), name
         return sys.modules[name]
 

@@ -116,7 +116,7 @@ class Header:
         if given is None:
             raise CodegenError(
                 f"{lowered.model.source}: the model needs the whole sequence ({lowered.reason}) "
-                "and takes any number of time steps: say how many at most, --max-steps N"
+                "of any number of time steps: set the maximum with --max-steps N"
             )
         if int(given) < 1:
             raise CodegenError(f"--max-steps {given}: expected 1 or more")

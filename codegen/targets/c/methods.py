@@ -30,7 +30,7 @@ def step(header: Header, body: str) -> dict[str, str]:
     takes = (
         f", which takes {header.lowered.hop} rows of the input" if header.lowered.hop > 1 else ""
     )
-    returns = "1" if not warmup else f"1, or 0 for the first {warmup} steps, which give nothing"
+    returns = "1" if not warmup else f"1, or 0 for the first {warmup} steps, which have no output"
     return {
         **_signatures(header, "step", [], restrict=True),
         "body": "\n".join(lines) + "\n",
@@ -51,9 +51,11 @@ def predict(header: Header, body: str) -> dict[str, str]:
             lines += restart_call(header)
         lines += ["", *body.splitlines()]
     lines.append("return 0;")
-    what = "A whole input, as Keras predicts it"
+    what = "A whole input, as in Keras' predict"
     if header.lengths:
-        what += ". 0, or -1 if this number of steps is not accepted (then nothing is written)"
+        what += (
+            ". Returns 0, or -1 if this number of steps is not accepted; then nothing is written"
+        )
     else:
         what += "; returns 0"
     return {
@@ -212,7 +214,7 @@ def rest(header: Header, names: Sequence[str]) -> list[str]:
         run = [f"if ({call}) {{", *(f"    {c}" for c in copies), "}"]
     else:
         run = [f"(void){call};", *copies]
-    inner = ["/* An output is due that needs the rest, with zeros after it. */", *lines, *run]
+    inner = ["/* The last output needs the rows left over, then zeros. */", *lines, *run]
     condition = f"if (steps % {hop} != 0 && ({_rest_condition(header)})) {{"
     return [condition, *(f"    {x}" for x in inner), "}"]
 

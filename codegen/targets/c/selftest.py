@@ -84,7 +84,7 @@ def selftest(header: Header) -> dict[str, Any]:
         what = "input and output of one predict"
     body += [
         *declared,
-        "for (int run = 0; run < 2; ++run) { /* the second time from a used state */",
+        "for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */",
         *(f"    {line}" for line in (*lines, *after)),
         "}",
         "return 0;",

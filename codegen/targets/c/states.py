@@ -43,7 +43,7 @@ def members(header: Header) -> list[str]:
         if ring:
             lines.append(f"int {name}_at; /* its oldest row */")
     if header.lowered.warmup:
-        lines.append("int seen; /* steps since reset, as far as they matter */")
+        lines.append("int seen; /* steps since reset, up to the warm-up */")
     lines += _padding(header)
     for dtype, kind, name in (
         ("float32", header.real, "scratch"),
@@ -53,7 +53,7 @@ def members(header: Header) -> list[str]:
             lines.append(
                 f"{kind} {name}[{header.plan.sizes[dtype]}]; /* undefined between calls */"
             )
-    return lines or ["char unused; /* the model keeps nothing */"]
+    return lines or ["char unused; /* the model has no state */"]
 
 
 def _start(header: Header, state: State) -> list[str]:
@@ -131,5 +131,5 @@ def _padding(header: Header) -> list[str]:
             lines.append(f"{kind} padded_{k}[{port.buffer.size}]; /* last rows of an input */")
     for k, port in enumerate(header.program.outputs):
         if port.time:
-            lines.append(f"{header.real} rest_{k}[{port.buffer.size}]; /* what they give */")
+            lines.append(f"{header.real} rest_{k}[{port.buffer.size}]; /* their outputs */")
     return lines

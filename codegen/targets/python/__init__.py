@@ -47,21 +47,8 @@ from codegen.text.words import PYTHON_WORDS
 # What no name from a model may take: what is built in, and names of the file besides its parts.
 BUILT_IN = ("abs", "float", "int", "len", "list", "max", "min", "print", "range", "zip")
 LOCAL_WORDS = (
-    *(
-        "array",
-        "math",
-        "matrix",
-        "result",
-        "row_of",
-        "rows",
-        "store",
-        "sys",
-        "t",
-        "vector",
-        "zeros",
-    ),
-    *("added", "product", "sumprod"),
-)
+    "added array implementation math matrix product result row_of rows store sumprod t vector zeros"
+).split()
 METHODS = ("get_state", "set_state", "selftest")
 CONSTANT_WORDS = (
     *("ADD", "CPYTHON", "FLOAT", "REAL", "SMALL", "INF", "NAN"),

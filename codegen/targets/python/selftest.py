@@ -30,7 +30,7 @@ def selftest_parts(lowered: Lowered) -> dict[str, Any]:
         for state in record.test.states:
             data += _indented(literal(state), "", ",")
         data.append(")")
-    code = ["for run in range(2):  # the second time from a used state", "    model.reset()"]
+    code = ["for run in range(2):  # the second run starts from a used state", "    model.reset()"]
     rest = "INPUTS"
     if record.waiting:
         code += [f"    for x in INPUTS[:{record.waiting}]:"]
@@ -85,7 +85,7 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
         'if __name__ == "__main__":',
         "    model = Model()",
         "    for run in range(2):",
-        "        model.reset()  # of a used state, the second time",
+        "        model.reset()  # the second run starts from a used state",
     ]
     if record.waiting:
         lines += ["        for x in (", *rows(record.calls[: record.waiting]), "        ):"]

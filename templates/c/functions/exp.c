@@ -1,4 +1,4 @@
-/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 and infinity where floats end. */
+/* exp x = 2^k exp r with |r| <= ln 2 / 2; 0 or infinity beyond the range of a float. */
 static float rnn_exp(float x)
 {
     float r, p, half;

@@ -1,4 +1,4 @@
-/* Where in a ring of `rows` the row stands that comes `row` rows after the oldest, at `at`. */
+/* The place, in a ring of `rows`, of the row that comes `row` rows after the oldest at `at`. */
 static RNN_INLINE int rnn_ring(int at, int row, int rows)
 {
     at += row;

@@ -1,4 +1,4 @@
-/* 1 / (1 + exp(-x)), which no x makes overflow. */
+/* 1 / (1 + exp(-x)), which overflows for no x. */
 static RNN_INLINE float rnn_sigmoid(float x)
 {
     const float e = RNN_EXP(x < 0.0f ? x : -x);

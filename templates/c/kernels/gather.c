@@ -1,4 +1,4 @@
-/* y = one row of the table. An index out of range takes the nearest row: no read goes astray. */
+/* y = one row of the table. An index out of range takes the nearest row. */
 static void rnn_gather(float *y, const float *table, int rows, int columns, int32_t index)
 {
     const int row = index < 0 ? 0 : index >= rows ? rows - 1 : (int)index;

@@ -1,4 +1,4 @@
-/* y = x - max x - log sum exp(x - max x) for elements that stand apart; y may be x. */
+/* y = x - max x - log sum exp(x - max x) for elements with strides; y may be x. */
 static void rnn_log_softmax_strided(float *y, int y_stride, const float *x, int x_stride, int n)
 {
     float largest = x[0], sum = 0.0f;

@@ -14,7 +14,7 @@ def refuse(name, shape, values):
     """Raise ValueError: the values do not have this shape."""
     found = shape_of(values)
     if found == shape:
-        found = "unequal lengths or what is no number"
+        found = "lists of unequal lengths, or something that is not a number"
     raise ValueError("%s: expected shape %s, found %s" % (name, shape, found))
 
 

@@ -1,7 +1,12 @@
 # ---- Lists, or arrays where memory is small --------------------------------------------------
 
-CPYTHON = sys.implementation.name == "cpython"
-SMALL = sys.implementation.name in ("micropython", "circuitpython")
+try:
+    from sys import implementation
+
+    CPYTHON = implementation.name == "cpython"
+    SMALL = implementation.name in ("micropython", "circuitpython")
+except ImportError:  # a sandbox without sys
+    CPYTHON, SMALL = True, False
 
 if array("f", b"\x00\x00\x80\x3f")[0] != 1.0:
     raise RuntimeError("the weights in this file are little-endian, this machine is not")
