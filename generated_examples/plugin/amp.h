@@ -51,8 +51,8 @@ void amp_reset(amp_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int amp_step(amp_state *s, const float *x, float *y);
 
-/* A whole input, as Keras predicts it. 0, or -1 if this number of steps is not accepted (then
-   nothing is written). */
+/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
+   then nothing is written. */
 int amp_predict(amp_state *s, int steps, const float *x, float *y);
 
 /* The state as AMP_STATE_SIZE numbers, in this order: lstm h, lstm c. */
@@ -60,7 +60,8 @@ void amp_get_state(const amp_state *s, float *values);
 void amp_set_state(amp_state *s, const float *values);
 
 #ifdef AMP_SELFTEST
-/* 0 if this machine reproduces the outputs recorded when this file was generated, else 1. */
+/* Returns 0 if this machine reproduces the outputs recorded when this file was generated, else 1.
+   */
 int amp_selftest(void);
 #endif
 
@@ -102,7 +103,7 @@ int amp_selftest(void);
 #define AMP_INLINE inline
 #endif
 
-/* For kernels whose loops vectorise once their lengths are constants; where nothing vectorises, one
+/* For kernels whose loops vectorise once their lengths are constants. Where nothing vectorises, one
    copy of each is enough. */
 #ifndef AMP_ALWAYS_INLINE
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -161,8 +162,8 @@ int amp_selftest(void);
 #define AMP_LANES 0
 #endif
 #endif
-/* Stands before a loop over numbers that a product has just computed: Clang would hand them to the
-   loop one by one, and then compute them one by one, were they not in memory from here on. */
+/* Stands before a loop over the results of a product. Without it Clang passes them to the loop one
+   by one, and then computes them one by one; this keeps them in memory. */
 #if AMP_LANES && defined(__clang__)
 #define AMP_STORED __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #else
@@ -614,9 +615,8 @@ void amp_reset(amp_state *s)
     }
 }
 
-/* What amp_step does. Where AMP_AVX2 is 1, it is compiled twice, and the copy that the processor
-   has vectors for is called. Both do the same operations in the same order: the numbers are the
-   same. */
+/* What amp_step does. Where AMP_AVX2 is 1, it is compiled twice, and the copy that suits the
+   processor is called. Both do the same operations in the same order: the numbers are the same. */
 static AMP_ALWAYS_INLINE int amp_step_body(amp_state *s, const float *AMP_RESTRICT x,
                                            float *AMP_RESTRICT y)
 {
@@ -722,9 +722,9 @@ static const float amp_test_states[32] = {
     -0.199621f, 0.149062f
 };
 
-/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is that of the
-   largest value, 1 at most, or larger where rounding to float moves the values by more. A NaN is
-   never close. */
+/* Whether |found - expected| <= 2e-5f (size + |expected|) for all values. The size is the largest
+   value, at most 1, or more where rounding to float moves the values further. A NaN is never close.
+   */
 static int amp_test_close(const float *found, const float *expected, int n, float size)
 {
     for (int i = 0; i < n; ++i) {
@@ -743,7 +743,7 @@ int amp_selftest(void)
     static amp_state state; /* not on the stack, which may be small */
     static float y_0[1];
     static float states[AMP_STATE_SIZE];
-    for (int run = 0; run < 2; ++run) { /* the second time from a used state */
+    for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */
         amp_reset(&state);
         for (int t = 0; t < 4; ++t) {
             if (amp_step(&state, amp_test_x_0 + t * 1, y_0) != 1) {
