@@ -123,7 +123,40 @@ def functions(net: Any, x: Tensor) -> Tensor:
     return functional.softmax(torch.cat([y, x.mean(dim=2, keepdim=True)], dim=-1), dim=-1)
 
 
+def attended(net: Any, x: Tensor) -> Tensor:
+    y = net.rnn(x)[0]
+    weights = torch.softmax(torch.bmm(y, y.transpose(1, 2)) / 2.0, dim=-1)
+    return torch.max(weights @ y, dim=1)[0] + (torch.softmax(net.fc(y), 1) * y).sum(1)
+
+
+def masked(net: Any, x: Tensor) -> Tensor:
+    y = torch.where(x > 0.1, x, 0.1 * x).masked_fill(x.le(-1), 0.5)
+    return y + (x == x.max(dim=-1, keepdim=True).values).float() * torch.min(x, y)
+
+
+def scaled(net: Any, x: Tensor) -> Tensor:
+    y = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 0.1)
+    y = functional.layer_norm(y, (3,), net.norm.weight, net.norm.bias) * x.var(
+        2, unbiased=False, keepdim=True
+    )
+    return functional.conv1d(y.transpose(1, 2), net.conv.weight, padding=1).transpose(1, 2)
+
+
+def moved(net: Any, x: Tensor) -> Tensor:
+    y = x[:, :1].expand(-1, x.size(1), -1) + x.flip(1).cumsum(1)
+    y = torch.cat([y, x.mean(1, keepdim=True).repeat(1, x.size(1), 2)], -1)
+    return functional.pad(y.unsqueeze(1), (0, 0, 1, 0), value=0.5).squeeze()
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
+    "attention by hand": lambda: Net(
+        attended, rnn=nn.GRU(3, 4, batch_first=True), fc=nn.Linear(4, 1)
+    ),
+    "comparisons": lambda: Net(masked),
+    "statistics and weights of functions": lambda: Net(
+        scaled, norm=nn.LayerNorm(3), conv=nn.Conv1d(3, 2, 3)
+    ),
+    "repeated, turned around, summed up": lambda: Net(moved),
     "a chain": lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(), nn.Linear(4, 2)),
     "blocks": lambda: nn.Sequential(Block(3, True), nn.LayerNorm(3), Block(3, False)),
     "the model of tutorials": Classic,
@@ -174,7 +207,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 STREAM = {
     "a chain", "blocks", "the model of tutorials", "a gru", "last of a gru",
     "final states of an lstm", "a causal convolution", "a convolution cut at its end",
-    "functions", "two outputs", "one module twice",
+    "functions", "two outputs", "one module twice", "comparisons",
 }  # fmt: skip
 
 
@@ -516,6 +549,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "the mean over all": (
         lambda: Net(lambda n, x: x * x.mean()), r"give dim \(test_live\.py:\d+\)",
+    ),
+    "where the largest is": (
+        lambda: Net(lambda n, x: x.max(1).indices.float()), "where the extreme values are",
     ),
     "the batch moved": (lambda: Net(lambda n, x: x.reshape(-1, 3)), "it moves the batch axis"),
     "a part of the batch": (lambda: Net(lambda n, x: x[0]), "a part of the batch"),

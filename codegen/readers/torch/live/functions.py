@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from codegen.layers.merging import Concatenate
 from codegen.layers.operations import NEW_AXIS, Operation
 from codegen.layers.padding import ZeroPadding
 from codegen.layers.reshaping import Permute
-from codegen.layers.shared.formulas import BINARY, UNARY
+from codegen.layers.shared.formulas import FORMULAS, UNARY
 from codegen.model import Array, Layer, Ref
 from codegen.readers.operations import TORCH, Row
 from codegen.readers.torch.live.values import Final, NeedsStepError, StateIn, Value
@@ -63,7 +64,7 @@ _IGNORED = ("inplace", "training", "_stacklevel", "dtype")
 
 _NOTHING = (
     "contiguous", "clone", "detach", "float", "double", "to", "type_as", "cpu", "requires_grad_",
-    "alias", "expand_as",
+    "alias",
 )  # fmt: skip
 _SHAPES = ("reshape", "view", "flatten", "unflatten", "view_as")
 
@@ -93,7 +94,7 @@ def call(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
     if name in _CLASSES:
         return _class(walk, node, name, args, keywords)
     row = TORCH.get(name)
-    if row is not None and row.rule in BINARY:
+    if row is not None and row.rule in FORMULAS and row.rule not in UNARY:
         return _binary(walk, node, row.rule, args, keywords)
     if name == "rsub":
         return _binary(walk, node, "subtract", (args[1], args[0], *args[2:]), keywords)
@@ -181,27 +182,40 @@ def _binary(walk: Walk, node: Any, mode: str, args: Arguments, keywords: Keyword
     alpha = keywords.get("alpha", 1)
     if alpha != 1:
         raise LayerError(f"alpha is {alpha}")
-    if isinstance(left, Value) and isinstance(right, Value):
-        if left.rank != right.rank or left.batch != right.batch:
-            raise LayerError("it combines tensors of which the batch axis is not the same")
-        layer = Operation(name=node.name, class_name=_named(node), rule=mode)
-        return Value(walk.add(layer, (left.ref, right.ref)), walk.shape(node), left.batch)
-    x, other = (left, right) if isinstance(left, Value) else (right, left)
-    if not isinstance(x, Value):
+    return _combined(walk, node, mode, (left, right))
+
+
+def _combined(walk: Walk, node: Any, rule: str, parts: Sequence[Any]) -> Value:
+    """A formula of tensors, constants and numbers, for every element."""
+    values = [part for part in parts if isinstance(part, Value)]
+    if not values:
         raise LayerError("it combines no tensor of the model")
-    first = x is left
-    if not isinstance(other, walk.torch.Tensor):
-        operands = (None, float(other)) if first else (float(other), None)
-        return _operation(walk, node, x, mode, operands=operands)
-    array = walk.tensor(other)
+    x = values[0]
+    if any((v.rank, v.batch) != (x.rank, x.batch) for v in values):
+        raise LayerError("it combines tensors of which the batch axis is not the same")
+    refs: list[Ref] = []
+    operands: list[float | None] = []
+    for part in parts:
+        if isinstance(part, walk.torch.Tensor) and part.ndim == 0:
+            operands.append(float(part))
+        elif isinstance(part, (Value, walk.torch.Tensor)):
+            operands.append(None)
+            refs.append(part.ref if isinstance(part, Value) else _met(walk, node, part, x))
+        else:
+            operands.append(float(part))
+    settings = {} if None in operands and len(refs) == len(parts) else {"operands": tuple(operands)}
+    layer = Operation(name=node.name, class_name=_named(node), rule=rule, settings=settings)
+    return Value(walk.add(layer, refs), walk.shape(node), x.batch)
+
+
+def _met(walk: Walk, node: Any, part: Any, x: Value) -> Ref:
+    """A constant that meets a tensor as arrays of NumPy do."""
+    array = walk.tensor(part)
     if array.ndim > x.rank:
         raise LayerError(f"a constant of shape {list(array.shape)}, which has more axes than it")
     if array.ndim == x.rank:
         array = _of_one(array, x.batch)
-    ref = walk.constant(f"{node.name}/constant", array)
-    refs = (x.ref, ref) if first else (ref, x.ref)
-    layer = Operation(name=node.name, class_name=_named(node), rule=mode)
-    return Value(walk.add(layer, refs), walk.shape(node), x.batch)
+    return walk.constant(f"{node.name}/constant", array)
 
 
 def _of_one(array: Array, batch: int) -> Array:
@@ -276,13 +290,22 @@ def _only(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
 def _squeeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
     dim = args[1] if len(args) > 1 else keywords.get("dim")
     x = _first(args)
+    if dim is None and x.shape[x.batch] != 1:
+        for place in reversed([k for k, n in enumerate(x.shape) if n == 1]):
+            x = _squeezed(walk, node, x, place)
+        return x
     if not isinstance(dim, int):
         raise LayerError("squeeze without dim may take the batch axis away: give dim")
+    return _squeezed(walk, node, x, dim)
+
+
+def _squeezed(walk: Walk, node: Any, x: Value, dim: int) -> Value:
+    dim %= x.rank
     if x.shape[dim] != 1:
         return x
-    axis = x.axis(dim)
-    batch = x.batch - (dim % x.rank < x.batch)
-    return replace(_operation(walk, node, x, "squeeze", axis=axis), batch=batch)
+    found = _operation(walk, node, x, "squeeze", axis=x.axis(dim))
+    shape = x.shape[:dim] + x.shape[dim + 1 :]
+    return replace(found, shape=shape, batch=x.batch - (dim < x.batch))
 
 
 def _unsqueeze(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
@@ -404,11 +427,132 @@ def _linear(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value
 
 
 def _matmul(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    x, other = args[0], args[1]
+    if isinstance(x, Value) and isinstance(other, walk.torch.Tensor) and other.ndim == 2:
+        return _layer(walk, node, x, Dense, kernel=walk.tensor(other), bias=None)
+    if not isinstance(x, Value) or not isinstance(other, Value):
+        raise LayerError("a product with a constant that is no matrix on the right")
+    if (x.rank, x.batch, other.rank, other.batch) != (3, 0, 3, 0):
+        raise LayerError("a product of tensors that are not (batch, rows, columns)")
+    settings = {"transpose_a": False, "transpose_b": False}
+    layer = Operation(name=node.name, class_name=_named(node), rule="matmul", settings=settings)
+    return Value(walk.add(layer, (x.ref, other.ref)), walk.shape(node))
+
+
+def _extreme(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Any:
+    """Max or min: of two tensors, or along an axis, where it gives values and indices."""
+    name = _named(node)
+    second = args[1] if len(args) > 1 else keywords.get("other")
+    if isinstance(second, (Value, walk.torch.Tensor)):
+        return _combined(walk, node, f"{name}imum", (args[0], second))
     x = _first(args)
-    other = args[1]
-    if isinstance(other, Value) or other.ndim != 2:
-        raise LayerError("a product with a matrix that is no weight")
-    return _layer(walk, node, x, Dense, kernel=walk.tensor(other), bias=None)
+    dim = second if second is not None else keywords.get("dim")
+    if not isinstance(dim, int):
+        raise LayerError("it reduces the batch axis too: give dim")
+    keep = bool(args[2] if len(args) > 2 else keywords.get("keepdim", False))
+    place = dim % x.rank
+    shape = (*x.shape[:place], *(1,) * keep, *x.shape[place + 1 :])
+    found = _operation(walk, node, x, "reduce", kind=name, axis=(x.axis(dim),), keepdims=keep)
+    return Extreme(replace(found, shape=shape, batch=x.batch - (place < x.batch and not keep)))
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """The values that max or min gives along an axis."""
+
+    values: Value
+
+    @property
+    def indices(self) -> Value:
+        """Where they are, which is not computed."""
+        raise LayerError("where the extreme values are is not supported, but what they are")
+
+    def __getitem__(self, index: int) -> Value:
+        """The values, or where they are."""
+        return self.values if index == 0 else self.indices
+
+
+def _spread(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    """The variance or deviation of n numbers, divided by n - correction."""
+    x, dim = _first(args), args[1] if len(args) > 1 else keywords.get("dim")
+    if dim is None or len(args) > 2 or isinstance(dim, bool):
+        raise LayerError("it reduces the batch axis too: give dim, and the rest by name")
+    keep, is_std = bool(keywords.get("keepdim", False)), _named(node) == "std"
+    less = keywords.get("correction", int(keywords.get("unbiased", True)))
+    places = sorted(k % x.rank for k in ([dim] if isinstance(dim, int) else dim))
+    count = math.prod(x.shape[k] for k in places)
+    if count <= less:
+        raise LayerError(f"it is that of {count} numbers")
+    kind, axes = "deviation" if is_std else "variance", tuple(x.axis(k) for k in places)
+    y = _operation(walk, node, x, "statistic", kind=kind, axis=axes, keepdims=keep)
+    y = replace(y, batch=x.batch if keep else x.batch - sum(k < x.batch for k in places))
+    if not less:
+        return y
+    factor = count / (count - less)
+    return _operation(
+        walk, node, y, "multiply", operands=(None, math.sqrt(factor) if is_std else factor)
+    )
+
+
+def _where(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    return _combined(walk, node, "where", args)
+
+
+def _masked_fill(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    return _combined(walk, node, "where", (args[1], args[2], args[0]))
+
+
+def _flip(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    x = _first(args)
+    dims = args[1:] if len(args) > 1 else keywords["dims"]
+    dims = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    for dim in dims:
+        x = _operation(walk, node, x, "flip", axis=x.axis(dim))
+    return x
+
+
+def _cumsum(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    x, dim = _first(args), args[1] if len(args) > 1 else keywords["dim"]
+    return _operation(walk, node, x, "cumsum", axis=x.axis(dim), exclusive=False, reverse=False)
+
+
+def _repeat(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+    """The tensor several times along axes that there are."""
+    x, counts = _first(args), args[1:]
+    counts = counts[0] if len(counts) == 1 and isinstance(counts[0], (tuple, list)) else counts
+    if len(counts) != x.rank:
+        raise LayerError("it puts an axis before the batch axis")
+    times = list(counts)
+    if _named(node) == "expand":
+        times = [1 if n in (-1, old) else n for n, old in zip(counts, x.shape, strict=True)]
+    if times.pop(x.batch) != 1:
+        raise LayerError("it repeats the batch")
+    return _operation(walk, node, x, "tile", repeats=tuple(times))
+
+
+def _with_weights(kind: str, *names: str) -> Callable[[Walk, Any, Arguments, Keywords], Value]:
+    """A function that is a class of torch.nn, and gets the weights with each call."""
+
+    def build(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
+        x = _first(args)
+        if x.batch != 0:
+            raise LayerError("the batch axis is not the first of its input")
+        given = {**dict(zip(names, args[1:], strict=False)), **keywords}
+        if _has_value(list(given.values())):
+            raise LayerError("its weights are computed by the model")
+        tensors = {
+            name: walk.stored(given.pop(name))
+            for name in ("weight", "bias")
+            if given.get(name) is not None
+        }
+        options = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+        options = {key: value for key, value in options.items() if key not in ("weight", "bias")}
+        return walk.chain(walk.build(kind, options, tensors, x, node.name), x, walk.shape(node))
+
+    return build
+
+
+_CONV = ("weight", "bias", "stride", "padding", "dilation", "groups")
 
 
 def _clamp(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
@@ -428,8 +572,8 @@ def _pad(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
     pads = args[1] if len(args) > 1 else keywords["pad"]
     mode = args[2] if len(args) > 2 else keywords.get("mode", "constant")
     value = args[3] if len(args) > 3 else keywords.get("value")
-    if mode != "constant" or value:
-        raise LayerError(f"padding of mode {mode!r} and value {value}; zeros are supported")
+    if mode != "constant":
+        raise LayerError(f"padding of mode {mode!r}; constant is supported")
     pairs = [(pads[k], pads[k + 1]) for k in range(0, len(pads), 2)][::-1]
     pairs = [(0, 0)] * (x.rank - len(pairs)) + pairs
     if x.batch != 0 or pairs[0] != (0, 0) or any(n < 0 for pair in pairs for n in pair):
@@ -438,7 +582,10 @@ def _pad(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value:
     if not first and pairs[-1] != (0, 0):
         raise LayerError("zeros along every axis")
     inner = pairs[2:] if first else pairs[1:-1]
-    return _layer(walk, node, x, ZeroPadding, padding=tuple(inner), channels_first=first)
+    number = float(value or 0.0)
+    return _layer(
+        walk, node, x, ZeroPadding, padding=tuple(inner), value=number, channels_first=first
+    )
 
 
 _HANDLERS: dict[str, Callable[[Walk, Any, Arguments, Keywords], Any]] = {
@@ -454,6 +601,17 @@ _HANDLERS: dict[str, Callable[[Walk, Any, Arguments, Keywords], Any]] = {
     "split": _chunk,
     "linear": _linear,
     "matmul": _matmul,
+    "bmm": _matmul,
+    **dict.fromkeys(("max", "min"), _extreme),
+    **dict.fromkeys(("var", "std"), _spread),
+    "where": _where,
+    "masked_fill": _masked_fill,
+    "flip": _flip,
+    "cumsum": _cumsum,
+    **dict.fromkeys(("repeat", "expand"), _repeat),
+    "conv1d": _with_weights("Conv1d", *_CONV),
+    "conv2d": _with_weights("Conv2d", *_CONV),
+    "layer_norm": _with_weights("LayerNorm", "normalized_shape", "weight", "bias", "eps"),
     "clamp": _clamp,
     "clip": _clamp,
     "pad": _pad,

@@ -289,7 +289,7 @@ class Walk:
                 if hasattr(module, option):
                     value = _plain(getattr(module, option))
                     options[option] = False if option == "bias" and value is None else value
-            tensors = {n: self._stored(t) for n, t in module.state_dict().items()}
+            tensors = {n: self.stored(t) for n, t in module.state_dict().items()}
             self._built[key] = self.build(type(module).__name__, options, tensors, x, name)
         return self._built[key]
 
@@ -313,7 +313,8 @@ class Walk:
         )
         return layers.build(bound, 1)
 
-    def _stored(self, tensor: Any) -> Stored:
+    def stored(self, tensor: Any) -> Stored:
+        """A parameter or a constant as layers are built of it."""
         dtype = str(tensor.dtype).removeprefix("torch.")
         self._is_double = self._is_double or dtype == "float64"
         shape = tuple(int(n) for n in tensor.shape)
