@@ -190,6 +190,14 @@ class Model:
         return self.writer.removeprefix("Keras ") if self.writer.startswith("Keras ") else ""
 
     @property
+    def running(self) -> tuple[str, ...]:
+        """What is otherwise than in its training, a sentence each."""
+        rate = f"Runs at {self.rate_ratio:g} times the sample rate of its training."
+        start = f"Starts from the state after {self.prewarm} steps of silence."
+        said = ((self.rate_ratio != 1, rate), (self.prewarm != 0, start))
+        return tuple(sentence for is_so, sentence in said if is_so)
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """The input layers in Keras' order."""
         layers = (self.graph.nodes[i].layer for i in self.graph.inputs)

@@ -178,19 +178,18 @@ def test_the_file_says_how_it_starts(tmp_path: Path) -> None:
     for suffix in (".h", ".py", ".js"):
         out = tmp_path / f"amp{suffix}"
         assert run("convert", path, "-o", out, "--prewarm", 9)[0] == 0
-        assert "--prewarm 9" in out.read_text(encoding="utf-8")
+        text = out.read_text(encoding="utf-8")
+        assert "--prewarm 9\n" in text
+        assert "Starts from the state after 9 steps of silence.\n" in text
         assert run("check", out)[0] == 0
         assert run("verify", path, out, "--steps", 30)[0] == 0
         # The model that starts with zeros is another one.
-        text = out.read_text(encoding="utf-8").replace(" --prewarm 9", "")
-        out.write_text(text, encoding="utf-8")
+        out.write_text(text.replace(" --prewarm 9", ""), encoding="utf-8")
         assert "edited by hand" in run("check", out)[1]
         assert run("verify", path, out, "--steps", 30)[0] == 1
     found = json.loads(run("inspect", path, "--json", "--prewarm", 9)[1])
     assert (found["prewarm"], found["supported"]) == (9, True)
-    assert (
-        "starts from the state after 9 steps of silence" in run("inspect", path, "--prewarm", 9)[1]
-    )
+    assert "Starts from the state after 9 steps of silence." in run("inspect", path, "--prewarm", 9)[1]
     status, said = run("verify", path, tmp_path / "amp.h", "--against", "keras", "--prewarm", 9)
     assert (status, "Keras has no --rate-ratio and --prewarm" in said) == (2, True)
 

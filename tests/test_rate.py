@@ -228,7 +228,9 @@ def test_the_file_says_at_which_rate_it_runs(tmp_path: Path) -> None:
         assert (found["rate_ratio"], found["facts"]) == (ratio, {"sample_rate": rate})
         said = run("inspect", path, "--rate-ratio", asked)[1]
         assert f"sample rate {rate} Hz" in said
-        assert f"runs at {ratio:g} times the sample rate of its training" in said
+        sentence = f"Runs at {ratio:g} times the sample rate of its training."
+        assert sentence in said
+        assert sentence in text
     assert run("convert", path, "-o", out, "--rate-ratio", 2, "--prewarm", 50)[0] == 0
     assert run("check", out)[0] == run("verify", path, out)[0] == 0
 

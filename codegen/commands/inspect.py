@@ -188,17 +188,13 @@ UNITS = {
 
 
 def facts(model: Model) -> list[str]:
-    """What the file says about its use, and how the model starts, a line each, if anything."""
-    lines = []
+    """What the file says about its use, and how else the model runs, a line each, if anything."""
+    lines = list(model.running)
     if model.facts:
         named = (
             f"{k.removesuffix('_dbu').replace('_', ' ')} {v:g} {UNITS[k]}" for k, v in model.facts
         )
         lines.append(", ".join(named))
-    if model.rate_ratio != 1:
-        lines.append(f"runs at {model.rate_ratio:g} times the sample rate of its training")
-    if model.prewarm:
-        lines.append(f"starts from the state after {model.prewarm} steps of silence")
     return lines
 
 

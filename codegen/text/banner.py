@@ -89,6 +89,7 @@ def banner(lowered: Lowered, origin: Origin, sizes: Sizes) -> list[str]:
         lines.append(f"The first {lowered.warmup} steps give no output.")
     if lowered.quantised is not None:
         lines += ["", *_quantised(lowered.quantised), ""]
+    lines += model.running
     lines += [
         f"Bytes: weights {sizes.weights}, state {sizes.state}, scratch {sizes.scratch}.",
         "",

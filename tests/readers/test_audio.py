@@ -94,6 +94,12 @@ def test_facts_are_constants_of_the_file(target: str, tmp_path: Path) -> None:
         }
         assert forms.get(target, f"\n{name} = {number}\n") in text
     assert "INPUT_LEVEL_DBU" not in text
+    inspected = [
+        CliRunner().invoke(main, ["inspect", str(tmp_path / "model.json"), *more]).output
+        for more in ([], ["--json"])
+    ]
+    assert "sample rate 48000 Hz, loudness -24.5 dB\n" in inspected[0]
+    assert json.loads(inspected[1])["facts"] == {"sample_rate": 48000, "loudness": -24.5}
     assert targets.selftest(targets.loaded(target, text, lowered, tmp_path))
 
 
