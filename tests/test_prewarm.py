@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import codegen
+from codegen.commands import boards
 from codegen.commands.main import main
 from codegen.errors import UnsupportedError
 from codegen.lowered import Lowered
@@ -192,6 +193,14 @@ def test_the_file_says_how_it_starts(tmp_path: Path) -> None:
     assert "Starts from the state after 9 steps of silence." in run("inspect", path, "--prewarm", 9)[1]
     status, said = run("verify", path, tmp_path / "amp.h", "--against", "keras", "--prewarm", 9)
     assert (status, "Keras has no --rate-ratio and --prewarm" in said) == (2, True)
+
+
+def test_the_start_counts_in_the_flash(tmp_path: Path) -> None:
+    path = written(tmp_path, MODELS["aida-x"])
+    flash = [boards.cost(lower(codegen.read(path, prewarm=n))).layers[2].flash for n in (0, 9)]
+    assert flash[1] - flash[0] == 4 * 8  # h and c of four units
+    total = [boards.cost(lower(codegen.read(path, prewarm=n))).weights for n in (0, 9)]
+    assert total[1] - total[0] == 4 * 8
 
 
 def cold(kind: str) -> Lowered:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.ops import Buffer, Program, bytes_of, reads, walk_ops
@@ -133,15 +135,20 @@ def cost(lowered: Lowered, options: Mapping[str, Any] | None = None) -> Cost:
     item = 8 if (options.get("dtype") or lowered.model.dtype) == "float64" else 4
     program = lowered.step or lowered.whole
     states: dict[str, int] = {}
+    starts: dict[str, int] = {}
     for state in program.states:
-        states[state.layer] = states.get(state.layer, 0) + item * dims.fixed(state.buffer.size)
+        size = item * dims.fixed(state.buffer.size)
+        states[state.layer] = states.get(state.layer, 0) + size
+        if state.initial is not None and np.any(state.initial):
+            starts[state.layer] = starts.get(state.layer, 0) + size
     weights = _rounded_weights(program, item) if lowered.quantised else {}
     layers = tuple(
         LayerCost(
             r.name,
             r.parameters,
             r.macs,
-            weights.get(r.name, 0) if lowered.quantised else item * r.parameters,
+            (weights.get(r.name, 0) if lowered.quantised else item * r.parameters)
+            + starts.get(r.name, 0),
             states.get(r.name, 0),
         )
         for r in lowered.layers

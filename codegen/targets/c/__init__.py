@@ -152,4 +152,5 @@ def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[st
     header = Header(lowered, "model", TARGETS["c"].complete(options), Origin("model.h"))
     for block in header.program.blocks:
         header.printer.block(block)
+    states.resets(header)  # the arrays that states start from
     return _sizes(header), tuple(sorted(header.used.kernels))
