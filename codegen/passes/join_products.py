@@ -47,18 +47,6 @@ def join_products(program: Program) -> Program:
     return stages.renamed(program.map_blocks(lambda block: stages.join(block.ops)))
 
 
-def join_in_loops(program: Program) -> Program:
-    """The same in the bodies of loops that carry something, where it is done again and again."""
-    stages = _Stages()
-
-    def one(op: Op) -> Op:
-        if isinstance(op, Loop) and op.carried:
-            return replace(op, body=stages.join(op.body))
-        return op
-
-    return stages.renamed(program.map_ops(one))
-
-
 class _Stages:
     """Joins products; their scratch is then part of other scratch, wherever it is used."""
 

@@ -6,7 +6,7 @@ where neither is possible.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from codegen.program import dims
@@ -241,18 +241,11 @@ class ElementwisePlan:
     def operand(self, node: Expr) -> tuple[list[Instruction], Vec]:
         """Instructions that compute an expression into a vector of full shape, and the vector."""
         found = self.value(node)
-        if isinstance(found, At) and self.is_full(found.vec) and found.vec.buffer.kind != "const":
-            return [], found.vec
+        vec = found.vec if isinstance(found, At) else None
+        if vec and vec.buffer.kind != "const" and is_full(vec, self.axes, self.size):
+            return [], vec
         target = self.scratch("value")
         return self.place([(target, found)]), target
-
-    def is_full(self, vec: Vec) -> bool:
-        """Whether every element of the op has an element of its own in `vec`."""
-        return is_full(vec, self.axes, self.size)
-
-    def is_dead(self, vec: Vec) -> bool:
-        """Whether nothing reads `vec` after this op."""
-        return self.arrays.is_dead(vec, self.loops)
 
     def scratch(self, name: str, dtype: str = "float32") -> Vec:
         """New scratch for a value."""
@@ -267,9 +260,8 @@ class _Placement:
     """Decides where the result of every step goes."""
 
     def __init__(self, plan: ElementwisePlan, stores: Sequence[tuple[Vec, Expr]]) -> None:
-        self.plan = plan
-        self.steps = plan.steps
-        self.stores = stores
+        self.plan, self.steps = plan, plan.steps
+        self.targets = [target for target, _ in stores]
         self.homes: dict[int, Vec] = {}  # where the result of a step must be in the end
         self.late: list[tuple[Vec, Expr]] = []  # what is only copied
         for target, operand in stores:
@@ -277,12 +269,12 @@ class _Placement:
                 self.homes[operand.number] = target
             else:
                 self.late.append((target, operand))
-        self.kept = {o.number for _, o in stores if isinstance(o, _Value)}
-        self.last_use = dict.fromkeys(range(len(self.steps)), -1)
-        for number, step in enumerate(self.steps):
-            for o in step.operands:
-                if isinstance(o, _Value):
-                    self.last_use[o.number] = number
+        last = len(self.steps)  # when what is stored is read
+        self.last_use = {o.number: last for _, o in stores if isinstance(o, _Value)}
+        for number, step in reversed([*enumerate(self.steps)]):
+            for operand in step.operands:
+                if isinstance(operand, _Value):
+                    self.last_use.setdefault(operand.number, number)
         self.places: dict[int, Vec] = {}
         self.named = plan.arrays.named
 
@@ -291,96 +283,71 @@ class _Placement:
         result: list[Instruction] = []
         finish: list[Instruction] = []
         axes = self.plan.axes
-        used = _used(self.steps, self.homes)
         for number, step in enumerate(self.steps):
-            if number not in used:
+            if number not in self.last_use:
                 continue
-            out = self._choose(number, step)
-            self.places[number] = out
+            out = self.places[number] = self._choose(number, step)
             if step.name:
                 self.named.setdefault(out, step.name)
             operands = tuple(self._placed(o) for o in step.operands)
             result.append(Ufunc(step.function, operands, out, axes, step.name))
-            home = self.homes.get(number)
-            if home is not None and out != home:
+            home = self.homes.get(number, out)
+            if out != home:
                 finish.append(Ufunc("copy", (At(out),), home, axes))
-        targets = [target for target, _ in self.stores]
         for target, operand in self.late:
             placed = self._placed(operand)
-            if isinstance(placed, At):
-                others = [t for t in targets if t != target]
-                if any(overlap(placed.vec, t) for t in others):
-                    keep = self.plan.scratch("kept")
-                    result.append(Ufunc("copy", (placed,), keep, axes))
-                    placed = At(keep)
+            if isinstance(placed, At) and any(
+                overlap(placed.vec, other) for other in self.targets if other != target
+            ):
+                keep = self.plan.scratch("kept")
+                result.append(Ufunc("copy", (placed,), keep, axes))
+                placed = At(keep)
             if placed != At(target):
                 finish.append(Ufunc("copy", (placed,), target, axes))
         return result + finish
 
     def _choose(self, number: int, step: _Step) -> Vec:
-        """Where the result of the step goes."""
+        """Where the result of the step goes: where it is stored, over an operand, or anywhere."""
         if step.boolean:
             return self.plan.scratch("condition", "bool")
         home = self.homes.get(number)
-        if home is not None and self._may_be_home(number, step, home):
+        if home is not None and self._may_write(number, step, home):
             return home
-        candidates = step.operands[2:] if step.function == "choose" else step.operands
-        for operand in sorted(candidates, key=lambda o: self._name(o) != ""):
-            if step.name and self._name(operand) not in ("", step.name):
+        operands = step.operands[2:] if step.function == "choose" else step.operands
+        spots = [(operand, vec) for operand in operands if (vec := self._vec(operand))]
+        for operand, spot in sorted(spots, key=lambda pair: pair[1] in self.named):
+            if step.name and self.named.get(spot, step.name) != step.name:
                 continue  # one array, one name
-            spot = self._vec(operand)
-            if spot is not None and self._may_replace(number, step, operand, spot):
+            if self._is_free(number, operand, spot) and self._may_write(number, step, spot):
                 return spot
         return self.plan.scratch(step.name or "scratch")
 
-    def _may_be_home(self, number: int, step: _Step, home: Vec) -> bool:
-        """Whether the result can be written where it is stored, now already."""
-        if not self.plan.is_full(home) or home.buffer.dtype == "int32":
-            return False
-        if self._is_read_later(home, number) or self._holds_needed(home, number):
-            return False
-        if step.function == "choose" and self._vec(step.operands[1]) == home:
-            return False
-        return not self._reads_shifted(step, home)
-
-    def _may_replace(self, number: int, step: _Step, operand: Expr, spot: Vec) -> bool:
-        """Whether the result can be written over one of the operands."""
-        if isinstance(operand, _Value):
-            fits = self.last_use[operand.number] == number and operand.number not in self.kept
-        else:
-            fits = self.plan.is_full(spot) and not self._is_read_later(spot, number)
-            fits = fits and not self._holds_needed(spot, number)
-            stored_later = any(spot == t and n > number for n, t in self.homes.items())
-            fits = fits and (stored_later or self.plan.is_dead(spot))
-        if not fits or spot.buffer.dtype != "float32":
-            return False
+    def _is_free(self, number: int, operand: Expr, spot: Vec) -> bool:
+        """Whether nobody needs what the operand holds, nor stores into it too early."""
         stores = [n for n, target in self.homes.items() if overlap(target, spot)]
-        if stores and number in self.kept:
-            return False
-        if any(number < n < self.last_use[number] for n in stores):
-            return False
-        others = [o for o in step.operands if o is not operand]
-        if step.function == "choose" and any(self._vec(o) == spot for o in others):
-            return False
-        return not self._reads_shifted(step, spot)
+        if isinstance(operand, _Value):
+            free = True
+        else:
+            later = any(spot == self.homes[n] and n > number for n in stores)
+            free = later or self.plan.arrays.is_dead(spot, self.plan.loops)
+        until = self.last_use[number]
+        return free and not any(number < n < until or until == len(self.steps) for n in stores)
 
-    def _is_read_later(self, vec: Vec, number: int) -> bool:
-        """Whether old elements of `vec` are read by a later step or a copy at the end."""
+    def _may_write(self, number: int, step: _Step, out: Vec) -> bool:
+        """Whether nothing is lost where the result of the step is written there."""
+        if not is_full(out, self.plan.axes, self.plan.size) or out.buffer.dtype != "float32":
+            return False
         later = [o for step in self.steps[number + 1 :] for o in step.operands]
         later += [o for _, o in self.late]
-        return any(isinstance(o, At) and overlap(o.vec, vec) for o in later)
-
-    def _reads_shifted(self, step: _Step, vec: Vec) -> bool:
-        """Whether the step reads other elements of what it would write."""
-        operands = [self._vec(o) for o in step.operands]
-        return any(v is not None and v != vec and overlap(v, vec) for v in operands)
-
-    def _holds_needed(self, vec: Vec, number: int) -> bool:
-        """Whether a value that is still needed lies in `vec`."""
-        return any(
-            overlap(place, vec) and (self.last_use[n] > number or n in self.kept)
-            for n, place in self.places.items()
-        )
+        if any(isinstance(o, At) and overlap(o.vec, out) for o in later):
+            return False
+        for n, place in self.places.items():
+            if self.last_use[n] > number and overlap(place, out):
+                return False
+        read = [self._vec(operand) for operand in step.operands]
+        if step.function == "choose" and read[1] == out:
+            return False  # of its two copies the first must not overwrite what the second reads
+        return not any(v is not None and v != out and overlap(v, out) for v in read)
 
     def _placed(self, operand: Expr) -> Expr:
         return At(self.places[operand.number]) if isinstance(operand, _Value) else operand
@@ -388,15 +355,3 @@ class _Placement:
     def _vec(self, operand: Expr) -> Vec | None:
         placed = self._placed(operand)
         return placed.vec if isinstance(placed, At) else None
-
-    def _name(self, operand: Expr) -> str:
-        vec = self._vec(operand)
-        return "" if vec is None else self.named.get(vec, "")
-
-
-def _used(steps: Sequence[_Step], roots: Iterable[int]) -> set[int]:
-    used = set(roots)
-    for number in range(len(steps) - 1, -1, -1):
-        if number in used:
-            used |= {o.number for o in steps[number].operands if isinstance(o, _Value)}
-    return used

@@ -50,10 +50,10 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Dot:
-    """`out = matrix @ x`, added to what is in `out` with `add`; `matrix` is constant.
+class Product:
+    """`out = matrix @ x`, added to what is in `out` with `add`.
 
-    `inputs` are vectors that have their place inside `x`.
+    A `fixed` matrix is constant in all iterations. `inputs` are vectors that live inside `x`.
     """
 
     matrix: Packed | Mat
@@ -61,18 +61,8 @@ class Dot:
     out: Vec
     axes: Axes
     add: bool = False
+    fixed: bool = True
     inputs: tuple[Vec, ...] = ()
-
-
-@dataclass(frozen=True)
-class MatMul:
-    """`out = mat @ x` where the matrix is computed, or differs from iteration to iteration."""
-
-    mat: Mat
-    x: Vec
-    out: Vec
-    axes: Axes
-    add: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ class After:
     body: tuple[Instruction, ...]
 
 
-Instruction: TypeAlias = "Ufunc | Fold | Dot | MatMul | Lookup | Repeat | After"
+Instruction: TypeAlias = "Ufunc | Fold | Product | Lookup | Repeat | After"
 
 
 @dataclass(frozen=True)
@@ -210,11 +200,11 @@ def vectors(instruction: Instruction) -> tuple[list[Vec], list[Vec]]:
         return [o.vec for o in instruction.operands if isinstance(o, At)], [instruction.out]
     if isinstance(instruction, Fold):
         return [instruction.operand], [instruction.out]
-    if isinstance(instruction, (Dot, MatMul)):
-        own = [instruction.out] if instruction.add else []
-        if isinstance(instruction, Dot):
-            return [instruction.x, *instruction.inputs, *own], [instruction.out]
-        return [instruction.mat.buffer.vec(), instruction.x, *own], [instruction.out]
+    if isinstance(instruction, Product):
+        found = [instruction.x, *instruction.inputs]
+        if isinstance(instruction.matrix, Mat) and not instruction.fixed:
+            found.append(instruction.matrix.buffer.vec())
+        return [*found, instruction.out] if instruction.add else found, [instruction.out]
     if isinstance(instruction, Lookup):
         return [instruction.index], [instruction.out]
     read: list[Vec] = []

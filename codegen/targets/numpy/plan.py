@@ -40,11 +40,10 @@ from codegen.targets.numpy.instructions import (
     After,
     Axes,
     Axis,
-    Dot,
     Fold,
     Instruction,
     Lookup,
-    MatMul,
+    Product,
     Repeat,
     Ufunc,
     overlap,
@@ -212,8 +211,8 @@ class Planner:
             return self._product_of_row(op, window)
         result: list[Instruction] = []
         for number, (mat, x) in enumerate(op.products):
-            kind = Dot if self._is_fixed(mat, axes) else MatMul
-            result.append(kind(mat, x, op.out, axes, add=number > 0))
+            fixed = self._is_fixed(mat, axes)
+            result.append(Product(mat, x, op.out, axes, add=number > 0, fixed=fixed))
         if op.bias is not None and op.products:
             result.append(Ufunc("add", (At(op.out), At(op.bias)), op.out, axes))
         elif not op.products:
@@ -248,26 +247,23 @@ class Planner:
 
     def _product_of_row(self, op: Affine, window: Window) -> list[Instruction]:
         """The product of a window that holds all inputs side by side, and a 1 for the bias."""
-        copies = [
+        copies: list[Instruction] = [
             Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in") for x, slot in window.copies
         ]
-        mats = [(mat, start) for (mat, _), start in zip(op.products, window.starts, strict=False)]
+        mats = [mat for mat, _ in op.products]
         read = [f"{x.buffer.name} ({dims.text(x.size)})" for _, x in op.products]
-        bias = None
-        if len(window.starts) > len(mats):
-            assert op.bias is not None
-            mats.append((column(op.bias), window.starts[-1]))
+        bias = op.bias
+        if bias is not None and len(window.starts) > len(mats):
+            mats.append(column(bias))
             read.append("1")
-        else:
-            bias = op.bias
-        order = sorted(range(len(mats)), key=lambda n: mats[n][1])
+            bias = None
+        parts = sorted(zip(window.starts, mats, read, strict=True), key=lambda part: part[0])
         stem = op.out.buffer.name if op.out.buffer.kind == "temp" else self.name
-        name = f"{stem}_matrix"
         self.names.setdefault(window.vec, f"{stem}_inputs")
-        note = f"Columns for {', '.join(read[n] for n in order)}."
-        matrix = packed(name, [mats[n] for n in order], note)
+        note = f"Columns for {', '.join(text for *_, text in parts)}."
+        matrix = packed(f"{stem}_matrix", [(mat, start) for start, mat, _ in parts], note)
         inputs = tuple(x for _, x in op.products)
-        result: list[Instruction] = [*copies, Dot(matrix, window.vec, op.out, (), inputs=inputs)]
+        result = [*copies, Product(matrix, window.vec, op.out, (), inputs=inputs)]
         if bias is not None:
             result.append(Ufunc("add", (At(op.out), At(bias)), op.out, ()))
         return result
@@ -283,27 +279,21 @@ class Planner:
         size = op.out.size
         top = self.arrays.scratch("top", 1, axes)
         total = self.arrays.scratch("total", 1, axes)
-        every, divisor = At(top.every(size)), At(total.every(size))
         out = At(op.out)
         largest: Instruction = Fold("max", op.x, (), top, axes)
         if size == 2:  # in a third of the time
             largest = Ufunc("maximum", (At(op.x[:1]), At(op.x[1:])), top, axes)
-        first = [largest, Ufunc("subtract", (At(op.x), every), op.out, axes)]
-        if not op.log:
-            return [
-                *first,
-                Ufunc("exp", (out,), op.out, axes),
-                Fold("sum", op.out, (), total, axes),
-                Ufunc("divide", (out, divisor), op.out, axes),
-            ]
-        powers = self.arrays.scratch("powers", size, axes)
-        return [
-            *first,
+        powers = self.arrays.scratch("powers", size, axes) if op.log else op.out
+        result = [
+            largest,
+            Ufunc("subtract", (At(op.x), At(top.every(size))), op.out, axes),
             Ufunc("exp", (out,), powers, axes),
             Fold("sum", powers, (), total, axes),
-            Ufunc("log", (At(total),), total, axes),
-            Ufunc("subtract", (out, divisor), op.out, axes),
         ]
+        if op.log:
+            result.append(Ufunc("log", (At(total),), total, axes))
+        last = "subtract" if op.log else "divide"
+        return [*result, Ufunc(last, (out, At(total.every(size))), op.out, axes)]
 
 
 # ---- joining calls -------------------------------------------------------------------------
@@ -355,22 +345,15 @@ def _conflict(other: Instruction, read: list[Vec], written: list[Vec]) -> bool:
 def _joined(first: Ufunc, second: Ufunc) -> Ufunc | None:
     if first.function != second.function or first.axes != second.axes:
         return None
-    if first.function == "choose":  # two calls, the second of which must not see another first
-        return None
     out = _side_by_side(first.out, second.out)
-    if out is None:
+    if out is None or first.function == "choose":  # two calls, which would see each other's
         return None
     operands: list[Expr] = []
     for a, b in zip(first.operands, second.operands, strict=True):
-        if isinstance(a, At) and isinstance(b, At):
-            both = _side_by_side(a.vec, b.vec)
-            if both is None:
-                return None
-            operands.append(At(both))
-        elif isinstance(a, Number) and a == b:
-            operands.append(a)
-        else:
+        both = _side_by_side(a.vec, b.vec) if isinstance(a, At) and isinstance(b, At) else None
+        if both is None and not (isinstance(a, Number) and a == b):
             return None
+        operands.append(a if both is None else At(both))
     names = [n for n in (first.name, second.name) if n]
     name = _both(*names) if len(names) == 2 else "".join(names)
     return Ufunc(first.function, tuple(operands), out, first.axes, name)
@@ -378,10 +361,8 @@ def _joined(first: Ufunc, second: Ufunc) -> Ufunc | None:
 
 def _both(first: str, second: str) -> str:
     """A name for what lies side by side: `update_and_reset`, `input_gate_to_output_gate`."""
-    ends = re.split("_and_|_to_", first) + re.split("_and_|_to_", second)
-    if len(ends) > 2:
-        return f"{ends[0]}_to_{ends[-1]}"
-    return f"{first}_and_{second}"
+    ends = re.split("_and_|_to_", f"{first}_and_{second}")
+    return f"{first}_and_{second}" if len(ends) == 2 else f"{ends[0]}_to_{ends[-1]}"
 
 
 def _side_by_side(left: Vec, right: Vec) -> Vec | None:

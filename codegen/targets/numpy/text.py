@@ -18,12 +18,11 @@ from codegen.targets.numpy.instructions import (
     After,
     Axes,
     Axis,
-    Dot,
     Fold,
     Instruction,
     Lookup,
-    MatMul,
     Packed,
+    Product,
     Repeat,
     Ufunc,
     is_whole,
@@ -200,8 +199,8 @@ class Scope:
             for symbol in sorted(dims.symbols(dim)):
                 self.counter(symbol)
 
-    def get(self, source: Vec | Mat, axes: Axes = (), hint: str = "", bare: bool = False) -> str:
-        """The operand as it is written here; `hint` is a name for it."""
+    def get(self, source: Vec | Mat, axes: Axes = (), bare: bool = False) -> str:
+        """The operand as it is written here."""
         return self.text(source, axes, bare)
 
     def bind(self, hint: str, text: str) -> str:
@@ -310,12 +309,12 @@ class StepScope(Scope):
         """A local of step."""
         self.locals.add(name)
 
-    def get(self, source: Vec | Mat, axes: Axes = (), hint: str = "", bare: bool = False) -> str:
+    def get(self, source: Vec | Mat, axes: Axes = (), bare: bool = False) -> str:
         """A name for the view."""
         text = self.text(source, axes, bare)
         if source.buffer.kind == "const" and text.isidentifier():
             return text
-        return self.bind(hint or self.hint_of(source), text)
+        return self.bind(self.hint_of(source), text)
 
     def bind(self, hint: str, text: str) -> str:
         """A name for what __init__ makes once."""
@@ -355,22 +354,13 @@ class LoopScope(Scope):
         """Arrays are made outside."""
         return None
 
-    def get(self, source: Vec | Mat, axes: Axes = (), hint: str = "", bare: bool = False) -> str:
+    def get(self, source: Vec | Mat, axes: Axes = (), bare: bool = False) -> str:
         """A name bound before the loop, or an index in it."""
         sizes = (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
         shape = source.buffer.shape or (source.buffer.size,)
         if self._moves(source.offset, *sizes, *(axis.count for axis in axes), *shape):
             return self.text(source, axes, bare)
-        hint = hint or self.hint_of(source)
-        return self._outer(hint, self.parent.get(source, axes, hint, bare))
-
-    def operand(self, node: Expr, axes: Axes, size: Dim) -> str:
-        """Positions are computed before the loop, too."""
-        if isinstance(node, (Count, Index)):
-            length = node.dim if isinstance(node, Count) else size
-            if not self._moves(length, *(axis.count for axis in axes)):
-                return self._outer("position", self.parent.operand(node, axes, size))
-        return super().operand(node, axes, size)
+        return self._outer(self.hint_of(source), self.parent.get(source, axes, bare))
 
     def _outer(self, hint: str, text: str) -> str:
         if text.isidentifier():
@@ -404,8 +394,8 @@ def lines_of(instructions: Iterable[Instruction], scope: Scope) -> Iterator[str]
 
 def fresh(op: Instruction, scope: Scope) -> str | None:
     """What the instruction computes as a new array, where its function makes one by itself."""
-    if isinstance(op, Dot) and not op.axes:
-        return None if op.add else f"{_matrix(op, scope)}.dot({scope.get(op.x)})"
+    if isinstance(op, Product) and not op.axes:
+        return None if op.add or not op.fixed else f"{_matrix(op, scope)}.dot({scope.get(op.x)})"
     if not isinstance(op, Ufunc) or op.axes or op.function in ("copy", "choose", "clip", "erf"):
         return None
     # Not where another shape or type would come of the operands.
@@ -425,7 +415,7 @@ def _statement(instruction: Instruction, scope: Scope) -> Iterator[str]:
             yield from _ufunc(instruction, scope)
         case Fold():
             yield _fold(instruction, scope)
-        case Dot() | MatMul():
+        case Product():
             yield _product(instruction, scope)
         case Lookup():
             yield _lookup(instruction, scope)
@@ -476,49 +466,47 @@ def _fold(op: Fold, scope: Scope) -> str:
     return f"{function}({operand}, {first}, None, {scope.get(op.out, op.axes)}, True)"
 
 
-def _matrix(op: Dot, scope: Scope) -> str:
+def _matrix(op: Product, scope: Scope) -> str:
     if isinstance(op.matrix, Packed):
         return scope.module.matrix(op.matrix)
     return scope.get(op.matrix, bare=True)
 
 
-def _product(op: Dot | MatMul, scope: Scope) -> str:
-    if isinstance(op, Dot) and not op.axes:
+def _product(op: Product, scope: Scope) -> str:
+    out_axes = op.axes
+    if not op.fixed:
+        product, out_axes = _product_of_rows(op, scope)
+    elif not op.axes:
         product = f"{_matrix(op, scope)}.dot({scope.get(op.x)}"
-        out = scope.get(op.out)
         if not op.add and op.out.stride == 1 and op.x.buffer.kind != "const":
-            return f"{product}, {out})"
+            return f"{product}, {scope.get(op.out)})"
         product = f"{product})"
-    elif isinstance(op, Dot):
+    else:
         helper = scope.module.use("product")
         product = f"{helper}({_matrix(op, scope)}, {scope.get(op.x, op.axes)}, {len(op.axes)})"
-        full = op.x.buffer.kind != "const" and all(
-            dims.slope(op.x.offset, axis.counter) != 0 for axis in op.axes
-        )
-        if full and not op.add and (name := scope.new(op.out, op.axes)):
-            return f"{name} = {product}"
-        out = scope.get(op.out, op.axes)
-    else:
-        product = _matmul(op, scope)
-        rows = op.axes and _are_rows(op)
-        out = scope.get(op.out, op.axes if rows else (*op.axes, Axis("", 1)))
+        if not op.add and all(_moves(op.x, axis) for axis in op.axes):
+            name = None if op.x.buffer.kind == "const" else scope.new(op.out, op.axes)
+            if name:
+                return f"{name} = {product}"
+    out = scope.get(op.out, out_axes)
     if op.add:
         return f"{scope.module.use('add')}({out}, {product}, {out})"
     return _assign(out, product)
 
 
-def _are_rows(op: MatMul) -> bool:
-    """Whether the innermost axis gives the rows of one product."""
-    last = op.axes[-1].counter
-    moves = last in dims.symbols(op.mat.offset)
-    return not moves and op.x.stride != 0 and dims.slope(op.x.offset, last) != 0
+def _product_of_rows(op: Product, scope: Scope) -> tuple[str, Axes]:
+    """The products of the rows of one matrix with those of another, and the axes that they have."""
+    assert isinstance(op.matrix, Mat)
+    axes = op.axes
+    last = axes[-1] if axes else None
+    if not (last and op.x.stride != 0 and _moves(op.x, last) and not _moves(op.matrix, last)):
+        axes = (*axes, Axis("", 1))  # one row
+    x, matrix = scope.get(op.x, axes), scope.get(op.matrix, axes[:-1])
+    return f"{scope.module.use('product_of_rows')}({x}, {matrix}, {len(axes)})", axes
 
 
-def _matmul(op: MatMul, scope: Scope) -> str:
-    """The products of the rows of one matrix with those of another."""
-    axes = op.axes if op.axes and _are_rows(op) else (*op.axes, Axis("", 1))
-    x, matrix = scope.get(op.x, axes), scope.get(op.mat, axes[:-1])
-    return f"{scope.module.use('product_of_rows')}({x}, {matrix}, {len(axes)})"
+def _moves(source: Vec | Mat, axis: Axis) -> bool:
+    return dims.slope(source.offset, axis.counter) != 0
 
 
 def _lookup(op: Lookup, scope: Scope) -> str:
