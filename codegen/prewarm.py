@@ -37,7 +37,7 @@ from codegen.program.portable import Portable
 from codegen.program.rewrite import map_op
 
 Place = TypeVar("Place", Vec, Mat)
-MOST_STEPS = 1_000_000
+MOST_STEPS = 200_000
 NOTHING = 1e-30  # a state that is smaller is zero: such numbers are slow, and nothing hears them
 
 
