@@ -1,4 +1,4 @@
-/* An LV2 plug-in around the generated amp.h: audio in, audio out, and the loudness of the string. */
+/* An LV2 plug-in around the generated amp.h: audio in, audio out, loudness of the string. */
 
 #include <math.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 """Make amp.json, a small LSTM that overdrives a guitar; needs NumPy alone.
 
-The amplifier is simulated: two stages that bend asymmetrically, with a one-pole low pass after each.
-The gates of the LSTM are random, and its linear layer is fitted to what the amplifier makes of
-plucked strings, by least squares. The form of the file is AIDA-X'.
+The amplifier is simulated: two stages that clip asymmetrically, each with a one-pole low pass after
+it. The gates of the LSTM are random. Its linear layer is fitted, by least squares, to the output of
+the amplifier for plucked strings. The file has the format of AIDA-X.
 """
 
 import json

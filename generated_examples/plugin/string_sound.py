@@ -8,7 +8,7 @@ RATE = 48000
 
 
 def pluck(hertz, seconds, seed):
-    """Noise in a delay line as long as a period, which each turn makes softer (Karplus and Strong)."""
+    """Noise in a delay line of one period, softened at each turn (Karplus and Strong)."""
     period = round(RATE / hertz)
     line = np.random.default_rng(seed).uniform(-1, 1, period)
     for _ in range(2):  # a soft pick

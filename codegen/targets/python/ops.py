@@ -254,10 +254,10 @@ class Printer(Expressions):
             return Assign(note, self.name(buffer), value)
         if vec.stride != 1:
             index = self._index()
-            product = self.local("product")
+            sums = self.local("sums")
             target = self.element(vec, index)
-            body = Each("", index, dims.text(vec.size), (f"{target} = {product}[{index}]",))
-            return Repeat("", "", (Assign(note, product, value), body))
+            body = Each("", index, dims.text(vec.size), (f"{target} = {sums}[{index}]",))
+            return Repeat("", "", (Assign(note, sums, value), body))
         self.file.help("store")
         return Store(note, self.name(buffer), self.start(vec), value)
 

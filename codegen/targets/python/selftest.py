@@ -127,7 +127,6 @@ def _indented(text: str, opening: str, closing: str, by: int = 4) -> list[str]:
     start = " " * by
     if len(line := f"{start}{opening}{text}{closing}") <= WIDTH:
         return [line]
-    body = filled(text, f"{start}    " if opening else start, f"{start}    ")
     if opening:
-        return [f"{start}{opening}", *body, f"{start}{closing}"]
-    return [*body[:-1], body[-1] + closing]
+        return [f"{start}{opening}", *filled(text, f"{start}    "), f"{start}{closing}"]
+    return filled(text + closing, start, f"{start}    ")
