@@ -48,8 +48,8 @@ typedef struct bidirectional_state {
 /* Resets all states. Call it first. */
 void bidirectional_reset(bidirectional_state *s);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int bidirectional_predict(bidirectional_state *s, int steps, const float *x, float *y);
 
 /* The state as BIDIRECTIONAL_STATE_SIZE numbers, in this order: bidirectional_forward h,

@@ -54,8 +54,8 @@ void causal_conv_reset(causal_conv_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int causal_conv_step(causal_conv_state *s, const float *x, float *y);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int causal_conv_predict(causal_conv_state *s, int steps, const float *x, float *y);
 
 /* The state as CAUSAL_CONV_STATE_SIZE numbers, in this order: conv1d line (oldest first), conv1d_1

@@ -53,8 +53,8 @@ void last_step_reset(last_step_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int last_step_step(last_step_state *s, const float *x, float *y);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int last_step_predict(last_step_state *s, int steps, const float *x, float *y);
 
 /* The state as LAST_STEP_STATE_SIZE numbers, in this order: gru_1 h, lstm_1 h, lstm_1 c,

@@ -289,7 +289,7 @@ export class Model {
   }
 
   /**
-   * Computes a whole input, as Keras' predict does.
+   * Computes a whole input.
    * @param {ArrayLike<number>} x gru_1_input (steps, 3)
    * @param {number} [steps] the number of time steps
    * @returns {Float32Array} (4)

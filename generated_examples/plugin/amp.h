@@ -52,8 +52,8 @@ void amp_reset(amp_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int amp_step(amp_state *s, const float *x, float *y);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int amp_predict(amp_state *s, int steps, const float *x, float *y);
 
 /* The state as AMP_STATE_SIZE numbers, in this order: lstm h, lstm c. */

@@ -56,8 +56,8 @@ void seed_reset(seed_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int seed_step(seed_state *s, const float *x, float *y);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int seed_predict(seed_state *s, int steps, const float *x, float *y);
 
 /* The state as SEED_STATE_SIZE numbers, in this order: input_node_name h, gru_layer_1 h,

@@ -10794,7 +10794,7 @@ export class Model {
   }
 
   /**
-   * Computes a whole input, as Keras' predict does.
+   * Computes a whole input.
    * @param {ArrayLike<number>} x input_node_name_input (steps, 4)
    * @param {number} [steps] the number of time steps
    * @returns {Float32Array} (steps, 2)

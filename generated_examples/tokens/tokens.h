@@ -50,8 +50,8 @@ void tokens_reset(tokens_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int tokens_step(tokens_state *s, const int32_t *x, float *y);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int tokens_predict(tokens_state *s, int steps, const int32_t *x, float *y);
 
 /* The state as TOKENS_STATE_SIZE numbers, in this order: gru h. */

@@ -50,8 +50,8 @@ void weights_only_reset(weights_only_state *s);
 /* One step. Returns 1. Outputs must not overlap inputs. */
 int weights_only_step(weights_only_state *s, const float *x, float *y);
 
-/* A whole input, as in Keras' predict. Returns 0, or -1 if this number of steps is not accepted;
-   then nothing is written. */
+/* A whole input. Returns 0, or -1 if this number of steps is not accepted; then nothing is written.
+   */
 int weights_only_predict(weights_only_state *s, int steps, const float *x, float *y);
 
 /* The state as WEIGHTS_ONLY_STATE_SIZE numbers, in this order: lstm_1 h, lstm_1 c. */

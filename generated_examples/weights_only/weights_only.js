@@ -212,7 +212,7 @@ export class Model {
   }
 
   /**
-   * Computes a whole input, as Keras' predict does.
+   * Computes a whole input.
    * @param {ArrayLike<number>} x input_1 (steps, 3)
    * @param {number} [steps] the number of time steps
    * @returns {Float32Array} (steps, 2)

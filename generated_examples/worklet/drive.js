@@ -502,7 +502,7 @@ export class Model {
   }
 
   /**
-   * Computes a whole input, as Keras' predict does.
+   * Computes a whole input.
    * @param {ArrayLike<number>} x sample (steps, 1)
    * @param {number} [steps] the number of time steps
    * @returns {Float32Array} (steps, 1)

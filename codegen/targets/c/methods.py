@@ -51,7 +51,7 @@ def predict(header: Header, body: str) -> dict[str, str]:
             lines += restart_call(header)
         lines += ["", *body.splitlines()]
     lines.append("return 0;")
-    what = "A whole input, as in Keras' predict"
+    what = "A whole input"
     if header.lengths:
         what += (
             ". Returns 0, or -1 if this number of steps is not accepted; then nothing is written"
