@@ -158,7 +158,7 @@ BIDIRECTIONAL_BACKWARD_CANDIDATE_RECURRENT_BIAS = array((4,), """
 # ---- the same weights side by side, for one product each --------------------
 
 # Columns for x (3), bidirectional_forward_h (4), 1.
-# sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5
+# sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
 BIDIRECTIONAL_FORWARD_SUMS_MATRIX = matrix(16, 8)
 BIDIRECTIONAL_FORWARD_SUMS_MATRIX[0:8, 0:3] = 0.5 * BIDIRECTIONAL_FORWARD_GATES_KERNEL
 BIDIRECTIONAL_FORWARD_SUMS_MATRIX[8:12, 0:3] = BIDIRECTIONAL_FORWARD_CANDIDATE_KERNEL
@@ -171,7 +171,7 @@ BIDIRECTIONAL_FORWARD_SUMS_MATRIX[12:16, 7:8] = BIDIRECTIONAL_FORWARD_CANDIDATE_
 ]
 
 # Columns for x (3), bidirectional_backward_h (4), 1.
-# sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5
+# sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
 BIDIRECTIONAL_BACKWARD_SUMS_MATRIX = matrix(16, 8)
 BIDIRECTIONAL_BACKWARD_SUMS_MATRIX[0:8, 0:3] = 0.5 * BIDIRECTIONAL_BACKWARD_GATES_KERNEL
 BIDIRECTIONAL_BACKWARD_SUMS_MATRIX[8:12, 0:3] = BIDIRECTIONAL_BACKWARD_CANDIDATE_KERNEL
@@ -238,7 +238,7 @@ class Model:
         #   for t = 0 ... steps - 1, each by itself:
         #     y[8 * t:8 * t + 4] = forward_output[4 * t:4 * t + 4]
         #     y[8 * t + 4:8 * t + 8] = backward_output[4 * t:4 * t + 4]
-        #   Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.
+        #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         x_in = bidirectional_inputs[:3]
         forward_sums = empty((16,) + lead, float32)
         update_and_reset = forward_sums[:8]

@@ -197,7 +197,7 @@ CONV1D_2_OUTPUT_MATRIX[:, 5:10] = CONV1D_2_KERNEL[:, 5:10]
 CONV1D_2_OUTPUT_MATRIX[:, 10:15] = CONV1D_2_KERNEL[:, 10:]
 
 # Columns for conv1d_2_output (4), gru_h (4), 1.
-# sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5
+# sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
 GRU_SUMS_MATRIX = matrix(16, 9)
 GRU_SUMS_MATRIX[0:8, 0:4] = 0.5 * GRU_GATES_KERNEL
 GRU_SUMS_MATRIX[8:12, 0:4] = GRU_CANDIDATE_KERNEL
@@ -345,7 +345,7 @@ class Model:
         #   reset = 0.5 * tanh(sums[4:8]) + 0.5
         #   candidate = tanh(sums[8:12] + reset * sums[12:16])
         #   h' = update * (h - candidate) + candidate
-        #   Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.
+        #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         (sums_inputs, sums, update_and_reset, reset, sums_2, candidate, h, update) = self.gru
         GRU_SUMS_MATRIX.dot(sums_inputs, sums)
         tanh(update_and_reset, update_and_reset)

@@ -173,7 +173,7 @@ DENSE_BIAS = array((9,), """
 # ---- the same weights side by side, for one product each --------------------
 
 # Columns for embedding_output (4), gru_h (5), 1.
-# sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5
+# sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
 GRU_SUMS_MATRIX = matrix(20, 10)
 GRU_SUMS_MATRIX[0:10, 0:4] = 0.5 * GRU_GATES_KERNEL
 GRU_SUMS_MATRIX[10:15, 0:4] = GRU_CANDIDATE_KERNEL
@@ -249,7 +249,7 @@ class Model:
         #   reset = 0.5 * tanh(sums[5:10]) + 0.5
         #   candidate = tanh(sums[10:15] + reset * sums[15:20])
         #   h' = update * (h - candidate) + candidate
-        #   Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.
+        #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         (sums_inputs, sums, update_and_reset, reset, sums_2, candidate, h, update) = self.gru
         GRU_SUMS_MATRIX.dot(sums_inputs, sums)
         tanh(update_and_reset, update_and_reset)

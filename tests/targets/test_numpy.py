@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -533,6 +534,45 @@ def test_a_delay_line_and_a_warm_up() -> None:
     model.set_state(saved)
     assert model.step([1, 2]) is None
     assert model.step([5, 5]) is not None
+
+
+def test_a_row_of_another_method_is_taken_with_its_states_alone() -> None:
+    """A delay line that is as long as what a GRU reads beside its state does not live there."""
+    line, h = tensor("line", "state", 2), tensor("h", "state", 2)
+    states = [
+        State(line, (2,), "block", "line", False, line=True),
+        State(h, (2,), "block", "h", False),
+    ]
+    x, y, a = tensor("x", "input", 2), tensor("y", "output", 2), tensor("a", "temp", 2)
+    bias, weight = constant("b", 2), kernel("k", 2, 2)
+    ops: list[Op] = [
+        Affine(a.vec(), bias, ((weight, x.vec()), (kernel("u", 2, 2), h.vec()))),
+        Elementwise(2, (), ((h.vec(), call("tanh", At(a.vec()))),)),
+    ]
+    late: list[Op] = [
+        Affine(y.vec(), bias, ((weight, line.vec()), (kernel("v", 2, 2), h.vec()))),
+        Shift(line, h.vec()),
+    ]
+    blocks = (Block("one", "one: by hand", tuple(ops)), Block("two", "two: by hand", tuple(late)))
+    single = dataclasses.replace(program([], x, y, states), blocks=blocks)
+    agree(by_hand(single, single), lengths=(1,))
+
+
+def test_what_a_state_starts_from_is_one_array() -> None:
+    h, kept = tensor("h", "state", 2), tensor("kept", "state", 2)
+    states = [
+        State(h, (2,), "block", "h", False, np.array([1.0, 2.0])),
+        State(kept, (2,), "block", "kept", True, np.array([3.0, 4.0])),
+    ]
+    x, y = tensor("x", "input", 2), tensor("y", "output", 2)
+    total = At(x.vec()) + At(h.vec()) + At(kept.vec())
+    stores = tuple((buffer.vec(), total) for buffer in (y, h, kept))
+    single = program([Elementwise(2, (), stores)], x, y, states)
+    lowered = by_hand(single, single)
+    agree(lowered, lengths=(1,))
+    text = text_of(lowered)
+    assert text.count("H_INITIAL = ") == text.count("KEPT_INITIAL = ") == 1
+    assert "_INITIAL_2" not in text
 
 
 @st.composite

@@ -32,6 +32,7 @@ from codegen.targets.numpy.instructions import Instruction, vectors
 from codegen.targets.numpy.plan import Planner
 from codegen.targets.numpy.text import Module, Scope, StepScope, fresh, lines_of
 from codegen.targets.numpy.views import Base, shape_text
+from codegen.targets.spine.halved import NOTE
 from codegen.targets.spine.lines import broken, indented
 from codegen.targets.spine.outline import Outline
 from codegen.text.names import Names, comment
@@ -45,9 +46,9 @@ ATTRIBUTES = (
 RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 # What a pass has put into weights, by the factor that they have then.
 FOLDED = {
-    0.5: "Weights of sigmoid gates are halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5.",
-    0.2: "Weights of hard_sigmoid gates are times 0.2, their biases plus 0.5.",
-    1 / 6: "Weights of hard_sigmoid gates are divided by 6, their biases plus 0.5.",
+    0.5: NOTE,
+    0.2: "hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)",
+    1 / 6: "hard_sigmoid gates come divided by 6, plus 0.5: hard_sigmoid(6 * a) = clip(a + 0.5)",
 }
 
 
@@ -91,11 +92,11 @@ class Methods:
         planned = self.planner.blocks
         final = max((n for n, part in enumerate(planned) if part), default=-1)
         body: list[str] = []
-        value = None
+        value: str | None = None
         for number, (block, part) in enumerate(zip(program.blocks, planned, strict=True)):
             ends = number == final and self._ends(program, part[-1])
-            lines, value = self._step_block(block, part, ends)
-            body += lines
+            lines, found = self._step_block(block, part, ends)
+            body, value = body + lines, found or value
         head = [*self._taken(program)]
         self._keep_states()
         results = []

@@ -14,10 +14,9 @@ from codegen.program.ops import Buffer, Mat
 from codegen.targets.numpy.instructions import Packed
 from codegen.targets.numpy.text import Module
 from codegen.targets.numpy.views import shape_text, view
+from codegen.targets.spine.halved import NOTE
 from codegen.targets.spine.lines import WIDTH
 from codegen.text import names, numbers
-
-HALVED = "sigmoid gates halved: sigmoid(x) = 0.5 * tanh(x / 2) + 0.5"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Weights:
     def packed(self, packed: Packed, name: str) -> dict[str, Any]:
         """The statements that make a packed matrix."""
         halved = any(piece.factor == 0.5 for piece in packed.pieces)
-        notes = [names.comment(packed.note, 10**4), *([HALVED] if halved else [])]
+        notes = [names.comment(packed.note, 10**4), *([NOTE] if halved else [])]
         lines = [f"{name} = {self.module.use('matrix')}({packed.rows}, {packed.columns})"]
         for piece in packed.pieces:
             rows, columns = dims.fixed(piece.mat.rows), dims.fixed(piece.mat.columns)
