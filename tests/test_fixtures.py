@@ -8,7 +8,7 @@ each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ import pytest
 
 import codegen
 from codegen.errors import UnsupportedError
-from codegen.layers.core import Rescaling
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Array, Layer
+from codegen.model import Array
 from codegen.program.evaluate import Reference
-from tests.support.fixtures import QUICK, Call, Case, cases, quick_cases, torch_cases
+from tests.support.fixtures import Call, Case
+from tests.support.recorded import ALL, EVERY, KEPT, NEEDED, REFUSED, entry, read
 from tests.support.targets import (
     TARGETS,
     TOLERANCE,
@@ -37,62 +37,12 @@ from tests.support.targets import (
     worst,
 )
 
-# What is refused, by ERA/CASE or by CASE in every era, and a part of the reason given.
-REFUSED = {
-    "lambda_layer": "holds Python code, which is never run",
-    "tf21/time_major_bidirectional": "turned the batch around in place of time",
-    "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
-    "quantised_int8": "quantised .* save the model as it was before quantize",
-    "training_dropout": "training=True, so it is random in predict",
-    "training_batch_norm": "training=True, so it normalises by the batch at hand",
-    # By the statistics of the batch at hand: not a function of one input.
-    "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
-    # Keras 3.0 saved the group of this layer without what belongs there.
-    "keras3_0/time_distributed_model": "its weights are not in the file",
-    "keras122/theano_same": "Theano pads windows of 2 every 1 otherwise than TensorFlow",
-}
-
-
-def scale(config: Mapping[str, Any], arrays: list[Array], name: str) -> Layer:
-    """What a user writes for the fixtures' own class: y = x * scale."""
-    (factors,) = arrays
-    return Rescaling(name=name, class_name="Scale", scale=factors, offset=np.zeros(1))
-
-
-# What has to be said to read a file, by ERA/CASE or by CASE; without it the file is refused.
-NEEDED: dict[str, dict[str, Any]] = {
-    "custom_layer": {"custom": {"Scale": scale}},
-    # "2.2.4-tf" is written by TensorFlow 1.13 to 2.1, which differ in these.
-    "tf115/bidirectional_state_stateful": {"keras_version": "tf1.15"},
-    "tf115/masking_bidirectional_kinds": {"keras_version": "tf1.15"},
-    "tf21/bidirectional_state_stateful": {"keras_version": "tf2.1"},
-    "tf21/masking_bidirectional_kinds": {"keras_version": "tf2.1"},
-    "tf115/bidirectional_stateful": {"keras_version": "tf1.15"},
-    "tf115/initial_state_stateful": {"keras_version": "tf1.15"},
-    "tf115/masking_bidirectional": {"keras_version": "tf1.15"},
-    "tf21/bidirectional_stateful": {"keras_version": "tf2.1"},
-    "tf21/initial_state_stateful": {"keras_version": "tf2.1"},
-    "tf21/masking_bidirectional": {"keras_version": "tf2.1"},
-}
-
 # Outputs that Keras itself rounded to half precision at every operation; the others of half
 # precision were recorded by a twin in float32.
 LOOSE = {f"{era}/float16": 2e-2 for era in ("keras208", "keras224", "keras231")}
 
 
-def entry(table: Mapping[str, Any], case: Case) -> Any:
-    return table.get(str(case), table.get(case.name))
-
-
-EVERY = [*cases(), *torch_cases()]
 NAMES = {str(case) for case in EVERY} | {case.name for case in EVERY}
-ALL = quick_cases() if QUICK else EVERY
-KEPT = [case for case in ALL if entry(REFUSED, case) is None]
-
-
-def read(case: Case, source: int = 0) -> Lowered:
-    path, config = case.sources[source]
-    return lower(codegen.read(path, config, **(entry(NEEDED, case) or {})))
 
 
 def calls(case: Case) -> list[Call]:

@@ -84,7 +84,8 @@ def test_predict_may_end_inside_a_hop(name: str, target: str, tmp_path: Path) ->
         if target != "c":
             (y,), (wanted,) = file.step(x[7:9]), reference.step(x[None, 7:9])
             np.testing.assert_allclose(y, wanted[0], rtol=1e-4, atol=1e-5)
-            for state, right in zip(file.get_state(), reference.get_state(), strict=False):
+            states = file.get_state()[:-1] if low.warmup else file.get_state()
+            for state, right in zip(states, reference.get_state(), strict=True):
                 np.testing.assert_allclose(np.ravel(state), np.ravel(right), rtol=1e-4, atol=1e-5)
             for layer in model.layers:
                 if getattr(layer, "stateful", False):

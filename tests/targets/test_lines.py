@@ -15,8 +15,8 @@ from codegen.targets.spine.python_lines import broken
 from codegen.text import names
 from codegen.text.banner import Origin
 from tests.support.fixtures import Case, cases, torch_cases
+from tests.support.recorded import NEEDED, REFUSED
 from tests.support.targets import options, rendered
-from tests.test_fixtures import NEEDED, REFUSED
 
 WIDTH = 100
 # One model of each kind is enough: the eras differ in how they are read, not in what is printed.

@@ -91,12 +91,16 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
         lines += ["        for x in (", *rows(record.calls[: record.waiting]), "        ):"]
         lines += [f"            if {call} is not None:", "                raise SystemExit(1)"]
     shapes = [y.shape for y in record.results[0]]
-    wanted = ["y"] if len(shapes) == 1 else [f"y_{n}" for n in range(len(shapes))]
-    flat = [[literal(np.ravel(y)) for y in column] for column in zip(*record.results, strict=True)]
-    lines += [f"        for x, {', '.join(wanted)} in ("]
-    lines += [*rows(record.calls[record.waiting :], *flat), "        ):"]
-    found = [call]
+    flat = [[literal(np.ravel(y)) for y in results] for results in record.results]
+    results = [one[0] if len(one) == 1 else f"({', '.join(one)})" for one in flat]
+    lines += [
+        "        for x, y in (",
+        *rows(record.calls[record.waiting :], results),
+        "        ):",
+    ]
+    found, wanted = [call], ["y"]
     if len(shapes) > 1:
+        wanted = [f"y[{n}]" for n in range(len(shapes))]
         lines.append(f"            found = {call}")
         found = [f"found[{n}]" for n in range(len(shapes))]
     for n, size in enumerate(record.test.sizes):
