@@ -33,7 +33,8 @@ def at_ratio(model: Model, ratio: float) -> Model:
     def at(node: Node) -> Node:
         return replace(node, layer=changed.get(id(node.layer), node.layer))
 
-    facts = tuple((k, v * ratio if k == "sample_rate" else v) for k, v in model.facts)
+    # A quotient of two rates is a little off: 96000 / 44100 times 44100 is more than 96000.
+    facts = tuple((k, round(v * ratio, 3) if k == "sample_rate" else v) for k, v in model.facts)
     graph = replace(model.graph, nodes=tuple(map(at, model.graph.nodes)))
     return replace(model, graph=graph, facts=facts, rate_ratio=ratio)
 
