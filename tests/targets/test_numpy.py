@@ -738,7 +738,7 @@ def test_a_stack_of_convolutions_has_no_loop_over_time() -> None:
         for n, padding in enumerate(("causal", "same", "valid"))
     ]
     lowered = lower(sequential(layers, (None, 4)))
-    agree(lowered, lengths=(20, 11))
+    agree(lowered, lengths=(20, 11), batches=(None, 3, 16))
     text = text_of(lowered)
     predict = text[text.index("def predict") : text.index("def reset")]
     code = [line for line in predict.splitlines() if not line.strip().startswith("#")]
