@@ -70,11 +70,10 @@ class Stepped(Layer):
         """Replace the states; all of them are read before one is written."""
         kept = {state.buffer for state in states}
         fresh = list(found)
-        if len(states) > 1:
-            for number, y in enumerate(found):
-                if y.buffer in kept and y.buffer is not states[number].buffer:
-                    fresh[number] = b.tensor(f"next_{number}", y.shape)
-                    b.copy(fresh[number].vec(), y.vec())
+        for number, y in enumerate(found):
+            if y.buffer in kept and y.buffer is not states[number].buffer:
+                fresh[number] = b.tensor(f"next_{number}", y.shape)
+                b.copy(fresh[number].vec(), y.vec())
         for state, y in zip(states, fresh, strict=True):
             b.copy(state.vec(), replace(y, stored=False).vec())
 

@@ -580,6 +580,16 @@ def test_all_problems_are_told_at_once() -> None:
     assert "a part of the batch" in str(caught.value)
 
 
+def test_all_problems_of_a_step_are_told_at_once() -> None:
+    module = ByStep(
+        lambda n, x, h: (torch.fft.fft(x[0]).real, n.cell(torch.sin(x), h)), cell=nn.GRUCell(3, 4)
+    )
+    with pytest.raises(UnsupportedError) as caught:
+        lower(codegen.read(module, example=(X[:, 0],), states={"state": 1}))
+    for part in ("a part of the batch", "sin is not supported"):
+        assert part in str(caught.value)
+
+
 def test_an_example_is_asked_for() -> None:
     with pytest.raises(ReadError, match=r"needs example=\(x,\)"):
         codegen.read(nn.Linear(3, 2))

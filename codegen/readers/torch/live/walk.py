@@ -94,7 +94,10 @@ class Walk:
         outputs, following = self._outputs(ends)
         graph = Graph(tuple(self._nodes), tuple(self._inputs), outputs)
         if self._by_run:
-            graph = self._stepped(graph, following)
+            refused = any(isinstance(node.layer, Unsupported) for node in self._nodes)
+            fed = tuple(number for name in self._states for number in self._fed.get(name, ()))
+            run = Graph(graph.nodes, (*graph.inputs, *fed), (*graph.outputs, *following))
+            graph = run if refused else self._stepped(run, len(graph.inputs), len(graph.outputs))
         version = str(self.torch.__version__).partition("+")[0]
         return Model(
             name=self._label,
@@ -194,17 +197,14 @@ class Walk:
             refs.append(x.ref)
         return refs
 
-    def _stepped(self, graph: Graph, following: tuple[Ref, ...]) -> Graph:
-        """The graph of which one run is one step."""
-        fed = [number for name in self._states for number in self._fed.get(name, ())]
-        run = Graph(graph.nodes, (*graph.inputs, *fed), (*graph.outputs, *following))
-        names = tuple(graph.nodes[number].layer.name for number in fed)
+    def _stepped(self, run: Graph, given: int, results: int) -> Graph:
+        """The graph of which one run of another is one step; the rest of its inputs are states."""
+        names = tuple(run.nodes[number].layer.name for number in run.inputs[given:])
         layer = Stepped(name="run", class_name=self._label, graph=run, states=names)
-        nodes = [Node(_of_steps(graph.nodes[number].layer)) for number in graph.inputs]
-        given = tuple(Ref(number) for number in range(len(nodes)))
-        nodes.append(Node(layer, given))
-        ends = tuple(Ref(len(given), number) for number in range(len(graph.outputs)))
-        return Graph(tuple(nodes), tuple(range(len(given))), ends)
+        nodes = [Node(_of_steps(run.nodes[number].layer)) for number in run.inputs[:given]]
+        nodes.append(Node(layer, tuple(Ref(number) for number in range(given))))
+        ends = tuple(Ref(given, number) for number in range(results))
+        return Graph(tuple(nodes), tuple(range(given)), ends)
 
     def _digest(self) -> str:
         found = hashlib.sha256(repr(self._trace.nodes).encode())
