@@ -61,11 +61,12 @@ def test_concatenate(axis: int, both: bool) -> None:
     agree(keras.Model([a, b], [kl.GRU(2)(y), inner(y)]), holes(0), np.roll(holes(1), 1, axis=0))
 
 
-def test_a_product_meets_a_mask_given_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("merge", [kl.Multiply, kl.Maximum, kl.Minimum])
+def test_a_merge_meets_a_mask_given_by_name(tmp_path: Path, merge: Any) -> None:
     """Before Keras 3.11 it goes on no further; weights with the text of to_json() do not tell."""
     x, mask = sequence(), keras.Input((STEPS,), dtype="bool")
     y = kl.LSTM(2, return_sequences=True)(x, mask=mask)
-    model = keras.Model([x, mask], kl.Multiply()([kl.Activation("tanh")(y), y]))
+    model = keras.Model([x, mask], merge()([kl.Activation("tanh")(y), y]))
     agree(model, holes(0), holes(3)[:, :, 0] != 0)
 
     weights, config = tmp_path / "m.weights.h5", tmp_path / "m.json"

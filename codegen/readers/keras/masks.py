@@ -97,7 +97,7 @@ class Masks:
             unsure = self._era.given_mask_passes is None and passed != mask
             if named is None:
                 unsure = how in ("pass", "merge") and any(ref in self._unsure for ref in inputs)
-                if unsure and call.item.class_name == "Multiply":
+                if unsure and call.item.class_name in ("Multiply", "Maximum", "Minimum"):
                     self._era.need_given_mask()
             if unsure:
                 self._unsure.add(out)
