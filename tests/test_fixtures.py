@@ -23,17 +23,21 @@ from codegen.model import Array
 from codegen.program.evaluate import Reference
 from tests.support.fixtures import Call, Case
 from tests.support.recorded import ALL, EVERY, KEPT, NEEDED, REFUSED, entry, read
+from tests.support.steps import (
+    in_step,
+    interpreter_steps_as_it_predicts,
+    is_even,
+    row,
+    steps_as_it_predicts,
+)
 from tests.support.targets import (
     TARGETS,
     TOLERANCE,
-    flat,
-    inputs_of_step,
     module,
     options,
     rendered,
     selftest,
     started,
-    stepped,
     worst,
 )
 
@@ -62,30 +66,6 @@ def calls(case: Case) -> list[Call]:
 def tolerance(case: Case, lowered: Lowered) -> float:
     exact = lowered.model.dtype == "float64" and case.calls[0].outputs[0].dtype == np.float64
     return 1e-9 if exact else LOOSE.get(str(case), TOLERANCE)
-
-
-def row(arrays: Sequence[Array], number: int) -> list[Array]:
-    return [x[number] for x in arrays]
-
-
-def in_step(lowered: Lowered, inputs: Sequence[Array], axis: int = 0) -> list[Array]:
-    """The inputs cut to one number of steps, and to whole hops."""
-    assert lowered.step is not None
-    ports = lowered.step.inputs
-    shortest = min(x.shape[axis] for x, port in zip(inputs, ports, strict=True) if port.time)
-    steps = shortest // lowered.hop * lowered.hop
-    return [
-        x.take(range(steps), axis) if port.time else x
-        for x, port in zip(inputs, ports, strict=True)
-    ]
-
-
-def is_even(lowered: Lowered, inputs: Sequence[Array], axis: int = 0) -> bool:
-    """Whether all sequences have one length, as a stream needs it."""
-    if lowered.step is None:
-        return True
-    ports = lowered.step.inputs
-    return len({x.shape[axis] for x, port in zip(inputs, ports, strict=True) if port.time}) == 1
 
 
 def each_call(
@@ -166,24 +146,7 @@ def test_the_interpreter_steps_as_it_predicts(case: Case) -> None:
     if lowered.step is None:
         assert lowered.reason
         return
-    inputs = in_step(lowered, row(calls(case)[-1].inputs, 0))
-    reference = Reference(lowered)
-    expected = row(reference.predict(*(x[None] for x in inputs)), 0)
-    states = flat(reference.get_state())
-    reference.reset()
-    assert worst(stepped(_Single(reference), lowered, inputs), expected) <= 1e-9
-    np.testing.assert_allclose(flat(reference.get_state()), states, rtol=1e-9, atol=1e-9)
-
-
-class _Single:
-    """The interpreter without a batch axis, as far as steps go."""
-
-    def __init__(self, reference: Reference) -> None:
-        self._reference = reference
-
-    def step(self, *inputs: Array) -> tuple[Array, ...] | None:
-        found = self._reference.step(*(np.asarray(x)[None] for x in inputs))
-        return None if found is None else tuple(y[0] for y in found)
+    interpreter_steps_as_it_predicts(lowered, row(calls(case)[-1].inputs, 0))
 
 
 # ---- the targets -----------------------------------------------------------------------------
@@ -203,30 +166,6 @@ def test_a_target_predicts_what_was_recorded(case: Case, target: str, tmp_path: 
         assert error <= tolerance(case, lowered)
     if lowered.step is not None:
         steps_as_it_predicts(model, lowered, row(recorded[-1].inputs, 0))
-
-
-def steps_as_it_predicts(model: Any, lowered: Lowered, inputs: Sequence[Array]) -> None:
-    inputs = in_step(lowered, inputs)
-    model.reset()
-    expected = model.predict(*inputs)
-    states = model.get_state()
-    model.reset()
-    assert worst(stepped(model, lowered, inputs), expected) <= TOLERANCE
-    assert worst(model.get_state(), states) <= TOLERANCE
-
-    # Going on from the saved state is going on.
-    given = inputs_of_step(lowered, inputs, 0)
-    model.set_state(states)
-    np.testing.assert_array_equal(flat(model.get_state()), flat(states))
-    following = model.step(*given)
-    after = flat(model.get_state())
-    model.reset()
-    model.set_state(states)
-    again = model.step(*given)
-    assert following is not None
-    for y, other in zip(again, following, strict=True):
-        np.testing.assert_array_equal(y, other)
-    np.testing.assert_array_equal(flat(model.get_state()), after)
 
 
 @pytest.mark.parametrize("case", KEPT, ids=str)

@@ -1,7 +1,7 @@
 """Random models that Keras of each era drew, saved and ran: what is converted gives its numbers.
 
-The interpreter computes all of them, every target a share. What is refused is listed with the
-reasons, so that a new refusal shows as well as one that is gone.
+The interpreter computes all of them, every target a share, in steps, too, where the model streams.
+What is refused is listed with the reasons, so that a new refusal shows as well as one that is gone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ import pytest
 
 from codegen.errors import CodegenError
 from tests.support.random_eras import COUNT, ERAS, REFUSED, models, predicted, reasons
+from tests.support.steps import (
+    gives_steps,
+    interpreter_steps_as_it_predicts,
+    row,
+    steps_as_it_predicts,
+)
 from tests.support.targets import TARGETS, TOLERANCE, options, started, worst
 
 LISTED: dict[str, list[str]] = json.loads(REFUSED.read_text(encoding="utf-8"))
@@ -50,6 +56,9 @@ def test_the_interpreter_predicts_what_keras_did(era: str, number: int) -> None:
     one = models(era)[number]
     for outputs, call in zip(predicted(one), one.calls, strict=True):
         assert worst(outputs, call.outputs) <= TOLERANCE
+    lowered, inputs = one.read(), row(one.calls[-1].inputs, 0)
+    if gives_steps(lowered, inputs):
+        interpreter_steps_as_it_predicts(lowered, inputs)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -61,10 +70,12 @@ def test_a_target_predicts_what_keras_did(
     lowered = one.read()
     given = options(target, lowered, [call.inputs for call in one.calls])
     model = started(target, lowered, tmp_path, **given)
-    for row in range(len(one.calls[0].inputs[0])):
+    for sample in range(len(one.calls[0].inputs[0])):
         model.reset()
         for call in one.calls:
             if call.reset:
                 model.reset()
-            found = model.predict(*(x[row] for x in call.inputs))
-            assert worst(found, [y[row] for y in call.outputs]) <= TOLERANCE
+            found = model.predict(*row(call.inputs, sample))
+            assert worst(found, row(call.outputs, sample)) <= TOLERANCE
+    if gives_steps(lowered, inputs := row(one.calls[-1].inputs, 0)):
+        steps_as_it_predicts(model, lowered, inputs)

@@ -174,3 +174,10 @@ def test_the_last_axis_may_be_time(name: str) -> None:
     y = ALONG_TIME[name]()(x[:, :, 0])
     compare(keras.Model(x, y))
     compare(keras.Model(x, [y, kl.GRU(2, return_sequences=True)(x)]))
+
+
+def test_rows_of_unequal_number_are_no_steps() -> None:
+    """Three steps have a mean of one row, which is laid along; six have two, which fit no more."""
+    x = kl.Input((3, 4))
+    low = compare(keras.Model(x, kl.Average()([x, kl.AveragePooling1D(3)(x)])))
+    assert low.step is None

@@ -41,6 +41,8 @@ def widen(x: Tensor, rank: int) -> Tensor:
 
 def broadcast_shape(b: Builder, tensors: list[Tensor]) -> tuple[Dim, ...]:
     """The common shape; unequal lengths must be 1."""
+    if b.step and len({x.shape[0] for x in tensors if x.time}) > 1:
+        raise NotStreamable("it combines sequences of different lengths")
     shape: list[Dim] = []
     for axis in range(len(tensors[0].shape)):
         lengths = [x.shape[axis] for x in tensors]
