@@ -14,8 +14,9 @@ from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
 from codegen.program.builder import Builder
 from codegen.program.evaluate import Reference
-from codegen.program.ops import Mat
+from codegen.program.ops import At, Buffer, Elementwise, Mat, Vec
 from codegen.program.tensor import Tensor
+from codegen.targets.spine.expressions import waiting
 from tests.support.targets import TARGETS, started, worst
 
 
@@ -61,3 +62,13 @@ def test_rows_of_a_table_that_has_gaps(
     x = np.array([3, 0, 2, 1, 3])
     expected = Reference(lowered).predict(x[None])[0][0]
     assert worst(started(target, lowered, tmp_path).predict(x), [expected]) < 1e-6
+
+
+def test_every_value_that_waits_has_a_name_of_its_own() -> None:
+    """Of one buffer many a part may be stored before a later store reads it."""
+    x = Buffer("gates", 16, "temp", "float32", None, (), (16,))
+    part = [Vec(x, k, 1) for k in range(5)]
+    stores = tuple((part[k], At(part[k]) + At(part[4])) for k in range(5))
+    names = waiting(Elementwise(1, (), stores))
+    assert list(names) == [0, 1, 2, 3]
+    assert len(set(names.values())) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain, count
 
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -128,6 +129,8 @@ def waiting(op: Elementwise) -> Mapping[int, str]:
     for number, (vec, _) in enumerate(op.stores):
         later = [node for _, e in op.stores[number + 1 :] for node in walk(e)]
         if any(isinstance(node, At) and node.vec.buffer is vec.buffer for node in later):
-            name = f"new_{vec.buffer.name.rsplit('_', 1)[-1]}"
-            names[number] = f"new_{vec.buffer.name}" if name in names.values() else name
+            short, own = f"new_{vec.buffer.name.rsplit('_', 1)[-1]}", f"new_{vec.buffer.name}"
+            further = (f"{own}_{k}" for k in count(2))
+            taken = names.values()
+            names[number] = next(name for name in chain((short, own), further) if name not in taken)
     return names
