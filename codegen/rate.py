@@ -51,8 +51,8 @@ def problems_at_ratio(lowered: Lowered) -> tuple[Problem, ...]:
             continue
         kind = "layer" if layer is None else layer.class_name
         message = (
-            f"--rate-ratio: it keeps rows of the past ({state.role}), which belong to the rate of "
-            "the training; only GRU, LSTM and SimpleRNN are delayed, so resample the signal instead"
+            "--rate-ratio: it keeps rows of the past, which belong to the rate of the training. "
+            "Only GRU, LSTM and SimpleRNN can be delayed; resample the signal instead"
         )
         found.setdefault(state.layer, Problem(state.layer, kind, message))
     if not lowered.step.states:

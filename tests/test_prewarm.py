@@ -190,8 +190,9 @@ def test_the_file_says_how_it_starts(tmp_path: Path) -> None:
         assert run("verify", path, out, "--steps", 30)[0] == 1
     found = json.loads(run("inspect", path, "--json", "--prewarm", 9)[1])
     assert (found["prewarm"], found["supported"]) == (9, True)
-    said = run("inspect", path, "--prewarm", 9)[1]
-    assert "Starts from the state after 9 steps of silence." in said
+    for command in ("inspect", "explain"):
+        said = run(command, path, "--prewarm", 9)[1]
+        assert "Starts from the state after 9 steps of silence.\n" in said
     status, said = run("verify", path, tmp_path / "amp.h", "--against", "keras", "--prewarm", 9)
     assert (status, "Keras has no --rate-ratio and --prewarm" in said) == (2, True)
 

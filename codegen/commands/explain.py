@@ -40,7 +40,7 @@ LONGEST_EQUATION = 50_000  # characters; a cut one would be another equation
 def explain(lowered: Lowered, width: int = 80) -> str:
     """One paragraph of equations for each layer, in lines of `width` columns."""
     program = lowered.step or lowered.whole
-    lines = [f"{lowered.name}, from {lowered.model.source}", ""]
+    lines = [f"{lowered.name}, from {lowered.model.source}", *lowered.model.running, ""]
     for kind, ports in (("input", program.inputs), ("output", program.outputs)):
         lines += [f"  {p.buffer.name}: {kind} {p.name!r} {_shape(p.shape)}" for p in ports]
     for state in program.states:
