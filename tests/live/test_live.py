@@ -319,6 +319,12 @@ def one_row(net: Any, x: Tensor, h: Any) -> Any:
     return net.fc(y), h + 0.1
 
 
+def lone(net: Any, x: Tensor, h: Any) -> Any:
+    """A sequence of one step that is made of the input, time first."""
+    y, h = net.rnn(x.unsqueeze(0), h)
+    return net.fc(y[0]), h
+
+
 def before(net: Any, x: Tensor, last: Any) -> Any:
     """A convolution over two steps, whose caller keeps the row before."""
     last = torch.zeros_like(x) if last is None else last
@@ -351,6 +357,9 @@ BY_STEP: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "a row of a sequence": (
         lambda: ByStep(one_row, rnn=nn.GRU(3, 4, 2, batch_first=True), fc=nn.Linear(4, 2)),
         (2, 1, 3),
+    ),
+    "a sequence that is made": (
+        lambda: ByStep(lone, rnn=nn.GRU(3, 4, 2), fc=nn.Linear(4, 2)), (2, 3),
     ),
     "the row before": (lambda: ByStep(before, fc=nn.Linear(6, 2)), (2, 3)),
     "an index": (

@@ -49,11 +49,17 @@ def read(source: Any, example: Any, states: Mapping[str, Any], options: Options)
         raise ReadError("a live torch module needs example=(x,), tensors as it takes them")
     found = trace(source, given, states)
     try:
-        model = Walk(found, states, options).model()
+        model = Walk(found, states, options, by_run=bool(states) and not _has_time(found)).model()
     except NeedsStepError:
         model = Walk(found, states, options, by_run=True).model()
     _compare(model, found, states)
     return model
+
+
+def _has_time(found: Trace) -> bool:
+    """Whether an input besides the states is a sequence: of numbers, or of rows."""
+    given = (x for name, x in found.arguments.items() if name not in found.axes)
+    return any(getattr(x, "ndim", 0) > 1 + x.is_floating_point() for x in given if x is not None)
 
 
 class Walk:
@@ -125,10 +131,7 @@ class Walk:
         x = self._trace.arguments[name]
         if not isinstance(x, self.torch.Tensor):
             raise ReadError(f"{self._label}: argument {name!r} is no tensor")
-        if x.ndim == 1 and not x.is_floating_point() and self._states:
-            if not self._by_run:
-                raise NeedsStepError
-        elif x.ndim < 2:
+        if x.ndim < 1 + (x.is_floating_point() or not self._by_run):
             raise ReadError(
                 f"{self._label}: argument {name!r} has {x.ndim} axes, expected the batch axis first"
             )
