@@ -31,6 +31,7 @@ from codegen.program.ops import (
     Program,
     When,
     const,
+    in_stream,
     macs,
     map_buffers,
     rows_seen,
@@ -125,8 +126,7 @@ def _leaves_rest(whole: _Result, steps: int, hop: int) -> bool:
     """Whether predict gives for this many steps what no number of whole hops gives."""
     before, after = steps // hop * hop, -(-steps // hop) * hop
     seen = rows_seen(whole.program)
-    due = [p.shape[0] for p in whole.program.outputs if p.time]
-    due = [d for d in due if dims.symbols(d) == {"steps"}]
+    due = in_stream(whole.program, (p.shape[0] for p in whole.program.outputs if p.time))
 
     def grow(counts: list[Dim], low: int, high: int) -> bool:
         return any(dims.value(d, {"steps": high}) > dims.value(d, {"steps": low}) for d in counts)

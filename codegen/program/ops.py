@@ -494,7 +494,14 @@ def rows_seen(whole: Program) -> list[Dim]:
             found += [count for _, count in op.counters]
         if not isinstance(op, (Loop, When)) and all(v.buffer.kind != "state" for v in writes(op)):
             found += [source.offset for source in reads(op)]  # the last row of a sequence
-    return [d for d in dict.fromkeys(found) if dims.symbols(d) == {"steps"}]
+    return in_stream(whole, found)
+
+
+def in_stream(whole: Program, counts: Iterable[Dim]) -> list[Dim]:
+    """Those of the counts that follow from the length of a stream, which all inputs then have."""
+    known = {name: dims.symbol("steps") for name in whole.lengths}
+    found = dict.fromkeys(dims.substitute(count, known) for count in counts)
+    return [count for count in found if dims.symbols(count) == {"steps"}]
 
 
 def constants(program: Program) -> tuple[Buffer, ...]:

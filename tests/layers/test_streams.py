@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import keras
+import numpy as np
+import pytest
 from hypothesis import strategies as st
 from keras import layers as kl
 
+from codegen.program.evaluate import Reference
 from tests.layers.oracle import compare
+from tests.support.targets import TOLERANCE, started, worst
 
 SIZES = st.integers(1, 6)
 DILATIONS = st.sampled_from([1, 1, 2, 3, 5])
@@ -116,3 +121,16 @@ def strided(stack: list[tuple[str, int, int]]) -> Any:
 def test_hops(stack: list[tuple[str, int, int]]) -> None:
     # A whole number of every hop that strides up to 3 can make; long enough for every window.
     compare(strided(stack), (648,) if len(stack) == 4 else (216,), batch=1)
+
+
+def test_the_rest_of_a_sequence_that_another_one_has_no_part_in(tmp_path: Path) -> None:
+    """Pairs of rows of one input leave a row over, which counts for a state of the other."""
+    x, z = keras.Input((None, 3)), keras.Input((None, 3))
+    low = compare(keras.Model([x, z], [kl.AveragePooling1D(2)(x), kl.GRU(2)(z)]), (8,))
+    assert low.hop == 2
+    model = started("c", low, tmp_path)
+    rows = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    with pytest.raises(ValueError, match="this number of steps is not accepted"):
+        model.predict(rows, rows)
+    expected = Reference(low).predict(rows[None, :6], rows[None, :6])
+    assert worst(model.predict(rows[:6], rows[:6]), [y[0] for y in expected]) <= TOLERANCE

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import rows_seen
+from codegen.program.ops import in_stream, rows_seen
 from codegen.targets.c.expressions import body_of, indent
 from codegen.targets.c.file import Header
 from codegen.targets.c.states import restart_call
@@ -233,7 +233,8 @@ def _rest_condition(header: Header) -> str:
 
 def _due(header: Header) -> list[Dim]:
     """How many rows of each output predict gives."""
-    return list(dict.fromkeys(p.shape[0] for p in header.lowered.whole.outputs if header.varies(p)))
+    whole = header.lowered.whole
+    return in_stream(whole, (p.shape[0] for p in whole.outputs if header.varies(p)))
 
 
 def _grows(header: Header, counts: Sequence[Dim], low: Dim, high: Dim) -> str:
