@@ -657,7 +657,7 @@ def test_check_finds_the_model_or_is_told(here: Path) -> None:
         ("../model.h5 -o a.h", "elsewhere"),
         ("/etc/passwd -o a.h", "elsewhere"),
         ("model.h5 -o a.h --config ../x.json", "elsewhere"),
-        ("model.h5 -o a.h --custom evil:run", "give the same --custom to check"),
+        ("model.h5 -o a.h --custom evil:run", "give the same --custom here"),
         ("model.h5 -o a.txt", "use --target"),
         ("model.h5 -o a.h --name if", "identifier"),
     ],
@@ -859,11 +859,12 @@ def test_help_lists_options_under_their_target() -> None:
     text = call("convert", "--help").output
     head, *sections = text.split("\nTarget ")
     assert "How MODEL is read:" in head
-    assert "--dtype" in head
+    shared = {"dtype", "quantize"}
+    assert all(f"--{name}" in head for name in shared)
     assert [section.partition(":")[0] for section in sections] == list(TARGETS)
     for section, target in zip(sections, TARGETS.values(), strict=True):
         flags = [word.split()[0] for word in re.findall(r"^  (--.*)", section, re.MULTILINE)]
-        assert flags == [one.flag for one in target.options if one.name != "dtype"]
+        assert flags == [one.flag for one in target.options if one.name not in shared]
 
 
 def test_help_ends_with_examples_a_line_each() -> None:

@@ -74,7 +74,7 @@ def test_the_model_is_found_or_named(tmp_path: Path) -> None:
     (tmp_path / GRU.name).unlink()
     found = run("compare", first, second)
     assert found.exit_code == 1
-    assert "name it with --model" in found.output
+    assert "give its path with --model" in found.output
     assert run("compare", first, second, "--model", GRU).exit_code == 0
 
 
@@ -95,4 +95,4 @@ def test_code_of_a_banner_is_not_run(tmp_path: Path) -> None:
     second.write_text(text)
     found = run("compare", first, second)
     assert found.exit_code == 1
-    assert "it is run only if you name it here too" in found.output
+    assert "give the same --custom here" in found.output

@@ -131,7 +131,7 @@ def test_by_option(
     assert run(main, ["verify", source, out, *OPTIONS]).exit_code == 0
     again = run(main, ["check", out])
     assert again.exit_code == 1
-    assert "give the same --custom to check" in again.stderr
+    assert "give the same --custom here" in again.stderr
     assert run(main, ["check", out, *OPTIONS]).exit_code == 0
     lowered = lower(codegen.read(source, custom=my_layers))
     model = FOUND[target].start(Made(tmp_path / out, "made", lowered, "float32", tmp_path))

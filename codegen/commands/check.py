@@ -74,7 +74,7 @@ def request_of(
     if foreign:
         raise CodegenError(
             f"{path}: made with --custom {foreign[0]}, which is your own code; to run it, give "
-            "the same --custom to check"
+            "the same --custom here"
         )
     for key in ("model", "config"):
         if params[key] and Path(params[key]).name != params[key]:
