@@ -197,14 +197,14 @@ class Model:
         self.batch = batch
         # Inside, the axis of a batch is the last one of every array.
         self.lead = lead = () if batch is None else (int(batch),)
-        bidirectional_inputs = ones((8,) + lead, float32)
-        bidirectional_forward_h = bidirectional_inputs[3:7]
-        bidirectional_inputs_2 = ones((8,) + lead, float32)
-        bidirectional_backward_h = bidirectional_inputs_2[3:7]
+        bidirectional_forward_inputs = ones((8,) + lead, float32)
+        bidirectional_forward_h = bidirectional_forward_inputs[3:7]
+        bidirectional_backward_inputs = ones((8,) + lead, float32)
+        bidirectional_backward_h = bidirectional_backward_inputs[3:7]
         self.states = (
             outside(bidirectional_forward_h, lead), outside(bidirectional_backward_h, lead)
         )
-        self.memory = (bidirectional_inputs, bidirectional_inputs_2)
+        self.memory = (bidirectional_forward_inputs, bidirectional_backward_inputs)
         self.reset()
 
     def predict(self, x):
@@ -214,7 +214,7 @@ class Model:
         x = inside(x, lead)
         steps = x.shape[0]
         self.reset()
-        (bidirectional_inputs, bidirectional_inputs_2) = self.memory
+        (bidirectional_forward_inputs, bidirectional_backward_inputs) = self.memory
 
         # bidirectional: Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid), ...
         #   for t = 0 ... steps - 1, in order:
@@ -239,45 +239,45 @@ class Model:
         #     y[8 * t:8 * t + 4] = forward_output[4 * t:4 * t + 4]
         #     y[8 * t + 4:8 * t + 8] = backward_output[4 * t:4 * t + 4]
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
-        x_in = bidirectional_inputs[:3]
+        x_in = bidirectional_forward_inputs[:3]
         forward_sums = empty((16,) + lead, float32)
         update_and_reset = forward_sums[:8]
         reset = forward_sums[4:8]
-        forward_sums_2 = forward_sums[12:]
+        forward_recurrent = forward_sums[12:]
         candidate = forward_sums[8:12]
-        forward_h = bidirectional_inputs[3:7]
+        forward_h = bidirectional_forward_inputs[3:7]
         update = forward_sums[:4]
         forward_output = empty((steps, 4) + lead, float32)
         for t in range(steps):
             x_in[...] = x[t]
-            BIDIRECTIONAL_FORWARD_SUMS_MATRIX.dot(bidirectional_inputs, forward_sums)
+            BIDIRECTIONAL_FORWARD_SUMS_MATRIX.dot(bidirectional_forward_inputs, forward_sums)
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
-            multiply(reset, forward_sums_2, forward_sums_2)
-            add(candidate, forward_sums_2, candidate)
+            multiply(reset, forward_recurrent, forward_recurrent)
+            add(candidate, forward_recurrent, candidate)
             tanh(candidate, candidate)
             subtract(forward_h, candidate, forward_h)
             multiply(update, forward_h, forward_h)
             add(forward_h, candidate, forward_h)
             forward_output[t] = forward_h
-        x_in_2 = bidirectional_inputs_2[:3]
+        x_in_2 = bidirectional_backward_inputs[:3]
         backward_sums = empty((16,) + lead, float32)
         update_and_reset_2 = backward_sums[:8]
         reset_2 = backward_sums[4:8]
-        backward_sums_2 = backward_sums[12:]
+        backward_recurrent = backward_sums[12:]
         candidate_2 = backward_sums[8:12]
-        backward_h = bidirectional_inputs_2[3:7]
+        backward_h = bidirectional_backward_inputs[3:7]
         update_2 = backward_sums[:4]
         backward_output = empty((steps, 4) + lead, float32)
         for t in range(steps):
             x_in_2[...] = x[steps - t - 1]
-            BIDIRECTIONAL_BACKWARD_SUMS_MATRIX.dot(bidirectional_inputs_2, backward_sums)
+            BIDIRECTIONAL_BACKWARD_SUMS_MATRIX.dot(bidirectional_backward_inputs, backward_sums)
             tanh(update_and_reset_2, update_and_reset_2)
             multiply(HALF, update_and_reset_2, update_and_reset_2)
             add(update_and_reset_2, HALF, update_and_reset_2)
-            multiply(reset_2, backward_sums_2, backward_sums_2)
-            add(candidate_2, backward_sums_2, candidate_2)
+            multiply(reset_2, backward_recurrent, backward_recurrent)
+            add(candidate_2, backward_recurrent, candidate_2)
             tanh(candidate_2, candidate_2)
             subtract(backward_h, candidate_2, backward_h)
             multiply(update_2, backward_h, backward_h)

@@ -346,13 +346,13 @@ class Model:
         #   candidate = tanh(sums[8:12] + reset * sums[12:16])
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
-        (sums_inputs, sums, update_and_reset, reset, sums_2, candidate, h, update) = self.gru
+        (sums_inputs, sums, update_and_reset, reset, recurrent, candidate, h, update) = self.gru
         GRU_SUMS_MATRIX.dot(sums_inputs, sums)
         tanh(update_and_reset, update_and_reset)
         multiply(HALF, update_and_reset, update_and_reset)
         add(update_and_reset, HALF, update_and_reset)
-        multiply(reset, sums_2, sums_2)
-        add(candidate, sums_2, candidate)
+        multiply(reset, recurrent, recurrent)
+        add(candidate, recurrent, candidate)
         tanh(candidate, candidate)
         subtract(h, candidate, h)
         multiply(update, h, h)
@@ -419,7 +419,7 @@ class Model:
         sums = empty((16,) + lead, float32)
         update_and_reset = sums[:8]
         reset = sums[4:8]
-        sums_2 = sums[12:]
+        recurrent = sums[12:]
         candidate = sums[8:12]
         h = gru_inputs[4:8]
         update = sums[:4]
@@ -430,8 +430,8 @@ class Model:
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
-            multiply(reset, sums_2, sums_2)
-            add(candidate, sums_2, candidate)
+            multiply(reset, recurrent, recurrent)
+            add(candidate, recurrent, candidate)
             tanh(candidate, candidate)
             subtract(h, candidate, h)
             multiply(update, h, h)

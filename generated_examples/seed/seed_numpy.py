@@ -10878,13 +10878,13 @@ class Model:
         # dense_1: Dense(2, softmax)
         #   y = kernel(2 x 64) gru_layer_2_h + bias
         #   y = softmax(y)
-        (inputs, y, y_2, y_3, top, top_2, total) = self.dense_1
+        (inputs, y, y_2, y_3, top, top_value, total_value) = self.dense_1
         DENSE_1_MATRIX.dot(inputs, y)
         maximum(y_2, y_3, out=top)
-        subtract(y, top_2, y)
+        subtract(y, top_value, y)
         exp(y, y)
-        ONES_2.dot(y, total)
-        return divide(y, total).T
+        ONES_2.dot(y, total_value)
+        return divide(y, total_value).T
 
     def predict(self, x):
         """The outputs for one whole input; stateful layers go on from their state."""

@@ -250,13 +250,13 @@ class Model:
         #   candidate = tanh(sums[10:15] + reset * sums[15:20])
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
-        (sums_inputs, sums, update_and_reset, reset, sums_2, candidate, h, update) = self.gru
+        (sums_inputs, sums, update_and_reset, reset, recurrent, candidate, h, update) = self.gru
         GRU_SUMS_MATRIX.dot(sums_inputs, sums)
         tanh(update_and_reset, update_and_reset)
         multiply(HALF, update_and_reset, update_and_reset)
         add(update_and_reset, HALF, update_and_reset)
-        multiply(reset, sums_2, sums_2)
-        add(candidate, sums_2, candidate)
+        multiply(reset, recurrent, recurrent)
+        add(candidate, recurrent, candidate)
         tanh(candidate, candidate)
         subtract(h, candidate, h)
         multiply(update, h, h)
@@ -265,13 +265,13 @@ class Model:
         # dense: Dense(9, softmax)
         #   y = kernel(9 x 5) gru_h + bias
         #   y = softmax(y)
-        (inputs, y, top, top_2, total) = self.dense
+        (inputs, y, top, top_value, total_value) = self.dense
         DENSE_MATRIX.dot(inputs, y)
         maximum.reduce(y, 0, None, top, True)
-        subtract(y, top_2, y)
+        subtract(y, top_value, y)
         exp(y, y)
-        ONES_9.dot(y, total)
-        return divide(y, total).T
+        ONES_9.dot(y, total_value)
+        return divide(y, total_value).T
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
@@ -294,7 +294,7 @@ class Model:
         sums = empty((20,) + lead, float32)
         update_and_reset = sums[:10]
         reset = sums[5:10]
-        sums_2 = sums[15:]
+        recurrent = sums[15:]
         candidate = sums[10:15]
         h = gru_inputs[4:9]
         update = sums[:5]
@@ -305,8 +305,8 @@ class Model:
             tanh(update_and_reset, update_and_reset)
             multiply(HALF, update_and_reset, update_and_reset)
             add(update_and_reset, HALF, update_and_reset)
-            multiply(reset, sums_2, sums_2)
-            add(candidate, sums_2, candidate)
+            multiply(reset, recurrent, recurrent)
+            add(candidate, recurrent, candidate)
             tanh(candidate, candidate)
             subtract(h, candidate, h)
             multiply(update, h, h)

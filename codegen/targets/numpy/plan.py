@@ -32,6 +32,7 @@ from codegen.program.ops import (
     Vec,
     When,
     reads,
+    temps,
     writes,
 )
 from codegen.program.rewrite import map_op
@@ -163,9 +164,19 @@ class Planner:
         for block in program.blocks:
             self.name = block.name
             self.blocks.append(join(self.plan(block.ops)))
+        places = {
+            Vec(buffer, offset, size): name
+            for buffer in temps(program)
+            for name, offset, size in buffer.places
+        }
         local = {v: name for v, name in self.arrays.named.items() if v.size != v.buffer.size}
         every = names_of([op for block in self.blocks for op in block])
-        self.hints = {**self.names, **every, **local}  # names of values, by where they are held
+        self.hints = {
+            **places,
+            **self.names,
+            **every,
+            **local,
+        }  # names of values, by where they are held
 
     def plan(self, ops: Sequence[Op], axes: Axes = ()) -> list[Instruction]:
         """Instructions of the ops in order."""

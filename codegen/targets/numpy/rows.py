@@ -50,15 +50,16 @@ class Rows:
         windows: dict[int, Window] = {}
         while products:
             (position, op), *products = products
-            first = inputs(op)
+            first, stem = inputs(op), op.out.buffer.name.rpartition("_")[0]
+            row = f"{stem if stem.startswith(name) else name}_inputs"
             if products and _can_share(first, second := inputs(products[0][1])):
                 later, other = products[0]
                 if not _change(ops[position:later], [part for part in first if part in second]):
-                    windows.update(self._row(name, {id(op): first, id(other): second}, may_live))
+                    windows.update(self._row(row, {id(op): first, id(other): second}, may_live))
                     products = products[1:]
                     continue
             found = self._piece(first)
-            windows.update({id(op): found} if found else self._row(name, {id(op): first}, may_live))
+            windows.update({id(op): found} if found else self._row(row, {id(op): first}, may_live))
         return windows
 
     def _piece(self, wanted: Parts) -> Window | None:
@@ -88,9 +89,7 @@ class Rows:
             alone = (tuple(part for part in one if part not in shared) for one in (last, parts))
             parts = (*next(alone), *shared, *next(alone))
         starts = [0, *accumulate(map(_size, parts))]
-        row = self._known(parts, starts) or Buffer(
-            f"{name}_inputs", starts[-1], "row", shape=(starts[-1],)
-        )
+        row = self._known(parts, starts) or Buffer(name, starts[-1], "row", shape=(starts[-1],))
         self.parts[row] = parts
         copied: dict[int, tuple[Vec, Vec]] = {}  # by place
         for place, (part, start) in enumerate(zip(parts, starts, strict=False)):

@@ -244,6 +244,8 @@ class Scope:
 
     def hint_of(self, source: Vec | Mat) -> str:
         """A name for a view: that of the value it holds, or of its array."""
+        if isinstance(source, Vec) and source.stride == 0:
+            return f"{self.short(source.buffer.name)}_value"
         found = self.hints.get(source) if isinstance(source, Vec) else None
         return found or self.short(source.buffer.name)
 
