@@ -51,7 +51,7 @@ def difference(output: str, exact: Array, found: Array) -> Difference:
 def decided(y: Array, like: Array | None = None) -> Array | None:
     """What probabilities say: the largest of those that sum to 1, else which are above one half.
 
-    None where the numbers (of `like`, if given) are no probabilities: not all between 0 and 1.
+    None where the numbers (of `like`, if given) are not probabilities: not all between 0 and 1.
     """
     known = y if like is None else like
     if known.ndim == 0 or not np.all((known >= 0) & (known <= 1)):

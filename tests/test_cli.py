@@ -186,7 +186,7 @@ def test_every_problem_is_listed_with_file_layer_and_class(here: Path) -> None:
     ).save(here / "bad.h5")
     message = refused("convert", "bad.h5", "-o", "a.h")
     assert message.startswith("Error: bad.h5: cannot be converted exactly, 3 problem(s):")
-    assert "layer 'odd' (GRU): activation \"wobble\" is no activation" in message
+    assert "layer 'odd' (GRU): activation \"wobble\" is not an activation" in message
     assert "layer 'magic' (Lambda): it holds Python code, which is never run" in message
     assert "layer 'who' (Mystery): layers of this class are not supported" in message
     assert message.count("--custom") == 3  # what would work

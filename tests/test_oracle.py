@@ -164,7 +164,7 @@ def steps_agree(model: Any, lowered: Lowered, inputs: Sequence[Array]) -> None:
 
 # ---- random layers ---------------------------------------------------------------------------
 
-# Bounded, so that rounding stays rounding over some steps; and those for what is no state.
+# Bounded, so that rounding stays rounding over some steps; and those for what is not a state.
 GATES = ["sigmoid", "hard_sigmoid", "tanh", "softsign", "hard_tanh", "sparse_sigmoid"]
 SHAPES = [*GATES, "linear", "relu", "softplus", "elu", "selu", "silu", "gelu", "leaky_relu"]
 SHAPES += ["relu6", "mish", "celu", "log_sigmoid", "hard_silu", "squareplus", "softmax"]

@@ -224,8 +224,8 @@ class MultiHeadAttention(Layer):
         by_softmax_layer = self.has_dropout or self.return_scores
         if by_softmax_layer and self.zeroes_rows is None:
             raise LayerError(
-                "the file says no Keras version, which does not tell what it gives where "
-                "everything is masked; name the version that wrote it with --keras-version"
+                "the file does not record its Keras version, which decides what a fully masked "
+                "row gives; name the version that wrote it with --keras-version"
             )
         query = self._project(b, q, "query", self.query_kernel, self.query_bias)
         key = self._project(b, k, "key", self.key_kernel, self.key_bias)

@@ -305,8 +305,8 @@ def _encoded(b: Builder, x: Tensor, tokens: int, mode: str, keeps_axes: bool | N
         if axes and axes[-1] == 1 and not keeps_axes:
             if keeps_axes is None:
                 raise LayerError(
-                    "the file says no Keras version, which does not tell whether an axis of length "
-                    "1 stays before the code; name the version that wrote it with --keras-version"
+                    "the file does not record its Keras version, which decides whether an axis of "
+                    "length 1 stays; name the version that wrote it with --keras-version"
                 )
             axes = axes[:-1]
         if axes != x.shape and x.time and len(x.shape) == 1:

@@ -110,7 +110,7 @@ class Concatenate(Layer):
                 raise LayerError("its inputs differ in the number of axes")
         first = inputs[0].shape
         if b.step and any(x.time for x in inputs) and not all(x.time for x in inputs):
-            raise NotStreamable("it joins a sequence and a tensor that is no sequence")
+            raise NotStreamable("it joins a sequence and a tensor that is not a sequence")
         for x in inputs[1:]:
             for n, (left, right) in enumerate(zip(first, x.shape, strict=True)):
                 if n != axis:
@@ -184,7 +184,7 @@ class Dot(Layer):
     def _cosine(self, b: Builder, left: Tensor, right: Tensor) -> Tensors:
         """l.r / max(sqrt(l.l * r.r), 1e-7) of two vectors, of shape (1, 1)."""
         if len(left.shape) != 1 or len(right.shape) != 1:
-            raise LayerError("a cosine of tensors that are no vectors is not supported")
+            raise LayerError("a cosine of tensors that are not vectors is not supported")
         sums = b.temp("sums", 3)
         k, counters = dims.symbol("k"), (("k", left.shape[0]),)
         u, v = At(left.row(k)), At(right.row(k))

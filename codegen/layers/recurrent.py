@@ -403,7 +403,7 @@ class Recurrent(Layer):
         lines: tuple[Tensor, ...] = ()
         if self.delay != 1 and x.time:
             if mask is not None or (initial and not fixed):
-                what = "a mask" if mask is not None else "an initial state that is no constant"
+                what = "a mask" if mask is not None else "an initial state that is not a constant"
                 raise LayerError(f"{what} does not go with a delayed state")
             lines = tuple(
                 self._line(b, role, shape, starts.get(number))

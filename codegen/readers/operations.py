@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument that is no tensor: what it is called, and where it stands.
+    """An argument that is not a tensor: what it is called, and where it stands.
 
     `kind` says what it may be: see `codegen/readers/keras/ops.py`. In a node of TensorFlow it is
     the input with number `place`, negative from the end, or an attribute.

@@ -73,7 +73,7 @@ def show(value: object) -> str:
 
 
 def clean(name: object) -> str | None:
-    """A name from the file as text that can be encoded, or None if it is no text."""
+    """A name from the file as text that can be encoded, or None if it is not a text."""
     if not isinstance(name, str):
         return None
     return name.encode("utf-8", "replace").decode("utf-8")

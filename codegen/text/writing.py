@@ -24,7 +24,7 @@ def refuse_model_as_out(out: str, model: str, config: str | None) -> None:
         if path.is_dir():
             raise CodegenError(f"{out}: is a directory; choose another OUT")
         if not path.is_file():
-            raise CodegenError(f"{out}: is no regular file; use -o - for standard output")
+            raise CodegenError(f"{out}: is not a regular file; use -o - for standard output")
         inside = Path(model).is_dir() and path.resolve().parent == Path(model).resolve()
         with path.open("rb") as file:
             start = file.read(8)

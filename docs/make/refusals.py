@@ -45,7 +45,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "any layer",
-        "a setting that this version does not know, or a dtype that is no type",
+        "a setting that this version does not know, or a dtype that is not a type",
         "newer ones",
         "save without it",
         "setting .* is not known|dtype is .*, (expected|which is)",
@@ -66,7 +66,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "BatchNormalization, SpectralNormalization",
-        "a call with training=True: `predict` then normalises by the batch at hand",
+        "a call with training=True: `predict` then normalises by the current batch",
         "Keras 2, TF",
         "a call without it",
         "it is called with training=True.*save the model again",
@@ -90,7 +90,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "a function that is not of Keras, and sparsemax, which Keras itself computes wrongly",
         ALL,
         "--custom NAME=package.module:function",
-        "is no activation of Keras|sparsemax",
+        "is not an activation of Keras|sparsemax",
     ),
     Refusal(
         "any activation",
@@ -185,10 +185,10 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "BatchNormalization",
-        "mode=2, which normalises by the batch at hand",
+        "mode=2, which normalises by the current batch",
         "Keras 1",
         "mode=0 or 1",
-        "mode 2 normalises by the batch at hand",
+        "mode 2 normalises by the current batch",
     ),
     Refusal(
         "Merge",

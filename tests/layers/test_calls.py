@@ -445,7 +445,7 @@ def test_training_that_changes_what_is_predicted(
     entry = layer(class_name, "it", **RANDOM[class_name])
     (found,) = problems(trained(tmp_path, entry, version))
     assert "it is called with training=True" in found
-    word = {"BatchNormalization": "the batch at hand", "SpectralNormalization": "its kernel"}
+    word = {"BatchNormalization": "the current batch", "SpectralNormalization": "its kernel"}
     assert word.get(class_name, "random") in found
     assert ("--inference takes it" in found) == (class_name not in word)
 

@@ -471,7 +471,7 @@ def test_starts_and_final_states(name: str) -> None:
 
 def test_without_states_the_argument_is_its_default() -> None:
     module = randomised(Stateful(nn.GRU))
-    with pytest.raises(ReadError, match=r"output 1 is no tensor .* states=\{argument: output\}"):
+    with pytest.raises(ReadError, match=r"output 1 is not a tensor .* states=\{argument: output\}"):
         codegen.read(module, example=(X,))
 
 
@@ -560,7 +560,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Net(lambda n, x: x * x.mean()), r"give dim \(test_live\.py:\d+\)",
     ),
     "where the largest is": (
-        lambda: Net(lambda n, x: x.max(1).indices.float()), "where the extreme values are",
+        lambda: Net(lambda n, x: x.max(1).indices.float()), "the places of extreme values",
     ),
     "the batch moved": (lambda: Net(lambda n, x: x.reshape(-1, 3)), "it moves the batch axis"),
     "a part of the batch": (lambda: Net(lambda n, x: x[0]), "a part of the batch"),

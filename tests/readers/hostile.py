@@ -267,13 +267,13 @@ HDF5: dict[str, tuple[Make, str]] = {
     "cycle of weights": (_weights_cycle, "too many or too deeply nested groups"),
     "deep groups": (_deep, "nested"),
     "huge attribute": (_dense_attributes, "'layer_names' of '/model_weights' has 70000 items"),
-    "strings as weights": (_typed([b"abc"]), "of type .*, which is no weight"),
-    "objects as weights": (_typed(["a"], h5py.string_dtype()), "of type .*, which is no weight"),
-    "pairs as weights": (_typed(np.zeros(3, _PAIR)), "of type .*, which is no weight"),
-    "complex weights": (_typed(np.zeros(3, "c8")), "of type complex64, which is no weight"),
+    "strings as weights": (_typed([b"abc"]), "of type .*, which is not a weight"),
+    "objects as weights": (_typed(["a"], h5py.string_dtype()), "of type .*, which is not a weight"),
+    "pairs as weights": (_typed(np.zeros(3, _PAIR)), "of type .*, which is not a weight"),
+    "complex weights": (_typed(np.zeros(3, "c8")), "of type complex64, which is not a weight"),
     "references": (
         _typed(np.array([h5py.Reference()], dtype=h5py.ref_dtype), h5py.ref_dtype),
-        "of type .*, which is no weight",
+        "of type .*, which is not a weight",
     ),
     "empty dataset": (_typed(h5py.Empty("f4")), "'/model_weights/layer_0/w0' is empty"),
     "integers as weights": (_typed(np.zeros((2, 9), "i4")), "'kernel' holds int32 numbers"),
@@ -513,7 +513,7 @@ CONFIG: dict[str, tuple[Make, str]] = {
     ),
     "activation is a module": (
         _changed("config", 0, "config", "activation", to="os.system"),
-        'activation "os.system" is no activation',
+        'activation "os.system" is not an activation',
     ),
     "graph cycle": (
         functional({"a": _to("b"), "b": _to("a")}, _I, [["b", 0, 0]]),

@@ -227,7 +227,7 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("lstm", lambda v: v.update(architecture="SlimmableContainer"), r"one of its submodels"),
     ("lstm", lambda v: v["weights"].pop(), r"weights are too few: 159 in the file, 1 needed"),
     ("lstm", lambda v: v["weights"].append(0.5), r"weights: 161 found, expected 160"),
-    ("lstm", lambda v: v.update(weights=[[0.5]]), r"weights is no flat list"),
+    ("lstm", lambda v: v.update(weights=[[0.5]]), r"weights is not a flat list"),
     ("lstm", lambda v: v.update(weights=None), r"weights is null"),
     ("lstm", _config(hidden_size=2**30), r"hidden_size is 1073741824, expected .* to 4096"),
     ("lstm", _config(input_size=2), r"input_size is 2, in_channels 1"),

@@ -235,10 +235,13 @@ DESCRIPTIONS: dict[str, tuple[Any, str]] = {
     "no layers": ('{"input": [3], "layers": []}', "layers is"),
     "no input": ('{"layers": [{"class": "Linear", "weights": "fc"}]}', "has no 'input'"),
     "empty input": ('{"input": [], "layers": [{"class": "Linear"}]}', "input is \\[\\]"),
-    "a layer that is a text": ([*LINEAR, "Tanh"], 'layer 2: "Tanh" is no object'),
+    "a layer that is a text": ([*LINEAR, "Tanh"], 'layer 2: "Tanh" is not an object'),
     "no class": ([{"weights": "fc"}], "has no 'class'"),
-    "from nowhere": ([{**LINEAR[0], "from": "x"}], 'from names "x", which is no layer before it'),
-    "from itself": ([{**LINEAR[0], "name": "a", "from": ["a"]}], "no layer before it"),
+    "from nowhere": (
+        [{**LINEAR[0], "from": "x"}],
+        'names "x", which is not a layer before it',
+    ),
+    "from itself": ([{**LINEAR[0], "name": "a", "from": ["a"]}], "not a layer before it"),
     "from a number": ([{**LINEAR[0], "from": 3}], "from is 3"),
     "input and inputs": (
         '{"input": [3], "inputs": {"a": [3]}, "layers": [{"class": "Tanh"}]}',
@@ -250,9 +253,9 @@ DESCRIPTIONS: dict[str, tuple[Any, str]] = {
         '{"inputs": {"a": [3], "b": [3]}, "layers": [{"class": "Tanh"}]}',
         "from is missing; there are several inputs: a, b",
     ),
-    "an output that is no layer": (
+    "an output that is not a layer": (
         '{"input": [3], "layers": [{"class": "Tanh"}], "outputs": ["x"]}',
-        'outputs names "x", which is no layer: tanh',
+        'outputs names "x", which is not a layer: tanh',
     ),
     "an output twice": (
         '{"input": [3], "layers": [{"class": "Tanh"}], "outputs": ["tanh", "tanh"]}',
@@ -292,7 +295,7 @@ WRONG: dict[str, tuple[list[Any], str]] = {
     ),
     "options that are still to be told": (
         [{"class": "Conv1d", "weights": "fc", "stride": None, "padding": None}],
-        "stride, padding are null: what the tensors do not tell is to be given",
+        "stride, padding are null: give what the tensors do not tell",
     ),
     "a vector beside a sequence": (
         [*LINEAR, {"class": "Last"}, {"class": "Add", "from": ["fc", "last"]}],
@@ -501,7 +504,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: safetensors({"a": entry([3], 0, 8)}, bytes(8)), "takes 12 bytes, its place has 8",
     ),
     "safetensors: negative": (
-        lambda: safetensors({"a": entry([-1], 8, 4)}, bytes(8)), "are no lengths",
+        lambda: safetensors({"a": entry([-1], 8, 4)}, bytes(8)), "are not lengths",
     ),
     "safetensors: giant": (
         lambda: safetensors({"a": entry([2**40], 0, 2**42)}, b""), "0 bytes of numbers",
@@ -523,10 +526,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: safetensors({}, b"", 0) + b"{" * 9000, "JSON|neither",
     ),
     "npz: objects": (
-        lambda: npz(a=np.array([{}], object)), r"type \|O, which is no weight",
+        lambda: npz(a=np.array([{}], object)), r"type \|O, which is not a weight",
     ),
-    "npz: texts": (lambda: npz(a=np.array(["x"])), "which is no weight"),
-    "npz: no array": (lambda: archive_of({"a.npy": b"xx"}), "is no .npy file"),
+    "npz: texts": (lambda: npz(a=np.array(["x"])), "which is not a weight"),
+    "npz: no array": (lambda: archive_of({"a.npy": b"xx"}), "is not a .npy file"),
     "npz: another member": (
         lambda: archive_of({"a.npy": b"xx", "b.txt": b""}), "is no",
     ),

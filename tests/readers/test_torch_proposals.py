@@ -185,7 +185,7 @@ def test_what_is_not_told_is_refused_until_it_is(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         lower(codegen.read(path, config))
     assert "nonlinearity is null: what the tensors do not tell" in str(caught.value)
-    assert "it is still to be told" in str(caught.value)
+    assert "it is still to be filled in" in str(caught.value)
 
 
 def test_from_weights_to_a_header_in_two_commands(

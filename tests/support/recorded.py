@@ -21,8 +21,8 @@ REFUSED = {
     "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
     "training_dropout": "training=True, so it is random in predict",
-    "training_batch_norm": "training=True, so it normalises by the batch at hand",
-    # By the statistics of the batch at hand: not a function of one input.
+    "training_batch_norm": "training=True, so it normalises by the current batch",
+    # By the statistics of the current batch: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
     # Keras 3.0 saved the group of this layer without what belongs there.
     "keras3_0/time_distributed_model": "its weights are not in the file",

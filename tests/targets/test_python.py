@@ -438,7 +438,7 @@ def test_affine_of_every_kind() -> None:
             ((Mat(w, 0, 4, 7, 7), x.vec()[1:8]), (Mat(u, 0, 4, 7, 1, 4), Vec(x, 11, 7, -1))),
         ),
         Affine(Vec(y, 1, 4, 2), None, ((Mat(u, 4, 4, 4, 4), z.vec()),)),
-        # a matrix that is no constant, and one whose place depends on a counter
+        # a matrix that is not a constant, and one whose place depends on a counter
         Affine(y.vec()[8:10], z.vec()[1:3], ((Mat(x, 0, 2, 3, 3), z.vec()[:3]),)),
         Loop(
             "t",

@@ -190,7 +190,7 @@ class Geometry:
             left, right = time_padding(b, x, self.padding, size, stride, dilation)
         else:
             if self.ceil and stride > 1:
-                b.needs_whole(x, "its last window has what is left, as ceil_mode has it")
+                b.needs_whole(x, "with ceil_mode its last window holds what is left")
             left, right = self.around(0, x.shape[0])
         return b.window(x, size, stride, dilation, left, right, fill, role)
 

@@ -131,7 +131,7 @@ class _Network:
         self.prefix = prefix
         numbers = self.file.numbers(value.get("weights"), "weights")
         if numbers.ndim != 1:
-            raise LayerError("weights is no flat list")
+            raise LayerError("weights is not a flat list")
         self.weights = _Weights(self.file.finite(numbers, "weights"))
         before = len(self.problems)
         end = ARCHITECTURES[kind](self, value.section("config"), x)
@@ -271,7 +271,7 @@ def _activation(value: object, file: AudioFile) -> _Activation:
     if "negative_slopes" in given and "negative_slope" not in given:
         found = file.numbers(given["negative_slopes"], "negative_slopes")
         if found.ndim != 1:
-            raise LayerError("negative_slopes is no flat list")
+            raise LayerError("negative_slopes is not a flat list")
         return _Activation(kind, file.finite(found, "negative_slopes"))
     return _Activation(kind, Activation("leaky_relu", (given.number("negative_slope", SLOPE),)))
 

@@ -22,7 +22,7 @@ class Budget:
         if self.used > self.limit:
             raise ReadError(
                 f"{where} brings the weights to {self.used:,}, more than {self.limit:,} bytes; "
-                "raise the limit (--max-bytes) if the file is to be trusted"
+                "raise the limit (--max-bytes) if you trust the file"
             )
 
 

@@ -64,7 +64,7 @@ def rehearse(
             raise ReadError(f"{label}: reading it takes more memory than its weights may need")
         return
     if status is None or os.WIFSIGNALED(status):
-        raise ReadError(f"{label}: damaged file: reading it does not come to an end")
+        raise ReadError(f"{label}: damaged file: reading it does not end")
 
 
 def _run(work: Callable[[], object], seconds: int, memory: int, send: int) -> None:

@@ -147,7 +147,7 @@ class Group:
                 bfloat16 = self._text(dataset.attrs, "dtype") in (None, "bfloat16")
             allowed = bfloat16 or dtype.kind in "iub" or (dtype.kind == "f" and dtype.itemsize <= 8)
             if not allowed or dtype.names or dtype.subdtype or h5py.check_dtype(enum=dtype):
-                raise ReadError(f"{where} is of type {dtype}, which is no weight")
+                raise ReadError(f"{where} is of type {dtype}, which is not a weight")
             size = dtype.itemsize
             for length in shape:
                 size *= int(length)

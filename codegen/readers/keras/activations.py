@@ -53,7 +53,7 @@ def resolve(value: Any, era: Era, custom: Mapping[str, Any], key: str = "activat
         return _custom(plain, custom[plain])
     if value not in _NAMES:
         raise LayerError(
-            f"{key} {show(value)} is no activation of Keras; give its meaning with --custom"
+            f"{key} {show(value)} is not an activation of Keras; give its meaning with --custom"
         )
     return _NAMES[value]
 

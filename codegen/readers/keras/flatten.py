@@ -105,7 +105,7 @@ class Flattener:
             for source in self._ends(model, "input_layers"):
                 layer = by_name.get(source.layer)
                 if layer is None or not layer.is_input:
-                    raise ReadError(f"{self._label}: input {source.layer!r} is no InputLayer")
+                    raise ReadError(f"{self._label}: input {source.layer!r} is not an InputLayer")
                 found.append((layer.name, *self._declared(layer.config, layer, model)))
             return found
         first = self._first(model)

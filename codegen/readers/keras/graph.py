@@ -142,7 +142,7 @@ class LayerBuilder:
             inner = error.layer
             return Unsupported(
                 name=item.path,
-                # The cell of a GRU is no object of its own: it has the path of its layer.
+                # The cell of a GRU is not an object of its own: it has the path of its layer.
                 class_name=item.class_name if inner.name == item.path else inner.class_name,
                 message=inner.message,
                 path=inner.path or inner.name,
@@ -267,7 +267,7 @@ def _layer_of(call: Call, builder: LayerBuilder, masked: bool) -> Layer:
 
 
 def _called(layer: Layer, settings: Config) -> Layer:
-    """An attention layer with the arguments of a call that are no tensors."""
+    """An attention layer with the arguments of a call that are not tensors."""
     if not isinstance(layer, (Attention, MultiHeadAttention)):
         return layer
     causal = settings.get("use_causal_mask") is True

@@ -25,7 +25,7 @@ class Call:
     item: Item
     inputs: tuple[Ref, ...] = ()
     keywords: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
-    settings: Config = field(default_factory=lambda: Config({}))  # arguments that are no tensors
+    settings: Config = field(default_factory=lambda: Config({}))  # arguments that are not tensors
     arguments: tuple[Any, ...] = ()  # of an operation, with ops.TENSOR for each tensor
     given: Layer | None = None  # no layer of the file: an input, a constant, a mask by name
     stops_mask: bool = False

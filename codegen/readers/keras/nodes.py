@@ -74,7 +74,7 @@ def inbound_node(raw: Any, names: frozenset[str], label: str, item: Item) -> Inb
         given, kwargs = _list_of_tensors(raw, label)
         given = given if item.is_operation else [given]
     else:
-        raise ReadError(f"{label}: {show(raw)} is no call of a layer")
+        raise ReadError(f"{label}: {show(raw)} is not a call of a layer")
     call = _Call(names, label, item)
     if item.is_operation:
         return call.of_operation(given, kwargs)
@@ -89,7 +89,7 @@ def _list_of_tensors(raw: list[Any], label: str) -> tuple[list[Any], dict[str, A
     kwargs: dict[str, Any] = {}
     for entry in entries:
         if not isinstance(entry, list) or len(entry) < 3:
-            raise ReadError(f"{label}: {show(entry)} is no reference to a layer")
+            raise ReadError(f"{label}: {show(entry)} is not a reference to a layer")
         if entry[0] == "_CONSTANT_VALUE":
             given.append(Fixed(entry[2]))
         else:
@@ -184,7 +184,7 @@ class _Call:
             return
         found = list(self._tensors(value))
         if not found:
-            raise LayerError(f"it is called with {key}={show(value)}, which is no tensor")
+            raise LayerError(f"it is called with {key}={show(value)}, which is not a tensor")
         yield from found
 
     def _keyword(self, key: str, value: Any) -> dict[str, tuple[Operand, ...]] | None:
@@ -288,7 +288,7 @@ class _Call:
 def _source(entry: Sequence[Any], label: str) -> Source:
     name, node, index = clean(entry[0]), entry[1], entry[2]
     if name is None or type(node) is not int or type(index) is not int:
-        raise ReadError(f"{label}: {show(entry)} is no reference to a layer")
+        raise ReadError(f"{label}: {show(entry)} is not a reference to a layer")
     if node < 0 or index < 0:
         raise ReadError(f"{label}: a constant {show(entry)} in place of a layer is not supported")
     return Source(name, node, index)
@@ -303,7 +303,7 @@ def _keras_tensor(value: Mapping[str, Any], label: str) -> Source:
     config = value.get("config")
     history = config.get("keras_history") if isinstance(config, dict) else None
     if not isinstance(history, list) or len(history) != 3:
-        raise ReadError(f"{label}: {show(value)} is no reference to a layer")
+        raise ReadError(f"{label}: {show(value)} is not a reference to a layer")
     return _source(history, label)
 
 

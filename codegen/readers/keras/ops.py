@@ -75,7 +75,7 @@ def build(item: Item, arguments: Sequence[Any], settings: Config) -> Built:
 
 
 def built(row: Row, item: Item, arguments: Sequence[Any], given: Mapping[str, Any]) -> Built:
-    """The layer of a row; `given` are the arguments that are no tensors, as Keras 3 names them."""
+    """The layer of a row; `given` are the arguments that are not tensors, as Keras 3 names them."""
     if len(arguments) == 1 and isinstance(arguments[0], list):
         arguments = arguments[0]  # a list of tensors
     operands: list[Any] = []
@@ -125,7 +125,7 @@ def _is_operand(rule: str, number: int, value: Any) -> bool:
     return rule in _OF_ARRAYS and axes > 0
 
 
-# ---- arguments that are no tensors ----------------------------------------------------------
+# ---- arguments that are not tensors ----------------------------------------------------------
 
 
 def _axis(value: Any, key: str, default: Any = None) -> int:

@@ -71,7 +71,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def check_dtype(config: Config, whole: bool) -> None:
-    """Refuse what is no type to compute in, and quantised layers; `whole` allows whole numbers."""
+    """Refuse types not to compute in, and quantised layers; `whole` allows whole numbers."""
     _check_policy(config.get("dtype"), whole)
     mode = config.get("quantization_mode") or config.get("quantization_config")
     if mode is not None:
@@ -113,7 +113,7 @@ def _check_policy(policy: Any, whole: bool) -> None:
             _check_policy(part, whole)
         return
     if class_name not in _POLICIES or not isinstance(inner.get("name"), str):
-        raise LayerError(f"dtype is {show(policy)}, which is no policy of Keras")
+        raise LayerError(f"dtype is {show(policy)}, which is not a policy of Keras")
     _check_policy(inner["name"], whole)
 
 
@@ -334,7 +334,7 @@ def is_operation(entry: Any, era: Era) -> bool:
     if isinstance(module, str):
         return bool(_OPERATION.match(module))
     # HDF5 files leave the module out; the configuration of a layer always says `trainable`. What
-    # is no operation of any name is a layer all the same.
+    # is not an operation of any name is a layer all the same.
     class_name = entry.get("class_name")
     is_layer = not isinstance(config, Mapping) or "trainable" in config or "layers" in config
     only_layer = isinstance(class_name, str) and class_name in TABLE and class_name not in _BOTH

@@ -1,7 +1,7 @@
 """Nodes of TensorFlow graphs in functional models: TensorFlowOpLayer of TensorFlow 1.15 to 2.3.
 
 The configuration holds the node as JSON: `op`, `attr` and the names of its inputs; `constants` has
-the inputs that are no tensors of the model, by their number. Each is read as the operation of
+the inputs that are not tensors of the model, by their number. Each is read as the operation of
 Keras 3 that computes the same; the others are refused by name.
 """
 
@@ -117,7 +117,7 @@ def _inputs(config: Config, node: Config, tensors: int) -> list[Any]:
     found = [constants.get(str(number), ops.TENSOR) for number in range(total)]
     missing = sum(value is ops.TENSOR for value in found)
     if missing != tensors or total - missing != len(constants):
-        raise LayerError(f"it has {missing} inputs that are no constants, called on {tensors}")
+        raise LayerError(f"it has {missing} inputs that are not constants, called on {tensors}")
     return found
 
 

@@ -72,7 +72,7 @@ def parse(text: bytes, label: str) -> Description:
     except LayerError as error:
         problems += [str(error)] if len(entries) == len(layers) > 0 else []
     if problems:
-        head = f"{label}: is no description of layers such as {EXAMPLE}:"
+        head = f"{label}: is not a description of layers such as {EXAMPLE}:"
         raise ReadError(head, *(f"  {problem}" for problem in problems[:100]))
     name = value.get("name", "model")
     return Description(name if isinstance(name, str) else "model", inputs, tuple(entries), outputs)
@@ -104,7 +104,7 @@ def _outputs(value: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...
         raise LayerError(f"outputs is {show(found)}, expected names of layers")
     for place, name in enumerate(found):
         if not isinstance(name, str) or name not in known:
-            raise LayerError(f"outputs names {show(name)}, which is no layer: {_listed(known)}")
+            raise LayerError(f"outputs names {show(name)}, which is not a layer: {_listed(known)}")
         if name in found[:place]:
             raise LayerError(f"outputs names {show(name)} twice")
     return tuple(found)
@@ -116,7 +116,7 @@ def _listed(names: Iterable[str]) -> str:
 
 def _entry(value: Any, before: list[Entry], inputs: tuple[str, ...]) -> Entry:
     if not isinstance(value, dict):
-        raise LayerError(f"{show(value)} is no object")
+        raise LayerError(f"{show(value)} is not an object")
     given = Config(value)
     class_name = given.text("class")
     weights = given.text("weights") if "weights" in given else None
@@ -130,7 +130,7 @@ def _entry(value: Any, before: list[Entry], inputs: tuple[str, ...]) -> Entry:
     wrong = [name for name in sources if not isinstance(name, str) or name not in known]
     if wrong:
         listed = _listed(known)
-        raise LayerError(f"from names {show(wrong[0])}, which is no layer before it: {listed}")
+        raise LayerError(f"from names {show(wrong[0])}, which is not a layer before it: {listed}")
     name = _name(given, class_name, weights, known)
     options = Config({key: item for key, item in value.items() if key not in _OWN})
     return Entry(name, class_name, weights, tuple(sources), options)

@@ -22,7 +22,7 @@ def read(archive: Archive, label: str, budget: Budget) -> Weights:
     tensors: dict[str, Stored] = {}
     for member in archive.names:
         if not member.endswith(SUFFIX):
-            raise ReadError(f"{label}: member {member!r} is no array")
+            raise ReadError(f"{label}: member {member!r} is not an array")
         name = member[: -len(SUFFIX)]
         where = f"{label}: array {name!r}"
         budget.take(archive.size(member, budget.limit + MAX_HEADER), where)
@@ -34,7 +34,7 @@ def read(archive: Archive, label: str, budget: Budget) -> Weights:
 def _stored(data: bytes, where: str) -> Stored:
     """One array of the bytes of its member. Format: NEP 1 and `numpy/lib/format.py`."""
     if data[:6] != b"\x93NUMPY" or data[6:7] not in (b"\x01", b"\x02", b"\x03"):
-        raise ReadError(f"{where} is no .npy file")
+        raise ReadError(f"{where} is not a .npy file")
     wide = 2 if data[6] == 1 else 4
     length = int.from_bytes(data[8 : 8 + wide], "little")
     start = 8 + wide + length

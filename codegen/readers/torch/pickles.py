@@ -60,7 +60,7 @@ class Opaque:
 
     @property
     def is_tensor(self) -> bool:
-        """Whether it is a tensor of a kind that is no weight."""
+        """Whether it is a tensor of a kind that is not a weight."""
         return self.what.startswith("torch._utils.")
 
 

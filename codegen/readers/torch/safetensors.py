@@ -75,7 +75,7 @@ def _entry(entry: Any, where: str) -> tuple[str, tuple[int, ...], int, int]:
     for numbers in (shape, offsets):
         good = isinstance(numbers, list) and len(numbers) <= 16
         if not good or not all(type(n) is int and 0 <= n < 2**48 for n in numbers):
-            raise ReadError(f"{where}: shape or data_offsets are no lengths")
+            raise ReadError(f"{where}: shape or data_offsets are not lengths")
     if len(offsets) != 2:
         raise ReadError(f"{where}: data_offsets are {len(offsets)} numbers")
     dtype = _TYPES.get(said, str(said)) if isinstance(said, str) else str(type(said))

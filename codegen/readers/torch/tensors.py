@@ -56,7 +56,7 @@ class Stored:
     """A tensor of the file, not read yet."""
 
     shape: tuple[int, ...]
-    dtype: str  # one of STORED, or what else the file says, which is no weight
+    dtype: str  # one of STORED, or what else the file says, which is not a weight
     load: Callable[[], Array]
 
     @property
@@ -75,7 +75,7 @@ class Weights:
     tensors: Mapping[str, Stored]
     format: str
     writer: str
-    aside: tuple[str, ...] = field(default=())  # names in a checkpoint that are no weights
+    aside: tuple[str, ...] = field(default=())  # names in a checkpoint that are not weights
 
 
 def checked(tensors: Mapping[str, Stored], label: str) -> dict[str, Stored]:
@@ -142,7 +142,7 @@ def _product(length: Stored, direction: Stored) -> Stored:
 def size(shape: tuple[int, ...], dtype: str, label: str) -> int:
     """Bytes of a tensor as it is stored; refused where the type is not known."""
     if dtype not in STORED:
-        raise ReadError(f"{label} is of type {dtype}, which is no weight")
+        raise ReadError(f"{label} is of type {dtype}, which is not a weight")
     total = stored_type(dtype).itemsize
     for length in shape:
         total *= length

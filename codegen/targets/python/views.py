@@ -39,7 +39,7 @@ class Each:
 
 @dataclass(frozen=True)
 class Product:
-    """A product with a matrix that is no constant, row by row."""
+    """A product with a matrix that is not a constant, row by row."""
 
     note: str
     values: tuple[tuple[str, str], ...]  # names and vectors

@@ -238,7 +238,7 @@ def _batch_normalization(b: Bound) -> Layer:
     mode = b.config.integer("mode", 0, low=0)  # Keras 1
     if mode > 1:
         raise LayerError(
-            f"mode {mode} normalises by the batch at hand, when it predicts too, which is not "
+            f"mode {mode} normalises by the current batch, when it predicts too, which is not "
             "supported; modes 0 and 1 are"
         )
     axis = b.config.integers("axis", 1, -1, low=-16)[0]
@@ -328,7 +328,7 @@ KINDS = {
         _batch_normalization_slots,
         call=("inputs", "training", "mask"),
         hands_on_mask=True,
-        training=lambda config: "normalises by the batch at hand",
+        training=lambda config: "normalises by the current batch",
     ),
     "Rescaling": Kind(_rescaling),
     **{name: Kind(_activation_layer) for name in activations.LAYERS},

@@ -182,7 +182,7 @@ def _stacked_cells(b: Bound) -> Layer:
 
 def _cell(layer: Layer) -> Cell:
     if not isinstance(layer, Cell):
-        raise LayerError(f"its cell is of class {layer.class_name}, which is no supported cell")
+        raise LayerError(f"its cell is of class {layer.class_name}, which is not a supported cell")
     return layer
 
 

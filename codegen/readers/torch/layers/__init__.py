@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {
 def build(b: Bound, inputs: int) -> tuple[Layer, ...]:
     """The canonical layers that the class is, one after the other; LayerError where it is none."""
     if b.class_name == UNKNOWN:
-        raise LayerError("it is still to be told: put the layer that stands here, or take it out")
+        raise LayerError("it is still to be filled in: name a layer for this place, or remove it")
     kind = KINDS.get(b.class_name)
     if kind is None:
         close = difflib.get_close_matches(b.class_name, KINDS, 1)
@@ -42,7 +42,7 @@ def build(b: Bound, inputs: int) -> tuple[Layer, ...]:
     unset = [key for key, value in b.options.items() if value is None and key not in kind.nullable]
     if unset:
         are = "is null" if len(unset) == 1 else "are null"
-        raise LayerError(f"{', '.join(unset)} {are}: what the tensors do not tell is to be given")
+        raise LayerError(f"{', '.join(unset)} {are}: give what the tensors do not tell")
     low, high = kind.inputs
     if not low <= inputs <= high:
         raise LayerError(f"it takes {inputs} inputs, expected {low if low == high else 'several'}")

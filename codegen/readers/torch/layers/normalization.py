@@ -18,7 +18,7 @@ def _batch_norm(rank: int) -> Builder:
     def build(b: Bound) -> Layer:
         b.needs_rank(*((2, 3) if rank == 1 else (rank + 2,)))
         if b.options.get("track_running_stats") is False or not b.has("running_mean"):
-            raise LayerError("it has no running statistics: it normalises by the batch at hand")
+            raise LayerError("it has no running statistics: it normalises by the current batch")
         mean = b.array("running_mean", None)
         n = len(mean)
         b.agree("num_features", n)

@@ -127,7 +127,7 @@ def _evaluated(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> An
 
 def _first(args: Arguments) -> Value:
     if not args or not isinstance(args[0], Value):
-        raise LayerError("its input is no tensor of the model")
+        raise LayerError("its input is not a tensor of the model")
     return args[0]
 
 
@@ -431,7 +431,7 @@ def _matmul(walk: Walk, node: Any, args: Arguments, keywords: Keywords) -> Value
     if isinstance(x, Value) and isinstance(other, walk.torch.Tensor) and other.ndim == 2:
         return _layer(walk, node, x, Dense, kernel=walk.tensor(other), bias=None)
     if not isinstance(x, Value) or not isinstance(other, Value):
-        raise LayerError("a product with a constant that is no matrix on the right")
+        raise LayerError("a product with a constant that is not a matrix on the right")
     if (x.rank, x.batch, other.rank, other.batch) != (3, 0, 3, 0):
         raise LayerError("a product of tensors that are not (batch, rows, columns)")
     settings = {"transpose_a": False, "transpose_b": False}
@@ -465,7 +465,7 @@ class Extreme:
     @property
     def indices(self) -> Value:
         """Where they are, which is not computed."""
-        raise LayerError("where the extreme values are is not supported, but what they are")
+        raise LayerError("the places of extreme values are not supported, only the values")
 
     def __getitem__(self, index: int) -> Value:
         """The values, or where they are."""

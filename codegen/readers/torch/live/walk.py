@@ -130,7 +130,7 @@ class Walk:
             return self._trace.arguments.get(name)
         x = self._trace.arguments[name]
         if not isinstance(x, self.torch.Tensor):
-            raise ReadError(f"{self._label}: argument {name!r} is no tensor")
+            raise ReadError(f"{self._label}: argument {name!r} is not a tensor")
         if x.ndim < 1 + (x.is_floating_point() or not self._by_run):
             raise ReadError(
                 f"{self._label}: argument {name!r} has {x.ndim} axes, expected the batch axis first"
@@ -164,7 +164,7 @@ class Walk:
         if wrong or not found or not self._inputs:
             what = f"output {', '.join(wrong) or 'none'}" if self._inputs else "no input"
             raise ReadError(
-                f"{self._label}: {what} is no tensor of the model; "
+                f"{self._label}: {what} is not a tensor of the model; "
                 "give final states of a recurrent layer by states={argument: output}, or one of "
                 "its layers, h[-1]"
             )
@@ -194,7 +194,7 @@ class Walk:
             shape = tuple(int(n) for n in before.shape)
             if not isinstance(x, Value) or (x.shape, x.batch) != (shape, axes[path]):
                 raise ReadError(
-                    f"{self._label}: what state {name!r} becomes is no tensor of the model of "
+                    f"{self._label}: what state {name!r} becomes is not a tensor of the model of "
                     f"shape {list(shape)} with its batch axis at {axes[path]}"
                 )
             refs.append(x.ref)
@@ -436,7 +436,7 @@ class Walk:
                 (part.ref,),
             )
         if not isinstance(part, self.torch.Tensor) or part.ndim != 3:
-            raise LayerError("its initial state is no tensor of shape (layers, batch, units)")
+            raise LayerError("its initial state is not a tensor of shape (layers, batch, units)")
         return lambda k: self._begin(node, part[k])
 
     def value(self, final: Final) -> Value:
