@@ -287,7 +287,7 @@ class Model:
         #   update = max(min(gates[0:4], 1), 0)
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
-        #   hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)
+        #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
         (
             gates_inputs, gates, reset, h, reset_h, candidate_inputs, candidate, update,
         ) = self.gru_1
@@ -309,7 +309,7 @@ class Model:
         #   cell = forget_gate * c + input_gate * candidate
         #   c' = cell
         #   h' = output_gate * tanh(cell)
-        #   hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)
+        #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
         (
             gru_1_h, gru_1_h_in, gates_inputs, gates, input_gate_to_output_gate, candidate,
             forget_gate, c, input_gate, scratch, output_gate, h,

@@ -10808,7 +10808,7 @@ class Model:
         #   update = max(min(gates[0:64], 1), 0)
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
-        #   hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)
+        #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
         (
             gates_inputs, gates, reset, h, reset_h, candidate_inputs, candidate, update,
         ) = self.input_node_name
@@ -10833,7 +10833,7 @@ class Model:
         #   update = max(min(gates[0:64], 1), 0)
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
-        #   hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)
+        #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
         (
             input_node_name_h, input_node_name_h_in, gates_inputs, gates, reset, h, reset_h,
             candidate_inputs, candidate, update,
@@ -10860,7 +10860,7 @@ class Model:
         #   update = max(min(gates[0:64], 1), 0)
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
-        #   hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)
+        #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
         (
             gru_layer_1_h, gru_layer_1_h_in, gates_inputs, gates, reset, h, reset_h,
             candidate_inputs, candidate, update,

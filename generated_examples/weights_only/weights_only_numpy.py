@@ -210,7 +210,7 @@ class Model:
         #   cell = forget_gate * c + input_gate * candidate
         #   c' = cell
         #   h' = output_gate * tanh(cell)
-        #   hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)
+        #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
         (
             gates_inputs, gates, input_gate_to_output_gate, candidate, forget_gate, c,
             input_gate, scratch, output_gate, h,

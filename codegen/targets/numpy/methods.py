@@ -47,8 +47,8 @@ RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
 # What a pass has put into weights, by the factor that they have then.
 FOLDED = {
     0.5: NOTE,
-    0.2: "hard_sigmoid gates come times 0.2, plus 0.5: hard_sigmoid(5 * a) = clip(a + 0.5)",
-    1 / 6: "hard_sigmoid gates come divided by 6, plus 0.5: hard_sigmoid(6 * a) = clip(a + 0.5)",
+    0.2: "hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts",
+    1 / 6: "hard_sigmoid gates come as x / 6 + 0.5, of which the part from 0 to 1 counts",
 }
 
 
