@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -330,11 +331,21 @@ class Walk:
         return np.asarray(plain.contiguous().numpy())
 
     def _line(self, node: Any) -> str:
-        """Where the call stands in the user's code."""
-        library = Path(self.torch.__file__).parent
+        """Where the call stands in the user's code.
+
+        Some versions of torch give the whole stack, 2.0 that with the innermost frame first; then
+        the frame after that of our tracing is no frame of torch.
+        """
+        library, tracing = Path(self.torch.__file__).parent, Path(__file__).with_name("trace.py")
         found = re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
-        own = [(Path(name), line) for name, line in found if library not in Path(name).parents]
-        return f" ({own[-1][0].name}:{own[-1][1]})" if own else ""
+        frames = [(Path(name), line) for name, line in found]
+        own = [(name, line) for name, line in frames if library not in name.parents]
+        if not own:
+            return ""
+        after = [b for (a, _), (b, _) in pairwise(frames) if a == tracing]
+        inner_first = bool(after) and library not in after[0].parents
+        name, line = own[0 if inner_first else -1]
+        return f" ({name.name}:{line})"
 
     # ---- recurrent modules --------------------------------------------------------------------
 
