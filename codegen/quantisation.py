@@ -11,9 +11,11 @@ import numpy as np
 from codegen.differences import difference
 from codegen.errors import Problem, UnsupportedError
 from codegen.lowered import Lowered, Quantised
+from codegen.lowering import lower
 from codegen.passes.quantise_weights import quantise_weights
-from codegen.program.evaluate import Machine
+from codegen.prewarm import prewarmed
 from codegen.program.ops import reads, walk_ops
+from codegen.program.portable import Portable
 from codegen.recorded import calls
 
 MEASURED = 32  # steps of a model that has them
@@ -26,13 +28,20 @@ def quantised(lowered: Lowered, options: Mapping[str, Any]) -> Lowered:
     """
     if options.get("quantize") is None:
         return lowered
-    programs = [lowered.whole] if lowered.step is None else [lowered.whole, lowered.step]
-    whole, *steps = quantise_weights(programs)
-    result = replace(lowered, whole=whole, step=steps[0] if steps else None)
+    steps = lowered.model.prewarm
+    cold = lower(replace(lowered.model, prewarm=0)) if steps else lowered
+    result = _rounded(cold)
     problems = tuple(_problems(result))
     if problems:
         raise UnsupportedError(lowered.model.source, problems)
+    result = prewarmed(result, steps) if steps else result  # silence runs on rounded weights, too
     return replace(result, quantised=_measured(lowered, result))
+
+
+def _rounded(lowered: Lowered) -> Lowered:
+    programs = [lowered.whole] if lowered.step is None else [lowered.whole, lowered.step]
+    whole, *steps = quantise_weights(programs)
+    return replace(lowered, whole=whole, step=steps[0] if steps else None)
 
 
 def _problems(lowered: Lowered) -> Iterator[Problem]:
@@ -51,10 +60,10 @@ def _problems(lowered: Lowered) -> Iterator[Problem]:
 
 
 def _measured(original: Lowered, rounded: Lowered) -> Quantised:
-    """What rounding does to the outputs of a few steps of noise."""
+    """What rounding does to the outputs of a few steps of noise, the same on every machine."""
     with np.errstate(all="ignore"):
-        exact = calls(original, None, 1.0, 0, Machine(), MEASURED)
-        found = calls(rounded, None, 1.0, 0, Machine(), MEASURED)
+        exact = calls(original, None, 1.0, 0, Portable(), MEASURED)
+        found = calls(rounded, None, 1.0, 0, Portable(), MEASURED)
     ports = original.whole.outputs
     errors = tuple(
         difference(port.name, wanted, y)

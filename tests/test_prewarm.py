@@ -149,17 +149,20 @@ def test_powers_keep_their_sign() -> None:
     np.testing.assert_allclose(found, [-8, 4, math.nan, 1, 0, 1 / 3, 1], rtol=1e-15)
 
 
-def test_the_text_does_not_depend_on_the_instructions_of_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--quantize", "weights"]], ids=["floats", "int8"])
+def test_the_text_does_not_depend_on_the_instructions_of_the_machine(
+    more: list[str], tmp_path: Path
+) -> None:
     path = written(tmp_path, MODELS["lstm"])
-    command = [sys.executable, "-m", "codegen", "convert", str(path), "-o", "-"]
+    command = [sys.executable, "-m", "codegen", "convert", str(path), "-o", "-", *more]
     command += ["--target", "c", "--dtype", "float64", "--prewarm", "400"]
     older = {
         "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX",
         "OPENBLAS_CORETYPE": "Nehalem",
     }
     found = [
-        subprocess.run(command, env={**os.environ, **more}, capture_output=True, check=True).stdout
-        for more in ({}, older)
+        subprocess.run(command, env={**os.environ, **own}, capture_output=True, check=True).stdout
+        for own in ({}, older)
     ]
     assert found[0] == found[1]
     assert b"--prewarm 400" in found[0]

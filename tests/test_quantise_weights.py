@@ -131,6 +131,18 @@ def test_what_is_no_number_is_refused_by_name(bad: float) -> None:
         rounded(lowered)
 
 
+def test_silence_runs_on_rounded_weights() -> None:
+    floats = model(lstm(2, 13), dense(13, 1), shape=(None, 2))
+    silent = Reference(rounded(floats))
+    for _ in range(50):
+        silent.step(np.zeros((1, 2)))
+    warm = rounded(lower(replace(floats.model, prewarm=50)))
+    started = Reference(warm)
+    started.reset()
+    for state, wanted in zip(started.get_state(), silent.get_state(), strict=True):
+        np.testing.assert_allclose(state, wanted, rtol=0, atol=1e-12)
+
+
 def test_biases_vectors_and_constants_of_attention_stay_floats() -> None:
     for name in ("batch_normalization", "call_constants", "depthwise_conv1d"):
         lowered = rounded(lowered_of(name))
