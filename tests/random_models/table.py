@@ -494,7 +494,6 @@ LAYERS: tuple[Kind, ...] = (
     ),
     Kind("Masking", {"mask_value": (0.0, 0.5)}, (), (2, 2, 3), "masked"),
     Kind("TimeDistributed", {"layer": inner}, ("layer",), (2, 3, 4)),
-    Kind("Chain", {"model": whole_model, "inputs": (1, 2), "outputs": (1, 2)}, ("model",)),
     Kind("SpectralNormalization", {"layer": inner, "power_iterations": (1, 2)}, ("layer",)),
     Kind("Activation", {"activation": activation}, ("activation",)),
     Kind("Softmax", {"axis": several_axes}),
@@ -639,6 +638,9 @@ LAYERS: tuple[Kind, ...] = (
     Kind("Identity"),
 )
 
+# A model inside the model, of a few layers.
+NESTED = Kind("Chain", {"model": whole_model, "inputs": (1, 2), "outputs": (1, 2)}, ("model",))
+
 # Layers of docs/layers.md that no Keras 3 writes; recorded models of older eras have them.
 OLD = (
     "AtrousConvolution1D", "AtrousConvolution2D", "CuDNNGRU", "CuDNNLSTM", "Highway",
@@ -671,6 +673,12 @@ def _reduced(on: On) -> Any:
             for a in on.r.sample(range(1, on.rank + 1), 2)
         ]
     return on.axis()
+
+
+def _listed(on: On) -> list[int]:
+    """The same as a list: of one number the NumPy of Keras makes what NumPy does not take."""
+    axes = _reduced(on)
+    return axes if isinstance(axes, list) else [axes]
 
 
 def _constant(on: On) -> Any:
@@ -860,7 +868,7 @@ OPS: tuple[Kind, ...] = (
     _op("argmax", {"axis": one_axis, "keepdims": BOTH}, needs=("axis",)),
     _op("cumsum", {"axis": one_axis, "dtype": ("float32", "int32")}, needs=("axis",)),
     _op("normalize", {"axis": one_axis, "order": (1, 2), "epsilon": (1e-7, 0.5)}),
-    _op("norm", {"axis": _reduced, "ord": (None, 1, 2), "keepdims": BOTH}, needs=("axis",)),
+    _op("norm", {"axis": _listed, "ord": (None, 1, 2), "keepdims": BOTH}, needs=("axis",)),
     _op(
         "one_hot",
         {"num_classes": (4, 6), "axis": (-1, 1)},
@@ -873,7 +881,7 @@ OPS: tuple[Kind, ...] = (
 )
 
 
-KINDS: dict[str, Kind] = {kind.key: kind for kind in (*LAYERS, *OPS)}
+KINDS: dict[str, Kind] = {kind.key: kind for kind in (*LAYERS, NESTED, *OPS)}
 
 
 DRAWN = object()  # stands for any value of an option whose values are drawn
