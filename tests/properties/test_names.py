@@ -19,11 +19,13 @@ from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent, SimpleRNNCell
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.model import Array, Input, Layer, Node, Ref
 from codegen.program.evaluate import Reference
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support.compilers import compile_c
+from tests.support.models import chain as chained
+from tests.support.models import of_nodes
 from tests.support.targets import TOLERANCE, rendered, started, worst
 
 # Words of the languages, names that generated files use themselves, and text that ends a comment,
@@ -98,10 +100,7 @@ def chain(names: list[str], source: str, ids: bool) -> Lowered:
         Dense(name=names[5], class_name="Dense", kernel=random(10, 3, 2), bias=random(11, 2)),
     ]
     shape, kind = ((None,), "int32") if ids else ((None, 2), "float32")
-    nodes = [Node(Input(name=names[0], class_name="InputLayer", shape=shape, dtype=kind))]
-    nodes += [Node(layer, (Ref(n),)) for n, layer in enumerate(layers)]
-    graph = Graph(tuple(nodes), (0,), (Ref(len(nodes) - 1),))
-    return lower(Model(names[0], graph, "keras_h5", "2.1.5", source, "0" * 16, "float32"))
+    return lower(chained(layers, shape, names[0], source=source, given=names[0], kind=kind))
 
 
 @hypothesis.settings(
@@ -142,8 +141,7 @@ def several(names: list[str]) -> Lowered:
         layer = Recurrent(name=cell.name, class_name="RNN", cell=cell, return_sequences=True)
         nodes.append(Node(layer, (Ref(number),)))
     outputs = tuple(Ref(number) for number in range(len(inputs), len(nodes)))
-    graph = Graph(tuple(nodes), tuple(range(len(inputs))), outputs)
-    return lower(Model("several", graph, "keras_h5", "2.1.5", "m.h5", "0" * 16, "float32"))
+    return lower(of_nodes(nodes, outputs, "several"))
 
 
 @hypothesis.settings(

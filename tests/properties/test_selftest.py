@@ -19,6 +19,7 @@ from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.evaluate import Machine
 from codegen.recorded import record
 from tests.support.fixtures import FIXTURES
+from tests.support.models import chain
 from tests.support.targets import TARGETS, loaded, module, rendered, selftest, started
 
 CASES = [
@@ -164,10 +165,7 @@ def normalised(spread: float, inputs: int = 16, units: int = 12) -> Lowered:
             activation=Activation("sigmoid"),
         ),
     ]
-    nodes = [Node(Input(name="x", class_name="InputLayer", shape=(None, inputs)))]
-    nodes += [Node(layer, (Ref(k),)) for k, layer in enumerate(layers)]
-    graph = Graph(tuple(nodes), (0,), (Ref(len(layers)),))
-    return lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, "float32"))
+    return lower(chain(layers, (None, inputs), "net", given="x"))
 
 
 @pytest.mark.parametrize("target", TARGETS)

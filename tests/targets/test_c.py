@@ -32,6 +32,7 @@ from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
+from tests.support.models import chain
 
 TARGET = TARGETS["c"]
 TOLERANCE = 2e-6
@@ -46,11 +47,7 @@ def model(
 ) -> Lowered:
     """A chain of layers, lowered."""
     kind = "int32" if ids else "float32"
-    nodes = [Node(Input(name="input", class_name="InputLayer", shape=shape, dtype=kind))]
-    for layer in layers:
-        nodes.append(Node(layer, (Ref(len(nodes) - 1),)))
-    graph = Graph(tuple(nodes), (0,), (Ref(len(nodes) - 1),))
-    return lower(Model("net", graph, "keras_h5", "Keras 2.1.5", "net.h5", "0" * 16, dtype))
+    return lower(chain(layers, shape, "net", dtype, kind=kind))
 
 
 def gru(n: int, units: int, name: str = "gru", **more: Any) -> Recurrent:

@@ -11,8 +11,9 @@ import pytest
 
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Graph, Input, Model, Node, Ref
+from codegen.model import Input, Node, Ref
 from tests.support.compilers import WARNINGS, CModel
+from tests.support.models import of_nodes
 from tests.targets.test_c import CASES, ON_X86, assembly, dense, gru, inputs, model, render
 
 
@@ -83,8 +84,7 @@ def products(dtype: str, sizes: Sequence[tuple[int, int]] = SIZES) -> Lowered:
         nodes.append(Node(dense(rows, columns, name=f"dense_{k}"), (Ref(k),)))
     count = len(sizes)
     ends = tuple(Ref(count + k) for k in range(count))
-    graph = Graph(tuple(nodes), tuple(range(count)), ends)
-    return lower(Model("net", graph, "keras_h5", "2.1.5", "net.h5", "0" * 16, dtype))
+    return lower(of_nodes(nodes, ends, "net", dtype))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang", "g++"])

@@ -32,7 +32,7 @@ from codegen.layers.recurrent import (
 )
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.model import Array, Graph, Layer, Model
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.split_loops import split_loops
 from codegen.program import dims
@@ -69,6 +69,7 @@ from codegen.targets import TARGETS
 from codegen.targets.numpy.views import Base, view
 from codegen.text.banner import Origin
 from tests.support.fixtures import Case
+from tests.support.models import chain
 from tests.support.recorded import KEPT, read
 
 TARGET = TARGETS["numpy"]
@@ -102,10 +103,7 @@ def weights(*shape: int) -> Array:
 def sequential(
     layers: Sequence[Layer], shape: tuple[int | None, ...], dtype: str = "float32"
 ) -> Model:
-    nodes = [Node(Input(name="in", class_name="InputLayer", shape=shape, dtype=dtype))]
-    nodes += [Node(layer, (Ref(n),)) for n, layer in enumerate(layers)]
-    graph = Graph(tuple(nodes), (0,), (Ref(len(layers)),))
-    return Model("model", graph, "keras_h5", "Keras 2.1.5", "model.h5", "0" * 16)
+    return chain(layers, shape, given="in", kind=dtype)
 
 
 def dense(name: str, inputs: int, units: int, activation: str = "linear") -> Dense:

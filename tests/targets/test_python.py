@@ -62,6 +62,7 @@ from codegen.targets import TARGETS
 from codegen.targets.python.weights import escaped
 from codegen.text.banner import Origin
 from tests.support import fixtures, interpreters, recorded
+from tests.support.models import chain
 
 TARGET = TARGETS["python"]
 
@@ -87,11 +88,7 @@ def weight(*shape: int, seed: int = 0) -> Any:
 def sequential(
     name: str, shape: tuple[int | None, ...], *layers: Layer, dtype: str = "float32"
 ) -> Lowered:
-    nodes = [Node(Input(name="input", class_name="InputLayer", shape=shape, dtype=dtype))]
-    for layer in layers:
-        nodes.append(Node(layer, (Ref(len(nodes) - 1),)))
-    graph = Graph(tuple(nodes), (0,), (Ref(len(nodes) - 1),))
-    return lower(Model(name, graph, "keras_h5", "2.1.5", f"{name}.h5", "0" * 16))
+    return lower(chain(layers, shape, name, kind=dtype))
 
 
 def gru(inputs: int, units: int, gate: str = "sigmoid", after: bool = False, **more: Any) -> Layer:
