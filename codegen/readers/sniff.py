@@ -9,7 +9,6 @@ from codegen.readers import formats
 from codegen.readers.files import archive
 from codegen.readers.files.account import Digest
 from codegen.readers.settings import parse_object
-from codegen.readers.torch import plain
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
@@ -73,7 +72,11 @@ def _object(path: Path, label: str) -> str:
     except ReadError:
         return JSON
     found = next((kind for own, kind in _OBJECTS if own <= value.keys()), JSON)
-    return TORCH_JSON if found == JSON and plain.state_dict(value) is not None else found
+    if found != JSON:
+        return found
+    from codegen.readers.torch import plain  # loaded for JSON alone, as readers are
+
+    return JSON if plain.state_dict(value) is None else TORCH_JSON
 
 
 def _archive(path: Path, label: str) -> str:
