@@ -54,13 +54,16 @@ def table() -> str:
         for source, config in case.sources:
             try:
                 model = codegen.read(source, config)
-                lowered = lower(model)
+                names = set(classes(model.layers))
+                if all(found.get(name, {}).get(case.era) == "ps" for name in names):
+                    break  # nothing is left to learn, and lowering takes most of the time
+                mark = "p" if lower(model).step is None else "ps"
             except CodegenError:
                 continue
-            mark = "p" if lowered.step is None else "ps"
-            for name in classes(model.layers):
+            for name in names:
                 row = found.setdefault(name, {})
                 row[case.era] = max(mark, row.get(case.era, ""))
+            break  # the other files of a case hold the same model
     lines = ["| layer | " + " | ".join(ERAS.values()) + " |"]
     lines.append("| --- |" + " :---: |" * len(ERAS))
     for name in sorted(found):
