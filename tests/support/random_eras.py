@@ -88,9 +88,9 @@ def models(era: str) -> tuple[RandomModel, ...]:
     return archive(FIXTURES / era / NAME)
 
 
-def predicted(one: RandomModel) -> list[list[Array]]:
-    """The outputs of every call as the interpreter computes them; CodegenError or ValueError."""
-    reference = Reference(one.read(), len(one.calls[0].inputs[0]))
+def predicted(one: RandomModel, lowered: Lowered) -> list[list[Array]]:
+    """The outputs of every call as the interpreter computes them; ValueError for a length."""
+    reference = Reference(lowered, len(one.calls[0].inputs[0]))
     found = []
     for call in one.calls:
         if call.reset:
@@ -110,7 +110,7 @@ def refused() -> dict[str, list[str]]:
     found = {}
     for one in (one for era in ERAS for one in models(era)):
         try:
-            predicted(one)
+            predicted(one, one.read())
         except (CodegenError, ValueError) as error:
             found[str(one)] = reasons(error)
     return found
