@@ -527,7 +527,7 @@ CONFIG: dict[str, tuple[Make, str]] = {
     "node out of range": (functional({"a": _to("i", 7)}, _I, [["a", 0, 0]]), "'i'"),
     "output out of range": (functional({"a": _to("i")}, _I, [["a", 0, 9]]), "'a'.*outputs?"),
     "tensor out of range": (functional({"a": _to("i", 0, 3)}, _I, [["a", 0, 0]]), "'i'"),
-    "node is a text": (functional({"a": _to("i", "0")}, _I, [["a", 0, 0]]), "no reference"),
+    "node is a text": (functional({"a": _to("i", "0")}, _I, [["a", 0, 0]]), "not a reference"),
     "node is negative": (functional({"a": _to("i", -1)}, _I, [["a", 0, 0]]), "not supported"),
     "node is huge": (functional({"a": _to("i", 2**70)}, _I, [["a", 0, 0]]), "'i'"),
     "nodes are a number": (functional({"a": 5}, _I, [["a", 0, 0]]), "is not a list"),
