@@ -192,7 +192,7 @@ def _split(
     ends = [0, *(min(end, length) for end in inner), length]
     found = []
     for number, (start, stop) in enumerate(pairwise(ends)):
-        part = _moved(b, x, place, [(0, start, stop - start)], stop - start, f"part_{number}")
+        part = _moved(b, x, place, [(0, start, stop - start)], stop - start, f"split_{number}")
         found.append(_not_along(b, part, x, place))
     return tuple(found)
 

@@ -384,8 +384,8 @@ class Model:
         )
         add(conv1d_output, CONV1D_BIAS.reshape((4,) + unit), conv1d_output)
         maximum(conv1d_output, 0.0, out=conv1d_output)
-        conv1d_line.reshape((6,) + lead)[-3 * min(steps, 2) + 6:] = x.reshape((3 * steps,) + lead)[
-            -3 * min(steps, 2) + 3 * steps:
+        conv1d_line.reshape((6,) + lead)[-3 * min(steps, 2) + 6 :] = x.reshape((3 * steps,) + lead)[
+            -3 * min(steps, 2) + 3 * steps :
         ]
 
         # conv1d_1: Conv1D(5, kernel 2, dilation 2, causal)
@@ -395,8 +395,8 @@ class Model:
         conv1d_1_output = product(CONV1D_1_KERNEL[:, :4], padded[:steps], 1)
         add(conv1d_1_output, product(CONV1D_1_KERNEL[:, 4:], padded[2:], 1), conv1d_1_output)
         add(conv1d_1_output, CONV1D_1_BIAS.reshape((5,) + unit), conv1d_1_output)
-        conv1d_1_line.reshape((8,) + lead)[-4 * min(steps, 2) + 8:] = (
-            conv1d_output.reshape((4 * steps,) + lead)[-4 * min(steps, 2) + 4 * steps:]
+        conv1d_1_line.reshape((8,) + lead)[-4 * min(steps, 2) + 8 :] = (
+            conv1d_output.reshape((4 * steps,) + lead)[-4 * min(steps, 2) + 4 * steps :]
         )
 
         # conv1d_2: Conv1D(4, kernel 3, dilation 4, causal)
@@ -406,12 +406,12 @@ class Model:
         conv1d_2_output = product(CONV1D_2_KERNEL[:, :5], padded[:steps], 1)
         add(
             conv1d_2_output,
-            product(CONV1D_2_KERNEL[:, 5:10], padded[4:steps + 4], 1),
+            product(CONV1D_2_KERNEL[:, 5:10], padded[4 : steps + 4], 1),
             conv1d_2_output,
         )
         add(conv1d_2_output, product(CONV1D_2_KERNEL[:, 10:], padded[8:], 1), conv1d_2_output)
-        conv1d_2_line.reshape((40,) + lead)[-5 * min(steps, 8) + 40:] = (
-            conv1d_1_output.reshape((5 * steps,) + lead)[-5 * min(steps, 8) + 5 * steps:]
+        conv1d_2_line.reshape((40,) + lead)[-5 * min(steps, 8) + 40 :] = (
+            conv1d_1_output.reshape((5 * steps,) + lead)[-5 * min(steps, 8) + 5 * steps :]
         )
 
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)

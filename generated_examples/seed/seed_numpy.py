@@ -10776,10 +10776,16 @@ class Model:
         )
         # dense_1: Dense(2, softmax)
         y = empty((1, 2) + lead, float32)
-        top = empty((1,) + lead, float32)
-        total = empty((1,) + lead, float32)
+        y_top = empty((1,) + lead, float32)
+        y_total = empty((1,) + lead, float32)
         self.dense_1 = (
-            gru_layer_2_inputs[128:], y[0], y[0, :1], y[0, 1:], top, top[0, ...], total[0, ...]
+            gru_layer_2_inputs[128:],
+            y[0],
+            y[0, :1],
+            y[0, 1:],
+            y_top,
+            y_top[0, ...],
+            y_total[0, ...],
         )
         x = input_node_name_inputs[64:68].reshape((1, 4) + lead)
         self.x = outside(x.reshape((4,) + lead), lead)
@@ -10878,13 +10884,13 @@ class Model:
         # dense_1: Dense(2, softmax)
         #   y = kernel(2 x 64) gru_layer_2_h + bias
         #   y = softmax(y)
-        (inputs, y, y_2, y_3, top, top_value, total_value) = self.dense_1
+        (inputs, y, y_2, y_3, y_top, y_top_value, y_total_value) = self.dense_1
         DENSE_1_MATRIX.dot(inputs, y)
-        maximum(y_2, y_3, out=top)
-        subtract(y, top_value, y)
+        maximum(y_2, y_3, out=y_top)
+        subtract(y, y_top_value, y)
         exp(y, y)
-        ONES_2.dot(y, total_value)
-        return divide(y, total_value).T
+        ONES_2.dot(y, y_total_value)
+        return divide(y, y_total_value).T
 
     def predict(self, x):
         """The outputs for one whole input; stateful layers go on from their state."""
@@ -10967,13 +10973,13 @@ class Model:
         # dense_1: Dense(2, softmax)
         y = product(DENSE_1_KERNEL, gru_layer_2_output, 1)
         add(y, DENSE_1_BIAS.reshape((2,) + unit), y)
-        top = empty((steps, 1) + lead, float32)
-        maximum(y[:, :1], y[:, 1:], out=top)
-        subtract(y, top, y)
+        y_top = empty((steps, 1) + lead, float32)
+        maximum(y[:, :1], y[:, 1:], out=y_top)
+        subtract(y, y_top, y)
         exp(y, y)
-        total = empty((steps, 1) + lead, float32)
-        add.reduce(y, 1, None, total, True)
-        divide(y, total, y)
+        y_total = empty((steps, 1) + lead, float32)
+        add.reduce(y, 1, None, y_total, True)
+        divide(y, y_total, y)
 
         return outside(y, lead)
 

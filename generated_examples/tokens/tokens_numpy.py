@@ -223,9 +223,9 @@ class Model:
         )
         # dense: Dense(9, softmax)
         y = empty((1, 9) + lead, float32)
-        top = empty((1,) + lead, float32)
-        total = empty((1,) + lead, float32)
-        self.dense = (gru_inputs[4:], y[0], top, top[0, ...], total[0, ...])
+        y_top = empty((1,) + lead, float32)
+        y_total = empty((1,) + lead, float32)
+        self.dense = (gru_inputs[4:], y[0], y_top, y_top[0, ...], y_total[0, ...])
         self.x = outside(x.reshape(lead), lead)
         self.x_shape = self.x.shape
         self.states = (outside(gru_h, lead),)
@@ -265,13 +265,13 @@ class Model:
         # dense: Dense(9, softmax)
         #   y = kernel(9 x 5) gru_h + bias
         #   y = softmax(y)
-        (inputs, y, top, top_value, total_value) = self.dense
+        (inputs, y, y_top, y_top_value, y_total_value) = self.dense
         DENSE_MATRIX.dot(inputs, y)
-        maximum.reduce(y, 0, None, top, True)
-        subtract(y, top_value, y)
+        maximum.reduce(y, 0, None, y_top, True)
+        subtract(y, y_top_value, y)
         exp(y, y)
-        ONES_9.dot(y, total_value)
-        return divide(y, total_value).T
+        ONES_9.dot(y, y_total_value)
+        return divide(y, y_total_value).T
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
@@ -316,13 +316,13 @@ class Model:
         # dense: Dense(9, softmax)
         y = product(DENSE_KERNEL, gru_output, 1)
         add(y, DENSE_BIAS.reshape((9,) + unit), y)
-        top = empty((steps, 1) + lead, float32)
-        maximum.reduce(y, 1, None, top, True)
-        subtract(y, top, y)
+        y_top = empty((steps, 1) + lead, float32)
+        maximum.reduce(y, 1, None, y_top, True)
+        subtract(y, y_top, y)
         exp(y, y)
-        total = empty((steps, 1) + lead, float32)
-        add.reduce(y, 1, None, total, True)
-        divide(y, total, y)
+        y_total = empty((steps, 1) + lead, float32)
+        add.reduce(y, 1, None, y_total, True)
+        divide(y, y_total, y)
 
         return outside(y, lead)
 

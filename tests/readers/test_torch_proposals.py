@@ -184,7 +184,7 @@ def test_what_is_not_told_is_refused_until_it_is(tmp_path: Path) -> None:
     done("inspect", str(path), "--layers", str(config))
     with pytest.raises(UnsupportedError) as caught:
         lower(codegen.read(path, config))
-    assert "nonlinearity is null: what the tensors do not tell" in str(caught.value)
+    assert "nonlinearity is null: give what the tensors do not tell" in str(caught.value)
     assert "it is still to be filled in" in str(caught.value)
 
 
@@ -225,7 +225,7 @@ def test_layers_is_for_weights_alone(tmp_path: Path) -> None:
     words = ["inspect", str(TORCH.parent / "keras215" / "gru" / "model.h5"), "--layers", "x.json"]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
-    assert "--layers is for weights" in result.output
+    assert "--layers works only for weights" in result.output
 
 
 def test_the_weights_are_never_written_over(tmp_path: Path) -> None:

@@ -36,14 +36,14 @@ EMPTY = re.compile(
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_no_line_is_long_and_no_name_is_empty(case: Case) -> None:
-    """In every target but NumPy, whose slices between free lengths are in one piece."""
+    """In every target."""
     path, config = case.sources[0]
     needed = NEEDED.get(str(case), NEEDED.get(case.name, {}))
     lowered = lower(codegen.read(path, config, **needed))
     calls = [call.inputs for call in case.calls]
     given = "hard_sigmoid_3 " + " ".join(layer.name for layer in lowered.layers)
     known = {*re.findall(r"\w+", given), *map(names.identifier, given.split())}
-    for target in sorted(set(TARGETS) - {"numpy"}):
+    for target in sorted(TARGETS):
         text = rendered(lowered, target, **options(target, lowered, calls))
         assert [line for line in text.splitlines() if len(line) > WIDTH] == [], target
         assert {m[0] for m in EMPTY.finditer(text)} - known == set(), target

@@ -238,13 +238,16 @@ class ElementwisePlan:
             self.steps[found.number].name = self.steps[found.number].name or name
         self.locals[name] = found
 
-    def operand(self, node: Expr) -> tuple[list[Instruction], Vec]:
-        """Instructions that compute an expression into a vector of full shape, and the vector."""
+    def operand(self, node: Expr, name: str) -> tuple[list[Instruction], Vec]:
+        """Instructions that compute an expression into a vector of full shape, and the vector.
+
+        The vector has that name where it is new.
+        """
         found = self.value(node)
         vec = found.vec if isinstance(found, At) else None
         if vec and vec.buffer.kind != "const" and is_full(vec, self.axes, self.size):
             return [], vec
-        target = self.scratch("value")
+        target = self.scratch(name)
         return self.place([(target, found)]), target
 
     def scratch(self, name: str, dtype: str = "float32") -> Vec:

@@ -283,18 +283,18 @@ class Planner:
         over = tuple(Axis(name, count) for name, count in op.counters)
         inner = (*axes, *over)
         plan = ElementwisePlan(self.arrays, inner, self.loops, op.out.size)
-        instructions, operand = plan.operand(op.value)
+        instructions, operand = plan.operand(op.value, f"{op.out.buffer.name}_terms")
         return [*instructions, Fold(op.kind, operand, over, op.out, axes)]
 
     def _softmax(self, op: Softmax, axes: Axes) -> list[Instruction]:
-        size = op.out.size
-        top = self.arrays.scratch("top", 1, axes)
-        total = self.arrays.scratch("total", 1, axes)
+        size, name = op.out.size, op.out.buffer.name
+        top = self.arrays.scratch(f"{name}_top", 1, axes)
+        total = self.arrays.scratch(f"{name}_total", 1, axes)
         out = At(op.out)
         largest: Instruction = Fold("max", op.x, (), top, axes)
         if size == 2:  # in a third of the time
             largest = Ufunc("maximum", (At(op.x[:1]), At(op.x[1:])), top, axes)
-        powers = self.arrays.scratch("powers", size, axes) if op.log else op.out
+        powers = self.arrays.scratch(f"{name}_powers", size, axes) if op.log else op.out
         result = [
             largest,
             Ufunc("subtract", (At(op.x), At(top.every(size))), op.out, axes),

@@ -119,9 +119,10 @@ def _slice(first: Dim, count: Dim, step: int, length: Dim, outermost: bool) -> s
     elif not outermost or isinstance(length, int):
         return None  # it may run into the next row; the outermost axis has none
     opening = dims.text(first) if first != 0 else ""
-    if step > 1:
-        return f"{opening}:{dims.text(stop)}:{step}"
-    return f"{opening}:" if stop == length else f"{opening}:{dims.text(stop)}"
+    closing = "" if stop == length and step == 1 else dims.text(stop)
+    wide = {" ", "("} & {*opening, *closing}  # formatters have space around the colon then
+    parts = [opening, closing, str(step)] if step > 1 else [opening, closing]
+    return (" : " if wide else ":").join(parts).strip()
 
 
 def _divide(outer: Dim, inner: Dim) -> Dim | None:

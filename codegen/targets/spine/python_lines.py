@@ -63,6 +63,8 @@ def _statement(text: str, indent: str) -> list[str]:
     """A statement, or an element of a list that goes on in further lines."""
     start = _start(text)
     tail = text[-1] if text[-1] in ",:" else ""
+    if text.endswith(" :" + tail):  # a slice that has no end
+        tail = " :" + tail
     value = text[len(start) : len(text) - len(tail)]
     if tail == "," and not start and _split(value, (", ",)) != [value]:
         start, tail = "", ""  # several elements in one line: nothing to put in parentheses
@@ -71,18 +73,11 @@ def _statement(text: str, indent: str) -> list[str]:
         if start.startswith("for ") and "(" not in start:
             text = f"for ({start[4:-4]}) in {text[len(start) :]}"
             start = _start(text)
-        at = next((k for k, depth in _outside(start) if depth == 0 and start[k] in "[("), -1)
-        end = next((k for k, depth in _outside(start) if depth == 0 and start[k] in "])"), -1)
-        if at >= 0:
-            above = [f"{indent}{start[: at + 1]}", *_body(start[at + 1 : end], indent + STEP)]
-            if len(indent + text[end:]) <= WIDTH:
-                return [*above, indent + text[end:]]
-            return [
-                *above,
-                f"{indent}{start[end:]}(",
-                *_body(value, indent + STEP),
-                f"{indent}){tail}",
-            ]
+        *above, last = _opened(start, indent)
+        if above:
+            if len(last + value + tail) <= WIDTH:
+                return [*above, last + value + tail]
+            return [*above, f"{last}(", *_body(value, indent + STEP), f"{indent}){tail}"]
     parts = _operands(value)
     if len(parts) == 1:
         closing = [k for k, within in _outside(value) if within == 0 and value[k] in ")]}"]
@@ -91,7 +86,7 @@ def _statement(text: str, indent: str) -> list[str]:
             head, body = value[: opening[-1] + 1], value[opening[-1] + 1 : -1]
             if len(indent + start + head) <= WIDTH or not start:
                 return [
-                    *broken(indent + start + head),
+                    *_opened(start + head, indent),
                     *_body(body, indent + STEP),
                     f"{indent}{value[-1]}{tail}",
                 ]
@@ -103,6 +98,18 @@ def _statement(text: str, indent: str) -> list[str]:
         lines = [first.rstrip(), *(part.rstrip() for part in rest), last + tail]
         return [part for line in lines for part in _element(line, indent)]
     return [f"{indent}{start}(", *_body(value, indent + STEP), f"{indent}){tail}"]
+
+
+def _opened(text: str, indent: str) -> list[str]:
+    """What a line begins with, its brackets opened where it is too long; the last line goes on."""
+    places = list(_outside(text))
+    at = next((k for k, depth in places if depth == 0 and text[k] in "[("), -1)
+    end = next((k for k, depth in places if depth == 0 and text[k] in "])"), -1)
+    if len(indent + text) <= WIDTH or not 0 <= at < end:
+        return [indent + text]
+    first, *more = _opened(text[end + 1 :], indent)
+    above = [indent + text[: at + 1], *_body(text[at + 1 : end], indent + STEP)]
+    return [*above, indent + text[end] + first[len(indent) :], *more]
 
 
 def _start(text: str) -> str:
