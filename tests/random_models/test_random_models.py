@@ -82,7 +82,7 @@ LIMITS = re.compile(
     "|this number of steps|is called with|several axes|order 1|a norm of order|to decimals|in mode"
     "|along another axis|with data_format='channels_first'|a product of tensors|no Keras version"
     "|shared_axes is -|(mask|state|differs) .*not supported|from sample to sample|length of time"
-    "|takes from all axes|it needs to know the length"
+    "|takes from all axes|it needs to know the length|does not record its Keras version"
 )
 
 
