@@ -161,7 +161,7 @@ def test_wrong_usage_is_2(words: tuple[str, ...], said: str, here: Path) -> None
         (("convert", "model.h5", "-o", "a.h", "--custom", "nonsense"), "package.module:function"),
         (("convert", "model.h5", "-o", "model.h5", "--target", "c"), "the model itself"),
         (("convert", "model.h5", "-o", ".", "--target", "c"), "directory"),
-        (("convert", "model.h5", "-o", "/dev/null", "--target", "c"), "no regular file"),
+        (("convert", "model.h5", "-o", "/dev/null", "--target", "c"), "not a regular file"),
         (("inspect", "gone.h5"), r"gone\.h5: no such file"),
         (("explain", "gone.h5"), r"gone\.h5: no such file"),
         (("verify", "model.h5", "gone.h"), r"gone\.h: cannot be read"),

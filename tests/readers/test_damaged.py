@@ -89,7 +89,7 @@ def test_every_byte(kind: str) -> None:
         step = 197 if kind in {"hdf5", "zip", "members"} else 7
         found = pool.submit(every_byte.tried, kind, step).result()
     assert set(found) <= {"converted", "refused", "refused, alone"}
-    assert found["converted"] > 1
+    assert found["converted"] > 0
     assert found["refused"] > 10
 
 

@@ -23,7 +23,7 @@ REFUSED = {
     "training_dropout": "training=True, so it is random in predict",
     "training_batch_norm": "training=True, so it normalises by the current batch",
     # By the statistics of the current batch: not a function of one input.
-    "keras122/normalisation_batchwise": "mode 2 normalises by the batch",
+    "keras122/normalisation_batchwise": "mode 2 normalises by the current batch",
     # Keras 3.0 saved the group of this layer without what belongs there.
     "keras3_0/time_distributed_model": "its weights are not in the file",
     "keras122/theano_same": "Theano pads windows of 2 every 1 otherwise than TensorFlow",
