@@ -293,6 +293,15 @@ def test_spectral_normalization() -> None:
         compare(keras.Model(x, masked))
 
 
+def test_spectral_normalization_of_truth_values_gives_truth_values() -> None:
+    """What the layer inside gives is cast to the type of its input."""
+    x = kl.Input((3,))
+    model = keras.Model(x, kl.SpectralNormalization(kl.Dense(2))(x > 0.0))
+    assert model.predict(np.ones((1, 3)), verbose=0).dtype == bool
+    with pytest.raises(UnsupportedError, match="with which Keras computes otherwise"):
+        lowered(model)
+
+
 def test_the_unit_normalisation_of_small_numbers() -> None:
     """From Keras 3.6 on the norm is at least 1e-12, before that its square."""
     x = keras.Input((4,))

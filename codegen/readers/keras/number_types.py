@@ -122,6 +122,8 @@ def _type(layer: Layer, given: Sequence[str], is_keras3: bool) -> str | None:
     joined = _joined(given)
     if isinstance(layer, Discretization):
         return WHOLE if layer.mode == "int" else FLOAT
+    if joined != FLOAT and layer.class_name == "SpectralNormalization":
+        return None  # what the layer inside gives is cast to the type of its input
     if joined == FLOAT or isinstance(layer, (*_FLOATS, *_WEIGHTED)):
         return FLOAT
     if isinstance(layer, _SAME):
