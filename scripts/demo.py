@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 SEED = Path(__file__).parents[1] / "generated_examples" / "seed"
 FILES = {"numpy": "seed.py", "python": "seed_plain.py", "c": "seed.h"}
-TOLERANCE = 1e-6
+TOLERANCE = 2e-6  # against float64, Keras itself is off by 9.6e-7
 
 MAIN = """\
 #define SEED_IMPLEMENTATION

@@ -285,6 +285,13 @@ def test_the_seed_in_javascript_is_keras_over_1000_steps(
     assert np.abs(np.array([step[0] for step in found if step]) - y).max() <= 1e-6
 
 
+def test_the_demo_ends_well() -> None:
+    script = EXAMPLES.parent / "scripts" / "demo.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All agree with Keras" in done.stdout
+
+
 C_STEPS = """\
 #define SEED_IMPLEMENTATION
 #include "seed.h"
