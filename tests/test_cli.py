@@ -598,6 +598,19 @@ def test_verify_against_the_keras_that_is_installed(monkeypatch: pytest.MonkeyPa
     assert layers["gru"] < 2e-5 < layers["lstm"]
 
 
+@pytest.mark.oracle
+def test_verify_against_keras_is_about_predict(tmp_path: Path) -> None:
+    """There Keras 3 heeds no training=True of a call, though a call of the model does."""
+    import keras  # slow, and needed here alone
+
+    x = keras.Input((None, 3))
+    y = keras.layers.GRU(2)(keras.layers.BatchNormalization()(x, training=True))
+    model = str(tmp_path / "trains.keras")
+    keras.Model(x, y).save(model)
+    done("convert", model, "-o", "trains.py")
+    done("verify", model, "trains.py", "--against", "keras", "--steps", "12")
+
+
 def test_without_keras_it_says_so(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
     done("convert", "model.h5", "-o", "a.py")
     (here / "keras.py").write_text("raise ImportError('No module named keras')\n")

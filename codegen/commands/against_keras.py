@@ -125,7 +125,7 @@ def _answer(order: dict[str, Any], given: str, answer: str) -> None:
     inputs = [np.repeat(x, batch, 0) for x in inputs]
     x = inputs if len(inputs) > 1 else inputs[0]
     found: dict[str, Any] = {"version": np.array(str(keras.__version__))}
-    outputs = model(x)
+    outputs = model(x, training=False)  # as predict calls it, whatever the calls in the file say
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     for number, y in enumerate(outputs):
         found[f"output {number:04}"] = _plain(y)
@@ -137,7 +137,7 @@ def _answer(order: dict[str, Any], given: str, answer: str) -> None:
         for one in model.layers:
             if getattr(one, "stateful", False) and hasattr(one, "reset_states"):
                 one.reset_states()
-        y = keras.Model(model.inputs, layer.output)(x)
+        y = keras.Model(model.inputs, layer.output)(x, training=False)
         found[f"layer {name}"] = _plain(y[0] if isinstance(y, (list, tuple)) else y)
     np.savez(answer, **found)
 
