@@ -42,7 +42,7 @@ class Buffer:
     name: str
     size: Dim
     kind: str
-    dtype: str = "float32"  # that of the generated file's floats; or "int32", or "int8" (`scales`)
+    dtype: str = "float32"  # that of the generated file's floats; or "int32", "int16", "int8"
     data: Array | None = None
     scope: tuple[str, ...] = ()
     shape: tuple[Dim, ...] = ()  # for comments: the meaning of a const or a state, row-major
@@ -50,6 +50,7 @@ class Buffer:
     places: tuple[tuple[str, int, int], ...] = ()  # name, offset, size of what lies in scratch
     scales: Array | None = None  # uint16: row r of int8 data stands for unit * scales[r] * data
     unit: float = 1.0
+    fraction: int = 0  # an integer q stands for q / 2^fraction, in programs of integers
 
     def vec(self) -> Vec:
         """All of it."""
@@ -236,7 +237,41 @@ class Call(Expr):
     arguments: tuple[Expr, ...]
 
     def __post_init__(self) -> None:
-        assert FUNCTIONS[self.function] == len(self.arguments), self
+        assert {**FUNCTIONS, **INTEGER_FUNCTIONS}[self.function] == len(self.arguments), self
+
+
+# The functions of programs of integers, whose meaning is in `integers.py`:
+#   shifted(q, n)       q / 2^n, rounded half up, n a Number of 1 to 31
+#   floor_shift(q, n)   q / 2^n, rounded down
+#   scaled(q, r)        q r / 2^15, rounded down, 0 <= r <= 2^15
+#   saturated(q)        q within int16
+#   limited(q, a, b)    q within a and b; what lies beyond is counted, as a range that was left
+#   fixed(x, s, a, b)   of a float: x s rounded half up, within a and b, NaN as 0; counted likewise
+#   real(q, s)          the float q s, s a power of two
+INTEGER_FUNCTIONS = {
+    "shifted": 2,
+    "floor_shift": 2,
+    "scaled": 2,
+    "saturated": 1,
+    "limited": 3,
+    "fixed": 4,
+    "real": 2,
+}
+
+
+@dataclass(frozen=True)
+class Table(Expr):
+    """A function of integers by straight lines between the numbers of `vec`, 2^shift apart.
+
+    `q = min(max(value, 0), (vec.size - 1) 2^shift - 1)`, `k = q >> shift`, and the result is
+    `t[k] + shifted((t[k + 1] - t[k]) (q - k 2^shift), shift)`. With `mirror` |value| is looked up,
+    and the result is `mirror` less it where value is negative.
+    """
+
+    vec: Vec
+    shift: int
+    value: Expr
+    mirror: int | None = None
 
 
 Operand: TypeAlias = Expr | float | Vec
@@ -262,6 +297,8 @@ def children(node: Expr) -> tuple[Expr, ...]:
         return (node.value,)
     if isinstance(node, Select):
         return (node.condition, node.yes, node.no)
+    if isinstance(node, Table):
+        return (node.value,)
     return node.arguments if isinstance(node, Call) else ()
 
 
@@ -277,11 +314,16 @@ def walk(node: Expr) -> Iterator[Expr]:
 
 @dataclass(frozen=True)
 class Affine:
-    """`out = bias + sum of matrix @ vector`; `out` is no part of anything that is read."""
+    """`out = bias + sum of matrix @ vector`; `out` is no part of anything that is read.
+
+    With `shifts`, one for each product, all is integers: row r of a product is
+    `shifted((a m) >> 16, shift)`, a the sum of matrix times vector, m the scale of row r.
+    """
 
     out: Vec
     bias: Vec | None
     products: tuple[tuple[Mat, Vec], ...]
+    shifts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -311,20 +353,32 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Softmax:
-    """`out = exp(x - max x) / sum exp(x - max x)`, or its logarithm. `out` may be `x`."""
+    """`out = exp(x - max x) / sum exp(x - max x)`, or its logarithm. `out` may be `x`.
+
+    With a `table`, of exp(-q / 2^16) 32767 with entries 2^shift apart, all is integers: `x` has 16
+    bits of fraction, `out` 15. With `e[k] = Table(table, shift, max x - x[k])`, t their sum and
+    `left` = t // 2 at first, out[k] is `(e[k] 2^15 + left) // t`, which leaves the remainder to the
+    next one: the sum is 2^15.
+    """
 
     out: Vec
     x: Vec
     log: bool = False
+    table: Vec | None = None
+    shift: int = 0
 
 
 @dataclass(frozen=True)
 class Gather:
-    """`out = row number index of table` (const). An index out of range is the caller's mistake."""
+    """`out = row number index of table` (const). An index out of range is the caller's mistake.
+
+    With a `shift` all is integers: `shifted(q m, shift)`, q in the table, m the scale of its row.
+    """
 
     out: Vec
     table: Mat
     index: Vec
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -422,6 +476,7 @@ class Program:
     blocks: tuple[Block, ...]
     lengths: tuple[str, ...] = ()
     checks: tuple[tuple[Dim, str, Dim], ...] = ()
+    integers: bool = False  # every expression is one of int32 that cannot overflow; see integers.py
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
@@ -463,11 +518,11 @@ def reads(op: Op) -> tuple[Vec | Mat, ...]:
         return pairs if op.bias is None else (op.bias, *pairs)
     if isinstance(op, Elementwise):
         roots = [e for _, e in op.locals] + [e for _, e in op.stores]
-        return tuple(e.vec for root in roots for e in walk(root) if isinstance(e, At))
+        return tuple(e.vec for root in roots for e in walk(root) if isinstance(e, (At, Table)))
     if isinstance(op, Reduce):
-        return tuple(e.vec for e in walk(op.value) if isinstance(e, At))
+        return tuple(e.vec for e in walk(op.value) if isinstance(e, (At, Table)))
     if isinstance(op, Softmax):
-        return (op.x,)
+        return (op.x,) if op.table is None else (op.x, op.table)
     if isinstance(op, Gather):
         return (op.table, op.index)
     return (op.x, op.line.vec()) if isinstance(op, Shift) else ()
@@ -547,7 +602,7 @@ def matrix_of(mat: Mat) -> Array:
 def bytes_of(buffer: Buffer, item: int) -> int:
     """Bytes of a constant, with its scales, where a float takes `item`."""
     scales = 0 if buffer.scales is None else 2 * len(buffer.scales)
-    each = {"int8": 1, "int32": 4}.get(buffer.dtype, item)
+    each = {"int8": 1, "int16": 2, "int32": 4}.get(buffer.dtype, item)
     return each * dims.fixed(buffer.size) + scales
 
 
@@ -605,6 +660,8 @@ def map_expr(node: Expr, change: Callable[[Vec], Vec]) -> Expr:
         return Select(*parts)
     if isinstance(node, Call):
         return Call(node.function, tuple(map_expr(a, change) for a in node.arguments))
+    if isinstance(node, Table):
+        return replace(node, vec=change(node.vec), value=map_expr(node.value, change))
     return node
 
 
@@ -622,7 +679,8 @@ def map_buffers(ops: tuple[Op, ...], change: Callable[[Buffer], Buffer]) -> tupl
             return replace(op, body=tuple(one(o) for o in op.body))
         if isinstance(op, Affine):
             products = tuple((mat(m), vec(v)) for m, v in op.products)
-            return Affine(vec(op.out), None if op.bias is None else vec(op.bias), products)
+            bias = None if op.bias is None else vec(op.bias)
+            return replace(op, out=vec(op.out), bias=bias, products=products)
         if isinstance(op, Elementwise):
             local = tuple((name, map_expr(e, vec)) for name, e in op.locals)
             stores = tuple((vec(v), map_expr(e, vec)) for v, e in op.stores)
@@ -630,9 +688,10 @@ def map_buffers(ops: tuple[Op, ...], change: Callable[[Buffer], Buffer]) -> tupl
         if isinstance(op, Reduce):
             return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
         if isinstance(op, Softmax):
-            return replace(op, out=vec(op.out), x=vec(op.x))
+            table = None if op.table is None else vec(op.table)
+            return replace(op, out=vec(op.out), x=vec(op.x), table=table)
         if isinstance(op, Gather):
-            return Gather(vec(op.out), mat(op.table), vec(op.index))
+            return replace(op, out=vec(op.out), table=mat(op.table), index=vec(op.index))
         return Shift(change(op.line), vec(op.x))
 
     return tuple(one(op) for op in ops)

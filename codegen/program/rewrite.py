@@ -21,6 +21,7 @@ from codegen.program.ops import (
     Select,
     Shift,
     Softmax,
+    Table,
     Vec,
     When,
     map_expr,
@@ -33,16 +34,18 @@ def map_op(op: Op, vec: Callable[[Vec], Vec], mat: Callable[[Mat], Mat]) -> Op:
         return replace(op, body=tuple(map_op(o, vec, mat) for o in op.body))
     if isinstance(op, Affine):
         products = tuple((mat(m), vec(v)) for m, v in op.products)
-        return Affine(vec(op.out), None if op.bias is None else vec(op.bias), products)
+        bias = None if op.bias is None else vec(op.bias)
+        return replace(op, out=vec(op.out), bias=bias, products=products)
     if isinstance(op, Elementwise):
         named = tuple((name, map_expr(e, vec)) for name, e in op.locals)
         return Elementwise(op.size, named, tuple((vec(v), map_expr(e, vec)) for v, e in op.stores))
     if isinstance(op, Reduce):
         return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
     if isinstance(op, Softmax):
-        return replace(op, out=vec(op.out), x=vec(op.x))
+        table = None if op.table is None else vec(op.table)
+        return replace(op, out=vec(op.out), x=vec(op.x), table=table)
     if isinstance(op, Gather):
-        return Gather(vec(op.out), mat(op.table), vec(op.index))
+        return replace(op, out=vec(op.out), table=mat(op.table), index=vec(op.index))
     return Shift(op.line, vec(op.x))
 
 
@@ -58,4 +61,6 @@ def with_children(node: Expr, change: Callable[[Expr], Expr]) -> Expr:
         return Select(change(node.condition), change(node.yes), change(node.no))
     if isinstance(node, Call):
         return Call(node.function, tuple(change(a) for a in node.arguments))
+    if isinstance(node, Table):
+        return replace(node, value=change(node.value))
     return node
