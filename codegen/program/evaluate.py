@@ -81,6 +81,9 @@ MEANING: dict[str, Any] = {
     "hard_sigmoid_3": lambda x: np.minimum(np.maximum(x / 6 + 0.5, 0), 1),
     "softplus": softplus,
     "erf": erf,
+    "sin": np.sin,
+    "cos": np.cos,
+    "atan": np.arctan,
     "sqrt": np.sqrt,
     "abs": np.abs,
     "floor": np.floor,
@@ -88,6 +91,7 @@ MEANING: dict[str, Any] = {
     "min": np.minimum,
     "max": np.maximum,
     "pow": np.power,
+    "fmod": np.fmod,
 }
 OPERATORS: dict[str, Any] = {
     "+": np.add,

@@ -205,8 +205,9 @@ class Select(Expr):
 # Every function that a Call may name, with its number of arguments. `sigmoid`, `softplus` and
 # `hard_sigmoid` (clip(0.2 x + 0.5, 0, 1)), `hard_sigmoid_3` (clip(x / 6 + 0.5, 0, 1)) stand here
 # because targets fold them in their own ways; min and max take the other argument when one is
-# smaller or larger; round goes to even at ties. `gate_sigmoid` is `sigmoid` where only the absolute
-# error counts, as in gates of recurrent cells: a target may compute it by tanh.
+# smaller or larger; round goes to even at ties; fmod has the sign of its first argument.
+# `gate_sigmoid` is `sigmoid` where only the absolute error counts, as in gates of recurrent cells:
+# a target may compute it by tanh.
 FUNCTIONS = {
     "exp": 1,
     "expm1": 1,
@@ -219,6 +220,9 @@ FUNCTIONS = {
     "hard_sigmoid_3": 1,
     "softplus": 1,
     "erf": 1,
+    "sin": 1,
+    "cos": 1,
+    "atan": 1,
     "sqrt": 1,
     "abs": 1,
     "floor": 1,
@@ -226,6 +230,7 @@ FUNCTIONS = {
     "min": 2,
     "max": 2,
     "pow": 2,
+    "fmod": 2,
 }
 
 

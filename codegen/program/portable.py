@@ -23,6 +23,8 @@ _ROOT = math.sqrt(0.5)
 _TERMS = 14  # of the series of exp, for |x| <= ln(2) / 2
 _ATANH_TERMS = 11  # for |x| <= 0.172
 _ERF_TERMS = 140  # for |x| <= 6
+_WAVE_TERMS = 12  # for |x| <= pi / 4
+_ATAN_TERMS = 14  # for |x| <= tan(pi / 16)
 
 
 def _expm1_series(x: Array) -> Array:
@@ -98,6 +100,69 @@ def erf(x: Array) -> Array:
     return np.where(np.abs(x) >= 6.0, np.sign(x), found)
 
 
+def _half_pi(bits: int) -> int:
+    """2^bits times pi / 2, cut off, by Machin's formula: 8 atan(1/5) - 2 atan(1/239)."""
+    one, total = 1 << (bits + 32), 0
+    for factor, n in ((8, 5), (-2, 239)):
+        term, k = one // n, 1
+        while term:
+            total += factor * (term // k if k % 4 == 1 else -(term // k))
+            term, k = term // (n * n), k + 2
+    return total >> 32
+
+
+_BITS = 1200  # of pi / 2: what the largest float64 is reduced by, and what is left of it
+_HALF_PI = _half_pi(_BITS)
+
+
+def _turned(x: float) -> tuple[int, float]:
+    """Quarter turns in the angle, the nearest whole number of them, and what is left."""
+    if abs(x) <= 0.78:
+        return 0, x
+    above, below = x.as_integer_ratio()
+    scaled = (above << _BITS) // below
+    turns = (2 * scaled + _HALF_PI) // (2 * _HALF_PI)
+    return turns % 4, (scaled - turns * _HALF_PI) / (1 << _BITS)
+
+
+def _wave(x: Array, ahead: int) -> Array:
+    """The sine of x and `ahead` quarter turns."""
+    finite = np.isfinite(x)
+    pairs = [_turned(float(v)) for v in np.where(finite, x, 0.0).ravel()]
+    turns = (np.array([n for n, _ in pairs]).reshape(x.shape) + ahead) % 4
+    r = np.array([rest for _, rest in pairs]).reshape(x.shape)
+    square = r * r
+    sine, cosine = np.ones_like(r), np.ones_like(r)
+    for k in range(_WAVE_TERMS, 0, -1):
+        sine = 1.0 - square / ((2 * k) * (2 * k + 1)) * sine
+        cosine = 1.0 - square / ((2 * k - 1) * (2 * k)) * cosine
+    found = np.where(turns % 2 == 0, r * sine, cosine)
+    return np.where(finite, np.where(turns < 2, found, -found), np.nan)
+
+
+def sin(x: Array) -> Array:
+    """By series, of what is left after whole quarter turns."""
+    return _wave(x, 0)
+
+
+def cos(x: Array) -> Array:
+    """The sine a quarter turn on."""
+    return _wave(x, 1)
+
+
+def atan(x: Array) -> Array:
+    """By series, after halving the angle twice: its tangent becomes x / (1 + sqrt(1 + x^2))."""
+    far = np.abs(x) > 1.0
+    r = np.abs(np.where(far, 1.0 / np.where(far, x, 1.0), x))
+    for _ in range(2):
+        r = r / (1.0 + np.sqrt(1.0 + r * r))
+    square, total = r * r, np.zeros_like(r)
+    for k in range(_ATAN_TERMS, -1, -1):
+        total = 1.0 / (2 * k + 1) - square * total
+    found = 4.0 * r * total
+    return np.copysign(np.where(far, math.pi / 2 - found, found), x)
+
+
 def power(x: Array, y: Array) -> Array:
     """exp(y log|x|), with the sign of an odd power."""
     whole, odd = np.rint(y) == y, np.abs(np.fmod(np.where(np.isfinite(y), y, 0.0), 2.0)) == 1.0
@@ -117,6 +182,9 @@ _OWN: dict[str, Any] = {
     "gate_sigmoid": sigmoid,
     "softplus": softplus,
     "erf": erf,
+    "sin": sin,
+    "cos": cos,
+    "atan": atan,
     "pow": power,
 }
 

@@ -70,7 +70,10 @@ METHODS = "constructor reset restart step advance predict getState setState seen
 
 # Functions of JavaScript, and how those of the file are called where not by their own names.
 BUILT_IN = {
-    name: f"Math.{name}" for name in ("expm1", "log", "log1p", "sqrt", "abs", "floor", "min", "max")
+    name: f"Math.{name}"
+    for name in (
+        *("expm1", "log", "log1p", "sin", "cos", "atan", "sqrt", "abs", "floor", "min", "max"),
+    )
 }
 SPELLING = {
     "gate_sigmoid": "sigmoid",
@@ -88,6 +91,7 @@ HELPERS: Mapping[str, tuple[str, ...]] = {
     "erf": ("exp",),
     "round": (),
     "pow": (),
+    "fmod": (),
     "affine": (),
     "softmax": ("exp",),
     "logSoftmax": ("exp",),

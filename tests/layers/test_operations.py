@@ -84,6 +84,13 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "norm": lambda x, z: ops.norm(x, axis=(1,)) + ops.norm(z, ord=2, axis=(-2,)),
     "normalize": lambda x, z: ops.normalize(x, axis=-1) + ops.normalize(z, axis=1),
     "hyperbolic": lambda x, z: ops.sinh(x) - ops.cosh(z),
+    "angles": lambda x, z: ops.sin(x) + ops.cos(z) * ops.tan(ops.sigmoid(x)),
+    "inverse angles": lambda x, z: (
+        ops.arcsin(ops.tanh(x)) + ops.arccos(ops.tanh(z)) - ops.arctan(x)
+    ),
+    "inverse hyperbolic": lambda x, z: (
+        ops.arcsinh(x) + ops.arccosh(1.5 + ops.square(z)) - ops.arctanh(ops.tanh(x) * 0.9)
+    ),
     "table": lambda x, z: x * TABLE - ops.divide(TABLE[None], 1.5 + ops.abs(z)),
     "column": lambda x, z: ops.subtract(TABLE[:, :1], x) + z[:, :1] * TABLE[:1],
     "numbers": lambda x, z: ops.max(x, axis=(1, 2)) - ops.clip(ops.min(z, axis=(1, 2)), -0.5, 0.5),

@@ -54,7 +54,10 @@ _WEIGHTED = (
 _COMPARES = ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal", "logical_not")
 _EXACT = ("linear", "relu", "relu6")  # activations that need no fraction
 _STAYS = ("negative", "absolute", "square", "floor", "ceil", "round", "trunc", "sign")
-_BECOMES = ("sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sinh", "cosh")
+_BECOMES = (
+    *("sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sinh", "cosh"),
+    *("sin", "cos", "tan", "asin", "acos", "atan", "asinh", "acosh", "atanh"),
+)
 _PAIRS = ("add", "subtract", "multiply", "maximum", "minimum", "squared_difference", "power")
 
 

@@ -17,7 +17,10 @@ from codegen.text.names import Names
 from codegen.text.numbers import c_number
 
 # Functions that are called through a hook macro; the others are plain helpers of the file.
-HOOKS = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "pow")
+HOOKS = (
+    *("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "sin", "cos", "atan"),
+    *("pow", "fmod"),
+)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from codegen.program.ops import FUNCTIONS
 from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import Header
 from codegen.text import templates
@@ -106,7 +107,7 @@ def _function(header: Header, name: str, file: str) -> str:
     if file:
         source = _source(header, f"c/functions/{file}.c")
         return f"#ifndef {macro}\n{source}#define {macro}(x) {header.prefix}_{name}(x)\n#endif\n"
-    arguments = "x, y" if name == "pow" else "x"
+    arguments = ", ".join("xy"[: FUNCTIONS[name]])
     call = f"{name}{header.suffix}({arguments})"
     return f"#ifndef {macro}\n#define {macro}({arguments}) {call}\n#endif\n"
 

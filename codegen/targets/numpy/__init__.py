@@ -40,6 +40,7 @@ MODULE_NAMES = (
     *("b64decode", "selftest", "math"),
     *("add", "subtract", "multiply", "divide", "absolute", "floor", "rint", "sqrt"),
     *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "copyto"),
+    *("sin", "cos", "arctan", "fmod"),
     *("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"),
     *("empty", "ones", "arange", "float32", "float64", "int32", "bool"),
     *("len", "range", "zip", "enumerate", "max", "min", "getattr", "abs", "any", "int", "tuple"),

@@ -56,6 +56,9 @@ UFUNCS = {
     "log1p": "log1p",
     "tanh": "tanh",
     "erf": "erf",
+    "sin": "sin",
+    "cos": "cos",
+    "atan": "arctan",
     "sqrt": "sqrt",
     "abs": "absolute",
     "floor": "floor",
@@ -63,6 +66,7 @@ UFUNCS = {
     "min": "minimum",
     "max": "maximum",
     "pow": "power",
+    "fmod": "fmod",
 }
 
 

@@ -43,7 +43,7 @@ ATTRIBUTES = (
     *("batch", "lead", "memory", "seen", "states", "step", "predict", "reset", "restart"),
     *("get_state", "set_state"),
 )
-RISKY = ("exp", "expm1", "log", "log1p", "pow", "sqrt")
+RISKY = ("exp", "expm1", "log", "log1p", "pow", "fmod", "sin", "cos", "sqrt")
 # What a pass has put into weights, by the factor that they have then.
 FOLDED = {
     0.5: NOTE,

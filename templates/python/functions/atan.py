@@ -1,0 +1,3 @@
+def atan(x):
+    """The arc tangent of x."""
+    return math.atan(x)
