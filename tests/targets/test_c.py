@@ -30,6 +30,7 @@ from codegen.targets.c import kernels
 from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
+from codegen.text import templates
 from codegen.text.banner import Origin
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 from tests.support.models import chain
@@ -386,14 +387,30 @@ def test_nothing_changes_but_the_state() -> None:
         )
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(codegen.__file__).parents[1] / "templates/c").rglob("*.c"))
-)
-def test_kernels_are_plain_c(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+SOURCES = sorted((Path(codegen.__file__).parents[1] / "templates/c").glob("*/*.c.j2"))
+# What only the built-in mathematics uses, which is that of float.
+OF_FLOAT = {"exp", "expm1", "softplus", "tanh", "gate_sigmoid"}
+OF_FLOAT |= {f"{name}_each" for name in ("tanh", "sigmoid", "gate_sigmoid", "hard_sigmoid")}
+
+
+def source(path: Path, real: str = "float") -> str:
+    """A function or a kernel for numbers of a type, without its comments."""
+    names = {"p": "rnn", "P": "RNN", "real": real, "f": "f" if real == "float" else ""}
+    text = "".join(templates.render(f"c/{path.parent.name}/{path.name}", **names))
     assert text.startswith("/*")
-    assert all(len(line) <= 100 for line in text.splitlines())
-    assert "{{" not in text
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_sources_take_the_type_of_numbers(path: Path) -> None:
+    number = r"\d\.\d*(?:e[+-]?\d+)?"
+    text = source(path)
+    assert "double" not in text
+    assert not re.search(rf"{number}(?![\def])", text)
+    if path.name.split(".")[0] not in OF_FLOAT:
+        text = source(path, "double")
+        assert "float" not in text
+        assert not re.search(f"{number}f", text)
 
 
 @pytest.mark.parametrize(
@@ -432,10 +449,9 @@ def test_words_of_templates_are_reserved() -> None:
     """No name of a model takes a word that the header uses behind its prefix."""
     folder = Path(codegen.__file__).parents[1] / "templates/c"
     used: set[str] = set()
-    for path in folder.rglob("*.c"):
-        used |= set(re.findall(r"\brnn_(\w+)", path.read_text(encoding="utf-8").lower()))
-    page = (folder / "model.h.j2").read_text(encoding="utf-8").lower()
-    used |= set(re.findall(r"\{\{ p \}\}_(\w+)", page))
+    for path in folder.rglob("*.j2"):
+        text = path.read_text(encoding="utf-8").lower()
+        used |= set(re.findall(r"\{\{ p \}\}_(\w+)", text))
     assert used <= set(own_words())
 
 
@@ -535,9 +551,8 @@ def test_a_long_line_breaks_at_no_pointer(name: int) -> None:
 
 def test_the_table_of_sources_says_what_they_take() -> None:
     """The page includes and defines by these tables, and never by looking at the text."""
-    folder = Path(__file__).parents[2] / "templates" / "c"
-    for path in (*folder.glob("functions/*.c"), *folder.glob("kernels/*.c")):
-        text, name = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL), path.stem
+    for path in SOURCES:
+        text, name = source(path), path.name.split(".")[0]
         hooks = {h for h in HOOKS if re.search(rf"\bRNN_{h.upper()}\b", text)}
         assert hooks == set(kernels.CALLS.get(name, ())), name
         assert ("memcpy" in text) == (name in kernels.WITH_STRING), name

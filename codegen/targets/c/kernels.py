@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -92,11 +91,11 @@ def functions(header: Header) -> Functions:
     lengths = header.used.kernels & set(LENGTHS)
     for name in (*sorted(header.used.functions & set(HELPERS)), *sorted(lengths)):
         found.inline = True
-        found.add(name, _source(header, f"c/functions/{name}.c"), name)
+        found.add(name, _source(header, f"functions/{name}"), name)
     for name in sorted(header.used.kernels - set(found.texts)):
         if name in IN_VECTORS:
-            found.add("lanes", _source(header, "c/kernels/lanes.c"), "lanes")
-        found.add(name, _source(header, f"c/kernels/{name}.c"), name)
+            found.add("lanes", _source(header, "kernels/lanes"), "lanes")
+        found.add(name, _source(header, f"kernels/{name}"), name)
     found.math |= header.used.math
     return found
 
@@ -105,7 +104,7 @@ def _function(header: Header, name: str, file: str) -> str:
     """A function behind its hook: from a source file, or the C library's where that is ""."""
     macro = f"{header.upper}_{name.upper()}"
     if file:
-        source = _source(header, f"c/functions/{file}.c")
+        source = _source(header, f"functions/{file}")
         return f"#ifndef {macro}\n{source}#define {macro}(x) {header.prefix}_{name}(x)\n#endif\n"
     arguments = ", ".join("xy"[: FUNCTIONS[name]])
     call = f"{name}{header.suffix}({arguments})"
@@ -114,14 +113,14 @@ def _function(header: Header, name: str, file: str) -> str:
 
 def _gate(header: Header) -> str:
     """The sigmoid of gates, which is the user's where there is one."""
-    source, name = _source(header, "c/functions/gate_sigmoid.c"), f"{header.prefix}_gate_sigmoid"
+    source, name = _source(header, "functions/gate_sigmoid"), f"{header.prefix}_gate_sigmoid"
     macro = f"{header.upper}_SIGMOID"
     return f"#ifndef {macro}\n{source}#else\n#define {name}(x) {macro}(x)\n#endif\n"
 
 
 def _each(header: Header, name: str) -> str:
     """A function of a whole array; one element at a time where the user brings the function."""
-    kernel = _source(header, f"c/kernels/{name}.c")
+    kernel = _source(header, f"kernels/{name}")
     macro = f"{header.upper}_{EACH[name][1].upper()}"
     head = f"static {header.upper}_INLINE void {header.prefix}_{name}({header.real} *v, int n)"
     body = f"    for (int i = 0; i < n; ++i) {{\n        v[i] = {macro}(v[i]);\n    }}\n"
@@ -130,11 +129,6 @@ def _each(header: Header, name: str) -> str:
 
 
 def _source(header: Header, path: str) -> str:
-    """A plain source file with this file's prefix and number type."""
-    text = templates.source(path)
-    text = re.sub(r"\brnn_", f"{header.prefix}_", text)
-    text = re.sub(r"\bRNN_", f"{header.upper}_", text)
-    if header.dtype == "float64":
-        text = re.sub(r"\bfloat\b", "double", text)
-        text = re.sub(r"(\d\.\d*(?:e[+-]?\d+)?)f\b", r"\1", text)
-    return text
+    """A source with this file's prefixes, its number type, and the suffix of its literals."""
+    names = {"p": header.prefix, "P": header.upper, "real": header.real, "f": header.suffix}
+    return "".join(templates.render(f"c/{path}.c.j2", **names))
