@@ -191,13 +191,29 @@ def _substitute_atom(atom: Atom, known: Mapping[str, Dim]) -> Dim:
     return maximum(left, right) if atom.operator == "max" else minimum(left, right)
 
 
-def text(dim: Dim, divide: str = "({} // {})", call: str = "{}({}, {})") -> str:
-    """`dim` as source text; `divide` floors, `call` gives an extremum."""
+def text(
+    dim: Dim,
+    divide: str = "({} // {})",
+    call: str = "{}({}, {})",
+    known: Mapping[str, str] | None = None,
+) -> str:
+    """`dim` as source text; `divide` floors, `call` gives an extremum, `known` texts of symbols."""
+
+    def part(atom: Atom) -> str:
+        if isinstance(atom, Symbol):
+            return (known or {}).get(atom.name, atom.name)
+        left, right = (text(side, divide, call, known) for side in (atom.left, atom.right))
+        if atom.operator in ("max", "min"):
+            return call.format(atom.operator, left, right)
+        left = left if _single(atom.left) else f"({left})"
+        right = right if _single(atom.right) else f"({right})"
+        return (divide if atom.operator == "//" else "({} * {})").format(left, right)
+
     if isinstance(dim, int):
         return str(dim)
     parts: list[str] = []
     for atom, factor in dim.terms:
-        body = _atom_text(atom, divide, call)
+        body = part(atom)
         sign = "-" if factor < 0 else "+"
         if abs(factor) != 1:
             body = f"{abs(factor)} * {body}"
@@ -205,17 +221,6 @@ def text(dim: Dim, divide: str = "({} // {})", call: str = "{}({}, {})") -> str:
     if dim.constant:
         parts.append(f"{'-' if dim.constant < 0 else '+'} {abs(dim.constant)}")
     return " ".join(parts)
-
-
-def _atom_text(atom: Atom, divide: str, call: str) -> str:
-    if isinstance(atom, Symbol):
-        return atom.name
-    left, right = text(atom.left, divide, call), text(atom.right, divide, call)
-    if atom.operator in ("max", "min"):
-        return call.format(atom.operator, left, right)
-    left = left if _single(atom.left) else f"({left})"
-    right = right if _single(atom.right) else f"({right})"
-    return (divide if atom.operator == "//" else "({} * {})").format(left, right)
 
 
 def _single(dim: Dim) -> bool:

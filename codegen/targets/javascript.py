@@ -144,9 +144,8 @@ class File:
 
     def dim(self, dim: Dim) -> str:
         """A length or an offset."""
-        known = {name: dims.symbol(self.symbol(name)) for name in dims.symbols(dim)}
-        text = dims.substitute(dim, known)
-        return dims.text(text, "Math.floor({} / {})", "Math.{}({}, {})")
+        known = {name: self.symbol(name) for name in sorted(dims.symbols(dim))}
+        return dims.text(dim, "Math.floor({} / {})", "Math.{}({}, {})", known)
 
     def shape(self, shape: Sequence[Dim]) -> str:
         """The shape of a tensor."""

@@ -29,7 +29,6 @@ from codegen.targets.spine.recorded import recorded
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render as filled
-from codegen.text.templates import source
 from codegen.text.words import PYTHON_WORDS
 
 # Helpers of the file, from templates/numpy, in their order.
@@ -109,8 +108,8 @@ def _functions(module: Module, weights: str) -> str:
     names = [f"array_{weights}", "accept", *(["accept_ids"] if "accept_ids" in module.used else [])]
     names += [helper for helper in HELPERS if helper in module.used]
     names += [f"erf_{module.dtype}"] if "erf" in module.used else []
-    parts = [source(f"numpy/{name}.py").strip("\n") for name in names]
-    return "\n\n\n".join(parts).replace("FLOAT", module.dtype)
+    parts = ("".join(filled(f"numpy/{name}.py", dtype=module.dtype)) for name in names)
+    return "\n\n\n".join(part.strip("\n") for part in parts)
 
 
 def selftest(lowered: Lowered, weights: Weights) -> dict[str, Any]:

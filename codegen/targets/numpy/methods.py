@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from codegen.commands.explain import LONGEST_EQUATION, equations
 from codegen.program import dims
 from codegen.program.ops import (
     Affine,
@@ -32,6 +30,7 @@ from codegen.targets.numpy.instructions import Instruction, vectors
 from codegen.targets.numpy.plan import Planner
 from codegen.targets.numpy.text import Module, Scope, StepScope, fresh, lines_of
 from codegen.targets.numpy.views import Base, shape_text
+from codegen.targets.spine.equations import LONGEST_EQUATION, Equations
 from codegen.targets.spine.halved import NOTE
 from codegen.targets.spine.lines import broken, indented
 from codegen.targets.spine.outline import Outline
@@ -344,10 +343,9 @@ def _equations(block: Block) -> list[str]:
     """The equations of a block as comments, without its name in front of every vector."""
     lines: list[str] = []
     for op in block.ops:
-        for line in equations(op):
-            text = comment(re.sub(rf"\b{re.escape(block.name)}_", "", line), LONGEST_EQUATION)
+        for line in Equations(block.name).lines(op):
             depth = len(line) - len(line.lstrip())
-            lines += broken(" " * depth + text, 84)
+            lines += broken(" " * depth + comment(line, LONGEST_EQUATION), 84)
     factors = {
         part.factor
         for op in walk_ops(block.ops)

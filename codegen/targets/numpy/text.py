@@ -228,18 +228,14 @@ class Scope:
 
     def count(self, dim: Dim, axes: Axes) -> str:
         """A length or a counter as an operand: a number, or an array along the counter's axis."""
-        known: dict[str, Dim] = {}
-        texts: dict[str, str] = {}
-        for n, axis in enumerate(axes):
-            if axis.counter in dims.symbols(dim):
-                place = f"\0{n}\0"
-                known[axis.counter] = dims.symbol(place)
-                texts[place] = self.numbers(axis.count, len(axes) - n)
-        rest = dims.substitute(dim, known)
-        self.note(*(dims.symbol(name) for name in sorted(dims.symbols(rest) - set(texts))))
-        text = dims.text(rest, call="np.{}imum({}, {})")
-        for place, array in texts.items():
-            text = text.replace(place, array)
+        read = dims.symbols(dim)
+        known = {
+            axis.counter: self.numbers(axis.count, len(axes) - n)
+            for n, axis in enumerate(axes)
+            if axis.counter in read
+        }
+        self.note(*(dims.symbol(name) for name in sorted(read - set(known))))
+        text = dims.text(dim, call="np.{}imum({}, {})", known=known)
         return text if text.isidentifier() or isinstance(dim, int) else f"({text})"
 
     def hint_of(self, source: Vec | Mat) -> str:
