@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -357,11 +356,3 @@ def test_the_programs_that_use_the_seed_agree(tmp_path: Path) -> None:
         np.testing.assert_allclose(values, said["c"], atol=2e-4)
     assert said["c"][3] < 0.1  # before the chirp
     assert said["c"][5] > 0.9
-
-
-def test_the_readme_shows_what_is_generated() -> None:
-    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
-    block = readme.split("```c\n")[1].split("```")[0]
-    model = codegen.read(EXAMPLES / "seed" / "seed.h5")
-    text = codegen.generate(model, target="c", name="seed", profile="mcu")
-    assert textwrap.indent(block, "    ") in text

@@ -1,0 +1,305 @@
+"""The code blocks of README and docs, run as a reader would run them.
+
+The blocks of a page run from top to bottom, in a folder of the page's own. The language says what a
+block is. A comment right before it, which no reader sees, says what else it needs:
+
+    <!-- file: main.c -->          saves the block under this name and does not run it
+    <!-- excerpt: COMMAND -->      the block stands in what the command prints
+    <!-- check: it needs a board -->   checks the syntax alone, for this reason
+    <!-- before: CODE -->          CODE stands before the block when it runs
+
+`<!-- files: NAME=PATH NAME=PATH -->` in a page copies files of this repository into the folder.
+
+`python -m docs.make.blocks PAGE...` runs pages, and writes anew what commands of `console` blocks
+print.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+COMMAND = """\
+#!/bin/sh
+exec "{python}" -m codegen "$@"
+"""
+FENCE = re.compile(r"(?:<!--((?:(?!-->).)*)-->\n+)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FILES = re.compile(r"<!-- files: (.*?) -->", re.DOTALL)
+MARKERS = ("file", "excerpt", "check", "before")
+INCLUDES = re.compile(r"(?:\s*(?:#.*|/\*.*\*/)?\n)*")
+# Rounding differs from machine to machine, and so do its digits.
+ROUNDING = re.compile(r"\d(?:\.\d+)?e-\d+")
+
+
+class PageError(Exception):
+    """A block that does not do what its page says."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it stands (`README.md:12`), its language, its text and its marker."""
+
+    place: str
+    language: str
+    text: str
+    marker: str = ""
+    value: str = ""
+
+
+def blocks(text: str, name: str) -> list[Block]:
+    """The blocks of a page that is called `name`."""
+    found = []
+    for match in FENCE.finditer(text):
+        comment, language, code = match.groups()
+        line = text.count("\n", 0, match.start(2)) + 1
+        block = Block(f"{name}:{line}", language, code)
+        key, _, value = (comment or "").strip().partition(":")
+        if key in MARKERS:
+            block = replace(block, marker=key, value=value.strip())
+        found.append(block)
+    return found
+
+
+def prepare(text: str, folder: Path) -> None:
+    """Copy the files that a page begins with into the folder."""
+    for names in FILES.findall(text):
+        for pair in names.split():
+            name, path = pair.split("=")
+            shutil.copy(ROOT / path, folder / name)
+
+
+class Runner:
+    """Runs blocks in a folder; `rnn-codegen` and `python` are those of this interpreter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        tools = folder / ".bin"
+        tools.mkdir()
+        for name, text in (
+            ("rnn-codegen", COMMAND),
+            ("python", '#!/bin/sh\nexec "{python}" "$@"\n'),
+        ):
+            path = tools / name
+            path.write_text(text.format(python=sys.executable), encoding="utf-8")
+            path.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "KERAS_BACKEND": "jax",
+            "COLUMNS": "80",
+        }
+
+    def run(self, block: Block) -> None:
+        """Run one block; raises PageError with what went wrong."""
+        if block.language not in LANGUAGES:
+            raise PageError(f"{block.place}: a block of {block.language or 'no language'}")
+        ways = LANGUAGES[block.language]
+        if block.marker == "file":
+            path = self.folder / block.value
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+        elif block.marker == "excerpt":
+            self._excerpt(block)
+        elif block.marker == "check":
+            if not block.value:
+                raise PageError(f"{block.place}: no reason is given why the block is not run")
+            ways.check(self, block)
+        else:
+            ways.run(self, block)
+
+    def _excerpt(self, block: Block) -> None:
+        whole = self.call(["bash", "-c", block.value], block.place)
+        lines = [line.strip() for line in whole.splitlines()]
+        wanted = [line.strip() for line in block.text.splitlines()]
+        if not any(lines[at : at + len(wanted)] == wanted for at in range(len(lines))):
+            raise PageError(f"{block.place}: not printed by {block.value}")
+
+    def call(self, command: Sequence[str], place: str) -> str:
+        """What a command prints; PageError where it fails."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise PageError(f"{place}: status {done.returncode}\n{done.stdout}")
+        return done.stdout
+
+
+def _shell(runner: Runner, block: Block) -> None:
+    runner.call(["bash", "-euo", "pipefail", "-c", f"{block.value}\n{block.text}"], block.place)
+
+
+def _shell_syntax(runner: Runner, block: Block) -> None:
+    runner.call(["bash", "-n", "-c", block.text], block.place)
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """The commands of a console block, each with what it printed."""
+    found: list[tuple[str, str]] = []
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        match = re.match(r"((?:.*\\\n)*.*\n)", part)
+        assert match is not None
+        found.append((match[1], part[match.end() :]))
+    return found
+
+
+def _console(runner: Runner, block: Block) -> None:
+    for command, wanted in commands(block.text):
+        said = runner.call(["bash", "-euo", "pipefail", "-c", command], block.place)
+        pattern = re.escape(ROUNDING.sub("#", tidy(wanted)))
+        pattern = pattern.replace(re.escape("...\n"), r"(?:.*\n)*")
+        if not re.fullmatch(pattern, ROUNDING.sub("#", tidy(said))):
+            raise PageError(f"{block.place}: {command}printed\n{said}where the page has\n{wanted}")
+
+
+def tidy(text: str) -> str:
+    """Text as a page holds it: no blanks at the ends of lines, no blank lines at the end."""
+    lines = "".join(f"{line.rstrip()}\n" for line in text.splitlines()).rstrip("\n")
+    return f"{lines}\n" if lines else ""
+
+
+def recorded(runner: Runner, block: Block) -> str:
+    """A console block with what its commands print today; `...` stays where nothing else is new."""
+    text = ""
+    for command, before in commands(block.text):
+        try:
+            _console(runner, replace(block, text=f"$ {command}{before}"))
+            said = before
+        except PageError:
+            said = tidy(runner.call(["bash", "-euo", "pipefail", "-c", command], block.place))
+        text += f"$ {command}{said}"
+    return text
+
+
+def _python(runner: Runner, block: Block) -> None:
+    program = f"{textwrap.dedent(block.value)}\n{block.text}"
+    runner.call([sys.executable, "-W", "ignore", "-c", program], block.place)
+
+
+def _python_syntax(runner: Runner, block: Block) -> None:
+    ast.parse(block.text, block.place)
+
+
+def c_program(block: Block) -> str:
+    """The block as a program: statements without a `main` are put into one."""
+    if "main(" in block.text:
+        return f"{block.value}\n{block.text}"
+    match = INCLUDES.match(block.text)
+    assert match is not None
+    rest = block.text[match.end() :]
+    return f"{match[0]}int main(void)\n{{\n{block.value}\n{rest}\nreturn 0;\n}}\n"
+
+
+def _c(runner: Runner, block: Block, *more: str) -> None:
+    (runner.folder / "block.c").write_text(c_program(block), encoding="utf-8")
+    command = ["gcc", "-std=c99", "-Wall", "-Wextra", "-O1", *more, "block.c"]
+    runner.call([*command, "-o", "block", "-lm"], block.place)
+    if not more:
+        runner.call(["./block"], block.place)
+
+
+def _c_syntax(runner: Runner, block: Block) -> None:
+    _c(runner, block, "-fsyntax-only")
+
+
+def _cpp_syntax(runner: Runner, block: Block) -> None:
+    (runner.folder / "block.cpp").write_text(block.text, encoding="utf-8")
+    runner.call(["g++", "-std=c++11", "-Wall", "-fsyntax-only", "block.cpp"], block.place)
+
+
+def _javascript(runner: Runner, block: Block, *more: str) -> None:
+    path = runner.folder / "block.mjs"
+    path.write_text(f"{block.value if not more else ''}\n{block.text}", encoding="utf-8")
+    runner.call(["node", "--no-warnings", *more, "block.mjs"], block.place)
+
+
+def _javascript_syntax(runner: Runner, block: Block) -> None:
+    _javascript(runner, block, "--check")
+
+
+def _json(runner: Runner, block: Block) -> None:
+    json.loads(block.text)
+
+
+def _nothing(runner: Runner, block: Block) -> None:
+    if re.match(r"(\$|rnn-codegen|pip|make|import|#include) ?", block.text):
+        raise PageError(f"{block.place}: this is code; say which")
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How blocks of a language are run, and how their syntax is checked."""
+
+    run: Callable[[Runner, Block], None]
+    check: Callable[[Runner, Block], None]
+
+
+LANGUAGES = {
+    "sh": Ways(_shell, _shell_syntax),
+    "console": Ways(_console, _nothing),
+    "python": Ways(_python, _python_syntax),
+    "c": Ways(_c, _c_syntax),
+    "cpp": Ways(_cpp_syntax, _cpp_syntax),
+    "js": Ways(_javascript, _javascript_syntax),
+    "json": Ways(_json, _json),
+    "html": Ways(_nothing, _nothing),
+    "yaml": Ways(_nothing, _nothing),
+    "text": Ways(_nothing, _nothing),
+}
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Run all blocks of a page in a folder."""
+    text = page.read_text(encoding="utf-8")
+    prepare(text, folder)
+    runner = Runner(folder)
+    for block in blocks(text, page.name):
+        runner.run(block)
+
+
+def record_page(page: Path, folder: Path) -> None:
+    """Run all blocks of a page, and write into it what its console blocks print today."""
+    text = page.read_text(encoding="utf-8")
+    prepare(text, folder)
+    runner = Runner(folder)
+    for block in blocks(text, page.name):
+        if block.language == "console":
+            now = recorded(runner, block)
+            text = text.replace(f"```console\n{block.text}```", f"```console\n{now}```")
+        else:
+            runner.run(block)
+    page.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Record pages anew."""
+    for page in map(Path, sys.argv[1:]):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                record_page(page, Path(folder))
+            except PageError as error:
+                sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
