@@ -12,7 +12,9 @@ from typing import Any
 import codegen
 from codegen.commands.convert import Request, convert, split
 from codegen.errors import CodegenError, UsageError
-from codegen.text.names import is_odd
+from codegen.packages import PACKAGES
+from codegen.packages import folder as packaging
+from codegen.text.names import identifier, is_odd
 
 # It goes on after a backslash, as in a shell, behind the mark of a line of a comment.
 _NEXT_LINE = re.compile(r"\\\n *(?:\*|#|//)? +")
@@ -63,7 +65,14 @@ def check(path: Path, params: Mapping[str, Any], model: str | None, custom: tupl
         fresh = convert(request)
     except UsageError as error:
         raise CodegenError(f"{path}: its banner's command is refused: {error}") from error
-    return _verdict(path, fresh.text, fresh.lowered.model.digest)
+    text = fresh.files[_place(path, params)] if fresh.files else fresh.text
+    return _verdict(path, text, fresh.lowered.model.digest)
+
+
+def _place(path: Path, params: Mapping[str, Any]) -> str:
+    """Which file of its package this is."""
+    name = params["name"] or identifier(params["out"])
+    return packaging.place(PACKAGES[params["package"]], name, path)
 
 
 def request_of(
@@ -83,8 +92,8 @@ def request_of(
         home = Path(model).parent
     elif params["package"] is None:
         home = path.parent
-    else:  # the header is in the folder src of the package
-        home = path.resolve().parent.parent.parent
+    else:
+        home = packaging.home(path, _place(path, params))
     reading, options = split(params)
     if reading["config"]:
         reading["config"] = str(home / reading["config"])

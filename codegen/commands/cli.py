@@ -19,7 +19,6 @@ import click
 
 from codegen.commands import convert as conversion
 from codegen.commands import inspect as report
-from codegen.commands import package as packaging
 from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner, request_of
@@ -29,6 +28,8 @@ from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowered import Lowered
 from codegen.lowering import lower
+from codegen.packages import PACKAGES
+from codegen.packages.folder import write as write_package
 from codegen.prewarm import MOST_STEPS
 from codegen.quantisation import quantised
 from codegen.rate import LARGEST
@@ -211,8 +212,8 @@ def target_options(command: click.Command) -> click.Command:
 @click.option("--name", help="Prefix for generated names.  [default: from the name of OUT]")
 @click.option(
     "--package",
-    type=click.Choice([kind for target in TARGETS.values() for kind in target.packages]),
-    help="Write a library folder with an example; implies --profile mcu.",
+    type=click.Choice(list(PACKAGES)),
+    help="Make OUT a folder that this tool chain takes as it is (docs/packages.md).",
 )
 @board_option
 @reading_options
@@ -233,7 +234,7 @@ def convert(
         request = Request(model, out, target, name, package, reading, own)
         made = conversion.convert(request, advance)
         if made.files:
-            size = packaging.write(out, model, made.files)
+            size = write_package(out, model, made.files)
         elif out == "-":
             size = _print_whole(made.text)
         else:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import codegen
 from codegen.commands import inspect as report
-from codegen.commands import package as packaging
 from codegen.errors import CodegenError, UsageError
 from codegen.generation import checked_name, render, target_for, target_named, words
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
+from codegen.packages import PACKAGES
+from codegen.packages import folder as packaging
 from codegen.quantisation import quantised
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
@@ -71,7 +72,7 @@ class Conversion:
 
     def summary(self, size: int, board: str | None) -> str:
         """What convert ends with; flash and RAM only for who has a microcontroller in mind."""
-        options = self.target.complete(self.options) if self.target.packages else {}
+        options = self.target.complete(self.options) if self.target.for_boards else {}
         small = board is not None or options.get("profile") == "mcu"
         parts = [report.footprint(self.lowered, options, board)] if small else []
         if not (small and options):
@@ -105,16 +106,18 @@ def bare_weights(model: str, reading: Mapping[str, Any]) -> Bare | None:
 def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -> Conversion:
     """Read and lower the model; `advance` is told what begins. Nothing is written yet."""
     target, options = request.target, dict(request.options)
-    if request.package is not None:
-        written = next(t.name for t in TARGETS.values() if request.package in t.packages)
-        if request.out == "-" or target not in (None, written):
-            raise UsageError(f"--package {request.package} writes {written.upper()} into a folder")
-        target = written
-        options["profile"] = options.get("profile") or "mcu"
+    package = None if request.package is None else PACKAGES[request.package]
+    if package is not None:
+        if request.out == "-" or target not in (None, package.target):
+            language = package.target.upper()
+            raise UsageError(f"--package {package.name} writes {language} into a folder")
+        target = package.target
+        given = {key: value for key, value in options.items() if value is not None}
+        options = {**package.options, **given}
     if target is None and request.out == "-":
         raise UsageError("use --target, since standard output has no suffix")
     # a folder may be given as `.`
-    out = request.out if request.package is None else str(Path(request.out).resolve())
+    out = request.out if package is None else str(Path(request.out).resolve())
     chosen = target_named(target or target_for(Path(out).name))
     own = _own(chosen, options)
     name = None if request.name is None else checked_name(request.name, chosen)
@@ -125,16 +128,16 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
     base = Path(out).name
     if name is None:
         stem = Path(model.source if out == "-" else out).stem
-        name = identifier(stem if request.package is None else base)
+        name = identifier(stem if package is None else base)
     # a package has its language whatever its folder is called
-    typed = words(chosen, base if request.package is None else f"{name}{chosen.suffixes[0]}", own)
+    typed = words(chosen, base if package is None else f"{name}{chosen.suffixes[0]}", own)
     origin = Origin(base, (*typed, *_given(request)))
     advance("write")
     text = render(lowered, chosen, name, own, origin)
     files: dict[str, Iterable[str]] = {}
-    if request.package is not None:
-        files = packaging.files(lowered, name, own, text)
-        base = f"{base}/{packaging.header_path(name)}"
+    if package is not None:
+        files = packaging.files(package, lowered, name, own, origin, text)
+        base = f"{base}/{packaging.generated(package, name)}"
     return Conversion(lowered, chosen, own, base, text, files)
 
 

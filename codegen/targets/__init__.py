@@ -79,7 +79,7 @@ _PYTHON = (
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
-        Target("c", "c", (".h",), _C, C_WORDS, ("arduino",)),
+        Target("c", "c", (".h",), _C, C_WORDS, for_boards=True),
         Target("numpy", "python", (".py",), (DTYPE, QUANTIZE, WEIGHTS), _WORDS),
         Target("python", "python", (".py",), _PYTHON, _WORDS),
         Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, QUANTIZE, WEIGHTS)),

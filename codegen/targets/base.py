@@ -39,8 +39,7 @@ class Target:
     `codegen.targets.NAME` has `render`, and `codegen.running.RUNNER` has `start`.
 
     `suffixes` of OUT choose it by default. A file whose name is one of `keywords` cannot be used.
-    `packages` are the kinds of folders that it is written into, for boards: where there are some,
-    flash and RAM count.
+    Where it is `for_boards`, flash and RAM count.
     """
 
     name: str
@@ -48,7 +47,7 @@ class Target:
     suffixes: tuple[str, ...]
     options: tuple[Option, ...]
     keywords: frozenset[str] = frozenset()
-    packages: tuple[str, ...] = ()
+    for_boards: bool = False
 
     def render(
         self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from codegen.errors import CodegenError
@@ -79,6 +80,57 @@ def write_atomic(path: str | os.PathLike[str], pieces: Iterable[str]) -> int:
             Path(name).unlink()
         raise
     return size
+
+
+def write_folder(out: str, texts: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Make the folder hold the files, given by their paths in it, all of them or none.
+
+    What else is in the folder stays. Returns the number of bytes of each; CodegenError where one
+    cannot be written, with the folder as it was.
+    """
+    root = Path(os.path.realpath(out))
+    undo: list[Callable[[], object]] = []
+    try:
+        home = next(folder for folder in (root, *root.parents) if folder.is_dir())
+        with tempfile.TemporaryDirectory(prefix=".rnn-codegen.", dir=home) as stage:
+            try:
+                sizes = {}
+                for number, text in enumerate(texts.values()):
+                    sizes[number] = write_atomic(Path(stage) / str(number), text)
+                for number, path in enumerate(texts):
+                    _move(Path(stage) / str(number), root, path, undo)
+            except BaseException:
+                for step in reversed(undo):
+                    step()
+                raise
+    except CodegenError:  # of the pieces; some are a ValueError too
+        raise
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CodegenError(f"{out}: cannot be written: {reason}") from error
+    return {path: sizes[number] for number, path in enumerate(texts)}
+
+
+def _move(new: Path, root: Path, path: str, undo: list[Callable[[], object]]) -> None:
+    """Put a file into its place in the folder; what would take that back goes to `undo`."""
+    target = Path(os.path.realpath(root / path))
+    missing = [folder for folder in target.parents if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir()
+        undo.append(folder.rmdir)
+    if target.exists():
+        if not target.is_file():
+            raise OSError(f"{path} is no regular file")
+        if filecmp.cmp(new, target, shallow=False):
+            return
+        old = new.with_suffix(".old")
+        shutil.copy2(target, old)
+        new.chmod(stat.S_IMODE(target.stat().st_mode))
+        new.replace(target)
+        undo.append(lambda: old.replace(target))
+    else:
+        new.replace(target)
+        undo.append(target.unlink)
 
 
 def _default_mode() -> int:

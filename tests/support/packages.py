@@ -1,0 +1,35 @@
+"""Packages of models, written into folders, and what shows what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from codegen.commands.main import main
+from codegen.lowered import Lowered
+from codegen.packages import PACKAGES
+from codegen.packages.folder import files, write
+from codegen.targets import TARGETS
+from codegen.text.banner import Origin
+
+
+def command(*arguments: str | Path) -> Result:
+    """What `rnn-codegen` does with these arguments."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def listing(folder: Path) -> list[str]:
+    """The paths of all files in the folder."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def package(kind: str, lowered: Lowered, name: str, folder: Path, **options: Any) -> Path:
+    """The folder, with a package of the model in it."""
+    chosen, origin = PACKAGES[kind], Origin(folder.name)
+    target = TARGETS[chosen.target]
+    complete = target.complete({**chosen.options, **options})
+    text = target.render(lowered, name, complete, origin)
+    write(str(folder), "", files(chosen, lowered, name, complete, origin, text))
+    return folder
