@@ -7,8 +7,10 @@ block is. A comment right before it, which no reader sees, says what else it nee
     <!-- excerpt: COMMAND -->      the block stands in what the command prints
     <!-- check: it needs a board -->   checks the syntax alone, for this reason
     <!-- before: CODE -->          CODE stands before the block when it runs
+    <!-- needs: MODULE -->         runs where this Python has the module, else checks the syntax
 
-`<!-- files: NAME=PATH NAME=PATH -->` in a page copies files of this repository into the folder.
+`<!-- files: NAME=PATH NAME=PATH -->` in a page copies files of this repository into the folder, and
+`<!-- prepare: COMMANDS -->` makes what else its blocks find there.
 
 `python -m docs.make.blocks PAGE...` runs pages, and writes anew what commands of `console` blocks
 print.
@@ -17,6 +19,7 @@ print.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import os
 import re
@@ -26,18 +29,19 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 COMMAND = """\
 #!/bin/sh
 exec "{python}" -m codegen "$@"
 """
-FENCE = re.compile(r"(?:<!--((?:(?!-->).)*)-->\n+)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILES = re.compile(r"<!-- files: (.*?) -->", re.DOTALL)
-MARKERS = ("file", "excerpt", "check", "before")
+COMMENT = r"<!-- (\w+): ((?:(?!-->).)*) -->\n+"
+FENCE = re.compile(rf"((?:{COMMENT})*)^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+MARKER = re.compile(COMMENT, re.DOTALL)
+PREPARED = re.compile(r"<!-- (files|prepare): (.*?) -->", re.DOTALL)
 INCLUDES = re.compile(r"(?:\s*(?:#.*|/\*.*\*/)?\n)*")
 # Rounding differs from machine to machine, and so do its digits.
 ROUNDING = re.compile(r"\d(?:\.\d+)?e-\d+")
@@ -49,35 +53,34 @@ class PageError(Exception):
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it stands (`README.md:12`), its language, its text and its marker."""
+    """A fenced block: where it stands (`README.md:12`), its language, its text and its markers."""
 
     place: str
     language: str
     text: str
-    marker: str = ""
-    value: str = ""
+    markers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def before(self) -> str:
+        """The code that stands before the block when it runs."""
+        return self.markers.get("before", "")
+
+    @property
+    def lacking(self) -> bool:
+        """Whether the block needs a module that this Python has not."""
+        needed = self.markers.get("needs")
+        return needed is not None and importlib.util.find_spec(needed) is None
 
 
 def blocks(text: str, name: str) -> list[Block]:
     """The blocks of a page that is called `name`."""
     found = []
     for match in FENCE.finditer(text):
-        comment, language, code = match.groups()
-        line = text.count("\n", 0, match.start(2)) + 1
-        block = Block(f"{name}:{line}", language, code)
-        key, _, value = (comment or "").strip().partition(":")
-        if key in MARKERS:
-            block = replace(block, marker=key, value=value.strip())
-        found.append(block)
+        language, code = match[4], match[5]
+        line = text.count("\n", 0, match.start(4)) + 1
+        markers = {key: value.strip() for key, value in MARKER.findall(match[1])}
+        found.append(Block(f"{name}:{line}", language, code, markers))
     return found
-
-
-def prepare(text: str, folder: Path) -> None:
-    """Copy the files that a page begins with into the folder."""
-    for names in FILES.findall(text):
-        for pair in names.split():
-            name, path = pair.split("=")
-            shutil.copy(ROOT / path, folder / name)
 
 
 class Runner:
@@ -103,30 +106,39 @@ class Runner:
             "COLUMNS": "80",
         }
 
+    def prepare(self, text: str, name: str) -> None:
+        """Make what the blocks of a page find in their folder."""
+        for kind, value in PREPARED.findall(text):
+            if kind == "prepare":
+                self.call(["bash", "-euo", "pipefail", "-c", value], name)
+                continue
+            for pair in value.split():
+                copy, path = pair.split("=")
+                shutil.copy(ROOT / path, self.folder / copy)
+
     def run(self, block: Block) -> None:
         """Run one block; raises PageError with what went wrong."""
         if block.language not in LANGUAGES:
             raise PageError(f"{block.place}: a block of {block.language or 'no language'}")
         ways = LANGUAGES[block.language]
-        if block.marker == "file":
-            path = self.folder / block.value
+        if "file" in block.markers:
+            path = self.folder / block.markers["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
-        elif block.marker == "excerpt":
+        elif "excerpt" in block.markers:
             self._excerpt(block)
-        elif block.marker == "check":
-            if not block.value:
-                raise PageError(f"{block.place}: no reason is given why the block is not run")
+        elif "check" in block.markers or block.lacking:
             ways.check(self, block)
         else:
             ways.run(self, block)
 
     def _excerpt(self, block: Block) -> None:
-        whole = self.call(["bash", "-c", block.value], block.place)
+        command = block.markers["excerpt"]
+        whole = self.call(["bash", "-c", command], block.place)
         lines = [line.strip() for line in whole.splitlines()]
         wanted = [line.strip() for line in block.text.splitlines()]
         if not any(lines[at : at + len(wanted)] == wanted for at in range(len(lines))):
-            raise PageError(f"{block.place}: not printed by {block.value}")
+            raise PageError(f"{block.place}: not printed by {command}")
 
     def call(self, command: Sequence[str], place: str) -> str:
         """What a command prints; PageError where it fails."""
@@ -146,7 +158,7 @@ class Runner:
 
 
 def _shell(runner: Runner, block: Block) -> None:
-    runner.call(["bash", "-euo", "pipefail", "-c", f"{block.value}\n{block.text}"], block.place)
+    runner.call(["bash", "-euo", "pipefail", "-c", f"{block.before}\n{block.text}"], block.place)
 
 
 def _shell_syntax(runner: Runner, block: Block) -> None:
@@ -192,7 +204,7 @@ def recorded(runner: Runner, block: Block) -> str:
 
 
 def _python(runner: Runner, block: Block) -> None:
-    program = f"{textwrap.dedent(block.value)}\n{block.text}"
+    program = f"{textwrap.dedent(block.before)}\n{block.text}"
     runner.call([sys.executable, "-W", "ignore", "-c", program], block.place)
 
 
@@ -203,11 +215,11 @@ def _python_syntax(runner: Runner, block: Block) -> None:
 def c_program(block: Block) -> str:
     """The block as a program: statements without a `main` are put into one."""
     if "main(" in block.text:
-        return f"{block.value}\n{block.text}"
+        return f"{block.before}\n{block.text}"
     match = INCLUDES.match(block.text)
     assert match is not None
     rest = block.text[match.end() :]
-    return f"{match[0]}int main(void)\n{{\n{block.value}\n{rest}\nreturn 0;\n}}\n"
+    return f"{match[0]}int main(void)\n{{\n{block.before}\n{rest}\nreturn 0;\n}}\n"
 
 
 def _c(runner: Runner, block: Block, *more: str) -> None:
@@ -229,7 +241,7 @@ def _cpp_syntax(runner: Runner, block: Block) -> None:
 
 def _javascript(runner: Runner, block: Block, *more: str) -> None:
     path = runner.folder / "block.mjs"
-    path.write_text(f"{block.value if not more else ''}\n{block.text}", encoding="utf-8")
+    path.write_text(f"{block.before}\n{block.text}", encoding="utf-8")
     runner.call(["node", "--no-warnings", *more, "block.mjs"], block.place)
 
 
@@ -271,8 +283,8 @@ LANGUAGES = {
 def run_page(page: Path, folder: Path) -> None:
     """Run all blocks of a page in a folder."""
     text = page.read_text(encoding="utf-8")
-    prepare(text, folder)
     runner = Runner(folder)
+    runner.prepare(text, page.name)
     for block in blocks(text, page.name):
         runner.run(block)
 
@@ -280,8 +292,8 @@ def run_page(page: Path, folder: Path) -> None:
 def record_page(page: Path, folder: Path) -> None:
     """Run all blocks of a page, and write into it what its console blocks print today."""
     text = page.read_text(encoding="utf-8")
-    prepare(text, folder)
     runner = Runner(folder)
+    runner.prepare(text, page.name)
     for block in blocks(text, page.name):
         if block.language == "console":
             now = recorded(runner, block)
