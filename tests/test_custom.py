@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from codegen.lowering import lower
 from codegen.program.evaluate import Reference
 from codegen.running import Made
 from codegen.targets import TARGETS as FOUND
+from docs.make.blocks import blocks
 from tests.readers.hostile import Sequential, dense, gru
 from tests.support.targets import TARGETS, started, worst
 
@@ -36,9 +36,9 @@ OPTIONS = [
 @pytest.fixture
 def my_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """The page's own code as a module of the user's, in the folder where he is."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 1
-    (tmp_path / "my_layers.py").write_text(blocks[0], encoding="utf-8")
+    found = blocks(PAGE.read_text(encoding="utf-8"), PAGE.name)
+    (code,) = (block.text for block in found if block.markers.get("file") == "my_layers.py")
+    (tmp_path / "my_layers.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     sys.modules.pop("my_layers", None)
