@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -47,6 +48,17 @@ def test_no_line_is_long_and_no_name_is_empty(case: Case) -> None:
         text = rendered(lowered, target, **options(target, lowered, calls))
         assert [line for line in text.splitlines() if len(line) > WIDTH] == [], target
         assert {m[0] for m in EMPTY.finditer(text)} - known == set(), target
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_option_makes_a_line_long(target: str) -> None:
+    """With two values of each, whatever the others are."""
+    known = [option for option in TARGETS[target].options if option.choices]
+    lowered = lower(codegen.read(*LATEST["gru_lstm_dense_td"].sources[0]))
+    for values in itertools.product(*({option.default, *option.choices} for option in known)):
+        given = {option.name: value for option, value in zip(known, values, strict=True)}
+        text = rendered(lowered, target, **given)
+        assert [line for line in text.splitlines() if len(line) > WIDTH] == [], given
 
 
 @pytest.mark.parametrize(

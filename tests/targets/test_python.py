@@ -59,7 +59,7 @@ from codegen.program.ops import (
     walk,
 )
 from codegen.targets import TARGETS
-from codegen.targets.python.weights import escaped
+from codegen.targets.python.weights import escaped, filled
 from codegen.text.banner import Origin
 from tests.support import fixtures, interpreters, recorded
 from tests.support.models import chain
@@ -221,8 +221,13 @@ def test_text_is_the_same_every_time() -> None:
 
 def test_bytes_literals_read_back() -> None:
     every = bytes(range(256)) + bytes([7, 0x37, 8, 0x38, 0, 0x30, 63, 0x41])
-    for short in (False, True):
-        assert ast.literal_eval(f'b"{escaped(every, short)}"') == every
+    assert ast.literal_eval(f'b"{escaped(every)}"') == every
+    for data in (b"", b"a", every, every[::-1] * 20, bytes(1000), b"7" * 88, b"\x017" * 200):
+        lines = [*filled(data)]
+        text = "\\\n".join(lines)
+        assert ast.literal_eval(f'b"{text}"') == data
+        assert all(85 <= len(line) <= 88 for line in lines[:-1])
+        assert len(lines[-1]) <= 88
 
 
 # ---- what the class promises ------------------------------------------------------------------

@@ -13,7 +13,7 @@ from codegen.model import Array
 from codegen.program.derived import int8_of, matrix, scales_of
 from codegen.program.ops import Mat
 from codegen.targets.python.file import File, Table
-from codegen.text.numbers import block_texts, blocks, lines, number, per_line
+from codegen.text.numbers import LONGEST_LINE, block_texts, blocks, lines, number, per_line
 
 BYTES_A_LINE = {"float32": 20, "float64": 16}  # a byte takes up to four columns
 
@@ -111,9 +111,10 @@ class Weights:
     def _bytes(self, row: Array) -> list[str]:
         real = "<f8" if self.dtype == "float64" else "<f4"
         data = row.astype({"int8": "i1", "uint16": "<u2"}.get(row.dtype.name, real)).tobytes()
-        size = len(data) if self.file.small else BYTES_A_LINE[self.dtype]
-        parts = (data[k : k + size] for k in range(0, len(data), size))
-        return [f'b"{escaped(part, self.file.small)}"' for part in parts]
+        if self.file.small:  # one literal: another one in each line takes longer to import
+            return ['b"' + "\\\n".join(filled(data)) + '"']
+        size = BYTES_A_LINE[self.dtype]
+        return [f'b"{escaped(data[k : k + size])}"' for k in range(0, len(data), size)]
 
     def _numbers(self, row: Array) -> list[str]:
         texts = block_texts(row, self.dtype)
@@ -133,21 +134,22 @@ _ESCAPES = {
     for byte in range(256)
     if byte in SHORT_ESCAPES or not 0x20 <= byte < 0x7F
 }
+_OCTAL = {byte: f"\\{byte:o}" for byte in _ESCAPES.keys() - SHORT_ESCAPES.keys() if byte < 0x40}
 
 
-def escaped(data: bytes, short: bool = False) -> str:
-    """The inside of a bytes literal in double quotes; `short`: octal where that is shorter."""
-    if not short:
-        return data.decode("latin-1").translate(_ESCAPES)
-    parts = []
-    for k, byte in enumerate(data):
-        follower = data[k + 1] if k + 1 < len(data) else 0
-        if byte in SHORT_ESCAPES:
-            parts.append(SHORT_ESCAPES[byte])
-        elif 0x20 <= byte < 0x7F:
-            parts.append(chr(byte))
-        elif byte < 0x40 and not 0x30 <= follower <= 0x37:
-            parts.append(f"\\{byte:o}")
-        else:
-            parts.append(f"\\x{byte:02x}")
-    return "".join(parts)
+def escaped(data: bytes) -> str:
+    """The inside of a bytes literal in double quotes."""
+    return data.decode("latin-1").translate(_ESCAPES)
+
+
+def filled(data: bytes) -> Iterator[str]:
+    """The inside of a bytes literal as few lines, in octal where that is shorter."""
+    line = ""
+    for byte, follower in zip(data, data[1:] + b" ", strict=False):
+        octal = "" if 0x30 <= follower <= 0x37 else _OCTAL.get(byte, "")
+        part = octal or _ESCAPES.get(byte, chr(byte))
+        if len(line) + len(part) > LONGEST_LINE:
+            yield line
+            line = ""
+        line += part
+    yield line
