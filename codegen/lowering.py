@@ -150,7 +150,8 @@ def time_inputs(model: Model) -> tuple[bool, ...]:
         layer = graph.nodes[number].layer
         assert isinstance(layer, Input)
         rank = len(layer.shape)
-        found.append(rank >= 2 or (rank == 1 and _ids_in_time(model, number, layer)))
+        told = rank >= 2 or (rank == 1 and _ids_in_time(model, number, layer))
+        found.append(told if layer.time is None else layer.time)
     lengths = {x.shape[0] for x, time in zip(model.inputs, found, strict=True) if time}
     if len(lengths) > 1:  # a single row beside a sequence is the same at every step
         found = [t and x.shape[0] != 1 for x, t in zip(model.inputs, found, strict=True)]

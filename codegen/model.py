@@ -95,6 +95,7 @@ class Input(Layer):
 
     shape: tuple[int | None, ...]
     dtype: str = "float32"  # or "int32" where only Embeddings read it (in a file: what it says)
+    time: bool | None = None  # whether its first axis is time; None where its rank tells
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

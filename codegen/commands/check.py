@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import codegen
-from codegen.commands.convert import Request, convert, split
+from codegen.commands.convert import FILES, Request, convert, split
 from codegen.errors import CodegenError, UsageError
 from codegen.packages import PACKAGES
 from codegen.packages import folder as packaging
@@ -85,7 +85,7 @@ def request_of(
             f"{path}: made with --custom {foreign[0]}, which is your own code; to run it, give "
             "the same --custom here"
         )
-    for key in ("model", "config"):
+    for key in ("model", *FILES):
         if params[key] and Path(params[key]).name != params[key]:
             raise CodegenError(f"{path}: its banner names a file elsewhere: {params[key]!r}")
     if model is not None:
@@ -95,8 +95,9 @@ def request_of(
     else:
         home = packaging.home(path, _place(path, params))
     reading, options = split(params)
-    if reading["config"]:
-        reading["config"] = str(home / reading["config"])
+    for key in FILES:
+        if reading[key]:
+            reading[key] = str(home / reading[key])
     where = {name: options.pop(name) for name in ("out", "target", "name", "package")}
     beside = str(home / options.pop("model"))
     request = Request(

@@ -100,6 +100,29 @@ READING = (
         help="Limit on the total size of the weights.  [default: 256 MiB]",
     ),
     click.option(
+        "--state",
+        multiple=True,
+        metavar="IN=OUT",
+        help="ONNX: output OUT of one run is input IN of the next; a run is a step then.",
+    ),
+    click.option(
+        "--axes",
+        multiple=True,
+        metavar="NAME=LETTERS",
+        help="ONNX: the axes of an input or output: B batch, T time, _ other (BT_; B,512).",
+    ),
+    click.option(
+        "--constant",
+        multiple=True,
+        metavar="IN=NUMBER",
+        help="ONNX: input IN always has this value.",
+    ),
+    click.option(
+        "--initial-state",
+        metavar="FILE.npz",
+        help="ONNX: what states are before the first step, by the names of their inputs.",
+    ),
+    click.option(
         "--rate-ratio",
         type=Ratio(),
         metavar="R|RATE/RATE",

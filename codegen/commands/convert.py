@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 RUNNING = ("rate_ratio", "prewarm")  # how it runs otherwise than where it was trained
 READING = (
     *("config", "by_name", "keras_version", "custom", "allow_nonfinite", "inference", "max_bytes"),
+    *("state", "axes", "constant", "initial_state"),
     *RUNNING,
 )
+FILES = ("config", "initial_state")  # those of them that are files, which lie beside the model
+PAIRS = {"state": "states", "axes": "axes", "constant": "constants"}  # and their names in the API
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,26 @@ def read_model(model: str, reading: Mapping[str, Any]) -> Model:
     given = {key: value for key, value in reading.items() if value and key != "config"}
     if "custom" in given:
         given["custom"] = dict(_meaning(text) for text in given["custom"])
+    for key, argument in PAIRS.items():
+        if key in given:
+            given[argument] = _pairs(key, given.pop(key))
     return codegen.read(model, reading["config"], **given)
+
+
+def _pairs(key: str, texts: Iterable[str]) -> dict[str, Any]:
+    """What stands on both sides of the sign of equality of each text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.rpartition("=")
+        try:
+            found[name] = float(value) if key == "constant" else value
+        except ValueError:
+            sign = ""
+        if not sign or not name or not value:
+            raise UsageError(
+                f"--{key} {text}: expected {'IN=NUMBER' if key == 'constant' else 'NAME=TEXT'}"
+            )
+    return found
 
 
 def bare_weights(model: str, reading: Mapping[str, Any]) -> Bare | None:
@@ -156,7 +178,7 @@ def _given(request: Request) -> tuple[str, ...]:
     found: list[str] = []
     for key, value in {"package": request.package, "name": request.name, **request.reading}.items():
         flag = "--" + key.replace("_", "-")
-        if key == "config" and value:
+        if key in FILES and value:
             found += (flag, Path(value).name)
         elif value is True:
             found.append(flag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.model import Graph, Input, Layer
+from codegen.model import Array, Graph, Input, Layer
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stepped(Layer):
-    """One run of a graph for each step of its inputs; its states are zeros before the first.
+    """One run of a graph for each step of its inputs; `starts` are its states before the first.
 
     The inputs of the graph are those of one step, then the states. Its outputs are those of one
     step, then the states for the next. They are kept from one predict to the next.
@@ -22,6 +22,7 @@ class Stepped(Layer):
 
     graph: Graph
     states: tuple[str, ...]  # their names
+    starts: tuple[Array | None, ...] = ()  # None for zeros; empty where all are
 
     @property
     def describe(self) -> str:
@@ -47,9 +48,10 @@ class Stepped(Layer):
         given, count = len(inputs), inputs[0].shape[0]
         for x in inputs[1:]:
             b.check(x.shape[0], "==", count)
+        starts = self.starts or (None,) * len(self.states)
         states = tuple(
-            b.state(name, shape, carried=True)
-            for name, shape in zip(self.states, shapes[given:], strict=True)
+            b.state(name, shape, carried=True, initial=start)
+            for name, shape, start in zip(self.states, shapes[given:], starts, strict=True)
         )
         results: list[Tensor] = []
         with b.loop(count, carried=True) as t:

@@ -5,6 +5,7 @@ files/       containers, read with suspicion: what comes out is names and arrays
 keras/       files of Keras
 torch/       weights of PyTorch, safetensors, npz
 audio/       JSON of RTNeural and AIDA-X, GuitarML, Neural Amp Modeler
+onnx/        graphs of ONNX
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ def read(
     custom: Mapping[str, Any] | None = None,
     example: Any = None,
     states: Mapping[str, Any] | None = None,
+    axes: Mapping[str, str] | None = None,
+    constants: Mapping[str, float] | None = None,
+    initial_state: str | os.PathLike[str] | None = None,
 ) -> Model:
     """The model in a file, a live Keras model, or a live torch module.
 
@@ -54,7 +58,10 @@ def read(
     training=True as they are at inference. `rate_ratio` is the rate at which a recurrent model runs
     over that of its training, `prewarm` the number of steps of silence after which it starts.
     `example` are the inputs of a live torch module,
-    `states` names the arguments that are states and the outputs that they become. `custom` maps
+    `states` names the arguments (of ONNX: inputs) that are states and the outputs that they
+    become. Of an ONNX model, `axes` says what the axes of an input or output are ("BT_"),
+    `constants` gives inputs a value, `initial_state` is a .npz of states other than zeros. `custom`
+    maps
     the name of a class to a function (configuration, arrays, name) that returns a Layer, or
     the name of an activation to a function of one expression. What is not supported becomes an
     `Unsupported` layer of the Model; a ReadError means that the file itself cannot be read.
@@ -72,6 +79,9 @@ def read(
         custom=dict(custom or {}),
         example=example,
         states=dict(states or {}),
+        axes=dict(axes or {}),
+        constants=dict(constants or {}),
+        initial_state=None if initial_state is None else Path(initial_state),
     )
     if not isinstance(source, (str, os.PathLike)):
         if config is not None:
@@ -117,6 +127,8 @@ def _read(path: Path, options: Options) -> Model:
         from codegen.readers.audio.guitarml import read
     elif kind == sniff.NAM:
         from codegen.readers.audio.nam import read
+    elif kind == sniff.ONNX:
+        from codegen.readers.onnx import read
     else:
         read = keras.read
     return running(read(path, options), options.rate_ratio, options.prewarm)

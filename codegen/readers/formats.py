@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 _AGAIN = "save the model again as .h5 or .keras"
-_ORIGIN = "convert the Keras model that it was exported from, or the weights of the PyTorch one"
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,6 @@ class Json:
 
 def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
     return lambda start: start.startswith(signatures)
-
-
-def _is_onnx(start: bytes) -> bool:
-    """A protocol buffer: the version of the format, then its producer, graph or operators."""
-    return (
-        start[:1] == b"\x08" and 3 <= start[1] <= 30 and start[2:3] in (b"\x12", b"\x3a", b"\x42")
-    )
 
 
 # In this order: the first that fits is meant.
@@ -66,7 +58,6 @@ BINARY = (
         "one NumPy array (.npy)",
         "save all arrays of the model together with numpy.savez, by the names of its weights",
     ),
-    Binary(_is_onnx, "an ONNX model", _ORIGIN),
     Binary(_starts(b"\x08\x01\x12"), "the graph of a SavedModel", _AGAIN),
     Binary(
         lambda start: start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"<",

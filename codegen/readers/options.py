@@ -22,4 +22,7 @@ class Options:
     prewarm: int = 0
     custom: Mapping[str, Any] = field(default_factory=dict)
     example: Any = None  # of a live torch module: its inputs
-    states: Mapping[str, Any] = field(default_factory=dict)  # and argument: output of its states
+    states: Mapping[str, Any] = field(default_factory=dict)  # input or argument: what it becomes
+    axes: Mapping[str, str] = field(default_factory=dict)  # of ONNX: BT_ by input or output
+    constants: Mapping[str, float] = field(default_factory=dict)  # of ONNX: the value of an input
+    initial_state: Path | None = None  # of ONNX: .npz

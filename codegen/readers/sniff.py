@@ -14,6 +14,7 @@ HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"
 TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ = "torch_zip", "torch_legacy", "safetensors", "npz"
 TORCH_JSON = "torch_json"
 OF_TORCH = (TORCH_ZIP, TORCH_LEGACY, SAFETENSORS, NPZ, TORCH_JSON)
+ONNX = "onnx"
 RTNEURAL, GUITARML, NAM = "rtneural", "guitarml", "nam"
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -101,10 +102,19 @@ def _from_bytes(start: bytes, size: int, label: str) -> str:
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and 8 + header <= size:
         return SAFETENSORS
+    if _is_onnx(start):
+        return ONNX
     found = formats.of_bytes(start)
     if found is not None:
         raise ReadError(f"{label}: {found}")
     raise ReadError(
         f"{label}: neither HDF5 nor a zip archive; expected a model of Keras (.h5, .keras), "
-        "weights of PyTorch, safetensors or npz, or JSON of an audio tool"
+        "weights of PyTorch, safetensors or npz, ONNX, or JSON of an audio tool"
+    )
+
+
+def _is_onnx(start: bytes) -> bool:
+    """A protocol buffer: the version of the format, then its producer, graph or operators."""
+    return (
+        start[:1] == b"\x08" and 3 <= start[1] <= 30 and start[2:3] in (b"\x12", b"\x3a", b"\x42")
     )

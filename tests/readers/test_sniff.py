@@ -63,8 +63,6 @@ TFJS = {"format": "layers-model", "modelTopology": {}, "weightsManifest": [{"pat
 @pytest.mark.parametrize(
     ("data", "what", "way"),
     [
-        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\x10", "an ONNX model", "exported from"),
-        (b"\x08\x08:\x90\x01\n\x10", "an ONNX model", "exported from"),
         (b"\x08\x01\x12\x9a\x05\n", "the graph of a SavedModel", r"\.keras"),
         (_npy(), "one NumPy array", "numpy.savez"),
         (b"\x1c\0\0\0TFL3....", "a TensorFlow Lite model", r"\.keras"),

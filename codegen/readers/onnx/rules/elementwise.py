@@ -1,0 +1,108 @@
+"""Arithmetic, comparisons and activations, each element by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from codegen.activations import Activation
+from codegen.layers.core import ActivationLayer, AsFloat
+from codegen.layers.operations import Operation
+from codegen.layers.shared.formulas import BINARY, FORMULAS, OTHER
+from codegen.readers import operations
+from codegen.readers.onnx.call import Call
+from codegen.readers.onnx.operator import Operator, Rule
+from codegen.readers.onnx.values import Operand, Value
+
+TRUE = {*OTHER} - {"where", "clip", "zeros_like", "ones_like"} | {"logical_or", "logical_and"}
+
+
+def formula(c: Call, rule: str, operands: tuple[Operand, ...], dtype: str = "") -> Value:
+    """A formula of `codegen/layers/shared/formulas.py` on operands."""
+
+    def make(numbers: tuple[float | None, ...]) -> Operation:
+        given = {"operands": numbers} if any(n is not None for n in numbers) else {}
+        return c.layer(Operation, rule=rule, settings=given)
+
+    return c.elementwise(operands, make, dtype or ("bool" if rule in TRUE else None))
+
+
+def _formula(c: Call, rule: str) -> Value:
+    """A node that is a formula; sums and extrema take any number of operands."""
+    operands = tuple(x for x in c.operands if x is not None)
+    if rule == "where":
+        values = [x for x in operands[1:] if isinstance(x, (Value, np.ndarray))]
+        dtype = values[0].dtype
+        return formula(c, rule, operands, dtype if isinstance(dtype, str) else dtype.name)
+    if rule not in BINARY:
+        return formula(c, rule, operands)
+    found = operands[0]
+    for other in operands[1:]:
+        found = formula(c, rule, (found, other))
+    result = found if isinstance(found, Value) else c.value(0)
+    is_whole = np.dtype(result.dtype).kind in "iu"
+    return formula(c, "trunc", (result,)) if rule == "divide" and is_whole else result
+
+
+def activation(c: Call, found: Activation) -> Value:
+    """An activation of each element."""
+    x = c.value(0)
+    ref = c.add(c.layer(ActivationLayer, activation=found), x.ref)
+    return Value(ref, x.shape, x.held, x.dtype, x.time)
+
+
+def curve(name: str, **defaults: float) -> Rule:
+    """The rule of an activation whose parameters are attributes with these defaults."""
+
+    def rule(c: Call) -> Value:
+        numbers = (c.attributes.number(key, default) for key, default in defaults.items())
+        return activation(c, Activation(name, tuple(numbers)))
+
+    return rule
+
+
+def _identity(c: Call) -> Operand:
+    return c.operands[0]
+
+
+def _cast(c: Call) -> Value:
+    """A cast among floats, or from integers and truth values to floats."""
+    from codegen.errors import LayerError
+    from codegen.readers.onnx.tensors import type_name
+
+    x, to = c.value(0), type_name(c.attributes.integer("to"))
+    if np.dtype(to).kind == "f" or (np.dtype(x.dtype).kind in "iub" and np.dtype(to).kind in "iu"):
+        ref = c.add(c.layer(AsFloat), x.ref)
+        return Value(ref, x.shape, x.held, to, x.time)
+    if np.dtype(to).kind == "b":
+        return formula(c, "not_equal", (x, np.zeros((), np.float32)))
+    if np.dtype(to).kind in "iu" and np.dtype(x.dtype).kind == "f":
+        return formula(c, "trunc", (x,), to)
+    raise LayerError(f"a cast from {x.dtype} to {to}")
+
+
+def _rules() -> list[Operator]:
+    """The rows of `codegen/readers/operations.py` that ONNX has, too."""
+    found: list[Operator] = []
+    for row in operations.TABLE:
+        for name in row.onnx.split():
+            rule: Callable[[Call], Value]
+            if row.curve:
+                rule = partial(activation, found=Activation(row.curve))
+            else:
+                assert row.rule in FORMULAS
+                rule = partial(_formula, rule=row.rule)
+            found.append(Operator(name, rule))
+    return found
+
+
+TABLE = (
+    *_rules(),
+    Operator("LeakyRelu", curve("leaky_relu", alpha=0.01)),
+    Operator("Elu", curve("elu", alpha=1.0)),
+    Operator("Identity", _identity),
+    Operator("Dropout", _identity, ignored=("ratio", "seed")),
+    Operator("Cast", _cast, ignored=("saturate", "round_mode")),
+)
