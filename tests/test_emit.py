@@ -124,9 +124,26 @@ def test_a_shortened_name_ends_in_digits_of_its_digest() -> None:
     assert names.identifier(f"{stem}_kernel_rows".upper()).lower() == given[0]
     assert names.identifier(f"{stem}_k") == f"{stem}_k"
     assert re.fullmatch("a_[0-9a-f]+", names.identifier("a" + "*" * 1000))
-    one, other = (names.identifier("x" * 1000 + end) for end in "yz")
-    assert one != other
-    assert len(one) == len(other) == names.LONGEST_NAME
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x" * 64, "xxx"),
+        (f"{'x' * 64}_kernel", "xxx_kernel"),
+        (f"gru_{'y' * 60}_kernel", "gru_yyy_kernel"),
+        (f"My{'Attentive' * 5}LSTMCellIn{'y' * 60}", f"My{'Attentive' * 5}LSTMCell"),
+        ("LSTM" * 20, "LST"),
+        ("word " * 50 + "bidirectional", "_".join(["word"] * 11)),
+        ("é" * 247 + "_kernel", "eee"),  # what follows is not looked at
+        ("*" * 248 + "a_kernel", "a"),  # of which only a part is
+    ],
+)
+def test_no_word_of_a_shortened_name_is_cut(text: str, words: str) -> None:
+    """One that is too long by itself is abbreviated."""
+    assert re.fullmatch(f"{words}_[0-9a-f]{{{names.DIGITS}}}", names.identifier(text))
+    assert names.identifier(f"{text}a") != names.identifier(f"{text}b")
+    assert len(names.identifier(text)) <= names.LONGEST_NAME
 
 
 def test_names_are_unique_and_not_reserved() -> None:

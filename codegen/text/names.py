@@ -6,12 +6,14 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from codegen.text.words import C_WORDS, JAVASCRIPT_WORDS, PYTHON_WORDS
 
 LONGEST_NAME = 63  # letters of a name that a C99 compiler has to read
 DIGITS = 5  # of the digest at the end of a name that is shortened
+ROOM = LONGEST_NAME - DIGITS - 1  # for the words before them
 LONGEST_COMMENT = 160
 
 # Names that no argument of a generated function has: those that stand beside it in some language,
@@ -26,14 +28,17 @@ ARGUMENT_WORDS = frozenset(
 )
 
 _NOT_WORD = re.compile(r"[^0-9A-Za-z]+")
+_CAPITAL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # a word in WordsLikeThese
 
 
 def identifier(text: str, fallback: str = "x") -> str:
     """A valid identifier like `text`: ASCII letters, digits, single inner underscores.
 
     A longer one than LONGEST_NAME keeps its first words and ends in digits of its digest, so that
-    names which begin alike stay apart; only a word that is too long by itself is cut.
+    names which begin alike stay apart. No word is cut: of one that is too long by itself stay the
+    first of the words in it that begin with a capital, or three letters as an abbreviation.
     """
+    cut = len(text) > 4 * LONGEST_NAME
     plain = unicodedata.normalize("NFKD", text[: 4 * LONGEST_NAME])
     plain = plain.encode("ascii", "ignore").decode()
     name = _NOT_WORD.sub("_", plain).strip("_")
@@ -41,13 +46,23 @@ def identifier(text: str, fallback: str = "x") -> str:
         return fallback
     if name[0].isdigit():
         name = f"{fallback}_{name}"
-    if len(name) <= LONGEST_NAME and len(text) <= 4 * LONGEST_NAME:
+    if len(name) <= LONGEST_NAME and not cut:
         return name
-    room = LONGEST_NAME - DIGITS - 1
-    if len(name) > room:
-        name = name[: room + 1].rpartition("_")[0] or name[:room]
+    words = [
+        word if len(word) <= ROOM else _fitting(_CAPITAL.findall(word), "") or word[:3]
+        for word in name.split("_")
+    ]
+    if cut and len(words) > 1:
+        words.pop()  # there may be more of it
     digest = hashlib.sha256(text.lower().encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{name}_{digest[:DIGITS]}"
+    return f"{_fitting(words, '_')}_{digest[:DIGITS]}"
+
+
+def _fitting(words: Sequence[str], joint: str) -> str:
+    """As many of the words as there is room for."""
+    lengths = accumulate(len(word) + len(joint) for word in words)
+    count = sum(length - len(joint) <= ROOM for length in lengths)
+    return joint.join(words[:count])
 
 
 class Names:
