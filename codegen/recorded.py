@@ -20,6 +20,7 @@ from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.dims import symbols, value
 from codegen.program.evaluate import Machine, Reference, Rounding
+from codegen.program.integers import ONE, Integers
 from codegen.program.ops import Gather, Port, Program, walk_ops
 
 # A wrong convention shows as 1e-2, float32 rounding over so few steps as 1e-6.
@@ -46,6 +47,8 @@ class SelfTest:
 
     The `sizes` are those of the outputs; all states share one. A size is that of the largest
     number, 1 at most, or larger where rounding to float32 moves the numbers by more.
+
+    What a program of integers computes is the same everywhere, and has no sizes.
 
     Where NaN is expected, what is found must be no finite number, or one beyond LARGEST.
 
@@ -78,7 +81,12 @@ class SelfTest:
 
 
 def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
-    """The vectors of a model: a few carried steps, or one predict of at most `longest` steps."""
+    """The vectors of a model: a few carried steps, or one predict of at most `longest` steps.
+
+    Of integers they are exact.
+    """
+    if lowered.whole.integers:
+        return calls(lowered, longest, 1.0, 0, Integers())
     finite, first = [], None
     for scale, seed in TRIES:
         with np.errstate(all="ignore"):
@@ -236,7 +244,10 @@ def _lengths(program: Program) -> Iterator[int]:
 def numbers(
     shape: tuple[Any, ...], lowered: Lowered, port: Port, seed: int, scale: float = 1.0
 ) -> Array:
-    """Decimals of two places in [-1, 1), or small ids for an integer input, always the same."""
+    """Decimals of two places in [-1, 1), or small ids for an integer input, always the same.
+
+    An input of int16 takes the integers that stand for the decimals.
+    """
     count = int(np.prod(shape, dtype=np.int64))
     # A linear congruential generator (Numerical Recipes' constants): no library's random numbers
     # may change what is generated.
@@ -247,7 +258,11 @@ def numbers(
         values[k] = state >> 8
     if port.buffer.dtype == "int32":
         return (values % _vocabulary(lowered)).reshape(shape)
-    return np.round((values % 200 - 100) / 100.0 * scale, 4).reshape(shape)
+    decimals = np.round((values % 200 - 100) / 100.0 * scale, 4).reshape(shape)
+    if port.buffer.dtype == "int16":
+        whole = np.floor(decimals * 2.0**port.buffer.fraction + 0.5)
+        return np.clip(whole, -ONE, ONE - 1).astype(np.int64)
+    return decimals
 
 
 def _vocabulary(lowered: Lowered) -> int:

@@ -69,6 +69,10 @@ class Integers(Machine):
         super().__init__(batch, np.int64)
         self.left = 0
 
+    def given(self, x: Array) -> Array:
+        """As a file takes it: floats are those of float32."""
+        return x.astype(np.float32) if x.dtype.kind == "f" else x
+
     def _kind(self, buffer: Buffer) -> Any:
         return np.float64 if buffer.dtype == "float32" else np.int64
 

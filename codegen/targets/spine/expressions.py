@@ -21,6 +21,7 @@ from codegen.program.ops import (
     Negate,
     Number,
     Select,
+    Table,
     Vec,
     walk,
 )
@@ -37,6 +38,7 @@ class Scalars:
     """
 
     negative = SIGN  # how tightly something with a minus in front binds
+    integers = False  # whether the numbers are integers, which no type changes
 
     def expression(self, node: Expr, index: str, outer: int = CONDITIONAL) -> str:
         """The text, in parentheses where it binds weaker than `outer`."""
@@ -51,11 +53,11 @@ class Scalars:
                 return self.number(value), self.negative if below else ATOM
             case At(vec):
                 text = self.element(vec, index)
-                return self.real(text) if vec.buffer.dtype == "int32" else text, ATOM
+                return self.converted(text) if vec.buffer.dtype == "int32" else text, ATOM
             case Local(name):
                 return self.local(name), ATOM
             case Index():
-                return self.real(index or "0"), ATOM
+                return self.converted(index or "0"), ATOM
             case Count(dim):
                 return self.count(dim), ATOM
             case Binary(operator, left, right):
@@ -68,6 +70,8 @@ class Scalars:
                 return self.choice(self.condition(node, index), Number(1.0), Number(0.0), index)
             case Select(condition, yes, no):
                 return self.choice(self.condition(condition, index), yes, no, index)
+            case Table():
+                return self.between(node, index), ATOM
             case Call(function, arguments):
                 texts = ", ".join(self.expression(a, index) for a in arguments)
                 return f"{self.function(function, arguments)}({texts})", ATOM
@@ -93,9 +97,17 @@ class Scalars:
         first, second = (self.expression(part, index, COMPARISON) for part in (yes, no))
         return f"{condition} ? {first} : {second}", CONDITIONAL
 
+    def converted(self, text: str) -> str:
+        """A whole number as what is computed with."""
+        return text if self.integers else self.real(text)
+
     def real(self, text: str) -> str:
         """A whole number as a number of the file's type."""
         return text
+
+    def between(self, node: Table, index: str) -> str:
+        """What lies between the numbers of a table."""
+        raise NotImplementedError
 
     def count(self, dim: Dim) -> str:
         """A length or a loop counter as a number of the file's type."""
@@ -114,7 +126,7 @@ class Scalars:
         raise NotImplementedError
 
     def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
-        """How a function of `program.FUNCTIONS` is called here."""
+        """How a function of `program.FUNCTIONS` or `INTEGER_FUNCTIONS` is called here."""
         raise NotImplementedError
 
 
