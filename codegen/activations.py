@@ -22,6 +22,7 @@ class Activation:
     name: str = "linear"
     parameters: tuple[float, ...] = ()
     function: Callable[[Expr], Expr] | None = None  # the user's own (`--custom`), by element
+    limit: float | None = None  # what it is applied to is clipped to -limit and limit before
 
     @property
     def is_elementwise(self) -> bool:
@@ -35,13 +36,16 @@ class Activation:
 
     def __call__(self, x: Expr) -> Expr:
         """The activation of one element."""
+        if self.limit is not None:
+            x = _clip(x, -self.limit, self.limit)
         if self.function is not None:
             return self.function(x)
         return ELEMENTWISE[self.name](x, *self.parameters)
 
     def __str__(self) -> str:
         numbers = ", ".join(f"{p:g}" for p in self.parameters)
-        return f"{self.name}({numbers})" if numbers else self.name
+        text = f"{self.name}({numbers})" if numbers else self.name
+        return text if self.limit is None else f"{text} of what is clipped at {self.limit:g}"
 
 
 def _where(condition: Expr, yes: Expr | float, no: Expr | float) -> Expr:
@@ -114,6 +118,9 @@ ELEMENTWISE: dict[str, Callable[..., Expr]] = {
     "gate_sigmoid": lambda x: call("gate_sigmoid", x),
     "hard_sigmoid": lambda x: call("hard_sigmoid", x),  # Keras 1 and 2: clip(0.2 x + 0.5, 0, 1)
     "hard_sigmoid_3": lambda x: call("hard_sigmoid_3", x),  # Keras 3: clip(x / 6 + 0.5, 0, 1)
+    "clipped_line": lambda x, alpha, beta: _clip(alpha * x + beta, 0.0, 1.0),
+    "affine": lambda x, alpha, beta: alpha * x + beta,
+    "scaled_tanh": lambda x, alpha, beta: alpha * call("tanh", beta * x),
     "hard_silu": lambda x: x * call("hard_sigmoid_3", x),
     "hard_tanh": lambda x, low=-1.0, high=1.0: _clip(x, low, high),
     "relu": _relu,
