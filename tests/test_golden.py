@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from codegen.running import Made
 from codegen.targets import TARGETS
 from tests.support.compilers import WARNINGS, compile_c
 from tests.support.fixtures import FIXTURES
-from tests.support.interpreters import Interpreter, found, run
+from tests.support.interpreters import Interpreter, environments, found, run
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "generated_examples"
@@ -202,37 +201,9 @@ def test_the_environment_changes_nothing(
     assert digests(sys.executable, **environment) == expected
 
 
-def able(folder: Path) -> dict[str, str]:
-    """Every other CPython here from 3.10 on, and this one with NumPy 1, by name.
-
-    Each gets an environment of its own with what the generator needs, once; one for which pip
-    finds no packages is left out.
-    """
-    wanted: dict[str, tuple[Sequence[str], str]] = {"numpy1": ([sys.executable], "numpy<2")}
-    for name, interpreter in found().items():
-        version = re.fullmatch(r"cpython3\.(\d+)", name)
-        if version and int(version[1]) >= 10 and int(version[1]) != sys.version_info.minor:
-            wanted[name] = (interpreter.command, "numpy")
-    pythons = {}
-    for name, (command, numpy) in wanted.items():
-        environment = folder / name
-        python = environment / "bin" / "python"
-        if not (environment / "complete").exists():
-            made = subprocess.run(
-                [*command, "-m", "venv", "--clear", environment], capture_output=True, check=False
-            )
-            needed = [numpy, "h5py", "jinja2", "click"]
-            install = [python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *needed]
-            if made.returncode or subprocess.run(install, check=False).returncode:
-                continue
-            (environment / "complete").touch()
-        pythons[name] = str(python)
-    return pythons
-
-
 @pytest.mark.slow
 def test_every_python_makes_the_same(expected: dict[str, str]) -> None:
-    pythons = able(Path(sys.prefix) / "others")
+    pythons = environments()
     assert "numpy1" in pythons
     for name, python in pythons.items():
         assert digests(python) == expected, name

@@ -6,6 +6,7 @@ layout of the folder that is written. NAME in the path of a template stands for 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,8 +38,13 @@ _HEADERS = frozenset(
     """.split()
 )
 _MCU = {"profile": "mcu"}
+# Modules that a package of Python needs, or that one of the same name would hide.
+_MODULES = frozenset({"numpy", "setuptools", "setup", *map(str.lower, sys.stdlib_module_names)})
 
 PACKAGES: dict[str, Package] = {
     package.name: package
-    for package in (Package("arduino", "c", "src/NAME.h", _MCU, steps=True, taken=_HEADERS),)
+    for package in (
+        Package("arduino", "c", "src/NAME.h", _MCU, steps=True, taken=_HEADERS),
+        Package("python", "c", "src/NAME/NAME.h", taken=_HEADERS | _MODULES),
+    )
 }

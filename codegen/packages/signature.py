@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from codegen.lowered import Lowered
 from codegen.program import dims
-from codegen.program.ops import Port
-from codegen.targets.base import dtype_of
+from codegen.program.dims import Dim
+from codegen.program.ops import Port, Program, rows_looked_up
+from codegen.targets.base import facts
+from codegen.targets.spine.outline import Outline
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of `step`: its C type, and how many values one call takes or gives."""
+    """An input or output of a call, without the axis of a batch.
 
-    name: str  # x0, x1, ... and y0, y1, ...
-    kind: str
-    size: str  # in macros of the header
+    `name` is x0, x1, ... or y0, y1, ..., `label` what users call it. `size` is the number of its
+    values in macros of the C header, for a tensor of `step`. `shape` may depend on free lengths.
+    An input that is looked up in tables of `rows` holds numbers below that; 0 for all others.
+    """
+
+    name: str
+    label: str
+    kind: str  # in C
+    size: str
+    shape: tuple[Dim, ...]
+    rows: int
 
     @property
     def whole(self) -> bool:
@@ -26,46 +37,148 @@ class Tensor:
         return self.kind == "int32_t"
 
 
-class Signature:
-    """What `step` takes and gives, in C."""
+@dataclass(frozen=True)
+class Call:
+    """What `step` or `predict` takes and gives."""
 
-    def __init__(self, lowered: Lowered, name: str, options: Mapping[str, Any]) -> None:
-        self.lowered, self.upper = lowered, name.upper()
-        self.real = "double" if dtype_of(lowered, options) == "float64" else "float"
-        self.warmup, self.hop = lowered.warmup, lowered.hop
-
-    @property
-    def inputs(self) -> list[Tensor]:
-        """The inputs of a step."""
-        return self._tensors("INPUT", "x")
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
 
     @property
-    def outputs(self) -> list[Tensor]:
-        """The outputs of a step."""
-        return self._tensors("OUTPUT", "y")
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them in the order of the arguments in C."""
+        return (*self.inputs, *self.outputs)
 
     @property
     def arguments(self) -> str:
-        """What follows the state in a call of step."""
-        return ", ".join(tensor.name for tensor in (*self.inputs, *self.outputs))
+        """What follows the state in a call of step in C."""
+        return ", ".join(tensor.name for tensor in self.tensors)
 
-    def _tensors(self, kind: str, letter: str) -> list[Tensor]:
-        assert self.lowered.step is not None
-        found = []
-        programs = (self.lowered.step, self.lowered.whole)
-        pairs = [p.inputs if kind == "INPUT" else p.outputs for p in programs]
-        for k, (port, whole) in enumerate(zip(*pairs, strict=True)):
-            macro = f"{self.upper}_{kind}_{k}_SIZE"
-            rows = dims.fixed(port.buffer.size) // max(1, _row(whole))
-            size = macro if rows == 1 else f"{macro} * {rows}"
-            found.append(Tensor(f"{letter}{k}", self._kind(port), size))
-        return found
-
-    def _kind(self, port: Port) -> str:
-        return "int32_t" if port.buffer.dtype == "int32" else self.real
+    @property
+    def labels(self) -> str:
+        """The arguments as users call them."""
+        return ", ".join(tensor.label for tensor in self.inputs)
 
 
-def _row(port: Port) -> int:
+class Signature:
+    """Calls, states and lengths of a model."""
+
+    def __init__(self, lowered: Lowered, name: str, options: Mapping[str, Any]) -> None:
+        self.lowered, self.upper = lowered, name.upper()
+        self.outline = Outline(lowered, options)
+        self.real = "double" if self.outline.dtype == "float64" else "float"
+        self.warmup, self.hop = lowered.warmup, lowered.hop
+        self.most = int(options.get("max_steps") or 1)  # of steps, where there is no `step`
+        self.lengths = lowered.whole.lengths
+        self.facts = facts(lowered)
+
+    @cached_property
+    def step(self) -> Call | None:
+        """One step, where there is one."""
+        return None if self.lowered.step is None else self._call(self.lowered.step)
+
+    @cached_property
+    def whole(self) -> Call:
+        """A whole input."""
+        return self._call(self.lowered.whole)
+
+    @property
+    def states(self) -> list[tuple[int, ...]]:
+        """The shapes of the states that get_state gives, without the number of steps seen."""
+        return [state.shape for state in self.outline.states]
+
+    @property
+    def rank(self) -> int:
+        """The largest number of axes of anything, 1 at least."""
+        calls = [call for call in (self.step, self.whole) if call is not None]
+        shapes = [tensor.shape for call in calls for tensor in call.tensors]
+        return max(1, *(len(shape) for shape in (*shapes, *self.states)))
+
+    # ---- lengths ----------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> range:
+        """Which of the free lengths `predict` in C takes: all that a step takes are the same."""
+        return range(len(self.lengths[:1] if self.step else self.lengths))
+
+    @property
+    def wanted(self) -> str:
+        """What `predict` expects of its lengths, for a message."""
+        return " and ".join(f"{dims.text(a)} {b} {dims.text(c)}" for a, b, c in self.conditions)
+
+    @property
+    def tests(self) -> list[str]:
+        """The same as conditions in C, of an array `n` of lengths."""
+        return [f"{self._in_c(a)} {b} {self._in_c(c)}" for a, b, c in self.conditions]
+
+    @cached_property
+    def conditions(self) -> list[tuple[Dim, str, Dim]]:
+        """What holds of the lengths that `predict` in C takes."""
+        lengths = [dims.symbol(length) for length in self.lengths]
+        found = [*self.outline.conditions(self.lowered.whole)]
+        if self.step:
+            if self.warmup and not found:
+                found.append((lengths[0], ">=", self.warmup * self.hop + 1))
+            found += [(lengths[0], "==", other) for other in lengths[1:]]
+        else:
+            found += [(length, "<=", self.most) for length in lengths]
+        return list(dict.fromkeys(found)) or [(length, ">=", 1) for length in lengths]
+
+    def axes(self, shape: Sequence[Dim]) -> str:
+        """A shape as numbers in C: -1 - k stands for free length k."""
+        free = {str(dims.symbol(length)): -1 - k for k, length in enumerate(self.lengths)}
+        return ", ".join(str(n if isinstance(n, int) else free[str(n)]) for n in shape) or "0"
+
+    def axes_in_c(self, shape: Sequence[Dim]) -> str:
+        """A shape as expressions in C."""
+        return ", ".join(self._in_c(n) for n in shape)
+
+    def _in_c(self, dim: Dim) -> str:
+        known = {length: f"n[{k}]" for k, length in enumerate(self.lengths)}
+        return dims.text(dim, "floor_div({}, {})", "{}_of({}, {})", known)
+
+    # ---- tensors ----------------------------------------------------------------------------
+
+    @staticmethod
+    def numpy_type(kind: str) -> str:
+        """The number by which NumPy's C interface knows a type of C."""
+        return {"float": "NPY_FLOAT32", "double": "NPY_FLOAT64", "int32_t": "NPY_INT32"}[kind]
+
+    def _call(self, program: Program) -> Call:
+        whole = self.lowered.whole
+        inputs = [
+            self._tensor("x", k, *pair)
+            for k, pair in enumerate(zip(program.inputs, whole.inputs, strict=True))
+        ]
+        outputs = [
+            self._tensor("y", k, *pair)
+            for k, pair in enumerate(zip(program.outputs, whole.outputs, strict=True))
+        ]
+        return Call(tuple(inputs), tuple(outputs))
+
+    def _tensor(self, letter: str, number: int, port: Port, whole: Port) -> Tensor:
+        kind = "int32_t" if port.buffer.dtype == "int32" else self.real
+        programs = [p for p in (self.outline.whole, self.outline.step) if p is not None]
+        rows = rows_looked_up(port.name, programs) if letter == "x" else None
+        size = self._size("INPUT" if letter == "x" else "OUTPUT", number, port, whole)
+        return Tensor(
+            f"{letter}{number}", port.buffer.name, kind, size, tuple(port.shape), rows or 0
+        )
+
+    def _size(self, kind: str, number: int, port: Port, whole: Port) -> str:
+        """The values of a tensor of step; "" where their number is not fixed."""
+        row, count = _row(whole), port.buffer.size
+        if not isinstance(row, int) or not isinstance(count, int):
+            return ""
+        macro, rows = f"{self.upper}_{kind}_{number}_SIZE", count // max(1, row)
+        return macro if rows == 1 else f"{macro} * {rows}"
+
+
+def _row(port: Port) -> Dim:
     """The values of one time step, or of the tensor where its length is fixed."""
-    varies = bool(port.shape) and not isinstance(port.shape[0], int)
-    return dims.fixed(dims.product(port.shape[1:] if varies else port.shape))
+    return dims.product(port.shape[1:] if varies(port.shape) else port.shape)
+
+
+def varies(shape: Sequence[Dim]) -> bool:
+    """Whether the first axis may have any length."""
+    return bool(shape) and not isinstance(shape[0], int)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -217,3 +218,32 @@ def _first_version(universal: str) -> str:
 def version_of(interpreter: Interpreter) -> tuple[int, ...]:
     """The version of the language that a CPython's name tells."""
     return tuple(int(part) for part in re.findall(r"\d+", interpreter.name))
+
+
+@cache
+def environments() -> dict[str, str]:
+    """Every other CPython here from 3.10 on, and this one with NumPy 1, by name.
+
+    Each gets an environment of its own with what the generator needs, once; one for which pip
+    finds no packages is left out. Values are paths of Pythons.
+    """
+    wanted: dict[str, tuple[Sequence[str], str]] = {"numpy1": ([sys.executable], "numpy<2")}
+    for name, interpreter in found().items():
+        version = re.fullmatch(r"cpython3\.(\d+)", name)
+        if version and int(version[1]) >= 10 and int(version[1]) != sys.version_info.minor:
+            wanted[name] = (interpreter.command, "numpy")
+    pythons = {}
+    for name, (command, numpy) in wanted.items():
+        environment = Path(sys.prefix) / "others" / name
+        python = str(environment / "bin" / "python")
+        if not (environment / "complete").exists():
+            made = subprocess.run(
+                [*command, "-m", "venv", "--clear", environment], capture_output=True, check=False
+            )
+            needed = [numpy, "h5py", "jinja2", "click"]
+            install = [python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *needed]
+            if made.returncode or subprocess.run(install, check=False).returncode:
+                continue
+            (environment / "complete").touch()
+        pythons[name] = python
+    return pythons
