@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.errors import LayerError
 from codegen.layers.padding import crop_rows
+from codegen.layers.products import einsum, matmul
 from codegen.layers.reshaping import Permute
-from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, transpose, widen
+from codegen.layers.shared.axes import axis_of, broadcast, broadcast_shape, widen
 from codegen.layers.shared.formulas import FORMULAS
-from codegen.model import Layer
+from codegen.model import Array, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -27,7 +28,6 @@ from codegen.program.ops import (
     Count,
     Expr,
     Index,
-    Mat,
     Number,
     Select,
     Vec,
@@ -108,7 +108,7 @@ def _elementwise(
 # ---- moving elements along one axis ---------------------------------------------------------
 
 
-def _place(b: Builder, x: Tensor, axis: int, why: str) -> int:
+def _place_of(b: Builder, x: Tensor, axis: int, why: str) -> int:
     """The place of an axis in `x.shape`; along time the rule needs the whole sequence."""
     place = axis_of(axis, x)
     if place == 0:
@@ -116,7 +116,19 @@ def _place(b: Builder, x: Tensor, axis: int, why: str) -> int:
     return place
 
 
-Run = tuple[Dim, Dim, Dim]  # place in the result, place in the input, number
+@dataclass(frozen=True)
+class Run:
+    """`count` elements that go to `target` and on, from `source` and `step` apart, `times` over.
+
+    Each time the source is `jump` further, and the target after the one before.
+    """
+
+    target: Dim
+    source: Dim
+    count: Dim
+    step: int = 1
+    times: int = 1
+    jump: int = 0
 
 
 def _moved(
@@ -124,12 +136,63 @@ def _moved(
 ) -> Tensor:
     """A tensor with `length` elements along one axis, of which each run is copied from `x`."""
     rest = x.shape[axis + 1 :]
+    single = dims.product(rest) == 1
     out = b.tensor(role, (*x.shape[:axis], length, *rest))
     with b.each(x.shape[:axis]) as at:
-        for target, source, count in runs:
-            part = replace(x.at(*at, source), shape=(count, *rest)).vec()
-            b.copy(replace(out.at(*at, target), shape=(count, *rest)).vec(), part)
+        for run in runs:
+            with b.loop(run.times, counter="part") as part:
+                target = out.at(*at, run.target + part * run.count)
+                source = x.at(*at, run.source + part * run.jump)
+                if run.step == 1 or single:
+                    taken = replace(source, shape=(run.count, *rest)).vec()
+                    put = replace(target, shape=(run.count, *rest)).vec()
+                    b.copy(put, replace(taken, stride=run.step))
+                    continue
+                for_each = replace(target, shape=(run.count, *rest))
+                with b.loop(run.count, counter="element") as k:
+                    there = x.at(*at, run.source + part * run.jump + k * run.step)
+                    b.copy(for_each.row(k), there.vec())
     return out
+
+
+def _runs(indices: Sequence[int]) -> list[Run]:
+    """The runs that bring the elements at these indices side by side."""
+    pieces: list[tuple[int, int, int]] = []  # source, count, step
+    at = 0
+    while at < len(indices):
+        step = indices[at + 1] - indices[at] if at + 1 < len(indices) else 1
+        end = at + 1
+        while end < len(indices) and indices[end] - indices[end - 1] == step:
+            end += 1
+        if end - at == 2 and step != 1:  # two that only happen to be so far apart
+            end, step = at + 1, 1
+        pieces.append((indices[at], end - at, 1 if end - at == 1 else step))
+        at = end
+    runs: list[Run] = []
+    target = at = 0
+    while at < len(pieces):
+        source, count, step = pieces[at]
+        end = at + 1
+        jump = pieces[end][0] - source if end < len(pieces) else 0
+        while end < len(pieces) and pieces[end] == (source + (end - at) * jump, count, step):
+            end += 1
+        runs.append(Run(target, source, count, step, end - at, jump if end - at > 1 else 0))
+        target, at = target + count * (end - at), end
+    return runs
+
+
+MOST_RUNS = 256  # that a file spells out
+
+
+def runs_of(indices: Sequence[int]) -> list[Run]:
+    """The runs; a LayerError where the indices are in no order that a loop could follow."""
+    found = _runs(indices)
+    if len(found) > MOST_RUNS:
+        raise LayerError(
+            f"it takes {len(indices)} elements in no order: in {len(found)} pieces, at most "
+            f"{MOST_RUNS} are supported"
+        )
+    return found
 
 
 def _not_along(b: Builder, out: Tensor, x: Tensor, axis: int) -> Tensor:
@@ -139,7 +202,7 @@ def _not_along(b: Builder, out: Tensor, x: Tensor, axis: int) -> Tensor:
 
 def _flip(b: Builder, x: Tensor, *, axis: int) -> Tensor:
     """The elements along one axis in reverse order."""
-    place = _place(b, x, axis, "it reads the sequence backwards")
+    place = _place_of(b, x, axis, "it reads the sequence backwards")
     out = b.tensor("output", x.shape)
     with b.each(x.shape[: place + 1]) as at:
         turned = x.shape[place] - 1 - at[-1]
@@ -149,10 +212,10 @@ def _flip(b: Builder, x: Tensor, *, axis: int) -> Tensor:
 
 def _roll(b: Builder, x: Tensor, *, axis: int, shift: int) -> Tensor:
     """The elements along one axis `shift` places further; the last ones come first."""
-    place = _place(b, x, axis, "it puts the end of the sequence before its start")
+    place = _place_of(b, x, axis, "it puts the end of the sequence before its start")
     length = dims.fixed(x.shape[place])
     first, last = length - shift % length, shift % length
-    runs = [(last, 0, first), *([(0, first, last)] if last else [])]
+    runs = [Run(last, 0, first), *([Run(0, first, last)] if last else [])]
     return b.like(_moved(b, x, place, runs, length), x)
 
 
@@ -160,10 +223,10 @@ def _take(b: Builder, x: Tensor, *, axis: int, indices: tuple[int, ...], keeps: 
     """The elements at fixed indices along one axis; a single one without the axis."""
     place = axis_of(axis, x)
     length = dims.fixed(x.shape[place])
-    _place(b, x, axis, "it takes single steps out of the sequence")
+    _place_of(b, x, axis, "it takes single steps out of the sequence")
     for index in indices:
         b.check(length, ">=", index + 1 if index >= 0 else -index)
-    runs = [(number, index % length, 1) for number, index in enumerate(indices)]
+    runs = runs_of([index % length for index in indices])
     out = _moved(b, x, place, runs, len(indices))
     if not keeps:
         out = out.reshape((*x.shape[:place], *x.shape[place + 1 :]))
@@ -172,9 +235,9 @@ def _take(b: Builder, x: Tensor, *, axis: int, indices: tuple[int, ...], keeps: 
 
 def _repeat(b: Builder, x: Tensor, *, axis: int, repeats: int) -> Tensor:
     """Every element along one axis so many times."""
-    place = _place(b, x, axis, "it repeats single steps")
+    place = _place_of(b, x, axis, "it repeats single steps")
     before, rest = x.shape[: place + 1], x.shape[place + 1 :]
-    runs = [(number, 0, 1) for number in range(repeats)]
+    runs = [Run(number, 0, 1) for number in range(repeats)]
     out = _moved(b, x.reshape((*before, 1, *rest)), place + 1, runs, repeats)
     longer = out.reshape((*before[:-1], before[-1] * repeats, *rest))
     return _not_along(b, longer, x, place)
@@ -184,7 +247,7 @@ def _split(
     b: Builder, x: Tensor, *, axis: int, parts: int = 0, places: tuple[int, ...] = ()
 ) -> Tensors:
     """The input cut along one axis into equal parts, or at places."""
-    place = _place(b, x, axis, "it cuts the sequence into pieces")
+    place = _place_of(b, x, axis, "it cuts the sequence into pieces")
     length = dims.fixed(x.shape[place])
     if parts and length % parts:
         raise LayerError(f"{parts} equal parts of an axis of {length}")
@@ -192,7 +255,7 @@ def _split(
     ends = [0, *(min(end, length) for end in inner), length]
     found = []
     for number, (start, stop) in enumerate(pairwise(ends)):
-        part = _moved(b, x, place, [(0, start, stop - start)], stop - start, f"split_{number}")
+        part = _moved(b, x, place, [Run(0, start, stop - start)], stop - start, f"split_{number}")
         found.append(_not_along(b, part, x, place))
     return tuple(found)
 
@@ -241,6 +304,66 @@ def _pad(
         first = padding[-1][0]
         b.copy(out.row(*place)[first : x.shape[-1] + first], x.row(*at))
     return b.like(out, x)
+
+
+def _place(
+    b: Builder, x: Tensor, *updates: Tensor, places: tuple[int, ...], kind: str, value: float = 0.0
+) -> Tensor:
+    """`x` with other numbers at fixed places, counted through all its axes: those of `updates`.
+
+    Without them `value`, everywhere. By `kind` they take the place of a number, or are added to
+    it, multiplied with it, or the larger or smaller of the two is left.
+    """
+    given = [x, *updates]
+    for one in given:
+        b.needs_whole(one, "it puts numbers into a whole sequence")
+    out = b.tensor("output", x.shape)
+    b.copy(out.vec(), x.vec())
+    runs = [
+        piece
+        for run in runs_of(places)
+        # What meets one place several times comes one after the other.
+        for piece in ([run] if run.step else _one_by_one(run))
+    ]
+    for run in runs:
+        with b.loop(run.times, counter="part", carried=True) as part:
+            start = run.source + part * run.jump
+            target = Vec(out.buffer, out.offset + start, run.count, run.step)
+            new: Expr = Number(value)
+            if updates:
+                first = updates[0].offset + run.target + part * run.count
+                new = At(Vec(updates[0].buffer, first, run.count))
+            b.copy(target, new if kind == "set" else _JOINS[kind](At(target), new))
+    return replace(b.like(out, *given), time=x.time)
+
+
+def _one_by_one(run: Run) -> list[Run]:
+    return [
+        Run(run.target + k * run.count + j, run.source + k * run.jump, 1)
+        for k in range(run.times)
+        for j in range(dims.fixed(run.count))
+    ]
+
+
+_JOINS: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "add": lambda old, new: old + new,
+    "mul": lambda old, new: old * new,
+    "max": lambda old, new: call("max", old, new),
+    "min": lambda old, new: call("min", old, new),
+}
+
+
+def _mix(b: Builder, x: Tensor, *, axis: int, matrix: Array, offset: Array | None = None) -> Tensor:
+    """A fixed matrix times the elements along one axis, plus an offset for each result."""
+    place = _place_of(b, x, axis, "it mixes the steps of the sequence")
+    rows, columns = matrix.shape
+    b.check(x.shape[place], "==", columns)
+    out = b.tensor("output", (*x.shape[:place], rows, *x.shape[place + 1 :]))
+    weight, bias = b.weight("matrix", matrix), b.vector("offset", offset)
+    with b.each(x.shape[:place]) as before, b.each(x.shape[place + 1 :]) as after:
+        y = out.along(place, before, after)
+        b.affine(y, bias, (weight, x.along(place, before, after)))
+    return _not_along(b, out, x, place)
 
 
 def _swap(b: Builder, x: Tensor, *, axis1: int, axis2: int) -> Tensor:
@@ -570,15 +693,22 @@ def _statistic(b: Builder, x: Tensor, *, kind: str, axis: Sequence[int], keepdim
     return _joined(b, x, places, keepdims, write)
 
 
-def _argmax(b: Builder, x: Tensor, *, axis: int, keepdims: bool) -> Tensor:
-    """The first index of the largest element along one axis: the least that has the maximum."""
+def _argmax(
+    b: Builder, x: Tensor, *, axis: int, keepdims: bool, least: bool = False, last: bool = False
+) -> Tensor:
+    """The first index of the largest element along one axis: the least that has the maximum.
+
+    `least`: of the smallest element. `last`: the last index of those.
+    """
 
     def write(y: Vec, counters: Counters, row: Row) -> None:
-        largest, places = b.temp("largest", 1), _symbols(counters)
+        extreme, places = b.temp("smallest" if least else "largest", 1), _symbols(counters)
         element = At(row(places))
-        b.reduce(largest, "max", counters, element)
-        place = Select(Compare(">=", element, At(largest)), Count(places[0]), Count(counters[0][1]))
-        b.reduce(y, "min", counters, place)
+        b.reduce(extreme, "min" if least else "max", counters, element)
+        other: Expr = Number(-1.0) if last else Count(counters[0][1])
+        reached = Compare("<=" if least else ">=", element, At(extreme))
+        place = Select(reached, Count(places[0]), other)
+        b.reduce(y, "max" if last else "min", counters, place)
 
     return _joined(b, x, _whole_axes(b, x, [axis]), keepdims, write)
 
@@ -624,78 +754,19 @@ def _one_hot(
     return b.like(out, x)
 
 
-# ---- products -------------------------------------------------------------------------------
-
-
-def _matmul(
-    b: Builder, left: Tensor, right: Tensor, *, transpose_a: bool, transpose_b: bool
-) -> Tensor:
-    """The product of two matrices, or of a matrix and a vector along its last axis."""
-    if transpose_a and len(left.shape) == 2:
-        b.needs_whole(left, "it multiplies whole sequences")
-        left = transpose(b, left, (1, 0))
-    if len(right.shape) != 2 or len(left.shape) not in (1, 2):
-        raise LayerError(f"a product of tensors with {left.shape} and {right.shape}")
-    for x in (left, right):
-        b.needs_whole(x, "it multiplies whole sequences")
-    inner, columns = right.shape[::-1] if transpose_b else right.shape
-    b.check(left.shape[-1], "==", inner)
-    stride = dims.fixed(right.shape[1])
-    strides = (stride, 1) if transpose_b else (1, stride)
-    matrix = Mat(right.buffer, right.offset, columns, inner, *strides)
-    out = b.tensor("output", (*left.shape[:-1], columns))
-    with b.each(left.shape[:-1]) as at:
-        b.affine(out.row(*at), None, (matrix, left.row(*at)))
-    y = b.like(out, left, right)
-    return replace(y, time=y.time and not transpose_a)
-
-
-def _einsum(b: Builder, *inputs: Tensor, equation: str) -> Tensor:
-    """Sums of products of two tensors, whose first letter is that of the batch axis."""
-    terms, arrow, result = equation.partition("->")
-    letters = terms.split(",")
-    batch = {term[:1] for term in (*letters, result)}
-    plain = all(len({*term}) == len(term) and term.isalpha() for term in (*letters, result))
-    if not arrow or not plain or len(batch) != 1 or not len(inputs) == len(letters) == 2:
-        raise LayerError(f"equation {equation[:60]!r} is not supported")
-    lengths: dict[str, Dim] = {}
-    for term, x in zip(letters, inputs, strict=True):
-        if len(term) != len(x.shape) + 1:
-            raise LayerError(f"equation {equation!r} does not fit {len(x.shape)} axes")
-        b.needs_whole(x, "it multiplies whole sequences")
-        for letter, n in zip(term[1:], x.shape, strict=True):
-            b.check(lengths.setdefault(letter, n), "==", n)
-    if any(letter not in lengths for letter in result[1:]):
-        raise LayerError(f"equation {equation!r} is not supported")
-    out = b.tensor("output", [lengths[letter] for letter in result[1:]])
-    summed = [letter for letter in lengths if letter not in result]
-    counters = tuple((f"k_{letter}", lengths[letter]) for letter in summed)
-    with b.each([lengths[letter] for letter in result[1:]], "place") as at:
-        place: dict[str, Dim] = dict(zip(result[1:], at, strict=True))
-        place |= {letter: dims.symbol(f"k_{letter}") for letter in summed}
-        left, right = (
-            At(x.at(*(place[letter] for letter in term[1:])).vec())
-            for term, x in zip(letters, inputs, strict=True)
-        )
-        target = out.at(*at).vec()
-        if counters:
-            b.reduce(target, "sum", counters, left * right)
-        else:
-            b.copy(target, left * right)
-    return b.like(out, *inputs)
-
-
 RULES: dict[str, Callable[..., Tensor | Tensors]] = {
     "argmax": _argmax,
     "cumsum": _cumsum,
-    "einsum": _einsum,
+    "einsum": einsum,
     "expand_dims": _expand_dims,
     "flip": _flip,
     "get_item": _get_item,
-    "matmul": _matmul,
+    "matmul": matmul,
+    "mix": _mix,
     "move": _move,
     "one_hot": _one_hot,
     "pad": _pad,
+    "place": _place,
     "prod": _prod,
     "reduce": _reduce,
     "repeat": _repeat,

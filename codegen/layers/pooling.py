@@ -117,7 +117,7 @@ class Pooling(WithChannels):
                 padding = ((left, right),)
             ones = b.tensor("ones", (length, 1))
             b.copy(ones.vec(), Number(1.0))
-            geometry = Geometry((size,), (stride,), (1,), padding)
+            geometry = Geometry((size,), (stride,), (self.geometry.dilations[axis],), padding)
             with geometry.window(b, ones, role="count") as window:
                 count = b.tensor("count", (window.count,))
                 with window.positions() as o:

@@ -40,7 +40,7 @@ class TransposedConvolution(WithFilters):
     bias: Array | None
     strides: tuple[int, ...]
     dilations: tuple[int, ...]
-    padding: str = "valid"
+    padding: str | tuple[tuple[int, int], ...] = "valid"  # or rows cut off at each end of an axis
     output_padding: tuple[int, ...] | None = None
     groups: int = 1  # of the inputs, each of which gives `filters` outputs
 
@@ -61,6 +61,9 @@ class TransposedConvolution(WithFilters):
         """
         stride = self.strides[axis]
         given = None if self.output_padding is None else self.output_padding[axis]
+        if not isinstance(self.padding, str):
+            before, after = self.padding[axis]
+            return before, size + (given or 0) - stride - before - after
         if self.padding == "valid":
             extra = max(size, stride) - size if given is None else given
             return 0, size + extra - stride

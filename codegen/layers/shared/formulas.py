@@ -103,6 +103,7 @@ BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "squared_difference": lambda x, y: (x - y) * (x - y),
     "logaddexp": _logaddexp,
     "remainder": lambda x, y: call("fmod", x, y),
+    "prelu": lambda x, slope: Select(Compare("<", x, Number(0.0)), slope * x, x),
     "whole_divide": lambda x, y: _towards_zero(x / y),
     "logical_xor": partial(Compare, "!="),
 }

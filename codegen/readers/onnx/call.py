@@ -136,7 +136,7 @@ class Call:
 
     # ---- layers -------------------------------------------------------------------------------
 
-    def layer(self, kind: type[Some], **fields: Any) -> Some:
+    def layer(self, kind: type[Some], /, **fields: Any) -> Some:
         """A layer of the Model under the name of the node; a second one gets a number."""
         self.count += 1
         name = self.name if self.count == 1 else f"{self.name}_{self.count}"
@@ -150,7 +150,7 @@ class Call:
         """One call of an operation of `codegen/layers/operations.py`."""
         return self.add(self.layer(Operation, rule=rule, settings=settings), *refs)
 
-    def aside(self, kind: type[Some], role: str, **fields: Any) -> Some:
+    def aside(self, kind: type[Some], role: str, /, **fields: Any) -> Some:
         """A layer that only brings numbers into order, named after the node."""
         name = self.assembly.unique(f"{self.name}/{role}")
         return kind(name=name, class_name=self.op, **fields)

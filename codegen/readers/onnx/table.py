@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from codegen.readers.onnx.operator import Operator, Result, Rule
 from codegen.readers.onnx.rules import (
+    activations,
     convolution,
     elementwise,
     lengths,
+    normalization,
+    pieces,
+    pooling,
     products,
     recurrent,
+    reductions,
+    resizing,
     shapes,
 )
 
@@ -16,10 +22,16 @@ __all__ = ["TABLE", "Operator", "Result", "Rule", "operator"]
 
 TABLE: tuple[Operator, ...] = (
     *elementwise.TABLE,
+    *activations.TABLE,
+    *reductions.TABLE,
+    *normalization.TABLE,
     *products.TABLE,
     *convolution.TABLE,
+    *pooling.TABLE,
     *recurrent.TABLE,
     *shapes.TABLE,
+    *pieces.TABLE,
+    *resizing.TABLE,
     *lengths.TABLE,
 )
 

@@ -8,14 +8,22 @@ from functools import partial
 import numpy as np
 
 from codegen.activations import Activation
+from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer, AsFloat
 from codegen.layers.operations import Operation
 from codegen.layers.shared.formulas import BINARY, FORMULAS, OTHER
 from codegen.readers import operations
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator, Rule
+from codegen.readers.onnx.tensors import type_name
 from codegen.readers.onnx.values import Operand, Value
 
+WHOLE = ("int32", "int64")  # computed as floats, which hold them exactly up to 2^24
+WIDER = {
+    (small, large)
+    for small in ("int8", "int16", "int32", "int64", "uint8", "uint16")
+    for large in WHOLE
+}
 TRUE = {*OTHER} - {"where", "clip", "zeros_like", "ones_like"} | {"logical_or", "logical_and"}
 
 
@@ -67,20 +75,51 @@ def _identity(c: Call) -> Operand:
     return c.operands[0]
 
 
-def _cast(c: Call) -> Value:
-    """A cast among floats, or from integers and truth values to floats."""
-    from codegen.errors import LayerError
-    from codegen.readers.onnx.tensors import type_name
+def _dropout(c: Call) -> list[Value]:
+    """The input, and true for each element."""
+    training = c.maybe(2, "training_mode") if c.opset >= 12 else None
+    if training is not None and training.any():
+        raise LayerError("it is in training mode: what comes out is random")
+    x = c.value(0)
+    return [x, *([formula(c, "ones_like", (x,), "bool")] if len(c.wanted) > 1 else [])]
 
-    x, to = c.value(0), type_name(c.attributes.integer("to"))
-    if np.dtype(to).kind == "f" or (np.dtype(x.dtype).kind in "iub" and np.dtype(to).kind in "iu"):
-        ref = c.add(c.layer(AsFloat), x.ref)
-        return Value(ref, x.shape, x.held, to, x.time)
-    if np.dtype(to).kind == "b":
-        return formula(c, "not_equal", (x, np.zeros((), np.float32)))
-    if np.dtype(to).kind in "iu" and np.dtype(x.dtype).kind == "f":
+
+def _mean(c: Call) -> Value:
+    """The sum of any number of operands, divided by their number."""
+    total = _formula(c, "add")
+    return formula(c, "divide", (total, np.asarray(len(c.operands), np.float32)), total.dtype)
+
+
+def _modulo(c: Call) -> Value:
+    """What is left after division: with the sign of the divisor, or with fmod of the dividend."""
+    by_sign = not c.attributes.integer("fmod", 0, 0, 1)
+    if by_sign and np.dtype(c.value(0).dtype).kind == "f":
+        raise LayerError("fmod is 0, which is for whole numbers")
+    return formula(c, "modulo" if by_sign else "remainder", tuple(c.operands[:2]))
+
+
+def _cast(c: Call) -> Value:
+    """A cast to a type that is named."""
+    return cast(c, type_name(c.attributes.integer("to")))
+
+
+def _cast_like(c: Call) -> Value:
+    """A cast to the type of the second input."""
+    like = c.operands[1]
+    return cast(c, like.dtype if isinstance(like, Value) else c.known(1).dtype.name)
+
+
+def cast(c: Call, to: str) -> Value:
+    """The first input as numbers of another type."""
+    x = c.value(0)
+    if to == "bool":
+        return x if x.dtype == to else formula(c, "not_equal", (x, np.zeros((), np.float32)))
+    kept = np.dtype(to).kind == "f" or x.dtype in (to, "bool") or (x.dtype, to) in WIDER
+    if kept:
+        return Value(c.add(c.layer(AsFloat), x.ref), x.shape, x.held, to, x.time)
+    if to in WHOLE and np.dtype(x.dtype).kind == "f":
         return formula(c, "trunc", (x,), to)
-    raise LayerError(f"a cast from {x.dtype} to {to}")
+    raise LayerError(f"a cast from {x.dtype} to {to}, in which numbers may wrap around")
 
 
 def _rules() -> list[Operator]:
@@ -103,6 +142,11 @@ TABLE = (
     Operator("LeakyRelu", curve("leaky_relu", alpha=0.01)),
     Operator("Elu", curve("elu", alpha=1.0)),
     Operator("Identity", _identity),
-    Operator("Dropout", _identity, ignored=("ratio", "seed")),
+    Operator("Dropout", _dropout, ignored=("ratio", "seed")),
+    Operator("Mean", _mean),
+    Operator("Mod", _modulo),
+    Operator("Xor", partial(_formula, rule="logical_xor")),
+    Operator("IsNaN", partial(_formula, rule="is_nan")),
+    Operator("CastLike", _cast_like, ignored=("saturate", "round_mode")),
     Operator("Cast", _cast, ignored=("saturate", "round_mode")),
 )
