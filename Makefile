@@ -3,6 +3,7 @@
 # make test-torch  trace live PyTorch modules, in an environment of its own, since torch is large
 # make quick     the tests of the daily loop: each layer once, in every target; about a minute
 # make lint      ruff and mypy alone;  make format  lets ruff mend what it can
+# make docs      build the documentation as a site, in site/
 # make bench     time generated code beside what users could pick instead
 # make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container;
 #                and as long random models against the installed Keras, from RANDOM_MODELS=1 on
@@ -21,7 +22,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test quick test-torch lint format bench fuzz fixtures clean setup-core setup-lint setup-test
+.PHONY: help demo test quick test-torch lint format docs bench fuzz fixtures clean \
+    setup-core setup-lint setup-docs setup-test
 
 help:
 	@sed -n 's/^# \(make .*\|   .*\)/\1/p' Makefile
@@ -51,6 +53,9 @@ format: setup-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # The peers bring TensorFlow: they have an environment of their own, in a cache folder.
 bench:
 	"$$(bash benchmarks/setup.sh)" -m benchmarks
@@ -66,8 +71,8 @@ fixtures:
 	@sed -n '2,/^set /s/^# \{0,1\}//p' tests/fixtures/make/build.sh
 
 clean:
-	rm -rf .venv tests/npm/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv tests/npm/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site
 	rm -f tests/fixtures/*/*/*.h5
 
-setup-core setup-lint setup-test:
+setup-core setup-lint setup-docs setup-test:
 	@bash scripts/setup.sh $(@:setup-%=%)

@@ -3,13 +3,14 @@
 #
 #   scripts/setup.sh core    .venv with rnn-codegen, and a C compiler        (make demo)
 #   scripts/setup.sh lint    ... and ruff and mypy                           (make lint)
+#   scripts/setup.sh docs    ... and what builds the documentation's site     (make docs)
 #   scripts/setup.sh test    ... and all that the tests need, Debian packages (requirements/system.txt),
 #                            Python packages and npm packages                (make test)
 #
 # PYTHON names the Python to use (3.11 to 3.13; otherwise the first one found).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-purpose=${1:?usage: setup.sh core|lint|test}
+purpose=${1:?usage: setup.sh core|lint|docs|test}
 
 say() { printf '%s\n' "setup: $*" >&2; }
 
@@ -77,7 +78,8 @@ extras='' stamp=.venv/.installed-$purpose
 case $purpose in
     core) ;;
     lint) extras='[test]' ;;
-    test) extras='[test,oracle,fuzz]' ;;
+    docs) extras='[docs]' ;;
+    test) extras='[test,oracle,fuzz,docs]' ;;
     *) say "unknown purpose $purpose"; exit 2 ;;
 esac
 wanted=$(cat pyproject.toml requirements/test.txt | cksum)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import pictures, report
-from docs.make import blocks, comparison
+from docs.make import blocks, comparison, drawings
 from docs.make.blocks import ROOT, Block, PageError, Runner
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -25,6 +25,12 @@ def test_pictures_are_of_the_results() -> None:
     assert mcu
     assert pictures.speed(c, python) == (RESULTS / "speed.svg").read_text(encoding="utf-8")
     assert pictures.size(mcu) == (RESULTS / "size.svg").read_text(encoding="utf-8")
+
+
+def test_drawings_are_as_they_are_drawn() -> None:
+    for name, draw in drawings.DRAWINGS.items():
+        text = (drawings.FOLDER / name).read_text(encoding="utf-8")
+        assert draw() == text, "python -m docs.make.drawings"
 
 
 def test_the_table_of_alternatives_is_of_the_results() -> None:

