@@ -13,7 +13,9 @@ from docs.make.blocks import ROOT, Block, PageError, Runner
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-@pytest.mark.parametrize("page", blocks.PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", blocks.PAGES, ids=lambda page: page.relative_to(ROOT).with_suffix("").as_posix()
+)
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     blocks.run_page(page, tmp_path)
 
