@@ -38,6 +38,10 @@ _HEADERS = frozenset(
     """.split()
 )
 _MCU = {"profile": "mcu"}
+# Targets that CMake makes by itself.
+_TARGETS = frozenset(
+    "all clean depend edit_cache experimental help install package test rebuild_cache".split()
+)
 # Modules that a package of Python needs, or that one of the same name would hide.
 _MODULES = frozenset({"numpy", "setuptools", "setup", *map(str.lower, sys.stdlib_module_names)})
 
@@ -45,6 +49,7 @@ PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
         Package("arduino", "c", "src/NAME.h", _MCU, steps=True, taken=_HEADERS),
+        Package("cmake", "c", "include/NAME.h", {"cpp": True}, taken=_HEADERS | _TARGETS),
         Package("python", "c", "src/NAME/NAME.h", taken=_HEADERS | _MODULES),
     )
 }

@@ -51,6 +51,7 @@ _C = (
         "predict of one row is one step).",
         kind=int,
     ),
+    Option("cpp", "Add a class for C++17 and later.", default=False, kind=bool),
 )
 _PYTHON = (
     DTYPE,

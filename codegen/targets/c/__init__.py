@@ -19,7 +19,7 @@ from codegen.program.ops import Port, constants
 from codegen.recorded import TOLERANCE
 from codegen.targets import TARGETS
 from codegen.targets.base import facts
-from codegen.targets.c import kernels, methods, states
+from codegen.targets.c import cpp, kernels, methods, states
 from codegen.targets.c import selftest as tests
 from codegen.targets.c import weights as arrays
 from codegen.targets.c.expressions import HOOKS, dim_text
@@ -77,6 +77,7 @@ def _text(header: Header) -> Iterator[str]:
         weights=weights,
         functions=functions.texts.values(),
         restart=restart,
+        cpp=cpp.wrapper(header) if header.cpp else None,
         reset=reset,
         get_state=get_state,
         set_state=set_state,

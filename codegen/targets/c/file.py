@@ -49,6 +49,7 @@ class Header:
         self.real = "float" if self.dtype == "float32" else "double"
         self.suffix = "f" if self.dtype == "float32" else ""
         self.max_steps = self._max_steps(options.get("max_steps"))
+        self.cpp = bool(options["cpp"])
         self.used = Used()
 
         self.program = self.outline.first
@@ -173,7 +174,7 @@ def own_words() -> list[str]:
     """What a header calls its own, without the prefix: no constant of a model may be called so."""
     kernels = """state reset restart step step_body step_avx2 predict predict_body predict_avx2
     avx2 get_state set_state selftest test_close test_states implementation implemented restrict
-    inline always_inline read weights hop warmup max_steps product tile
+    model inline always_inline read weights hop warmup max_steps product tile
     tiles column lanes at sums unroll roll stored dot affine softmax log_softmax softmax_strided
     log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
     sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
