@@ -8,11 +8,17 @@
 
 Weights of int8 stand in arrays of their own, without bias: the scales of their rows are in another.
 In columns, four inputs stand side by side: words of four weights are what vectors are made of.
+
+In programs of integers each product has its array, since each is rounded by itself. For hosts it
+has one row for each output. For `mcu` four outputs stand side by side: four weights of each for
+four inputs, then one weight of each for every input that is left; each of the last outputs % 4
+stands whole. Four weights of int8 stand in the order 0, 2, 1, 3: instructions of Cortex-M4 make two
+pairs of int16 of them, 0 and 1 of its first and third byte, 2 and 3 of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +31,7 @@ from codegen.program.ops import Affine, Buffer, Mat, Program, Vec, reads, walk_o
 NARROW = 4
 BLOCK = 8
 WORD = 4  # inputs side by side
+FOUR = 4  # outputs, and inputs, of integers side by side
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,38 @@ class Packed:
 
 
 @dataclass(frozen=True, eq=False)
+class PackedIntegers(Packed):
+    """The weights of one product of integers."""
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        rows, columns = _shape(self.mats)
+        return rows * columns
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """Their type."""
+        return np.dtype(self.mats[0].buffer.dtype)
+
+    def data(self) -> Array:
+        """The weights in their order."""
+        table = int8_of(self.mats[0])
+        if not self.in_blocks:
+            return table
+        rows, columns = table.shape
+        order = (0, 2, 1, 3) if self.kind.itemsize == 1 else (0, 1, 2, 3)
+        whole, left = rows - rows % FOUR, columns - columns % FOUR
+        blocks = table[:whole].reshape(whole // FOUR, FOUR, columns)
+        fours = blocks[:, :, :left].reshape(len(blocks), FOUR, left // FOUR, FOUR)[..., order]
+        parts = (
+            fours.swapaxes(1, 2).reshape(len(blocks), FOUR * left),
+            blocks[:, :, left:].swapaxes(1, 2).reshape(len(blocks), FOUR * (columns - left)),
+        )
+        return np.concatenate([np.concatenate(parts, axis=1).ravel(), table[whole:].ravel()])
+
+
+@dataclass(frozen=True, eq=False)
 class Group:
     """Products whose vectors follow each other in memory: one longer vector, read from `x` on."""
 
@@ -105,6 +144,7 @@ class Call:
     packed: Packed
     groups: tuple[Group, ...]
     with_bias: bool
+    shift: int = 0  # of a product of integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,13 +185,14 @@ def _is_plain(op: Affine) -> bool:
     """Whether everything about the op is known and contiguous."""
     if op.out.stride != 1 or not isinstance(op.out.size, int) or not op.products:
         return False
-    if op.out.buffer.dtype != "float32":
+    types = ("int32", "int16") if op.shifts else ("float32", "float32")  # of results and vectors
+    if op.out.buffer.dtype != types[0]:
         return False
     for mat, x in op.products:
         sizes = (mat.offset, mat.rows, mat.columns, x.size)
         if mat.buffer.kind != "const" or not all(isinstance(n, int) for n in sizes):
             return False
-        if x.stride != 1 or x.buffer.kind == "const" or x.buffer.dtype != "float32":
+        if x.stride != 1 or x.buffer.kind == "const" or x.buffer.dtype != types[1]:
             return False
         if mat.rows != op.out.size or mat.columns != x.size:
             return False
@@ -180,6 +221,9 @@ def _arrange(
     spent: dict[Buffer, int] = {}
     for op in ops:
         rows = _int(op.out.size)
+        if op.shifts:
+            calls[id(op)] = tuple(_integer_calls(op, layout, made, spent))
+            continue
         groups = _groups(op, is_ring)
         found: list[Call] = []
         scaled = is_int8(op.products[0][0])  # then all of them are
@@ -207,6 +251,24 @@ def _arrange(
             found.append(Call(packed, part, with_bias))
         calls[id(op)] = tuple(found)
     return calls, list(made.values()), spent
+
+
+def _integer_calls(
+    op: Affine, layout: str, made: dict[object, Packed], spent: dict[Buffer, int]
+) -> Iterator[Call]:
+    """The kernel calls of an op of integers, one for each product."""
+    for (mat, x), shift in zip(op.products, op.shifts, strict=True):
+        packed = made.get(_key(mat))
+        if packed is None:
+            rows, columns = _shape((mat,))
+            spent[mat.buffer] = spent.get(mat.buffer, 0) + rows * columns
+            in_blocks = layout == "blocks"
+            how = f"{rows} x {columns}, one row for each output"
+            if in_blocks and rows >= FOUR:
+                how = f"weights of {rows} outputs from {columns} inputs, four outputs side by side"
+            packed = PackedIntegers(mat.buffer.name, how, (mat,), None, in_blocks, scales_of(mat))
+            made[_key(mat)] = packed
+        yield Call(packed, (Group((mat,), x),), with_bias=False, shift=shift)
 
 
 def _columns(name: str, mats: tuple[Mat, ...], scales: tuple[float, Array] | None) -> Packed:

@@ -32,7 +32,7 @@ def plan(program: Program, lengths: Mapping[str, int]) -> Plan:
     lives = _lives(program.ops)
     offsets: dict[Buffer, int] = {}
     sizes: dict[str, int] = {}
-    for dtype in ("float32", "int32"):
+    for dtype in ("float32", "int32", "int16"):
         wanted = [
             (max(1, dims.value(life.buffer.size, lengths)), life)
             for life in lives

@@ -607,8 +607,12 @@ def matrix_of(mat: Mat) -> Array:
 def bytes_of(buffer: Buffer, item: int) -> int:
     """Bytes of a constant, with its scales, where a float takes `item`."""
     scales = 0 if buffer.scales is None else 2 * len(buffer.scales)
-    each = {"int8": 1, "int16": 2, "int32": 4}.get(buffer.dtype, item)
-    return each * dims.fixed(buffer.size) + scales
+    return width_of(buffer.dtype, item) * dims.fixed(buffer.size) + scales
+
+
+def width_of(dtype: str, item: int) -> int:
+    """Bytes of a number of a type of buffers, where a float takes `item`."""
+    return {"int8": 1, "int16": 2, "int32": 4}.get(dtype, item)
 
 
 def first_row(mat: Mat) -> Dim:

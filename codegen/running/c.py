@@ -64,6 +64,7 @@ class CRunner:
             )
         self.lowered, self.name = lowered, lower
         self.real: Any = np.dtype(made.dtype)
+        self.state_type = np.dtype(np.int32) if lowered.whole.integers else self.real
         self.library = ctypes.CDLL(str(library))
         self.library.runner_new.restype = ctypes.c_void_p
         self.state = ctypes.c_void_p(self.library.runner_new())
@@ -112,7 +113,7 @@ class CRunner:
         if program is None:
             raise CodegenError(f"the model has no step: {self.lowered.reason}")
         given = [self._given(x, port) for x, port in zip(inputs, program.inputs, strict=True)]
-        outputs = tuple(np.zeros(_known(p, {}), self.real) for p in program.outputs)
+        outputs = tuple(np.zeros(_known(p, {}), self._type(p)) for p in program.outputs)
         if not self._call("step", *(_pointer(x) for x in (*given, *outputs))):
             return None
         return tuple(y.astype(np.float64) for y in outputs)
@@ -133,7 +134,9 @@ class CRunner:
         shapes = [_known(p, lengths) for p in program.outputs]
         if any(n < 0 for shape in shapes for n in shape):
             raise ValueError("this number of steps is not accepted")
-        outputs = tuple(np.zeros(shape, self.real) for shape in shapes)
+        outputs = tuple(
+            np.zeros(shape, self._type(p)) for shape, p in zip(shapes, program.outputs, strict=True)
+        )
         steps = [ctypes.c_int(n) for n in order]
         if self._call("predict", *steps, *(_pointer(x) for x in (*given, *outputs))):
             raise ValueError("this number of steps is not accepted")
@@ -141,7 +144,7 @@ class CRunner:
 
     def get_state(self) -> list[Array]:
         """Copies of the states."""
-        flat = np.zeros(max(1, sum(self.sizes)), self.real)
+        flat = np.zeros(max(1, sum(self.sizes)), self.state_type)
         if self.sizes:
             self._call("get_state", _pointer(flat))
         parts = np.split(flat[: sum(self.sizes)], np.cumsum(self.sizes)[:-1]) if self.sizes else []
@@ -150,12 +153,15 @@ class CRunner:
     def set_state(self, states: Sequence[Array]) -> None:
         """Put back what get_state gave."""
         if self.sizes:
-            flat = np.concatenate([np.ravel(s) for s in states]).astype(self.real)
+            flat = np.concatenate([np.ravel(s) for s in states]).astype(self.state_type)
             self._call("set_state", _pointer(flat))
 
     def _given(self, x: Array, port: Port) -> Array:
-        kind = np.int32 if port.buffer.dtype == "int32" else self.real
-        return np.ascontiguousarray(x, kind)
+        return np.ascontiguousarray(x, self._type(port))
+
+    def _type(self, port: Port) -> Any:
+        """Of the numbers of an input or an output."""
+        return self.real if port.buffer.dtype == "float32" else np.dtype(port.buffer.dtype)
 
 
 def _known(port: Port, lengths: dict[str, int]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from codegen.errors import NumberError
 from codegen.model import Array
 
 PER_LINE = 6
-SHORT_PER_LINE = 12  # of int8 and uint16
+SHORT_PER_LINE = 12  # of int8, int16 and uint16
 LONGEST_LINE = 88  # columns of numbers; with an indent and brackets that is 100 at most
 BLOCK = 3 << 13  # a multiple of PER_LINE; numbers turned into text at once
 BASE64_LINE = 66  # bytes: 88 columns
@@ -103,7 +103,7 @@ def texts(values: Array, dtype: str = "float32", suffix: str = "") -> list[str]:
 
 def per_line(values: Array) -> int:
     """How many numbers stand in a line."""
-    return SHORT_PER_LINE if values.dtype.name in ("int8", "uint16") else PER_LINE
+    return SHORT_PER_LINE if values.dtype.name in ("int8", "int16", "uint16") else PER_LINE
 
 
 def lines(found: Sequence[str], count: int = PER_LINE) -> Iterator[Sequence[str]]:

@@ -127,6 +127,7 @@ TYPES: Mapping[str, Any] = {
     "float": np.dtype("<f4"),
     "double": np.dtype("<f8"),
     "int32_t": np.dtype("<i4"),
+    "int16_t": np.dtype("<i2"),
 }
 UNTOUCHED = 0xA5  # the harness fills outputs with this byte before every call
 
@@ -163,8 +164,11 @@ class CModel:
         self.lengths = tuple(p.name for p in predict if not p.pointer)
         self.inputs = tuple(TYPES[p.kind] for p in predict[1:] if p.pointer and p.constant)
         outputs = [p for p in predict[1:] if p.pointer and not p.constant]
-        self.real = TYPES[outputs[0].kind]
+        self.kinds = tuple(TYPES[p.kind] for p in outputs)  # of the outputs
         self.outputs = len(outputs)
+        found = re.search(rf"{self.lower}_get_state\([^)]*?(\w+) \*values\)", text)
+        assert found is not None
+        self.state = TYPES[found[1]]
         self.streamable = parameters(text, f"{self.lower}_step") is not None
         source = work / "harness.c"
         source.write_text(self._harness(text, defines), encoding="utf-8")
@@ -260,12 +264,12 @@ class CModel:
         """Call NAME_get_state; all states in one flat array."""
         self._send(b"g", instance)
         return np.array(
-            np.frombuffer(self._receive(self.state_size * self.real.itemsize), self.real)
+            np.frombuffer(self._receive(self.state_size * self.state.itemsize), self.state)
         )
 
     def set_state(self, state: npt.ArrayLike, *, instance: int = 0) -> None:
         """Call NAME_set_state with one flat array."""
-        data = np.ascontiguousarray(state, self.real).ravel()
+        data = np.ascontiguousarray(state, self.state).ravel()
         if data.size != self.state_size:
             raise ValueError(f"the state has {self.state_size} values, not {data.size}")
         self._send(b"t", instance, data.tobytes())
@@ -300,20 +304,21 @@ class CModel:
 
     def _outputs(self, written: bool, sizes: Sequence[int]) -> tuple[Array, ...] | None:
         """Read the outputs; None, and a check that they were left alone, where `written` is no."""
-        data = [self._receive(size * self.real.itemsize) for size in sizes]
+        pairs = list(zip(sizes, self.kinds, strict=True))
+        data = [self._receive(size * kind.itemsize) for size, kind in pairs]
         if not written:
             assert set(b"".join(data)) <= {UNTOUCHED}, f"{self.name} refused, and wrote an output"
             return None
-        return tuple(np.frombuffer(part, self.real).copy() for part in data)
+        return tuple(
+            np.frombuffer(part, kind).copy() for part, kind in zip(data, self.kinds, strict=True)
+        )
 
     def _harness(self, header: str, defines: Sequence[str]) -> str:
         """The C program around this header."""
         lengths = [f"lengths[{i}]" for i in range(len(self.lengths))]
-        x = [
-            f"(const {'int32_t' if kind == TYPES['int32_t'] else 'real'} *)x[{i}]"
-            for i, kind in enumerate(self.inputs)
-        ]
-        y = [f"(real *)y[{j}]" for j in range(self.outputs)]
+        names = {kind: name for name, kind in TYPES.items()}
+        x = [f"(const {names[kind]} *)x[{i}]" for i, kind in enumerate(self.inputs)]
+        y = [f"({names[kind]} *)y[{j}]" for j, kind in enumerate(self.kinds)]
         sizes = [f"{self.upper}_INPUT_{i}_SIZE" for i in range(len(self.inputs))]
         widths = [str(kind.itemsize) for kind in self.inputs]
         outputs = [f"{self.upper}_OUTPUT_{j}" for j in range(self.outputs)]
@@ -323,7 +328,8 @@ class CModel:
             "HEADER": f"{self.name}.h",
             "lower": self.lower,
             "UPPER": self.upper,
-            "REAL": "double" if self.real.itemsize == 8 else "float",
+            "STATE": names[self.state],
+            "OUTPUT_WIDTHS": ", ".join(str(kind.itemsize) for kind in self.kinds),
             "INPUTS": str(len(self.inputs)),
             "OUTPUTS": str(self.outputs),
             "LENGTHS": str(len(self.lengths)),

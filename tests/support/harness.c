@@ -22,7 +22,7 @@
 #define OUTPUTS @OUTPUTS@
 #define LENGTHS @LENGTHS@
 
-typedef @REAL@ real;
+typedef @STATE@ state_number;
 
 /* The memory sanitizer has to see that memory is fresh; everyone else gets a pattern. */
 #if defined(__clang__)
@@ -86,6 +86,12 @@ static size_t output_size(int j)
     return sizes[j];
 }
 
+static size_t output_width(int j)
+{
+    static const size_t widths[OUTPUTS] = {@OUTPUT_WIDTHS@};
+    return widths[j];
+}
+
 static void release(void **memory, int count)
 {
     while (count > 0) free(memory[--count]);
@@ -122,12 +128,12 @@ static void predict(@lower@_state *s)
     {
         const int32_t steps[OUTPUTS] = {@OUTPUT_STEPS@};
         for (i = 0; i < OUTPUTS; ++i)
-            y[i] = reserve((steps[i] > 0 ? (size_t)steps[i] : 1u) * output_size(i) * sizeof(real), 0xA5);
+            y[i] = reserve((steps[i] > 0 ? (size_t)steps[i] : 1u) * output_size(i) * output_width(i), 0xA5);
         status = @lower@_predict(s, @PREDICT@);
         put_int((int32_t)status);
         for (i = 0; i < OUTPUTS; ++i) put_int(steps[i]);
         for (i = 0; i < OUTPUTS; ++i)
-            put(y[i], (steps[i] > 0 ? (size_t)steps[i] : 1u) * output_size(i) * sizeof(real));
+            put(y[i], (steps[i] > 0 ? (size_t)steps[i] : 1u) * output_size(i) * output_width(i));
     }
     release(x, INPUTS);
     release(y, OUTPUTS);
@@ -147,11 +153,11 @@ static void step(@lower@_state *s, int32_t count)
         x[i] = reserve(input_size(i) * input_width(i), 0);
         get(x[i], input_size(i) * input_width(i));
     }
-    for (i = 0; i < OUTPUTS; ++i) y[i] = reserve(output_size(i) * sizeof(real), 0xA5);
+    for (i = 0; i < OUTPUTS; ++i) y[i] = reserve(output_size(i) * output_width(i), 0xA5);
     if (count < 0) {
         status = @lower@_step(s, @STEP@);
         put_int((int32_t)status);
-        for (i = 0; i < OUTPUTS; ++i) put(y[i], output_size(i) * sizeof(real));
+        for (i = 0; i < OUTPUTS; ++i) put(y[i], output_size(i) * output_width(i));
     } else {
         clock_gettime(CLOCK_MONOTONIC, &from);
         for (n = 0; n < count; ++n) status |= @lower@_step(s, @STEP@);
@@ -167,8 +173,8 @@ static void step(@lower@_state *s, int32_t count)
 
 static void transfer_state(@lower@_state *s, int reading)
 {
-    const size_t size = (size_t)(@UPPER@_STATE_SIZE) * sizeof(real);
-    real *values = (real *)reserve(size, 0xA5);
+    const size_t size = (size_t)(@UPPER@_STATE_SIZE) * sizeof(state_number);
+    state_number *values = (state_number *)reserve(size, 0xA5);
     if (reading) {
         @lower@_get_state(s, values);
         put(values, size);

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered import Lowered
-from codegen.program.ops import Port, constants
+from codegen.program.ops import Port, constants, width_of
 from codegen.recorded import TOLERANCE
 from codegen.targets import TARGETS
 from codegen.targets.base import facts
@@ -24,6 +24,7 @@ from codegen.targets.c import selftest as tests
 from codegen.targets.c import weights as arrays
 from codegen.targets.c.expressions import HOOKS, dim_text
 from codegen.targets.c.file import Header
+from codegen.targets.c.integers import RANGES
 from codegen.targets.c.lines import fitted
 from codegen.text import banner, templates
 from codegen.text.banner import Origin, Sizes
@@ -50,9 +51,14 @@ def _text(header: Header) -> Iterator[str]:
     hooks = [f"{header.upper}_{name.upper()}" for name in HOOKS if name in functions.hooks]
     given = (*constants(header.outline.first), *header.used.raw)
     finite = all(b.data is None or np.isfinite(b.data).all() for b in given)
-    int8 = any(array.type == "int8_t" for array in weights)
-    own = [f"{header.upper}_{word}" for word in ("READ", "READ_INT8", "READ_UINT16", "WEIGHTS")]
-    own = own if int8 else [own[0], own[-1]]
+    int8 = any(array.type == "int8_t" for array in weights) and not header.integers
+    reads = ["READ"]
+    if int8:
+        reads += ["READ_INT8", "READ_UINT16"]
+    if header.integers:
+        reads = ["READ_INT8", "READ_INT16", "READ_UINT16", "READ_INT32"]
+    saturates = any(name in functions.texts for name in RANGES)
+    own = [f"{header.upper}_{word}" for word in (*reads, *["SATURATED"] * saturates, "WEIGHTS")]
     return templates.render(
         "c/model.h.j2",
         p=header.prefix,
@@ -62,6 +68,9 @@ def _text(header: Header) -> Iterator[str]:
         banner=banner.banner(lowered, header.origin, _sizes(header)),
         hooks_note=_hooks_note([*own, *hooks]),
         int8=int8,
+        integers=header.integers,
+        saturates=saturates,
+        state_type=header.state_type,
         macros=_macros(header),
         members=states.members(header),
         step=step,
@@ -73,6 +82,7 @@ def _text(header: Header) -> Iterator[str]:
         inline=functions.inline,
         compact=functions.compact,
         host=header.profile == "host",
+        lanes=header.profile == "host" and not header.integers,
         too_large_for_avr=arrays.too_large(weights),
         weights=weights,
         functions=functions.texts.values(),
@@ -82,8 +92,8 @@ def _text(header: Header) -> Iterator[str]:
         get_state=get_state,
         set_state=set_state,
         selftest=selftest,
-        zero=header.number(0.0),
-        tolerance=header.number(TOLERANCE),
+        zero=None if header.integers else header.number(0.0),
+        tolerance=None if header.integers else header.number(TOLERANCE),
     )
 
 
@@ -122,6 +132,9 @@ def _macros(header: Header) -> list[str]:
     ):
         if len(ports) == 1 and isinstance(header.size(ports[0]), int):
             lines.append(f"#define {header.upper}_{kind}_SIZE {header.upper}_{kind}_0_SIZE")
+    for stem, port, _ in _ports(header):
+        if port.buffer.dtype == "int16":  # a value is q / 2^fraction
+            lines.append(f"#define {stem}_FRACTION {port.buffer.fraction}")
     lines.append(f"#define {header.upper}_STATE_SIZE {states.state_size(header)}")
     if header.lowered.step is not None:
         if header.lowered.warmup:
@@ -140,7 +153,7 @@ def _sizes(header: Header) -> Sizes:
     """Bytes, once the blocks have been printed."""
     total = sum(array.bytes for array in arrays.weights(header))
     state = header.outline.sizes().state + 4 * (len(header.rings) + bool(header.lowered.warmup))
-    scratch = header.plan.sizes["float32"] * header.bytes + header.plan.sizes["int32"] * 4
+    scratch = sum(n * width_of(dtype, header.bytes) for dtype, n in header.plan.sizes.items())
     return Sizes(total, state, scratch)
 
 

@@ -41,8 +41,8 @@ def _names(header: Header) -> list[tuple[str, str, str, Port, Port]]:
         ("out", "OUTPUT", zip(whole.outputs, run.outputs, strict=True)),
     ):
         for k, (port, own) in enumerate(ports):
-            real = "int32_t" if port.buffer.dtype == "int32" else header.real
-            found.append((direction, real, f"{header.upper}_{kind}_{k}", port, own))
+            number = header.type_of(port.buffer)
+            found.append((direction, number, f"{header.upper}_{kind}_{k}", port, own))
     return found
 
 

@@ -112,6 +112,10 @@ def body_of(lines: Sequence[str]) -> str:
     return "".join(f"    {line}\n" if line else "\n" for line in lines)
 
 
+# C's names of integer types, and where scratch of each type of number is kept.
+INTEGERS = {"int8": "int8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
+ARENAS = {"float32": "scratch", "int32": "scratch_int", "int16": "scratch_int16"}
+
 LIBRARY = {"sqrt": "sqrt", "abs": "fabs", "floor": "floor", "round": "rint"}
 
 
@@ -135,7 +139,7 @@ class Expressions(Scalars):
     ) -> None:
         self.prefix, self.upper = prefix, prefix.upper()
         self.dtype = dtype
-        self.type = "float" if dtype == "float32" else "double"
+        self.real_type = "float" if dtype == "float32" else "double"
         self.suffix = "f" if dtype == "float32" else ""
         self.profile = profile
         self.packing = packing
@@ -151,6 +155,11 @@ class Expressions(Scalars):
         self.vectorised = False  # tanh and sigmoid work on whole arrays
         self.gate = "sigmoid"  # what computes the sigmoid of a gate
 
+    @property
+    def type(self) -> str:
+        """The C type of what is computed."""
+        return self.real_type
+
     # ---- names and places ---------------------------------------------------------------
 
     def buffer(self, buffer: Buffer) -> str:
@@ -163,6 +172,10 @@ class Expressions(Scalars):
             self.used.raw[buffer] = None
             return self.const_names[buffer]
         return self.names(buffer.name, ("buffer", buffer))
+
+    def type_of(self, buffer: Buffer) -> str:
+        """The C type of a number of the buffer."""
+        return INTEGERS.get(buffer.dtype, self.real_type)
 
     def dim(self, dim: Dim, within: int = SUM) -> str:
         """A length or offset; in parentheses where it binds weaker than `within`."""
@@ -197,7 +210,11 @@ class Expressions(Scalars):
                 f"{index} * {vec.stride}" if vec.stride > 0 else f"{index} * ({vec.stride})"
             )
         text = f"{base}[{' + '.join(parts) or '0'}]"
-        return f"{self.upper}_READ({text})" if vec.buffer.kind == "const" else text
+        return self.read(vec.buffer, text)
+
+    def read(self, buffer: Buffer, text: str) -> str:
+        """An element of the buffer, which may be one that has to be read by a hook."""
+        return f"{self.upper}_READ({text})" if buffer.kind == "const" else text
 
     def pointer(self, vec: Vec) -> str:
         """The address of the first element."""

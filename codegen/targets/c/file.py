@@ -13,9 +13,25 @@ from codegen.passes.scratch import Plan, plan
 from codegen.passes.split_calls import split_calls
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import Buffer, Port, Program, Shift, constants, reads, walk_ops
+from codegen.program.ops import (
+    Buffer,
+    Elementwise,
+    Expr,
+    Op,
+    Port,
+    Program,
+    Reduce,
+    Shift,
+    Softmax,
+    Table,
+    constants,
+    reads,
+    walk,
+    walk_ops,
+)
 from codegen.targets.base import dtype_of
-from codegen.targets.c.expressions import HOOKS, Used, ring_row
+from codegen.targets.c.expressions import ARENAS, HOOKS, INTEGERS, Used, ring_row
+from codegen.targets.c.integers import WORDS, IntegerPrinter
 from codegen.targets.c.ops import STAGED, Printer
 from codegen.targets.spine.halved import Halved
 from codegen.targets.spine.outline import Outline
@@ -27,6 +43,14 @@ from codegen.text.words import C_WORDS
 # A delay line longer than this is a ring: moving it would cost more than finding rows in it.
 LONGEST_MOVED = 64
 LOCALS = ("s", "i", "j", "sum", "total", "found", "steps", "values")
+# What every header calls its own, without the prefix.
+PAGE = (
+    *"""model state reset restart step step_body step_avx2 predict predict_body predict_avx2 avx2
+    get_state set_state selftest test_states implementation implemented restrict inline
+    always_inline read weights hop warmup max_steps wide state_size input_size output_size
+    h_included read_int8 read_uint16""".split(),
+    *(f"{word}_{k}" for word in ("test_x", "test_y") for k in range(16)),
+)
 # For hosts with the built-in mathematics.
 PASSES = (halve_gates, split_calls(*STAGED))
 
@@ -43,7 +67,8 @@ class Header:
         # The built-in functions are as accurate as float32; double takes the library's.
         fast = options["math"] == "fast" and dtype_of(lowered, options) == "float32"
         self.math = "fast" if fast else "libm"
-        vectorised = self.profile == "host" and fast
+        self.integers = lowered.whole.integers
+        vectorised = self.profile == "host" and fast and not self.integers
         self.outline = Outline(lowered, options, PASSES if vectorised else ())
         self.dtype, self.bytes = self.outline.dtype, self.outline.item
         self.real = "float" if self.dtype == "float32" else "double"
@@ -60,21 +85,22 @@ class Header:
         layout = "columns" if self.profile == "host" else "blocks"
         self.packing: Packing = pack(self.program, layout, lambda b: b in self.rings)
 
-        own = [f"{self.prefix}_{word}" for word in own_words()]
+        own = [f"{self.prefix}_{word}" for word in own_words(self.integers)]
         self.names = Names(C_WORDS, own, LOCALS)
         self.const_names: dict[Buffer | Packed, str] = {}
         self.scale_names: dict[Buffer | Packed, str] = {}  # of int8 constants
         for packed in self.packing.arrays:
             self.name_const(packed, packed.name)
+        tables = looked_up(self.program)
         for buffer in constants(self.program):
-            self.name_const(buffer, buffer.name)
-        member_names = Names(C_WORDS, ("scratch", "scratch_int", "seen", "unused"))
+            self.name_const(buffer, f"{buffer.name}{'_table' if buffer in tables else ''}")
+        member_names = Names(C_WORDS, (*ARENAS.values(), "seen", "unused"))
         self.members = {s.buffer: member_names(s.buffer.name) for s in self.program.states}
         self.parameters = {
             port.buffer: self.names(port.buffer.name, ("buffer", port.buffer))
             for port in (*self.program.inputs, *self.program.outputs)
         }
-        self.printer = Printer(
+        self.printer = (IntegerPrinter if self.integers else Printer)(
             self.prefix,
             self.dtype,
             self.profile,
@@ -127,6 +153,19 @@ class Header:
         """A literal of the file's number type."""
         return c_number(value, self.dtype, self.suffix)
 
+    def type_of(self, buffer: Buffer) -> str:
+        """The C type of a number of the buffer."""
+        return self.printer.type_of(buffer)
+
+    def zero(self, buffer: Buffer) -> str:
+        """A zero of the buffer's type."""
+        return "0" if buffer.dtype in INTEGERS else self.number(0.0)
+
+    @property
+    def state_type(self) -> str:
+        """What get_state and set_state take."""
+        return "int32_t" if self.integers else self.real
+
     def varies(self, port: Port) -> bool:
         """Whether the first axis of the whole tensor may have any length."""
         return bool(port.shape) and not isinstance(port.shape[0], int)
@@ -134,6 +173,24 @@ class Header:
     def size(self, port: Port) -> Dim:
         """Values per time step where the time axis may vary, of the whole tensor otherwise."""
         return dims.product(port.shape[1:] if self.varies(port) else port.shape)
+
+
+def roots(op: Op) -> list[Expr]:
+    """The expressions of an op."""
+    if isinstance(op, Elementwise):
+        return [e for _, e in (*op.locals, *op.stores)]
+    return [op.value] if isinstance(op, Reduce) else []
+
+
+def looked_up(program: Program) -> set[Buffer]:
+    """The constants that are tables of functions."""
+    found: set[Buffer] = set()
+    for op in walk_ops(program.ops):
+        if isinstance(op, Softmax) and op.table is not None:
+            found.add(op.table.buffer)
+        for root in roots(op):
+            found.update(node.vec.buffer for node in walk(root) if isinstance(node, Table))
+    return found
 
 
 def _rings(program: Program) -> dict[Buffer, tuple[int, int]]:
@@ -170,15 +227,14 @@ def _rings(program: Program) -> dict[Buffer, tuple[int, int]]:
     return found
 
 
-def own_words() -> list[str]:
+def own_words(integers: bool = False) -> list[str]:
     """What a header calls its own, without the prefix: no constant of a model may be called so."""
-    kernels = """state reset restart step step_body step_avx2 predict predict_body predict_avx2
-    avx2 get_state set_state selftest test_close test_states implementation implemented restrict
-    model inline always_inline read weights hop warmup max_steps product tile
+    if integers:
+        return [*PAGE, *WORDS]
+    kernels = """test_close product tile
     tiles column lanes at sums unroll roll stored dot affine softmax log_softmax softmax_strided
     log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
     sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
     max sqrt abs floor round compact state_size input_size output_size h_included read_int8
     read_uint16 words bits weight tile_int8 product_int8 affine_int8 dot_int8 gather_int8"""
-    numbered = [f"{w}_{k}" for w in ("test_x", "test_y") for k in range(16)]
-    return [*kernels.split(), *HOOKS, *numbered]
+    return [*PAGE, *kernels.split(), *HOOKS]

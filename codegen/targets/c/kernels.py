@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from codegen.program.ops import FUNCTIONS
+from codegen.targets.c import integers
 from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import Header
+from codegen.targets.c.integers import IntegerPrinter
 from codegen.text import templates
 
 # What each function or kernel calls through its hook.
@@ -61,6 +63,8 @@ class Functions:
 
 def functions(header: Header) -> Functions:
     """Every function that is used."""
+    if isinstance(header.printer, IntegerPrinter):
+        return Functions(integers.functions(header.printer), inline=True)
     found = Functions()
 
     def add(name: str) -> None:

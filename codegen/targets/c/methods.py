@@ -92,10 +92,12 @@ def _pointers(header: Header, *, restrict: bool) -> list[str]:
     mark = f"{header.upper}_RESTRICT " if restrict else ""
     result = []
     for port in header.program.inputs:
-        kind = "int32_t" if port.buffer.dtype == "int32" else header.real
+        kind = header.type_of(port.buffer)
         result.append(f"const {kind} *{mark}{header.parameters[port.buffer]}")
-    outputs = [header.parameters[port.buffer] for port in header.program.outputs]
-    return [*result, *(f"{header.real} *{mark}{name}" for name in outputs)]
+    for port in header.program.outputs:
+        kind = header.type_of(port.buffer)
+        result.append(f"{kind} *{mark}{header.parameters[port.buffer]}")
+    return result
 
 
 def _unused(header: Header) -> list[str]:
@@ -182,7 +184,7 @@ def rest(header: Header, names: Sequence[str]) -> list[str]:
         if not port.time:
             continue
         size = dims.fixed(port.buffer.size)
-        zero = "0" if port.buffer.dtype == "int32" else header.number(0.0)
+        zero = header.zero(port.buffer)
         have = f"steps % {hop} * {header.upper}_INPUT_{k}_SIZE"
         lines += [
             f"for (int i = 0; i < {size}; ++i) {{",

@@ -28,7 +28,7 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
-from codegen.targets.c.expressions import Expressions, indent
+from codegen.targets.c.expressions import ARENAS, Expressions, indent
 from codegen.targets.spine.expressions import ATOM, PRODUCT, waiting
 from codegen.targets.spine.halved import NOTE, is_halved
 from codegen.text.names import comment
@@ -63,14 +63,16 @@ class Printer(Expressions):
                     found[vec.buffer] = written or found.get(vec.buffer, False)
         lines = []
         for buffer, written in found.items():
-            real, arena = (
-                ("int32_t", "scratch_int") if buffer.dtype == "int32" else (self.type, "scratch")
-            )
-            offset = self.plan.offsets[buffer]
+            offset, arena = self.plan.offsets[buffer], ARENAS[buffer.dtype]
             place = f"s->{arena} + {offset}" if offset else f"s->{arena}"
-            const = "" if written else "const "
-            lines.append(f"{const}{real} *const {self.buffer(buffer)} = {place};")
+            const, kind = "" if written else "const ", self.type_of(buffer)
+            note = self.fraction(buffer)
+            lines.append(f"{const}{kind} *const {self.buffer(buffer)} = {place};{note}")
         return lines
+
+    def fraction(self, buffer: Buffer) -> str:
+        """A comment on what the numbers of a buffer stand for, where that is to be said."""
+        return f" /* q / 2^{buffer.fraction} */" if buffer.fraction else ""
 
     def ops(self, ops: tuple[Op, ...]) -> str:
         """The statements of all ops, at column 0."""
@@ -121,17 +123,20 @@ class Printer(Expressions):
         stores = []
         names, delayed = waiting(op), []
         for k, (vec, e) in enumerate(op.stores):
-            value, target = self.expression(e, index), self.element(vec, index)
-            cast = "(int32_t)" if vec.buffer.dtype == "int32" else ""
+            target, cast = self.element(vec, index), self.cast(vec.buffer)
             if k in names:
                 name = self.names(names[k], ("local", names[k]))
-                local.append((name, value, ""))
+                local.append((name, self.expression(e, index), ""))
                 delayed.append((target, f"{cast}{name}"))
             else:
-                stores.append((target, f"{cast}({value})" if cast else value))
+                stores.append((target, cast + self.expression(e, index, ATOM if cast else 0)))
         stores += delayed
         size = None if op.size == 1 else self.dim(op.size)
         return self.macro("elementwise", real=self.type, size=size, locals=local, stores=stores)
+
+    def cast(self, buffer: Buffer) -> str:
+        """What stands before a value that is stored in the buffer."""
+        return "(int32_t)" if buffer.dtype == "int32" else ""
 
     def affine(self, op: Affine) -> str:
         """The product, under a word on gates that it halves."""
@@ -225,6 +230,16 @@ class Printer(Expressions):
 
     def _matrix(self, mat: Mat, row: str, column: str) -> str:
         """An element of a matrix."""
+        text = self.cell(mat, row, column)
+        if mat.buffer.scales is not None:
+            first = first_row(mat)
+            at = row if first == 0 else f"{self.dim(first)} + {row}"
+            scale = self.scale(mat.buffer, at)
+            return f"{scale} * {self.real(f'{self.upper}_READ_INT8({text})')}"
+        return self.read(mat.buffer, text)
+
+    def cell(self, mat: Mat, row: str, column: str) -> str:
+        """The place of an element of a matrix."""
         base = self.buffer(mat.buffer)
         parts = [] if mat.offset == 0 else [self.dim(mat.offset)]
         for name, stride in ((row, mat.row_stride), (column, mat.column_stride)):
@@ -232,13 +247,7 @@ class Printer(Expressions):
                 parts.append(name)
             elif stride != 0:
                 parts.append(f"{name} * {self.dim(stride, ATOM)}")
-        text = f"{base}[{' + '.join(parts) or '0'}]"
-        if mat.buffer.scales is not None:
-            first = first_row(mat)
-            at = row if first == 0 else f"{self.dim(first)} + {row}"
-            scale = self.scale(mat.buffer, at)
-            return f"{scale} * {self.real(f'{self.upper}_READ_INT8({text})')}"
-        return f"{self.upper}_READ({text})" if mat.buffer.kind == "const" else text
+        return f"{base}[{' + '.join(parts) or '0'}]"
 
     def reduce(self, op: Reduce) -> str:
         """Nested loops."""
@@ -250,9 +259,8 @@ class Printer(Expressions):
         if op.kind == "sum":
             start = self.number(0.0)
         else:
-            start = f"{'-' if op.kind == 'max' else ''}HUGE_VAL{self.suffix.upper()}"
+            start = self.farthest(op.kind)
             self.used.functions.add(op.kind)
-            self.used.math = True
         return self.macro(
             "reduce",
             real=self.type,
@@ -263,7 +271,13 @@ class Printer(Expressions):
             counters=counters,
             value=self.expression(op.value, index),
             out=self.element(op.out, index),
+            cast=self.cast(op.out.buffer),
         )
+
+    def farthest(self, kind: str) -> str:
+        """What every number replaces as the largest one, or the smallest one."""
+        self.used.math = True
+        return f"{'-' if kind == 'max' else ''}HUGE_VAL{self.suffix.upper()}"
 
     def softmax(self, op: Softmax) -> str:
         """A kernel call."""
@@ -312,15 +326,19 @@ class Printer(Expressions):
         """A kernel call: a ring turns, a short line moves."""
         n = dims.fixed(op.x.size)
         line = self.buffer(op.line)
-        if op.x.stride != 1 or op.x.buffer.dtype != "float32" or op.x.buffer.kind == "const":
+        if op.x.stride != 1 or op.x.buffer.dtype != op.line.dtype or op.x.buffer.kind == "const":
             raise NotImplementedError("a delay line that takes a vector with gaps")
         x = self.pointer(op.x)
+        kernel = self.line_kernel("push" if op.line in self.rings else "shift", op.line)
+        self.used.kernels.add(kernel)
         if op.line in self.rings:
             rows, _ = self.rings[op.line]
-            self.used.kernels.add("push")
-            return f"{line}_at = {self.prefix}_push({line}, {line}_at, {rows}, {x}, {n});\n"
-        self.used.kernels.add("shift")
-        return f"{self.prefix}_shift({line}, {dims.fixed(op.line.size) - n}, {x}, {n});\n"
+            return f"{line}_at = {self.prefix}_{kernel}({line}, {line}_at, {rows}, {x}, {n});\n"
+        return f"{self.prefix}_{kernel}({line}, {dims.fixed(op.line.size) - n}, {x}, {n});\n"
+
+    def line_kernel(self, name: str, line: Buffer) -> str:
+        """What moves a delay line."""
+        return name
 
     def loop(self, op: Loop) -> str:
         """A for."""

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from codegen.model import Array
 from codegen.program import dims
+from codegen.program.ops import Port
 from codegen.recorded import LARGEST, record
-from codegen.targets.c.expressions import body_of
+from codegen.targets.c.expressions import INTEGERS, body_of
 from codegen.targets.c.file import Header
 from codegen.targets.c.weights import const_array
 
@@ -20,7 +22,7 @@ def selftest(header: Header) -> dict[str, Any]:
     calls: list[str] = []
     for k, (x, port) in enumerate(zip(test.inputs, header.program.inputs, strict=True)):
         name = f"{header.prefix}_test_x_{k}"
-        arrays.append(const_array(header, name, x, ""))
+        arrays.append(const_array(header, name, _stored(x, port), ""))
         per = dims.fixed(port.buffer.size) if test.by_step else 0
         calls.append(f"{name} + t * {per}" if test.by_step and port.time else name)
     declared = []
@@ -28,14 +30,18 @@ def selftest(header: Header) -> dict[str, Any]:
     due = test.steps - header.lowered.warmup
     for k, y in enumerate(test.outputs):
         name = f"{header.prefix}_test_y_{k}"
-        arrays.append(const_array(header, name, y, ""))
+        arrays.append(const_array(header, name, _stored(y, header.program.outputs[k]), ""))
         size = y.size // due if test.by_step else y.size
-        declared.append(f"static {header.real} y_{k}[{size}];")
+        kind = header.type_of(header.program.outputs[k].buffer)
+        declared.append(f"static {kind} y_{k}[{size}];")
         calls.append(f"y_{k}")
         place = name
         if test.by_step:
             t = f"(t - {header.lowered.warmup})" if header.lowered.warmup else "t"
             place = f"{name} + {t} * {size}"
+        if header.integers:
+            checks.append(f"memcmp(y_{k}, {place}, sizeof y_{k}) == 0")
+            continue
         of = header.number(test.sizes[k])
         checks.append(f"{header.prefix}_test_close(y_{k}, {place}, {size}, {of})")
     condition = " && ".join(checks)
@@ -43,9 +49,12 @@ def selftest(header: Header) -> dict[str, Any]:
     if test.states:
         flat = np.concatenate([np.ravel(state) for state in test.states])
         arrays.append(const_array(header, f"{header.prefix}_test_states", flat, ""))
-        declared.append(f"static {header.real} states[{header.upper}_STATE_SIZE];")
-        close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size}, "
-        close += f"{header.number(test.state_size)})"
+        declared.append(f"static {header.state_type} states[{header.upper}_STATE_SIZE];")
+        expected = f"{header.prefix}_test_states"
+        close = f"(memcmp(states, {expected}, sizeof {expected}) == 0)"
+        if not header.integers:
+            close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size}, "
+            close += f"{header.number(test.state_size)})"
         after = [
             f"{header.prefix}_get_state(&state, states);",
             f"if (!{close}) {{",
@@ -96,3 +105,9 @@ def selftest(header: Header) -> dict[str, Any]:
         "is_finite": test.is_finite,
         "largest": header.number(LARGEST),
     }
+
+
+def _stored(values: Array, port: Port) -> Array:
+    """The numbers of an input or an output in its type."""
+    dtype = port.buffer.dtype
+    return values.astype(dtype) if dtype in INTEGERS else values

@@ -6,7 +6,7 @@ import numpy as np
 
 from codegen.program import dims
 from codegen.program.ops import Buffer, State
-from codegen.targets.c.expressions import body_of
+from codegen.targets.c.expressions import ARENAS, INTEGERS, body_of
 from codegen.targets.c.file import Header
 from codegen.text.names import comment
 
@@ -36,37 +36,34 @@ def members(header: Header) -> list[str]:
         shape = " x ".join(str(n) for n in state.shape)
         name = header.members[state.buffer]
         ring = ", a ring" if state.buffer in header.rings else ""
+        fraction = f", q / 2^{state.buffer.fraction}" if state.buffer.fraction else ""
         lines.append(
-            f"{header.real} {name}[{state.buffer.size}];"
-            f" /* {comment(f'{state.layer}: {state.role}, {shape}{ring}')} */"
+            f"{header.type_of(state.buffer)} {name}[{state.buffer.size}];"
+            f" /* {comment(f'{state.layer}: {state.role}, {shape}{ring}{fraction}')} */"
         )
         if ring:
             lines.append(f"int {name}_at; /* its oldest row */")
     if header.lowered.warmup:
         lines.append("int seen; /* steps since reset, up to the warm-up */")
     lines += _padding(header)
-    for dtype, kind, name in (
-        ("float32", header.real, "scratch"),
-        ("int32", "int32_t", "scratch_int"),
-    ):
+    for dtype, name in ARENAS.items():
         if header.plan.sizes[dtype]:
-            lines.append(
-                f"{kind} {name}[{header.plan.sizes[dtype]}]; /* undefined between calls */"
-            )
+            kind, size = INTEGERS.get(dtype, header.real), header.plan.sizes[dtype]
+            lines.append(f"{kind} {name}[{size}]; /* undefined between calls */")
     return lines or ["char unused; /* the model has no state */"]
 
 
 def _start(header: Header, state: State) -> list[str]:
     name = header.members[state.buffer]
     size = state.buffer.size
-    value = header.number(0.0)
+    value = header.zero(state.buffer)
     if state.initial is not None and np.any(state.initial):
-        buffer = Buffer(
-            f"{state.buffer.name}_initial", size, "const", "float32", np.ravel(state.initial)
-        )
-        header.name_const(buffer, buffer.name)
-        header.used.raw[buffer] = None
-        value = f"{header.upper}_READ({header.const_names[buffer]}[i])"
+        wanted, kind = f"{state.buffer.name}_initial", state.buffer.dtype
+        initial = np.ravel(state.initial)
+        initial = initial.astype(kind) if header.integers else initial
+        buffer = Buffer(wanted, size, "const", kind, initial, fraction=state.buffer.fraction)
+        header.name_const(buffer, wanted)
+        value = header.printer.element(buffer.vec(), "i")
     lines = [f"for (int i = 0; i < {size}; ++i) {{", f"    s->{name}[i] = {value};", "}"]
     if state.buffer in header.rings:
         lines.append(f"s->{name}_at = 0;")
@@ -108,12 +105,13 @@ def state_access(header: Header) -> tuple[str, str]:
             _, row = header.rings[state.buffer]
             source = f"s->{name}[(s->{name}_at * {row} + i) % {size}]"
         get += [loop, f"    {place} = {source};", "}"]
-        put += [loop, f"    s->{name}[i] = {place};", "}"]
+        cast = "(int16_t)" if state.buffer.dtype == "int16" else ""
+        put += [loop, f"    s->{name}[i] = {cast}{place};", "}"]
         if state.buffer in header.rings:
             put.append(f"s->{name}_at = 0;")
         offset += size
     if header.lowered.warmup:
-        get.append(f"values[{offset}] = ({header.real})s->seen;")
+        get.append(f"values[{offset}] = ({header.state_type})s->seen;")
         put.append(f"s->seen = (int)values[{offset}];")
     if not get:
         get = put = ["(void)s;", "(void)values;"]
@@ -127,9 +125,10 @@ def _padding(header: Header) -> list[str]:
     lines = []
     for k, port in enumerate(header.program.inputs):
         if port.time:
-            kind = "int32_t" if port.buffer.dtype == "int32" else header.real
+            kind = header.type_of(port.buffer)
             lines.append(f"{kind} padded_{k}[{port.buffer.size}]; /* last rows of an input */")
     for k, port in enumerate(header.program.outputs):
         if port.time:
-            lines.append(f"{header.real} rest_{k}[{port.buffer.size}]; /* their outputs */")
+            kind = header.type_of(port.buffer)
+            lines.append(f"{kind} rest_{k}[{port.buffer.size}]; /* their outputs */")
     return lines

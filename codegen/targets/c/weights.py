@@ -9,6 +9,7 @@ from codegen.model import Array
 from codegen.passes.layout import Packed
 from codegen.program.derived import numbers_of
 from codegen.program.ops import Buffer
+from codegen.targets.c.expressions import INTEGERS
 from codegen.targets.c.file import Header
 from codegen.text import numbers
 from codegen.text.names import comment
@@ -31,7 +32,8 @@ class ConstArray:
     @property
     def bytes(self) -> int:
         """What it takes of memory."""
-        return self.size * {"int8_t": 1, "uint16_t": 2, "double": 8}.get(self.type, 4)
+        sizes = {"int8_t": 1, "int16_t": 2, "uint16_t": 2, "double": 8}
+        return self.size * sizes.get(self.type, 4)
 
 
 def weights(header: Header) -> list[ConstArray]:
@@ -51,6 +53,7 @@ def weights(header: Header) -> list[ConstArray]:
     for buffer in header.used.raw:
         shape = " x ".join(str(n) for n in buffer.shape) or "1"
         shape += HALVED if buffer.parts else ""
+        shape += f"; q / 2^{buffer.fraction}" if buffer.fraction else ""
         name = header.const_names[buffer]
         if buffer.scales is not None and buffer.data is not None:
             result.append(const_array(header, name, buffer.data, shape))
@@ -63,15 +66,16 @@ def weights(header: Header) -> list[ConstArray]:
 def _scales(header: Header, key: Buffer | Packed, scales: Array) -> ConstArray:
     """The scales of an array of int8."""
     name = header.const_names[key]
-    return const_array(
-        header, header.scale_names[key], scales, f"a scale for each row of {name}, in units"
-    )
+    what = f"a scale for each row of {name}, in units"
+    if header.integers:
+        what = f"what the sum of each row of {name} is multiplied by"
+    return const_array(header, header.scale_names[key], scales, what)
 
 
 def const_array(header: Header, name: str, given: Array | Packed, note: str) -> ConstArray:
     """An array of weights, or of integers, under a comment."""
     kind = given.kind if isinstance(given, Packed) else given.dtype
-    whole = {"int8": "int8_t", "uint16": "uint16_t"}.get(kind.name, "int32_t")
+    whole = INTEGERS.get(kind.name, "int32_t")
     real = header.real if kind.kind == "f" else whole
     return ConstArray(name, real, int(given.size), comment(note), _rows(header, given))
 

@@ -24,6 +24,7 @@ from codegen.program.ops import (
     constants,
     temps,
     walk_ops,
+    width_of,
 )
 from codegen.targets.base import dtype_of
 from codegen.text.banner import Sizes
@@ -128,9 +129,13 @@ class Outline:
         """Bytes of the model's own constants, of the states, and of scratch for one step."""
         known = dict.fromkeys(self.whole.lengths, 1)
         weights = sum(bytes_of(buffer, self.item) for buffer in self.consts())
-        state = sum(dims.fixed(s.buffer.size) for s in self.states)
-        scratch = sum(dims.value(b.size, known) for p in self.printed for b in temps(p))
-        return Sizes(weights, state * self.item, scratch * self.item)
+        held = [state.buffer for state in self.states]
+        scratch = [buffer for program in self.printed for buffer in temps(program)]
+        state, more = (
+            sum(dims.value(b.size, known) * width_of(b.dtype, self.item) for b in buffers)
+            for buffers in (held, scratch)
+        )
+        return Sizes(weights, state, more)
 
     def consts(self) -> tuple[Buffer, ...]:
         """The constants of all programs, each once."""
