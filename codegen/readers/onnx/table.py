@@ -5,6 +5,7 @@ from __future__ import annotations
 from codegen.readers.onnx.operator import Operator, Result, Rule
 from codegen.readers.onnx.rules import (
     activations,
+    control,
     convolution,
     elementwise,
     lengths,
@@ -32,6 +33,7 @@ TABLE: tuple[Operator, ...] = (
     *shapes.TABLE,
     *pieces.TABLE,
     *resizing.TABLE,
+    *control.TABLE,
     *lengths.TABLE,
 )
 
