@@ -66,7 +66,7 @@ def _users(graph: Graph) -> list[list[int]]:
         for refs in (node.inputs, *node.keywords.values()):
             for ref in refs:
                 users[ref.node].append(number)
-    for ref in graph.outputs:
+    for ref in (*graph.outputs, *graph.states.values()):
         users[ref.node].append(-1)
     return users
 

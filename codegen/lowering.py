@@ -7,7 +7,7 @@ how many rows a step takes, and why a model cannot be stepped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.errors import LayerError, NeedsHop, NotStreamable, Problem, TooLate, UnsupportedError
@@ -17,14 +17,16 @@ from codegen.layers.recurrent import Cell, Recurrent, StackedCells
 from codegen.layers.reshaping import Flatten, Permute
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
-from codegen.model import Constant, Input, Layer, Model, Ref, Unsupported
+from codegen.model import Constant, Input, Layer, Model, Ref, State, Unsupported
 from codegen.prewarm import prewarmed
 from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
 from codegen.program.evaluate import Machine
 from codegen.program.fits import too_large
+from codegen.program.looped import looped
 from codegen.program.ops import (
+    At,
     Block,
     Buffer,
     Port,
@@ -50,6 +52,8 @@ def lower(model: Model) -> Lowered:
     times = time_inputs(model)
     original, (model, replaced) = model, fold(model)
     is_double = model.dtype == "float64"
+    if model.graph.states:
+        return _of_runs(original, model, replaced)
     whole, problems = _whole(model, times, streamable=False, shared=Shared(is_double))
     problems = (*model.problems, *problems)
     if problems or whole is None:
@@ -68,7 +72,6 @@ def lower(model: Model) -> Lowered:
         else:
             whole = stepped
     warmup = 0 if step is None else step.warmup
-    shapes = {id(replaced[k]) if k in replaced else k: v for k, v in whole.shapes.items()}
     lowered = Lowered(
         original,
         whole.program,
@@ -76,10 +79,37 @@ def lower(model: Model) -> Lowered:
         reason,
         warmup,
         hop if step is not None else 1,
-        _reports(original, replace(whole, shapes=shapes), step),
+        _reports(original, _named(whole, replaced), step),
         whole.fills_up,
         step is None and _is_step_of_given_states(model, times, is_double),
     )
+    return _checked(lowered)
+
+
+def _of_runs(original: Model, model: Model, replaced: Mapping[int, Layer]) -> Lowered:
+    """Both programs of a graph that is run once a step; predict is a loop around the step."""
+    b = Builder(step=True, streamable=True, shared=Shared(model.dtype == "float64"))
+    b.is_inner = True  # what is no state of the graph begins anew in each run
+    rows = [(layer, (1, *_known(layer.shape[1:])), True) for layer in model.inputs]
+    step, problems = _run(model, b, rows)
+    problems = (*model.problems, *problems)
+    if problems or step is None:
+        raise UnsupportedError(model.source, problems)
+    step = _named(step, replaced)
+    whole = looped(step.program, 1)
+    reports = _reports(original, step, step)
+    return _checked(Lowered(original, whole, step.program, None, 0, 1, reports))
+
+
+def _named(found: _Result, replaced: Mapping[int, Layer]) -> _Result:
+    """The result with the shapes under the layers that folding has replaced."""
+    shapes = {id(replaced[k]) if k in replaced else k: v for k, v in found.shapes.items()}
+    return replace(found, shapes=shapes)
+
+
+def _checked(lowered: Lowered) -> Lowered:
+    """The model as it is run, if all its numbers can be held."""
+    model, is_double = lowered.model, lowered.model.dtype == "float64"
     problems = () if is_double else too_large(lowered, "the model computes in it, so change that")
     problems += problems_at_ratio(lowered) if model.rate_ratio != 1 else ()
     if problems:
@@ -288,10 +318,9 @@ def _run(
     for number, node in enumerate(graph.nodes):
         layer = node.layer
         if isinstance(layer, Input):
-            port = ports[number]
-            shape = port.buffer.shape
-            values.append((Tensor(port.buffer, shape, time=port.time),))
-            shapes[id(layer)] = shape
+            x = _given(b, layer, ports.get(number), bool(graph.states))
+            values.append((x,))
+            shapes[id(layer)] = x.shape
             continue
         call = calls[_identity(layer)]
         calls[_identity(layer)] += 1
@@ -331,18 +360,36 @@ def _run(
 
     if problems:
         return None, tuple(problems.values())
-    outputs_of_model = []
+    results: list[Tensor] = []
     for ref in graph.outputs:
-        tensors_of_node = values[ref.node]
-        assert tensors_of_node is not None
         try:
-            found = _output(tensors_of_node, ref)
-            with b.block(_OutputCopy(name="output", class_name="output"), 0, found.lead):
-                outputs_of_model.append(_settled(b, found))
+            results.append(_output_of_model(b, values[ref.node], ref, bool(graph.states)))
         except LayerError as problem:
             layer = graph.nodes[ref.node].layer
             return None, (Problem(layer.name, layer.class_name, str(problem)),)
-    return _finish(model, b, graph.inputs, ports, outputs_of_model, shapes), ()
+    becomes = [(node, _output(values[ref.node] or (), ref)) for node, ref in graph.states.items()]
+    following = [((values[node] or ())[0], x) for node, x in becomes]
+    return _finish(model, b, graph.inputs, ports, results, following, shapes), ()
+
+
+def _output_of_model(
+    b: Builder, tensors: tuple[Tensor, ...] | None, ref: Ref, is_run: bool
+) -> Tensor:
+    """An output of the model; what a run of the graph gives is the row of its step."""
+    found = _output(tensors or (), ref)
+    if is_run:
+        found = replace(found.reshape((1, *found.shape)), time=True)
+    with b.block(_OutputCopy(name="output", class_name="output"), 0, found.lead):
+        return _settled(b, found)
+
+
+def _given(b: Builder, layer: Input, port: Port | None, is_run: bool) -> Tensor:
+    """What an input or a state of the model is; of an input, a run of the graph takes a row."""
+    if isinstance(layer, State):
+        return b.carried(layer.name, tuple(n or 1 for n in layer.shape), layer.start)
+    assert port is not None
+    shape = port.buffer.shape
+    return Tensor(port.buffer, shape[1:]) if is_run else Tensor(port.buffer, shape, time=port.time)
 
 
 def _identity(layer: Layer) -> tuple[type, str]:
@@ -458,9 +505,10 @@ def _finish(
     order: tuple[int, ...],
     ports: dict[int, Port],
     outputs: list[Tensor],
+    following: list[tuple[Tensor, Tensor]],
     shapes: dict[int, tuple[Dim, ...]],
 ) -> _Result:
-    """The program, its results written to output buffers."""
+    """The program, its results written to output buffers, and to states what they become."""
     warmup = max(x.lead for x in outputs)
     timeless = not any(time_inputs(model))
     names = [model.graph.nodes[ref.node].layer.name for ref in model.graph.outputs]
@@ -493,6 +541,8 @@ def _finish(
         else:
             with b.block(_OutputCopy(name=f"output_{number}", class_name="output"), 0, x.lead):
                 b.copy(buffer.vec(), x.vec())
+    with b.block(_Following(name="states", class_name="states")):
+        _carry(b, following)
     blocks = tuple(
         Block(k.name, k.title, map_buffers(k.ops, lambda f: renamed.get(f, f))) for k in b.blocks
     )
@@ -518,6 +568,31 @@ class _OutputCopy(Layer):
         return "copied to the caller"
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Following(Layer):
+    """Stands for the block that replaces the states of the graph."""
+
+    @property
+    def describe(self) -> str:
+        """What the block does."""
+        return "kept for the next step"
+
+
+def _carry(b: Builder, following: list[tuple[Tensor, Tensor]]) -> None:
+    """Replace the states; all of them are read before one is written."""
+    states = {state.buffer for state, _ in following}
+    stores = []
+    for number, (state, y) in enumerate(following):
+        value = y.vec()
+        if y.buffer in states and y.buffer is not state.buffer:
+            value = b.temp(f"next_{number}", y.size)
+            b.copy(value, y.vec())
+        if y.buffer is not state.buffer:
+            stores.append((state.vec(), value))
+    for target, value in stores:
+        b.copy(target, At(value))
+
+
 def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerReport, ...]:
     result = whole if step is None else step
     work: dict[str, int] = {}
@@ -535,7 +610,7 @@ def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerR
             LayerReport(
                 layer.name,
                 layer.class_name,
-                "Input" if isinstance(layer, Input) else layer.describe,
+                _describe(layer),
                 shape,
                 layer.parameters,
                 total,
@@ -543,3 +618,9 @@ def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerR
             )
         )
     return tuple(reports)
+
+
+def _describe(layer: Layer) -> str:
+    if isinstance(layer, Input):
+        return "State" if isinstance(layer, State) else "Input"
+    return layer.describe

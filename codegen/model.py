@@ -99,6 +99,18 @@ class Input(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class State(Input):
+    """A state of a graph that runs once a step: what an output of the run before has become."""
+
+    start: Array | None = None  # before the first run; None for zeros
+
+    @property
+    def is_stateful(self) -> bool:
+        """Always: it is kept from one predict to the next."""
+        return True
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Constant(Layer):
     """An array that stands in a call in place of a tensor, with all its axes.
 
@@ -147,11 +159,16 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Calls in an order in which each node only refers to earlier ones; nested models inlined."""
+    """Calls in an order in which each node only refers to earlier ones; nested models inlined.
+
+    A graph with states is run once a step: its calls take a single row of each input, whose shape
+    begins with None all the same, and give a row of each output.
+    """
 
     nodes: tuple[Node, ...]
     inputs: tuple[int, ...]  # the nodes that are `Input`, in Keras' order
     outputs: tuple[Ref, ...]
+    states: Mapping[int, Ref] = field(default_factory=dict)  # the nodes `State`: what each becomes
 
     @cached_property
     def users(self) -> dict[int, list[int]]:

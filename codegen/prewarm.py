@@ -8,9 +8,7 @@ it knows nothing of the silence before: predict is a loop around the step.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,25 +16,19 @@ from codegen.errors import Problem, UnsupportedError
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program import dims
-from codegen.program.dims import Dim
 from codegen.program.evaluate import Reference
+from codegen.program.looped import looped
 from codegen.program.ops import (
-    Block,
     Buffer,
     Loop,
-    Mat,
     Op,
     Port,
     Program,
-    Vec,
     When,
-    map_buffers,
     walk_ops,
 )
 from codegen.program.portable import Portable
-from codegen.program.rewrite import map_op
 
-Place = TypeVar("Place", Vec, Mat)
 MOST_STEPS = 200_000
 NOTHING = 1e-30  # a state that is smaller is zero: such numbers are slow, and nothing hears them
 
@@ -56,7 +48,7 @@ def prewarmed(lowered: Lowered, steps: int) -> Lowered:
         raise _refused(lowered, f"the state after {steps} steps of silence is not finite")
     states = tuple(replace(s, initial=initial[s.buffer]) for s in step.states)
     warm = replace(step, states=states).map_blocks(lambda block: _always(block.ops))
-    return replace(lowered, step=warm, whole=_looped(warm, lowered), warmup=0, fills_up=False)
+    return replace(lowered, step=warm, whole=looped(warm, lowered.hop), warmup=0, fills_up=False)
 
 
 def _refused(lowered: Lowered, reason: str) -> UnsupportedError:
@@ -127,41 +119,3 @@ def _always(ops: tuple[Op, ...]) -> tuple[Op, ...]:
         else:
             found.append(replace(op, body=_always(op.body)) if isinstance(op, Loop) else op)
     return tuple(found)
-
-
-def _looped(step: Program, lowered: Lowered) -> Program:
-    """Predict as a loop around the step, for a number of rows that whole steps make up."""
-    steps, hop = dims.symbol("steps"), lowered.hop
-    count = steps // hop if hop > 1 else steps
-    taken = {op.counter for op in walk_ops(step.ops) if isinstance(op, Loop)}
-    names = itertools.chain(["t"], (f"t{n}" for n in itertools.count(2)))
-    counter = next(name for name in names if name not in taken)
-    known: dict[Buffer, Buffer] = {}
-
-    def whole(port: Port, rows: Dim) -> Port:
-        """The port for all steps, of so many rows."""
-        shape = (rows, *port.buffer.shape[1:]) if port.time else port.buffer.shape
-        buffer = replace(port.buffer, size=dims.product(shape), shape=shape)
-        known[port.buffer] = buffer
-        return Port(port.name, buffer, shape, port.time)
-
-    inputs = tuple(whole(port, steps) for port in step.inputs)
-    outputs = tuple(whole(p, count * p.buffer.shape[0] if p.time else 0) for p in step.outputs)
-    moves = {p.buffer: p.buffer.size for p in (*step.inputs, *step.outputs) if p.time}
-
-    def changed(buffer: Buffer) -> Buffer:
-        if buffer.kind == "temp" and buffer not in known:
-            known[buffer] = replace(buffer, scope=(counter, *buffer.scope))
-        return known.get(buffer, buffer)
-
-    def placed(source: Place) -> Place:
-        moved = moves.get(source.buffer)
-        if moved is None:
-            return source
-        return replace(source, offset=source.offset + dims.symbol(counter) * moved)
-
-    body = map_buffers(tuple(map_op(op, placed, placed) for op in step.ops), changed)
-    loop = Loop(counter, count, body, carried=True)
-    checks = ((count * hop, "==", steps),) if hop > 1 else ()
-    block = Block("steps", "every step in order", (loop,))
-    return Program(step.name, inputs, outputs, step.states, (block,), ("steps",), checks)

@@ -395,8 +395,11 @@ class Recurrent(Layer):
             raise LayerError(f"{len(initial)} initial states found, expected {len(order)}")
         fixed = bool(initial) and self._starts_fixed(initial)
         starts = {k: values(x) for k, x in zip(order, initial, strict=True)} if fixed else {}
+        given = bool(initial) and not fixed
         states = tuple(
-            self._state(b, role, shape, starts.get(number))
+            b.tensor(role, shape)
+            if given and b.is_inner
+            else self._state(b, role, shape, starts.get(number))
             for number, (role, shape) in enumerate(self.cell.states)
         )
         outside = tuple(states[number] for number in order)

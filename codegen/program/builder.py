@@ -330,6 +330,12 @@ class Builder:
         streams = self.has_time and (self.step or self.streamable)
         return streams and not any(x.time for x in self.inputs)
 
+    def carried(self, name: str, shape: Sequence[int], start: Array | None) -> Tensor:
+        """A state of the whole graph, which no layer has for itself."""
+        self._prefix, self._call = name, (name, 0)
+        state = self._state("state", tuple(shape), True, start)
+        return Tensor(state.buffer, state.shape)
+
     def running(self, role: str, shape: Sequence[int], start: float = 0.0) -> Tensor:
         """A state for what has been seen so far; mere scratch where there is no step."""
         if self.is_inner or not (self.step or self.streamable):

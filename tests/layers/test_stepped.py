@@ -9,9 +9,8 @@ import pytest
 
 from codegen.layers.core import Dense
 from codegen.layers.merging import Merge
-from codegen.layers.stepped import Stepped
 from codegen.lowering import lower
-from codegen.model import Array, Graph, Input, Model, Node, Ref
+from codegen.model import Array, Graph, Input, Model, Node, Ref, State
 from codegen.program.evaluate import Reference
 from tests.support.targets import TARGETS, TOLERANCE, started, worst
 
@@ -22,15 +21,13 @@ STEPS = np.linspace(-1, 1, 10).reshape(5, 2), np.linspace(2, -1, 10).reshape(5, 
 def model() -> Model:
     """Of states a' = a K + x and b' = a, the outputs b + y and b as they were before the step."""
     nodes = [
-        *(Node(Input(name=name, class_name="Input", shape=(2,))) for name in "xyab"),
+        *(Node(Input(name=name, class_name="Input", shape=(None, 2))) for name in "xy"),
+        *(Node(State(name=name, class_name="State", shape=(2,))) for name in "ab"),
         Node(Dense(name="fc", class_name="Dense", kernel=KERNEL, bias=None), (Ref(2),)),
         Node(Merge(name="next", class_name="Add", mode="add"), (Ref(4), Ref(0))),
         Node(Merge(name="sum", class_name="Add", mode="add"), (Ref(3), Ref(1))),
     ]
-    run = Graph(tuple(nodes), (0, 1, 2, 3), (Ref(6), Ref(3), Ref(5), Ref(2)))
-    layer = Stepped(name="run", class_name="Net", graph=run, states=("a", "b"))
-    inputs = [Node(Input(name=name, class_name="Input", shape=(None, 2))) for name in "xy"]
-    graph = Graph((*inputs, Node(layer, (Ref(0), Ref(1)))), (0, 1), (Ref(2, 0), Ref(2, 1)))
+    graph = Graph(tuple(nodes), (0, 1), (Ref(6), Ref(3)), {2: Ref(5), 3: Ref(2)})
     return Model("net", graph, "", "", "net", "")
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import LayerError, ReadError
-from codegen.layers.core import Embedding
-from codegen.layers.stepped import Stepped
-from codegen.model import Array, Graph, Input, Node, Ref, Unsupported
+from codegen.layers.core import Embedding, Identity
+from codegen.model import Array, Graph, Input, Node, Ref, State, Unsupported
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.readers.onnx.assembly import Assembly
@@ -25,7 +24,6 @@ from codegen.readers.onnx.values import Refused, Value
 from codegen.readers.options import Options
 from codegen.readers.settings import MAX_INTEGER, Config, clean
 
-RUN = "run"  # the name of the layer that is one run of the graph
 STEPS = dims.symbol("steps")
 
 
@@ -83,14 +81,19 @@ class Signature:
         ends = [self._following(call, fed.get(name), name, x) for name, x in following.items()]
         if not given or not outputs:
             raise ReadError(f"{self._file.label}: the graph has no input, or no output, but states")
-        nodes = self._assembly.nodes
+        nodes: list[Node] = self._assembly.nodes
         refused = any(isinstance(node.layer, Unsupported) for node in nodes)
         if refused or not self._states:
             nodes = [_typed(nodes, number) for number in range(len(nodes))]
             return Graph(tuple(nodes), tuple(given), tuple(outputs))
-        order = [fed[name].ref.node for name in self._states]
-        run = Graph(tuple(nodes), (*given, *order), (*outputs, *ends))
-        return self._stepped(run, len(given), [fed[name] for name in self._states])
+        names = tuple(self._states)
+        held = [fed[name] for name in names]
+        starts = initial_states(self._options.initial_state, names, held, self._file.label)
+        nodes = [_sequence(_typed(nodes, number)) for number in range(len(nodes))]
+        for x, start in zip(held, starts, strict=True):
+            nodes[x.ref.node] = _state(nodes[x.ref.node], start)
+        states = {x.ref.node: end for x, end in zip(held, ends, strict=True)}
+        return Graph(tuple(nodes), tuple(given), tuple(outputs), states)
 
     # ---- what the file and the user say ---------------------------------------------------------
 
@@ -245,9 +248,17 @@ class Signature:
         first = [] if x.time_axis is None else [x.time_axis]
         call.name = name
         try:
-            return call.arranged(x, (*first, *held))
+            return self._called(name, call.arranged(x, (*first, *held)))
         except LayerError as error:
             return self._assembly.refuse(name, "output", str(error)).ref
+
+    def _called(self, name: str, ref: Ref) -> Ref:
+        """The output under its own name, by which generated files know it."""
+        found = clean(name) or "output"
+        if self._assembly.nodes[ref.node].layer.name == found:
+            return ref
+        same = Identity(name=self._assembly.unique(found), class_name="Output")
+        return self._assembly.add(same, (ref,))
 
     def _following(self, call: Call, before: Value | None, name: str, x: Any) -> Ref:
         """What a state is after a run, held as it is before."""
@@ -261,19 +272,6 @@ class Signature:
             return self._assembly.refuse(name, "state", message).ref
         return call.arranged(value, before.held)
 
-    def _stepped(self, run: Graph, given: int, states: list[Value]) -> Graph:
-        """The graph in which one run of another is one step."""
-        starts = initial_states(
-            self._options.initial_state, tuple(self._states), states, self._file.label
-        )
-        names = tuple(run.nodes[number].layer.name for number in run.inputs[given:])
-        layer = Stepped(name=RUN, class_name="Graph", graph=run, states=names, starts=starts)
-        nodes = [_sequence(_typed(run.nodes, number)) for number in run.inputs[:given]]
-        nodes.append(Node(layer, tuple(Ref(number) for number in range(given))))
-        count = len(run.outputs) - len(states)
-        ends = tuple(Ref(given, number) for number in range(count))
-        return Graph(tuple(nodes), tuple(range(given)), ends)
-
 
 def _typed(nodes: Sequence[Node], number: int) -> Node:
     """The node; an input that only Embeddings read is int32."""
@@ -286,7 +284,15 @@ def _typed(nodes: Sequence[Node], number: int) -> Node:
 
 
 def _sequence(node: Node) -> Node:
-    """The input of one run as one of many."""
+    """An input of one run as one of many, any other node as it is."""
+    layer = node.layer
+    if not isinstance(layer, Input):
+        return node
+    return Node(replace(layer, shape=(None, *layer.shape), time=True))
+
+
+def _state(node: Node, start: Array | None) -> Node:
+    """An input of one run that the run before has given."""
     layer = node.layer
     assert isinstance(layer, Input)
-    return Node(replace(layer, shape=(None, *layer.shape), time=True))
+    return Node(State(name=layer.name, class_name="State", shape=layer.shape[1:], start=start))

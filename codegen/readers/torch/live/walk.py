@@ -20,9 +20,8 @@ from codegen.errors import CodegenError, LayerError, ReadError
 from codegen.layers.operations import Operation
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.layers.reshaping import Flatten, Reshape
-from codegen.layers.stepped import Stepped
 from codegen.lowering import lower
-from codegen.model import Array, Constant, Graph, Input, Layer, Model, Node, Ref, Unsupported
+from codegen.model import Array, Constant, Graph, Input, Layer, Model, Node, Ref, State, Unsupported
 from codegen.program.evaluate import Reference
 from codegen.readers.options import Options
 from codegen.readers.settings import Config
@@ -87,6 +86,7 @@ class Walk:
         self._is_double = False
         self._next: dict[StateIn, Final] = {}  # what each state becomes
         self._fed: dict[str, list[int]] = {}  # the nodes of states, by run
+        self._single: set[int] = set()  # inputs that are sequences of one step, by run
 
     def model(self) -> Model:
         """The whole model."""
@@ -103,8 +103,8 @@ class Walk:
         if self._by_run:
             refused = any(isinstance(node.layer, Unsupported) for node in self._nodes)
             fed = tuple(number for name in self._states for number in self._fed.get(name, ()))
-            run = Graph(graph.nodes, (*graph.inputs, *fed), (*graph.outputs, *following))
-            graph = run if refused else self._stepped(run, len(graph.inputs), len(graph.outputs))
+            if not refused:
+                graph = _with_states(graph, fed, following)
         version = str(self.torch.__version__).partition("+")[0]
         return Model(
             name=self._label,
@@ -140,7 +140,17 @@ class Walk:
         self._inputs.append(len(self._nodes))
         dtype = "float32" if x.is_floating_point() else "int32"
         given = Input(name=name, class_name="Input", shape=shape[1:], dtype=dtype)
-        return Value(self.add(given, ()), shape)
+        return Value(self._row_of(given) if self._by_run else self.add(given, ()), shape)
+
+    def _row_of(self, given: Input) -> Ref:
+        """The input of one run: a row of the model's, as a sequence of one step if it is one."""
+        single = _is_row(given)
+        ref = self.add(replace(given, shape=(None, *given.shape[single:])), ())
+        if not single:
+            return ref
+        self._single.add(ref.node)
+        step = Reshape(name=f"{given.name}/step", class_name="Reshape", shape=_fixed(given.shape))
+        return self.add(step, (ref,))
 
     def _state(self, name: str, path: tuple[int, ...], x: Any, batch: int) -> Value:
         """A tensor of a state, as an input of the module."""
@@ -169,7 +179,7 @@ class Walk:
                 "give final states of a recurrent layer by states={argument: output}, or one of "
                 "its layers, h[-1]"
             )
-        if self._by_run and all(_is_row(self._nodes[number].layer) for number in self._inputs):
+        if self._by_run and self._single.issuperset(self._inputs):
             found = {name: self._row(part) for name, part in found.items()}
         return tuple(part.ref for part in found.values()), tuple(following)
 
@@ -200,15 +210,6 @@ class Walk:
                 )
             refs.append(x.ref)
         return refs
-
-    def _stepped(self, run: Graph, given: int, results: int) -> Graph:
-        """The graph of which one run of another is one step; the rest of its inputs are states."""
-        names = tuple(run.nodes[number].layer.name for number in run.inputs[given:])
-        layer = Stepped(name="run", class_name=self._label, graph=run, states=names)
-        nodes = [Node(_of_steps(run.nodes[number].layer)) for number in run.inputs[:given]]
-        nodes.append(Node(layer, tuple(Ref(number) for number in range(given))))
-        ends = tuple(Ref(given, number) for number in range(results))
-        return Graph(tuple(nodes), tuple(range(given)), ends)
 
     def _digest(self) -> str:
         found = hashlib.sha256(repr(self._trace.nodes).encode())
@@ -515,15 +516,23 @@ def _parts(initial: Any, kinds: int) -> tuple[Any, ...]:
     return found
 
 
-def _of_steps(layer: Layer) -> Input:
-    """The input of one run as an input of many: time is before its axes, or is that of one row."""
-    assert isinstance(layer, Input)
-    return replace(layer, shape=(None, *layer.shape[_is_row(layer) :]))
+def _with_states(graph: Graph, fed: Sequence[int], following: Sequence[Ref]) -> Graph:
+    """The graph whose inputs `fed` are states, which become `following`."""
+    nodes = list(graph.nodes)
+    for number in fed:
+        layer = nodes[number].layer
+        assert isinstance(layer, Input)
+        nodes[number] = Node(State(name=layer.name, class_name="State", shape=layer.shape))
+    states = dict(zip(fed, following, strict=True))
+    return replace(graph, nodes=tuple(nodes), states=states)
 
 
-def _is_row(layer: Layer) -> bool:
+def _fixed(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n is not None)
+
+
+def _is_row(layer: Input) -> bool:
     """Whether it is an input of one step of a sequence."""
-    assert isinstance(layer, Input)
     return len(layer.shape) > (layer.dtype != "int32") and layer.shape[0] == 1
 
 
@@ -553,8 +562,7 @@ def _compare(model: Model, found: Trace, states: Mapping[str, Any]) -> None:
     names = [layer.name for layer in model.inputs]
     given = [found.arguments[name].detach().cpu().numpy() for name in names]
     shapes = [tuple(n or 1 for n in layer.shape) for layer in model.inputs]
-    by_run = any(isinstance(layer, Stepped) for layer in model.layers)
-    if by_run:
+    if model.graph.states:
         given = [x.reshape(len(x), *shape) for x, shape in zip(given, shapes, strict=True)]
     reference = Reference(lowered, len(given[0]))
     arguments = {n: None if n in found.defaults else x for n, x in found.arguments.items()}
