@@ -42,6 +42,15 @@ _MCU = {"profile": "mcu"}
 _TARGETS = frozenset(
     "all clean depend edit_cache experimental help install package test rebuild_cache".split()
 )
+# Modules of Node.js, which npm takes no packages of the same name as.
+_NODE = frozenset(
+    """
+    assert async_hooks buffer child_process cluster console constants crypto dgram
+    diagnostics_channel dns domain events fs http http2 https inspector module net node_modules os
+    path perf_hooks process punycode querystring readline repl stream string_decoder sys timers tls
+    trace_events tty url util v8 vm wasi worker_threads zlib
+    """.split()
+)
 # Modules that a package of Python needs, or that one of the same name would hide.
 _MODULES = frozenset({"numpy", "setuptools", "setup", *map(str.lower, sys.stdlib_module_names)})
 
@@ -50,6 +59,7 @@ PACKAGES: dict[str, Package] = {
     for package in (
         Package("arduino", "c", "src/NAME.h", _MCU, steps=True, taken=_HEADERS),
         Package("cmake", "c", "include/NAME.h", {"cpp": True}, taken=_HEADERS | _TARGETS),
+        Package("npm", "javascript", "NAME.js", taken=_NODE),
         Package("python", "c", "src/NAME/NAME.h", taken=_HEADERS | _MODULES),
     )
 }
