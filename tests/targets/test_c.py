@@ -432,6 +432,17 @@ def test_long_lines_break_outside_parentheses_first(line: str) -> None:
         assert lines[1].strip().startswith("&& the_second")
 
 
+def test_a_macro_of_several_lines_stays_one() -> None:
+    long = f"    (({'a' * 40})(words) << (24 - 8 * (j)) >> 24, {'b' * 40}_of_the_very_same_word)"
+    text = f"#define NARROW(words, j) \\\n{long} \\\n    + 1\nint x;\n"
+    lines = "".join(fitted([text])).split("\n")
+    assert max(map(len, lines)) <= 100
+    assert len(lines) == 6
+    assert [line.endswith(" \\") for line in lines] == [True, True, True, False, False, False]
+    words = [part.replace("\\", "").split() for part in ("\n".join(lines), text)]
+    assert words[0] == words[1]
+
+
 LONG = "a_name_as_long_as_any_that_a_person_would_write"
 
 

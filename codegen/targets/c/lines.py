@@ -33,8 +33,10 @@ def fitted(pieces: Iterable[str]) -> Iterator[str]:
 def _complete(unit: Sequence[str]) -> bool:
     """Whether no comment and no parenthesis is open."""
     first = unit[0]
-    if first.startswith("#") or (len(unit) == 1 and "(" not in first and "/*" not in first):
-        return True  # the second is the case of nearly all lines: those of weights
+    if first.startswith("#"):
+        return not unit[-1].endswith("\\")
+    if len(unit) == 1 and "(" not in first and "/*" not in first:
+        return True  # the case of nearly all lines: those of weights
     text = _COMMENT.sub("", "\n".join(unit))
     return "/*" not in text and text.count("(") <= text.count(")")
 
@@ -48,14 +50,7 @@ def broken(unit: Sequence[str]) -> str:
     if len(unit) == 1 and len(first) <= WIDTH:
         return first
     if first.startswith("#"):
-        words = textwrap.wrap(
-            first,
-            WIDTH - 2,
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        return " \\\n".join(words)
+        return "\n".join(line if len(line) <= WIDTH else _of_macro(line) for line in unit)
     if first == "/*":
         return "\n".join(line if _fits(line) else _filled(line, "", " * ") for line in unit)
     start = first[: len(first) - len(first.lstrip())]
@@ -71,6 +66,19 @@ def broken(unit: Sequence[str]) -> str:
         lines.append(line[:at].rstrip())
         line = " " * (opened[-1] if opened else len(start) + 4) + line[at:].lstrip()
     return "\n".join([*lines, line])
+
+
+def _of_macro(line: str) -> str:
+    """A line of a macro in lines that go on after a backslash, the last of them if it did."""
+    start = " " * (len(line) - len(line.lstrip()))
+    words = textwrap.wrap(
+        line.rstrip(" \\"),
+        WIDTH - 2,
+        subsequent_indent=f"{start}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return " \\\n".join([*words, ""] if line.endswith("\\") else words).rstrip("\n")
 
 
 def _fits(line: str) -> bool:
