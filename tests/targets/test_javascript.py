@@ -6,12 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +18,7 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference
 from codegen.running import javascript
+from tests.support.browser import reported, serving
 from tests.support.fixtures import FIXTURES
 from tests.support.targets import rendered, started, worst
 
@@ -205,46 +201,6 @@ PAGE = """
   }
 </script>
 """
-CHROMIUM = """chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run
-    --disable-background-networking --disable-component-update --disable-sync""".split()
-
-
-class Server(ThreadingHTTPServer):
-    """Serves a folder, and waits for what its page reports."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        self.found: Any = None
-        self.done = threading.Event()
-        server = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def __init__(self, *arguments: Any) -> None:
-                super().__init__(*arguments, directory=str(folder))
-
-            def do_POST(self) -> None:
-                server.found = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(204)
-                self.end_headers()
-                server.done.set()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    with Server(folder) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def test_an_audio_worklet_plays_the_model(tmp_path: Path) -> None:
@@ -255,19 +211,8 @@ def test_an_audio_worklet_plays_the_model(tmp_path: Path) -> None:
     samples = ", ".join(str(v) for v in x.ravel().tolist())
     (folder / "test.html").write_text(PAGE.replace("SAMPLES", f"[{samples}]"))
     with serving(folder) as server:
-        url = f"http://127.0.0.1:{server.server_port}/test.html"
-        command = [
-            *CHROMIUM,
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--remote-debugging-port=0",
-        ]
-        browser = subprocess.Popen([*command, url], stderr=subprocess.DEVNULL)
-        try:
-            assert server.done.wait(60), "the page has not reported"
-        finally:
-            browser.terminate()
-            browser.wait()
+        found = reported(server, "test.html", tmp_path / "profile")
     lowered = lower(codegen.read(EXAMPLES / "worklet" / "drive.keras"))
     expected = Reference(lowered, 2).predict(x[..., None])[0][..., 0]
-    assert isinstance(server.found, list), server.found
-    assert worst([np.array(server.found)], [expected]) < 2e-5
+    assert isinstance(found, list), found
+    assert worst([np.array(found)], [expected]) < 2e-5
