@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from codegen.commands import convert as conversion
-from codegen.commands import inspect as report
+from codegen.commands import inspect as inspecting
 from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import read_banner, request_of
@@ -28,6 +28,7 @@ from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowered import Lowered
 from codegen.lowering import lower
+from codegen.model import Model
 from codegen.packages import PACKAGES
 from codegen.packages.folder import write as write_package
 from codegen.prewarm import MOST_STEPS
@@ -44,6 +45,7 @@ from codegen.text.writing import refuse_model_as_out, write
 if TYPE_CHECKING:
     from codegen.commands.verify import Report
     from codegen.readers.torch.reader import Bare
+    from codegen.report.measured import File
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
@@ -253,7 +255,7 @@ def convert(
     reading, own = split(options)
     if out != "-" and package is None:
         refuse_model_as_out(out, model, reading["config"])
-    with _progress(model) as advance:
+    with _progress("convert", 4, _is_large(model)) as advance:
         request = Request(model, out, target, name, package, reading, own)
         made = conversion.convert(request, advance)
         if made.files:
@@ -305,7 +307,7 @@ def inspect(
     except UnsupportedError as error:
         problems = error.problems
     if as_json:
-        _print_json(report.inspect_json(found, lowered, problems))
+        _print_json(inspecting.inspect_json(found, lowered, problems))
         return
     era = f", written by {found.writer}" if found.writer else ""
     click.echo(visible(f"{found.source}: {found.format}{era}"))
@@ -314,13 +316,13 @@ def inspect(
         for problem in problems:
             click.echo(visible(f"  {problem}"))
         return
-    click.echo(report.table(lowered))
-    for line in report.taken(found):
+    click.echo(inspecting.table(lowered))
+    for line in inspecting.taken(found):
         click.echo(line)
-    click.echo(report.footprint(lowered, {}, board))
+    click.echo(inspecting.footprint(lowered, {}, board))
     if quantize:
-        click.echo(visible_lines(report.schemes(lowered)))
-    for line in (*report.facts(found), report.streaming(lowered)):
+        click.echo(visible_lines(inspecting.schemes(lowered)))
+    for line in (*inspecting.facts(found), inspecting.streaming(lowered)):
         click.echo(line)
 
 
@@ -362,15 +364,13 @@ def verify(
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
     reading, _ = split(options)
-    trained = read_model(model, {**reading, **dict.fromkeys(RUNNING)})
+    trained = _as_trained(model, reading)
     path = Path(out)
     params = _banner_params(path)
-    # How the file runs is said there, where it is not as the model was trained.
-    chosen = {key: reading[key] or params[key] for key in RUNNING}
-    if against == "keras" and any(chosen.values()):
+    run = _as_run(trained, reading, params)
+    if against == "keras" and run.running:
         flags = " and ".join(f"--{key.replace('_', '-')}" for key in RUNNING)
         raise click.UsageError(f"--against keras: Keras has no {flags}")
-    run = running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0)
     lowered = quantised(lower(run), params)
     dtype = params.get("dtype") or lowered.model.dtype
     samples = None if data is None else read_samples(data, lowered)
@@ -489,7 +489,84 @@ def explain(model: str, **options: Any) -> None:
     click.echo(explain_text(lowered, width), nl=False)
 
 
+@click.command(
+    cls=Sectioned,
+    epilog=_examples(
+        "report model.h5 -o report.html",
+        "report model.h5 model.h model_int8.h --data recorded.npz -o report.html",
+    ),
+)
+@click.argument("model", type=click.Path())
+@click.argument("out", nargs=-1, type=click.Path())
+@click.option("-o", "--page", required=True, metavar="FILE.html", help="The page to write.")
+@click.option(
+    "--data", type=click.Path(), help="Inputs: .npz (arrays in input order) or .csv; else noise."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of noise."
+)
+@reading_options
+def report(
+    model: str, out: tuple[str, ...], page: str, data: str | None, steps: int, **options: Any
+) -> None:
+    """Write a page that shows MODEL, and how far each generated file OUT is off."""
+    from codegen.commands.samples import read_samples
+    from codegen.commands.verify import samples as samples_for
+    from codegen.report import page as reporting
+
+    reading, _ = split(options)
+    refuse_model_as_out(page, model, reading["config"])
+    for path in (*out, *([] if data is None else [data])):
+        if Path(page).exists() and Path(path).exists() and Path(page).samefile(path):
+            raise CodegenError(f"{page}: is read for the page; choose another name for it")
+    trained = _as_trained(model, reading)
+    lowered = lower(_as_run(trained, reading, {}))
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for number, name in enumerate(out):
+            place = Path(folder) / str(number)
+            place.mkdir()
+            files.append(_file(Path(name), trained, reading, place))
+        steps = min([steps, *(f.runner.longest for f in files if f.runner.longest is not None)])
+        if data is None:
+            inputs, about = samples_for(lowered, steps), reporting.noise(lowered, steps)
+        else:
+            inputs, about = read_samples(data, lowered), Path(data).name
+        wanted = reporting.Wanted(lowered, inputs, about, files, steps)
+        with _progress("report", reporting.stages(wanted)) as advance:
+            size = write(page, reporting.page(wanted, lambda: advance("")))
+    click.echo(visible(f"{page}: {size:,} bytes"), err=True)
+
+
 # ---- helpers -------------------------------------------------------------------------------
+
+
+def _as_trained(model: str, reading: Mapping[str, Any]) -> Model:
+    """The model as it runs where it was trained."""
+    return read_model(model, {**reading, **dict.fromkeys(RUNNING)})
+
+
+def _as_run(trained: Model, reading: Mapping[str, Any], params: Mapping[str, Any]) -> Model:
+    """The model as asked for here, else as the file with these parameters in its banner runs."""
+    chosen = {key: reading[key] or params.get(key) for key in RUNNING}
+    return running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0)
+
+
+def _file(path: Path, trained: Model, reading: Mapping[str, Any], folder: Path) -> File:
+    """A generated file of the model, running."""
+    from codegen.report.measured import File
+
+    digest = read_banner(path).digest
+    if digest != trained.digest:
+        raise CodegenError(
+            f"{path}: was made from another model (its banner says SHA-256 {digest}, the model is "
+            f"{trained.digest}); convert it again"
+        )
+    params = _banner_params(path)
+    lowered = quantised(lower(_as_run(trained, reading, params)), params)
+    target = params["target"] or target_for(path.name)
+    dtype = params.get("dtype") or lowered.model.dtype
+    return File(path, target, dtype, params, lowered, _started(path, params, lowered, folder))
 
 
 def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) -> None:
@@ -501,11 +578,11 @@ def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) ->
         refuse_model_as_out(layers, model, None)
         write(layers, [text])
     if as_json:
-        _print_json(report.bare_json(found))
+        _print_json(inspecting.bare_json(found))
         return
     era = f", written by {found.writer}" if found.writer else ""
     click.echo(visible(f"{found.source}: {found.format}{era}, {found.parameters:,} parameters"))
-    click.echo(report.bare_text(found))
+    click.echo(inspecting.bare_text(found))
     if layers is None:
         click.echo("\nThe layers that fit the tensors (--layers LAYERS.json writes them):\n")
         click.echo(visible_lines(text), nl=False)
@@ -581,14 +658,22 @@ def _print_report(found: Report, out: str, as_json: bool) -> None:
         click.echo(f"  by number of steps: {growth}")
 
 
-@contextmanager
-def _progress(model: str) -> Iterator[Callable[[str], None]]:
-    """A bar on a terminal for a file that may take seconds."""
+def _is_large(model: str) -> bool:
+    """Whether reading the file may take seconds."""
     path = Path(model)
-    large = path.is_dir() or (path.exists() and path.stat().st_size > LARGE_FILE)
-    hidden = not (large and sys.stderr.isatty())
+    return path.is_dir() or (path.exists() and path.stat().st_size > LARGE_FILE)
+
+
+@contextmanager
+def _progress(label: str, length: int, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """A bar on a terminal, of so many parts, for work that may take seconds."""
+    hidden = not (shown and sys.stderr.isatty())
     with click.progressbar(
-        length=4, label="convert", file=sys.stderr, hidden=hidden, item_show_func=lambda item: item
+        length=length,
+        label=label,
+        file=sys.stderr,
+        hidden=hidden,
+        item_show_func=lambda item: item,
     ) as bar:
 
         def advance(what: str) -> None:
@@ -599,6 +684,6 @@ def _progress(model: str) -> Iterator[Callable[[str], None]]:
 
 COMMANDS: dict[str, click.Command] = {
     command.name: command
-    for command in (convert, inspect, verify, compare, check, explain)
+    for command in (convert, inspect, verify, compare, check, explain, report)
     if command.name is not None
 }

@@ -205,7 +205,7 @@ def summary(lowered: Lowered, out: str, size: int) -> str:
 
 def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -> str:
     """Flash, RAM and stack of the C header, a line a layer, and whether a board holds it."""
-    if not _has_size(lowered, options):
+    if not has_size(lowered, options):
         return "flash and RAM depend on --max-steps"
     found = microcontroller.cost(lowered, options)
     text = f"as C, --profile {options.get('profile') or 'mcu'}, bytes:\n"
@@ -221,7 +221,7 @@ def schemes(lowered: Lowered) -> str:
     for name, options in (("float", {}), ("weights", {"quantize": "weights"})):
         made = quantised(lowered, options)
         cells = ("?", "?")
-        if _has_size(made, options):
+        if has_size(made, options):
             found = microcontroller.cost(made, options)
             cells = (f"{found.flash:,}", f"{found.ram:,}")
         errors = made.quantised.errors if made.quantised else ()
@@ -235,7 +235,7 @@ def schemes(lowered: Lowered) -> str:
     return "\n".join(lines)
 
 
-def _has_size(lowered: Lowered, options: Mapping[str, Any]) -> bool:
+def has_size(lowered: Lowered, options: Mapping[str, Any]) -> bool:
     """Whether flash and RAM are known without --max-steps, or with it."""
     chosen = lowered.step is not None or lowered.by_row or options.get("max_steps")
     return bool(chosen) or not lowered.whole.lengths

@@ -19,6 +19,7 @@ SUMMARIES = {
     "convert": "Convert MODEL to a source file.",
     "explain": "Print the equations of MODEL.",
     "inspect": "Show the layers, sizes and problems of MODEL.",
+    "report": "Write a page that shows MODEL, and how far each generated file OUT is off.",
     "verify": "Run a generated file and compare its numbers with MODEL.",
 }
 

@@ -50,17 +50,24 @@ def differences(
     lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
 ) -> tuple[Difference, ...]:
     """How far each output of `found` is from `exact`, all steps from reset on or one predict."""
-    exact.reset()
-    found.reset()
-    run = _predicted if lowered.step is None else _stepped
-    try:
-        wanted, outputs = run(lowered, exact, found, inputs)
-    except ValueError as error:
-        raise CodegenError(f"the inputs are not accepted: {error}") from error
+    wanted, outputs = outputs_of(lowered, exact, found, inputs)
     return tuple(
         difference(port.name, right, left)
         for port, right, left in zip(lowered.whole.outputs, wanted, outputs, strict=True)
     )
+
+
+def outputs_of(
+    lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
+) -> tuple[Outputs, Outputs]:
+    """What both put out, all steps from reset on (a row for each) or one predict."""
+    exact.reset()
+    found.reset()
+    run = _predicted if lowered.step is None else _stepped
+    try:
+        return run(lowered, exact, found, inputs)
+    except ValueError as error:
+        raise CodegenError(f"the inputs are not accepted: {error}") from error
 
 
 def _predicted(

@@ -11,6 +11,7 @@ import jinja2
 
 from codegen.text.names import comment, identifier
 from codegen.text.numbers import number
+from codegen.text.visible import visible
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -25,10 +26,15 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=_is_page,
     )
-    env.filters.update(identifier=identifier, number=number, comment=comment)
+    env.filters.update(identifier=identifier, number=number, comment=comment, visible=visible)
     return env
+
+
+def _is_page(template: str | None) -> bool:
+    """Whether the template makes HTML, where text must be escaped; source code must not be."""
+    return template is not None and template.startswith("report/")
 
 
 def render(template: str, **values: Any) -> Iterator[str]:
