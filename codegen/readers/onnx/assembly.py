@@ -140,7 +140,7 @@ class Assembly:
             return fold(node, opset, [x for x in operands if not isinstance(x, (Value, Refused))])
         if row is None:
             raise LayerError(_unknown(op, opset))
-        if refused is not None and not graphs:
+        if refused is not None:
             return (refused,) * len(node.output)
         call = Call(
             self,

@@ -9,6 +9,7 @@ from typing import Any
 from onnx import helper, numpy_helper
 
 from codegen.errors import ReadError
+from codegen.readers import operations
 from codegen.readers.settings import MAX_INTEGER
 
 RECURRENT = {"GRU", "LSTM", "RNN"}
@@ -86,11 +87,12 @@ class _Trace:
             layout = self.attribute(node, "layout", 0)
             own = 1 if layout else 0
             return [(str(node.input[0]), own)] if name == node.output[0] and axis == own else []
+        if node.op_type in _ALL:
+            return [(str(n), axis) for n in node.input]
         if rule is None:
             return [(str(n), axis) for n in node.input[:1]] if node.op_type in _SAME else []
         before = rule(self, node, axis)
-        first = list(node.input) if node.op_type in _ALL else list(node.input[:1])
-        return [] if before is None else [(str(n), before) for n in first if n]
+        return [] if before is None else [(str(node.input[0]), before)]
 
     def attribute(self, node: Any, name: str, default: Any) -> Any:
         """An attribute of a node."""
@@ -137,12 +139,12 @@ _BACK: dict[str, _Back] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Concat"), lambda trace, node, axis: axis),
 }
-_ALL = {"Add", "Sub", "Mul", "Div", "Concat"}  # whose inputs all have the axis
+# Whose inputs all have the axis: what is element by element, and what puts them side by side.
+_ALL = {"Concat", *(name for row in operations.TABLE for name in row.onnx.split())}
 # Of their first input each axis is where it was, if it is not one along which they work.
 _SAME = {
-    *("Identity", "Cast", "Dropout", "Relu", "LeakyRelu", "PRelu", "Elu", "Tanh", "Sigmoid"),
+    *("Identity", "Cast", "Dropout", "LeakyRelu", "PRelu", "Elu", "Selu", "Clip", "Gelu"),
     *("MatMul", "Conv", "BatchNormalization", "LayerNormalization", "InstanceNormalization"),
-    *("MaxPool", "AveragePool", "Pad", "Slice", "Clip", "Softmax", "Sqrt", "Log", "Exp", "Abs"),
+    *("GroupNormalization", "MaxPool", "AveragePool", "Pad", "Slice", "Softmax", "HardSigmoid"),
 }

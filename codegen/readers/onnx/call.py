@@ -212,6 +212,11 @@ class Call:
         held = tuple(where[a] for a in kept)
         return Value(ref, tuple(shape), held, x.dtype, x.time)
 
+    def dropped(self, x: Value, axis: int) -> Value:
+        """`x` without an axis of length 1."""
+        where = {a: a - (a > axis) for a in range(x.rank) if a != axis}
+        return self.moved(x, (*x.shape[:axis], *x.shape[axis + 1 :]), where)
+
     # ---- element by element -------------------------------------------------------------------
 
     def elementwise(

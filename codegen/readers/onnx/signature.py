@@ -65,14 +65,11 @@ class Signature:
         for port in self._ports:
             if port.name in self._fixed:
                 continue
-            value = self._input(port)
-            scope.names[port.name] = value
-            if isinstance(value, Refused):
-                continue
-            if port.name in self._states:
+            value = scope.names[port.name] = self._input(port)
+            if isinstance(value, Value) and port.name in self._states:
                 fed[port.name] = value
-            else:
-                given.append(value.ref.node)
+            else:  # beside a refused one is an input that stands for it
+                given.append(value.ref.node - isinstance(value, Refused))
         found = dict(zip(self._outputs, self._assembly.graph(self._proto, scope), strict=True))
         call = Call(self._assembly, scope, "output", "output", 0, Config({}), (), (), None, {})
         following = {name: found[out] for name, out in self._states.items()}

@@ -258,9 +258,8 @@ def _gather(c: Call) -> Value:
     shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
     if not meant:
         raise LayerError(NEVER)
-    if length == 1:
-        y = without(x, (axis,))
-        return _spread(c, y, axis, places.shape)
+    if length == 1 and axis != x.time_axis:
+        return _spread(c, c.dropped(x, axis), axis, places.shape)
     if len(meant) == 1:
         one = meant[0]
         ref = c.operation("get_item", x.ref, items=_items(x, axis, one))

@@ -32,28 +32,22 @@ def _matmul(c: Call) -> Value:
     if isinstance(left, Value) and isinstance(right, np.ndarray) and right.ndim <= 2:
         kernel = c.checked(right, "second input")
         y = dense(c, left, kernel.reshape(len(kernel), -1), None, left.rank - 1)
-        return y if kernel.ndim == 2 else _without(c, y, left.rank - 1)
+        return y if kernel.ndim == 2 else c.dropped(y, left.rank - 1)
     if isinstance(right, Value) and isinstance(left, np.ndarray) and left.ndim <= 2:
         kernel = c.checked(left, "first input")
         axis = max(right.rank - 2, 0)
         y = dense(c, right, np.atleast_2d(kernel).T.copy(), None, axis)
-        return y if kernel.ndim == 2 else _without(c, y, axis)
+        return y if kernel.ndim == 2 else c.dropped(y, axis)
     return _product(c, c.value(0), c.value(1))
-
-
-def _without(c: Call, x: Value, axis: int) -> Value:
-    """`x` without an axis of length 1."""
-    where = {a: a - (a > axis) for a in range(x.rank) if a != axis}
-    return c.moved(x, (*x.shape[:axis], *x.shape[axis + 1 :]), where)
 
 
 def _product(c: Call, x: Value, y: Value) -> Value:
     """The product of two values, by the letters of their axes."""
     if x.rank == 1:
-        return _without(c, _product(c, _wider(c, x, 0), y), -2 + max(y.rank, 2))
+        return c.dropped(_product(c, _wider(c, x, 0), y), -2 + max(y.rank, 2))
     if y.rank == 1:
         wide = _product(c, x, _wider(c, y, 1))
-        return _without(c, wide, wide.rank - 1)
+        return c.dropped(wide, wide.rank - 1)
     rank = max(x.rank, y.rank)
     letters = ascii_letters[1 : rank - 1]  # of the axes before the matrices
     left = letters[len(letters) - x.rank + 2 :] + "YZ"
