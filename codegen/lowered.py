@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from codegen.differences import Difference
 from codegen.model import Model
@@ -26,13 +27,18 @@ class LayerReport:
 class Quantised:
     """The model as it was in floats, and what rounding does: how it is done, and how far off it is.
 
-    The `errors` are those of the outputs over `steps` time steps of noise.
+    The `errors` are those of the outputs over `steps` time steps of `data`, noise or a file's name.
+    The `inputs` have their ranges in integers, and `told` says for the banner where these are from
+    and what else saturates.
     """
 
     original: Lowered
-    scheme: str
+    scheme: str  # weights, int8, int16
     steps: int
     errors: tuple[Difference, ...]
+    data: str = "noise"
+    inputs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,12 @@ class Lowered:
     fills_up: bool = False
     by_row: bool = False
     quantised: Quantised | None = None
+
+    @property
+    def loops(self) -> bool:
+        """Whether predict is a loop around the step: one row a step, one length for all inputs."""
+        lengths = {str(p.shape[0]) for p in self.whole.inputs if p.time}
+        return self.step is not None and self.hop == 1 and len(lengths) <= 1
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program import dims
 from codegen.program.evaluate import Reference
+from codegen.program.integers import machine_of
 from codegen.program.looped import looped
 from codegen.program.ops import (
     Buffer,
@@ -27,7 +28,6 @@ from codegen.program.ops import (
     When,
     walk_ops,
 )
-from codegen.program.portable import Portable
 
 MOST_STEPS = 200_000
 NOTHING = 1e-30  # a state that is smaller is zero: such numbers are slow, and nothing hears them
@@ -75,7 +75,7 @@ def _refusal(lowered: Lowered, steps: int) -> str:
 
 def _silence(lowered: Lowered, steps: int) -> dict[Buffer, Array]:
     """Each state after so many steps of zeros."""
-    reference = Reference(lowered, machine=Portable())
+    reference = Reference(lowered, machine=machine_of(lowered))
     program = lowered.step
     assert program is not None
     zeros = [np.zeros((1, *(dims.fixed(n) for n in port.shape))) for port in program.inputs]

@@ -20,7 +20,7 @@ from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.dims import symbols, value
 from codegen.program.evaluate import Machine, Reference, Rounding
-from codegen.program.integers import ONE, Integers
+from codegen.program.integers import ONE, machine_of
 from codegen.program.ops import Gather, Port, Program, walk_ops
 
 # A wrong convention shows as 1e-2, float32 rounding over so few steps as 1e-6.
@@ -86,7 +86,7 @@ def record(lowered: Lowered, longest: int | None = None) -> SelfTest:
     Of integers they are exact.
     """
     if lowered.whole.integers:
-        return calls(lowered, longest, 1.0, 0, Integers())
+        return calls(lowered, longest, 1.0, 0, machine_of(lowered))
     finite, first = [], None
     for scale, seed in TRIES:
         with np.errstate(all="ignore"):
@@ -258,11 +258,22 @@ def numbers(
         values[k] = state >> 8
     if port.buffer.dtype == "int32":
         return (values % _vocabulary(lowered)).reshape(shape)
+    known = {} if lowered.quantised is None else lowered.quantised.inputs
     decimals = np.round((values % 200 - 100) / 100.0 * scale, 4).reshape(shape)
+    decimals = noise(decimals, known.get(port.name))
     if port.buffer.dtype == "int16":
         whole = np.floor(decimals * 2.0**port.buffer.fraction + 0.5)
         return np.clip(whole, -ONE, ONE - 1).astype(np.int64)
     return decimals
+
+
+def noise(x: Array, within: tuple[float, float] | None) -> Array:
+    """Decimals in [-1, 1) as decimals of four digits in a range; whole numbers as they are."""
+    if within is None or x.dtype.kind != "f":
+        return x
+    low, high = within
+    flat = [float(f"{low + (v + 1) / 2 * (high - low):.4g}") for v in np.ravel(x).tolist()]
+    return np.reshape(flat, np.shape(x))
 
 
 def _vocabulary(lowered: Lowered) -> int:

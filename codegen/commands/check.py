@@ -85,8 +85,8 @@ def request_of(
             f"{path}: made with --custom {foreign[0]}, which is your own code; to run it, give "
             "the same --custom here"
         )
-    for key in ("model", *FILES):
-        if params[key] and Path(params[key]).name != params[key]:
+    for key in ("model", *FILES, "calibration"):
+        if params.get(key) and Path(params[key]).name != params[key]:
             raise CodegenError(f"{path}: its banner names a file elsewhere: {params[key]!r}")
     if model is not None:
         home = Path(model).parent
@@ -98,6 +98,8 @@ def request_of(
     for key in FILES:
         if reading[key]:
             reading[key] = str(home / reading[key])
+    if options.get("calibration"):
+        options["calibration"] = str(home / options["calibration"])
     where = {name: options.pop(name) for name in ("out", "target", "name", "package")}
     beside = str(home / options.pop("model"))
     request = Request(

@@ -193,7 +193,12 @@ def _examples(*commands: str) -> str:
 
 
 # What click checks of an option's value; a whole number counts something, so there is one at least.
-KINDS: dict[type, click.ParamType[Any]] = {str: click.STRING, int: click.IntRange(1)}
+KINDS: dict[type, click.ParamType[Any]] = {
+    str: click.STRING,
+    tuple: click.STRING,
+    Path: click.Path(),
+    int: click.IntRange(1),
+}
 
 
 def _as_click(option: Option) -> click.Option:
@@ -203,7 +208,8 @@ def _as_click(option: Option) -> click.Option:
         return click.Option(declared, is_flag=True, default=None, help=option.help)
     kind = click.Choice(option.choices) if option.choices else KINDS[option.kind]
     default = "" if option.default is None else f"  [default: {option.default}]"
-    return click.Option(declared, type=kind, help=option.help + default)
+    many = option.kind is tuple
+    return click.Option(declared, type=kind, multiple=many, help=option.help + default)
 
 
 def target_options(command: click.Command) -> click.Command:
@@ -359,7 +365,7 @@ def verify(
 ) -> None:
     """Run a generated file and compare its numbers with MODEL."""
     from codegen.commands import verify as verifying
-    from codegen.commands.samples import read_samples
+    from codegen.samples import read_samples
 
     if layers and against != "keras":
         raise click.UsageError("--layers needs --against keras")
@@ -422,8 +428,8 @@ def compare(
 ) -> None:
     """Run two generated files of one model and compare their numbers."""
     from codegen.commands import compare as comparing
-    from codegen.commands.samples import read_samples
     from codegen.commands.verify import samples as samples_for
+    from codegen.samples import read_samples
 
     with tempfile.TemporaryDirectory() as folder:
         paths = (Path(first), Path(second))

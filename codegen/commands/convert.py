@@ -166,7 +166,8 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
 def _own(target: Target, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that the target has; UsageError where one of another target is given."""
     known = {option.name for option in target.options}
-    foreign = [key for key, value in options.items() if value is not None and key not in known]
+    given = [key for key, value in options.items() if value not in (None, ())]
+    foreign = [key for key in given if key not in known]
     if foreign:
         flag = foreign[0].replace("_", "-")
         raise UsageError(f"--{flag} is not an option of target {target.name}")

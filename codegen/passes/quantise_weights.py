@@ -27,14 +27,14 @@ def quantise_weights(programs: Sequence[Program]) -> tuple[Program, ...]:
 
     A matrix that holds what no float32 stands for has a unit that is not finite.
     """
-    rounded = {buffer: _rounded(buffer, length) for buffer, length in _in_rows(programs).items()}
+    rounded = {buffer: _rounded(buffer, length) for buffer, length in in_rows(programs).items()}
     return tuple(
         program.map_blocks(lambda b: map_buffers(b.ops, lambda old: rounded.get(old, old)))
         for program in programs
     )
 
 
-def _in_rows(programs: Sequence[Program]) -> dict[Buffer, int]:
+def in_rows(programs: Sequence[Program]) -> dict[Buffer, int]:
     """Every constant that is read by rows alone, with the length of its rows.
 
     All matrices of a product are such constants, or none is taken: it is rounded whole.

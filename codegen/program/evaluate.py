@@ -386,7 +386,44 @@ class Reference:
     def predict(self, *inputs: Array) -> tuple[Array, ...]:
         """Whole sequences; states that Keras does not carry start fresh."""
         program = self.lowered.whole
+        known = self._lengths(inputs)
         self._start(carried=False)
+        if program.integers and self.lowered.loops:  # whose bits are those of the steps
+            return self._stepped(inputs)
+        outputs = self._run(program, inputs, known)
+        self.machine.seen = known.get("steps", 0) // self.lowered.hop
+        return outputs
+
+    def _stepped(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Predict as a loop around the step."""
+        step = self.lowered.step
+        assert step is not None
+        counts = [np.shape(x)[1] for x, port in zip(inputs, step.inputs, strict=True) if port.time]
+        found = []
+        for t in range(counts[0] if counts else 1):
+            rows = (
+                np.asarray(x)[:, t] if port.time else x
+                for x, port in zip(inputs, step.inputs, strict=True)
+            )
+            y = self.step(*rows)
+            if y is not None:
+                found.append(y)
+        shapes = [
+            (self.machine.batch, 0, *(self.machine.number(n) for n in port.shape))
+            if whole.time
+            else None
+            for port, whole in zip(step.outputs, self.lowered.whole.outputs, strict=True)
+        ]
+        return tuple(
+            np.stack([y[n] for y in found], axis=1)
+            if found and shape
+            else (np.zeros(shape) if shape else found[-1][n])
+            for n, shape in enumerate(shapes)
+        )
+
+    def _lengths(self, inputs: Sequence[Array]) -> dict[str, int]:
+        """The free lengths of the inputs, each of which has to fit."""
+        program = self.lowered.whole
         known: dict[str, int] = {}
         for port, x in zip(program.inputs, inputs, strict=True):
             wanted = (self.machine.batch, *port.shape)
@@ -404,9 +441,7 @@ class Reference:
             a, b = dims.value(left, known), dims.value(right, known)
             if not (a == b if relation == "==" else a >= b):
                 raise ValueError(f"this number of steps is not accepted: {a} {relation} {b}")
-        outputs = self._run(program, inputs, known)
-        self.machine.seen = known.get("steps", 0) // self.lowered.hop
-        return outputs
+        return known
 
     def _run(
         self, program: Program, inputs: Sequence[Array], known: dict[str, int]

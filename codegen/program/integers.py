@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.evaluate import OPERATORS, Machine
 from codegen.program.ops import (
@@ -31,6 +32,7 @@ from codegen.program.ops import (
     Vec,
     first_row,
 )
+from codegen.program.portable import Portable
 
 ONE = 1 << 15  # 1.0 with 15 bits of fraction
 LIMITS = {"int8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
@@ -57,6 +59,11 @@ def looked_up(table: Array, shift: int, value: Array) -> Array:
     q = np.clip(value, 0, ((len(table) - 1) << shift) - 1)
     k = q >> shift
     return np.asarray(table[k] + shifted((table[k + 1] - table[k]) * (q - (k << shift)), shift))
+
+
+def machine_of(lowered: Lowered, batch: int = 1) -> Machine:
+    """The machine that says what a model computes to the last bit, on every computer."""
+    return Integers(batch) if lowered.whole.integers else Portable(batch)
 
 
 class Integers(Machine):
@@ -145,7 +152,7 @@ class Integers(Machine):
         low, high = (int(self.value(a, local).item()) for a in node.arguments[2:])
         at = node.arguments[0]
         x = self.real(at) * scale.value
-        self.left += int(np.count_nonzero(~((x >= low) & (x < high + 1.0))))
+        self.left += int(np.count_nonzero(~((x >= low - 1.0) & (x <= high + 1.0))))
         inside = np.clip(np.nan_to_num(x, nan=0.0, posinf=high, neginf=low), low, high)
         whole = np.floor(inside)
         return np.asarray(whole + (inside - whole >= 0.5), np.int64)

@@ -251,7 +251,8 @@ class Call(Expr):
 #   scaled(q, r)        q r / 2^15, rounded down, 0 <= r <= 2^15
 #   saturated(q)        q within int16
 #   limited(q, a, b)    q within a and b; what lies beyond is counted, as a range that was left
-#   fixed(x, s, a, b)   of a float: x s rounded half up, within a and b, NaN as 0; counted likewise
+#   fixed(x, s, a, b)   of a float: x s rounded half up, within a and b, NaN as 0; what lies more
+#                       than 1 beyond is counted likewise, and NaN is
 #   real(q, s)          the float q s, s a power of two
 INTEGER_FUNCTIONS = {
     "shifted": 2,

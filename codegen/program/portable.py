@@ -172,7 +172,7 @@ def power(x: Array, y: Array) -> Array:
     return np.where((y == 0) | (x == 1), 1.0, found)
 
 
-_OWN: dict[str, Any] = {
+OWN: dict[str, Any] = {
     "exp": exp,
     "expm1": expm1,
     "log": log,
@@ -197,7 +197,7 @@ class Portable(Machine):
         if not isinstance(node, Call):
             return super().value(node, local)
         arguments = [self.value(a, local) for a in node.arguments]
-        function = _OWN.get(node.function, MEANING[node.function])
+        function = OWN.get(node.function, MEANING[node.function])
         return np.asarray(function(*arguments), self.dtype)
 
     def product(self, matrix: Array, x: Array) -> Array:

@@ -8,6 +8,7 @@ c/ numpy/ python/ javascript.py    what turns programs into text
 from __future__ import annotations
 
 import keyword
+from pathlib import Path
 
 from codegen.targets.base import Option, Target
 from codegen.text.words import C_WORDS
@@ -21,6 +22,31 @@ QUANTIZE = Option(
     "quantize",
     "Weights as int8 with a scale for each row: about a quarter of the bytes.",
     choices=("weights",),
+)
+# For targets that print programs of integers.
+INTEGERS = (
+    Option(
+        "quantize",
+        "Weights as int8 with a scale for each row: about a quarter of the bytes. int8 and int16: "
+        "integers from input to output, with weights of so many bits.",
+        choices=("weights", "int8", "int16"),
+    ),
+    Option(
+        "calibration",
+        "Samples, as for verify --data, on which the ranges are measured that integers need.",
+        kind=Path,
+    ),
+    Option(
+        "input_range",
+        "Between which numbers an input lies, for integers: NAME=LOW:HIGH.",
+        kind=tuple,
+    ),
+    Option(
+        "io",
+        "What an integer file takes and gives: floats, or int16.",
+        default="float",
+        choices=("float", "int16"),
+    ),
 )
 WEIGHTS = Option(
     "weights",

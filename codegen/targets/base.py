@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from codegen.errors import UsageError
@@ -17,7 +18,8 @@ from codegen.text.banner import Origin
 class Option:
     """An option of `convert` and `generate`, `--max-steps` in one and `max_steps` in the other.
 
-    `default` None leaves the choice to the target. `kind` is the type of the value.
+    `default` None leaves the choice to the target. `kind` is the type of the value: a tuple of
+    words where the option may be given several times, a Path where it is a file beside MODEL.
     """
 
     name: str  # as in Python: max_steps
@@ -92,6 +94,11 @@ class Target:
                 continue
             if option.kind is bool:
                 words.append(option.flag)
+            elif option.kind is tuple:
+                for one in value:
+                    words += (option.flag, one)
+            elif option.kind is Path:
+                words += (option.flag, Path(value).name)
             else:
                 words += (option.flag, str(value))
         return tuple(words)

@@ -109,11 +109,18 @@ def banner(lowered: Lowered, origin: Origin, sizes: Sizes) -> list[str]:
 def _quantised(made: Quantised) -> list[str]:
     """How weights are rounded, and what that does."""
     of = f"{made.steps} steps" if made.steps else "one call"
-    lines = ["Matrices of weights are int8 with a scale for each row."]
+    how = "Matrices of weights are int8 with a scale for each row."
+    if made.scheme != "weights":
+        how = (
+            f"All arithmetic is of integers: weights are {made.scheme} with a scale for each row, "
+            "what they are multiplied by is int16, sums and states are int32."
+        )
+    lines = [how, *(comment(one, 400) for one in made.told)]
     for error in made.errors:
-        told = f"{comment(error.output, 40)}: {text(error)}, over {of} of noise against floats."
-        lines += textwrap.wrap(told, WIDTH)
-    return lines
+        data = comment(made.data, 60)
+        told = f"{comment(error.output, 40)}: {text(error)}, over {of} of {data} against floats."
+        lines.append(told)
+    return [line for one in lines for line in textwrap.wrap(one, WIDTH)]
 
 
 def layer_table(lowered: Lowered) -> list[str]:

@@ -60,8 +60,7 @@ class Outline:
     @property
     def loops(self) -> bool:
         """Whether predict is a loop around the step: one row a step, one length for all inputs."""
-        lengths = {str(p.shape[0]) for p in self.whole.inputs if p.time}
-        return self.step is not None and self.hop == 1 and len(lengths) <= 1
+        return self.lowered.loops
 
     @property
     def printed(self) -> tuple[Program, ...]:
