@@ -516,9 +516,9 @@ def report(
     model: str, out: tuple[str, ...], page: str, data: str | None, steps: int, **options: Any
 ) -> None:
     """Write a page that shows MODEL, and how far each generated file OUT is off."""
-    from codegen.commands.samples import read_samples
     from codegen.commands.verify import samples as samples_for
     from codegen.report import page as reporting
+    from codegen.samples import read_samples
 
     reading, _ = split(options)
     refuse_model_as_out(page, model, reading["config"])
