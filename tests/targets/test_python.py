@@ -19,8 +19,6 @@ from hypothesis import given, settings
 
 import codegen
 from codegen.activations import ELEMENTWISE, Activation
-from codegen.layers.core import Dense, Embedding
-from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
@@ -62,7 +60,8 @@ from codegen.targets import TARGETS
 from codegen.targets.python.weights import escaped, filled
 from codegen.text.banner import Origin
 from tests.support import fixtures, interpreters, recorded
-from tests.support.models import chain
+from tests.support.agreement import parts
+from tests.support.models import chain, dense, embedding, gru, lstm, weights
 
 TARGET = TARGETS["python"]
 
@@ -80,50 +79,10 @@ def random(seed: int = 0) -> Any:
     return np.random.default_rng(seed)
 
 
-def weight(*shape: int, seed: int = 0) -> Any:
-    scale = 1 / math.sqrt(shape[0])
-    return (random(seed + sum(shape)).normal(size=shape) * scale).astype(np.float32)
-
-
 def sequential(
     name: str, shape: tuple[int | None, ...], *layers: Layer, dtype: str = "float32"
 ) -> Lowered:
     return lower(chain(layers, shape, name, kind=dtype))
-
-
-def gru(inputs: int, units: int, gate: str = "sigmoid", after: bool = False, **more: Any) -> Layer:
-    cell = GRUCell(
-        name="gru",
-        class_name="GRU",
-        kernel=weight(inputs, 3 * units),
-        recurrent_kernel=weight(units, 3 * units, seed=1),
-        bias=weight(2, 3 * units) if after else weight(3 * units),
-        recurrent_activation=Activation(gate),
-        reset_after=after,
-    )
-    options = {"return_sequences": True, **more}
-    return Recurrent(name=options.pop("name", "gru"), class_name="GRU", cell=cell, **options)
-
-
-def lstm(inputs: int, units: int, **more: Any) -> Layer:
-    cell = LSTMCell(
-        name="lstm",
-        class_name="LSTM",
-        kernel=weight(inputs, 4 * units),
-        recurrent_kernel=weight(units, 4 * units, seed=1),
-        bias=weight(4 * units),
-    )
-    return Recurrent(name="lstm", class_name="LSTM", cell=cell, **more)
-
-
-def dense(inputs: int, units: int, activation: str = "linear") -> Layer:
-    return Dense(
-        name="dense",
-        class_name="Dense",
-        kernel=weight(inputs, units),
-        bias=weight(units),
-        activation=Activation(activation),
-    )
 
 
 def gru8() -> Lowered:
@@ -131,8 +90,8 @@ def gru8() -> Lowered:
 
 
 def words() -> Lowered:
-    table = Embedding(name="embed", class_name="Embedding", table=weight(20, 5), mask_zero=True)
-    layers = (table, lstm(5, 6), dense(6, 3, "softplus"))
+    table = embedding(20, 5, mask_zero=True)
+    layers = (table, lstm(5, 6, return_sequences=False), dense(6, 3, "softplus"))
     return sequential("words", (None,), *layers, dtype="int32")
 
 
@@ -151,13 +110,9 @@ def model_of(lowered: Lowered, **options: Any) -> Any:
     return load(text_of(lowered, **options))["Model"]()
 
 
-def outputs(found: Any) -> tuple[Any, ...]:
-    parts = found if isinstance(found, tuple) else (found,)
-    return tuple(np.asarray(y, np.float64) for y in parts)
-
-
-def agree(found: Any, expected: Any, tolerance: float = ROUNDING) -> None:
-    for y, want in zip(outputs(found), expected, strict=True):
+def close(found: Any, expected: Any, tolerance: float = ROUNDING) -> None:
+    """NaN and infinities are equal to themselves."""
+    for y, want in zip(parts(found), expected, strict=True):
         np.testing.assert_allclose(y, want[0], rtol=tolerance, atol=tolerance)
 
 
@@ -177,7 +132,7 @@ def test_recorded_model_agrees_with_the_interpreter(case: fixtures.Case, runtime
         assert names["selftest"]()
     for call in case.calls:
         x = [x[:1] for x in call.inputs]
-        agree(model.predict(*(part[0].tolist() for part in x)), reference.predict(*x))
+        close(model.predict(*(part[0].tolist() for part in x)), reference.predict(*x))
         states = model.get_state()[:-1] if lowered.warmup else model.get_state()
         for own, want in zip(states, reference.get_state(), strict=True):
             np.testing.assert_allclose(own, want[0], rtol=ROUNDING, atol=ROUNDING)
@@ -202,7 +157,7 @@ def test_recorded_model_agrees_with_the_interpreter(case: fixtures.Case, runtime
         found, expected = model.step(*(row[0].tolist() for row in rows)), reference.step(*rows)
         assert (found is None) == (expected is None)
         if expected is not None:
-            agree(found, expected)
+            close(found, expected)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -212,7 +167,7 @@ def test_options_change_the_text_only(runtime: str, weights: str, dtype: str) ->
     for lowered in (gru8(), words()):
         model = model_of(lowered, runtime=runtime, weights=weights, dtype=dtype)
         x = [[0.1, -0.2, 0.3, 0.4]] * 3 if lowered.name == "gru8" else [3, 0, 19, 1]
-        agree(model.predict(x), Reference(lowered).predict(np.asarray([x])), 1e-12)
+        close(model.predict(x), Reference(lowered).predict(np.asarray([x])), 1e-12)
 
 
 def test_text_is_the_same_every_time() -> None:
@@ -226,8 +181,8 @@ def test_bytes_literals_read_back() -> None:
         lines = [*filled(data)]
         text = "\\\n".join(lines)
         assert ast.literal_eval(f'b"{text}"') == data
-        assert all(85 <= len(line) <= 88 for line in lines[:-1])
-        assert len(lines[-1]) <= 88
+        assert all(94 <= len(line) <= 97 for line in lines[:-1])
+        assert len(lines[-1]) <= 97
 
 
 # ---- what the class promises ------------------------------------------------------------------
@@ -268,10 +223,10 @@ def test_stateful_layers_go_on_in_predict_and_others_do_not() -> None:
     model, reference = model_of(lowered), Reference(lowered)
     x = random().normal(size=(1, 3, 4))
     for _ in range(2):
-        agree(model.predict(x[0].tolist()), reference.predict(x))
+        close(model.predict(x[0].tolist()), reference.predict(x))
     model.reset()
     reference.reset()
-    agree(model.predict(x[0].tolist()), reference.predict(x))
+    close(model.predict(x[0].tolist()), reference.predict(x))
 
 
 @pytest.mark.parametrize(
@@ -356,7 +311,7 @@ def check(lowered: Lowered, *inputs: Any, tolerance: float = 1e-9) -> None:
         # a program by hand has no model to record a self-test from
         names = load(text_of(lowered, runtime=runtime, no_selftest=True))
         for x, want in zip(inputs, expected, strict=True):
-            agree(names["Model"]().predict(list(x)), want, tolerance)
+            close(names["Model"]().predict(list(x)), want, tolerance)
 
 
 def vector(name: str, size: Any, kind: str = "temp", dtype: str = "float32") -> Buffer:
@@ -428,9 +383,9 @@ def test_softmax_is_stable() -> None:
 
 def test_affine_of_every_kind() -> None:
     x, y = vector("x", 12, "input"), vector("y", 14, "output")
-    w = const("layer_kernel", weight(4, 7))
-    u = const("layer_other", weight(7, 4))
-    bias = const("layer_bias", weight(9))
+    w = const("layer_kernel", weights(4, 7))
+    u = const("layer_other", weights(7, 4))
+    bias = const("layer_bias", weights(9))
     z = vector("layer_z", 4)
     ops: tuple[Op, ...] = (
         # rows and columns of constants, a strided vector, a bias in the middle of a constant
@@ -464,8 +419,8 @@ def test_affine_of_every_kind() -> None:
 @pytest.mark.parametrize("rows", [1, 4, 7])
 def test_affine_of_every_width(rows: int, columns: int) -> None:
     x, y = vector("x", columns, "input"), vector("y", rows, "output")
-    w = const("layer_kernel", weight(rows, columns))
-    bias = const("layer_bias", weight(rows))
+    w = const("layer_kernel", weights(rows, columns))
+    bias = const("layer_bias", weights(rows))
     product = Affine(y.vec(), bias.vec(), ((Mat(w, 0, rows, columns, columns), x.vec()),))
     check(program_of((product,), x, y), random(3).normal(size=columns))
 
@@ -502,7 +457,7 @@ def test_reduce_over_counters() -> None:
 
 def test_gather_and_its_refusal() -> None:
     x, y = vector("x", 2, "input", "int32"), vector("y", 6, "output")
-    table = const("layer_table", weight(5, 3))
+    table = const("layer_table", weights(5, 3))
     place = vector("layer_place", 1)
     ops = (
         Gather(y.vec()[:3], Mat(table, 0, 5, 3, 3), x.vec()[:1]),
@@ -545,7 +500,7 @@ def test_delay_line(rows: int) -> None:
         reference = Reference(lowered)
         for t in range(7):
             row = [float(t), -2.0 * t]
-            agree(model.step(row), reference.step(np.asarray([row])), 0)
+            close(model.step(row), reference.step(np.asarray([row])), 0)
             np.testing.assert_array_equal(model.get_state()[0], reference.get_state()[0][0])
             if t == 4:
                 model.set_state(model.get_state())
@@ -618,12 +573,12 @@ def test_random_expressions(roots: list[Expr]) -> None:
 
 def wide() -> Lowered:
     """No function but products: of 70 and 5 columns, 5 and 3 rows."""
-    return sequential("wide", (None, 70), dense(70, 5), replace(dense(5, 3), name="last"))
+    return sequential("wide", (None, 70), dense(70, 5), dense(5, 3, name="last"))
 
 
 def complete_models() -> list[Lowered]:
-    found = [gru8(), words(), sequential("last", (None, 4), gru(4, 5, "hard_sigmoid", after=True))]
-    found.append(wide())
+    last = sequential("last", (None, 4), gru(4, 5, gate="hard_sigmoid", reset_after=True))
+    found = [gru8(), words(), last, wide()]
     wanted = ("activations", "conv_causal", "bidirectional", "masking", "batch_norm")
     for word in wanted:
         for case in CASES:
@@ -738,7 +693,7 @@ def test_self_test_tells_by_its_status(tmp_path: Path) -> None:
         assert subprocess.run([sys.executable, path], check=False).returncode == status
 
 
-@pytest.mark.parametrize("wrong", ["0.561575", "0.382243", "-0.210774"])
+@pytest.mark.parametrize("wrong", ["0.220737", "0.164611", "-0.721738"])
 def test_small_self_test_judges_every_output_and_the_states(wrong: str) -> None:
     text = text_of(gru8(), runtime="micropython")
     load(text, "__main__")

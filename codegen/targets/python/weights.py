@@ -13,9 +13,10 @@ from codegen.model import Array
 from codegen.program.derived import int8_of, matrix, scales_of
 from codegen.program.ops import Mat
 from codegen.targets.python.file import File, Table
-from codegen.text.numbers import LONGEST_LINE, block_texts, blocks, lines, number, per_line
+from codegen.text.numbers import block_texts, blocks, lines, number, per_line
 
 BYTES_A_LINE = {"float32": 20, "float64": 16}  # a byte takes up to four columns
+SMALL_LINE = 97  # columns between the quote and the backslash
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,12 @@ class Weights:
         yield "    ),\n" if packed else "    )),\n"
 
     def _lines(self, rows: Iterator[Array], as_bytes: bool, indent: str) -> Iterator[str]:
-        """The lines of each row; a row never shares a line with the next."""
+        """The lines of each row; a row never shares a line with the next.
+
+        Where memory is small they begin at column 0: every byte of the file counts.
+        """
         write = self._bytes if as_bytes else self._numbers
+        indent = "" if self.file.small else indent
         for values in rows:
             yield "".join(f"{indent}{line}\n" for line in write(values))
 
@@ -148,7 +153,7 @@ def filled(data: bytes) -> Iterator[str]:
     for byte, follower in zip(data, data[1:] + b" ", strict=False):
         octal = "" if 0x30 <= follower <= 0x37 else _OCTAL.get(byte, "")
         part = octal or _ESCAPES.get(byte, chr(byte))
-        if len(line) + len(part) > LONGEST_LINE:
+        if len(line) + len(part) > SMALL_LINE:
             yield line
             line = ""
         line += part
