@@ -19,9 +19,11 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array
 from codegen.program.evaluate import Reference
+from tests.support.agreement import inputs
 from tests.support.compilers import CModel, CompileError
 from tests.support.emulators import BOARDS, RUNNABLE, measure, run_model
-from tests.targets.test_c import conv, dense, gru, inputs, lstm, model, render
+from tests.support.models import conv, dense, gru, lstm
+from tests.targets.test_c import model, render
 
 SEED = Path(__file__).parents[1] / "generated_examples" / "seed" / "seed.h5"
 STEPS = 12
@@ -50,7 +52,7 @@ def header_of(case: str) -> str:
 
 
 def samples(case: str) -> Array:
-    (x,) = inputs(lowered_of(case), STEPS, 5)
+    (x,) = inputs(lowered_of(case).whole.inputs, STEPS, 5)
     return x
 
 

@@ -5,29 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.layers.core import Dense
 from codegen.layers.merging import Merge
-from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.evaluate import Reference
-
-
-def dense(name: str, rng: np.random.Generator, inputs: int, units: int) -> Dense:
-    kernel = rng.normal(size=(inputs, units))
-    return Dense(name=name, class_name="Dense", kernel=kernel, bias=None)
-
-
-def gru(name: str, rng: np.random.Generator) -> Recurrent:
-    cell = GRUCell(
-        name=name,
-        class_name="GRUCell",
-        kernel=rng.normal(size=(2, 9)),
-        recurrent_kernel=rng.normal(size=(3, 9)),
-        bias=None,
-    )
-    return Recurrent(name=name, class_name="GRU", cell=cell, return_sequences=True)
+from tests.support.models import dense, gru
 
 
 def predicted(model: Model) -> list[Array]:
@@ -45,8 +28,7 @@ def model(graph: Graph) -> Model:
 
 def shared_and_single(first: str, second: str, third: str) -> list[Array]:
     """A GRU called twice, another GRU, and a Dense with as many weights as the gates have."""
-    rng = np.random.default_rng(1)
-    shared, single, last = gru(first, rng), gru(second, rng), dense(third, rng, 2, 6)
+    shared, single, last = gru(2, 3, first), gru(2, 3, second, seed=1), dense(2, 6, name=third)
     add = Merge(name="add", class_name="Add", mode="add")
     nodes = (
         Node(given("a", None, 2)),
@@ -79,8 +61,7 @@ def test_names_that_run_together(names: tuple[str, str, str]) -> None:
 @pytest.mark.parametrize("names", [("a/d", "b/d"), ("d", "d_2")])
 def test_layers_of_one_name_in_two_models_inside_time_distributed(names: tuple[str, str]) -> None:
     def built(first: str, second: str) -> list[Array]:
-        rng = np.random.default_rng(2)
-        one, other = dense(first, rng, 2, 2), dense(second, rng, 2, 2)
+        one, other = dense(2, 2, name=first), dense(2, 2, name=second, seed=1)
         nodes = (
             Node(given("in", 2)),
             Node(one, (Ref(0),)),

@@ -27,11 +27,13 @@ from codegen.program.evaluate import Reference
 from codegen.program.ops import Affine, Buffer, constants, map_buffers, walk_ops
 from codegen.quantisation import quantised
 from codegen.targets.c import sizes
+from tests.support.agreement import agree, inputs
 from tests.support.compilers import CModel
 from tests.support.emulators import run_model
 from tests.support.fixtures import cases
 from tests.support.interpreters import found as found_pythons
 from tests.support.interpreters import run as run_python
+from tests.support.models import dense, gru, lstm
 from tests.support.targets import (
     TARGETS,
     inputs_of_step,
@@ -41,7 +43,7 @@ from tests.support.targets import (
     started,
     worst,
 )
-from tests.targets.test_c import CASES, agree, dense, gru, inputs, lstm, model, render
+from tests.targets.test_c import CASES, model, render
 from tests.targets.test_c_vectors import products
 
 SEED = Path(__file__).parents[1] / "generated_examples" / "seed" / "seed.h5"
@@ -255,7 +257,8 @@ def test_every_compiler(compiler: str, profile: str, tmp_path: Path) -> None:
         lowered = rounded(CASES[case]())
         text = render(lowered, profile=profile, **INT8)
         with CModel(text, "net", tmp_path, compiler=compiler, defines=["NET_SELFTEST"]) as c:
-            agree(lowered, c)
+            assert c.selftest() == 0
+            agree(lowered, c, TOLERANCE)
 
 
 @pytest.mark.parametrize("profile", ["host", "mcu"])
@@ -267,7 +270,8 @@ def test_sanitized_and_behind_hooks(case: str, profile: str, tmp_path: Path) -> 
     for defines in [[], hooks] if case == "embedding" else [[]]:
         options = {"sanitize": "address,undefined", "defines": ["NET_SELFTEST", *defines]}
         with CModel(text, "net", tmp_path, **options) as c:
-            agree(lowered, c)
+            assert c.selftest() == 0
+            agree(lowered, c, TOLERANCE)
 
 
 # Rows and columns: less than a vector, words that zeros fill up, inputs with sums of their own,
@@ -287,7 +291,7 @@ BUILDS = [
 def test_products_of_every_size(compiler: str, optimise: str, dtype: str, tmp_path: Path) -> None:
     """Tiles, words that zeros fill up and plain loops give what NumPy does in double."""
     lowered = rounded(products(dtype, SIZES))
-    x = inputs(lowered, 3)
+    x = inputs(lowered.whole.inputs, 3)
     level, *flags = optimise.split()
     exact = Reference(lowered).predict(*(v[None] for v in x))
     bounds = Reference(absolute(lowered)).predict(*(np.abs(v)[None] for v in x))
@@ -325,7 +329,7 @@ def test_every_number_is_read_through_its_hook() -> None:
 @pytest.mark.parametrize("board", ["microbit", "m4f", "uno", "rv32"])
 def test_boards(board: str, tmp_path: Path) -> None:
     lowered = rounded(model(lstm(1, 20), dense(20, 1), shape=(None, 1)))
-    (x,) = inputs(lowered, 8, 5)
+    (x,) = inputs(lowered.whole.inputs, 8, 5)
     text = render(lowered, profile="mcu", **INT8)
     reference = Reference(lowered)
     wanted = [(reference.step(row[None]) or ())[0].ravel() for row in x]

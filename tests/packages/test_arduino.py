@@ -14,18 +14,12 @@ import pytest
 import codegen
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference
+from tests.support.agreement import inputs
 from tests.support.compilers import WARNINGS
 from tests.support.emulators import BOARDS, run_model
+from tests.support.models import conv, dense, embedding, gru, lstm
 from tests.support.packages import command, listing, package
-from tests.targets.test_c import (
-    conv,
-    dense,
-    embedding,
-    gru,
-    inputs,
-    lstm,
-    model,
-)
+from tests.targets.test_c import model
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
 FILES = [
@@ -166,7 +160,7 @@ def test_the_seed_compiles_and_runs(seed: Path, tmp_path: Path) -> None:
     assert command("convert", seed, "-o", out, "--package", "arduino").exit_code == 0
     compile_sketch("m4f", out, "chirp")
     lowered = lower(codegen.read(seed))
-    (x,) = inputs(lowered, 4)
+    (x,) = inputs(lowered.whole.inputs, 4)
     found = run_model("m4f", (out / "src" / "chirp.h").read_text(), "chirp", x, folder=tmp_path)
     (wanted,) = Reference(lowered).predict(x[None])
     np.testing.assert_allclose(found.outputs[0], wanted[0], atol=2e-6)

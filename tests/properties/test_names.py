@@ -14,18 +14,15 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codegen.layers.convolution import Convolution
-from codegen.layers.core import Dense, Embedding
-from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent, SimpleRNNCell
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Array, Input, Layer, Node, Ref
+from codegen.model import Input, Node, Ref
 from codegen.program.evaluate import Reference
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support.compilers import compile_c
 from tests.support.models import chain as chained
-from tests.support.models import of_nodes
+from tests.support.models import conv, dense, embedding, gru, lstm, of_nodes, rnn, weights
 from tests.support.targets import TOLERANCE, rendered, started, worst
 
 # Words of the languages, names that generated files use themselves, and text that ends a comment,
@@ -58,46 +55,14 @@ NAMES = st.one_of(st.sampled_from(NASTY), st.text(max_size=12))
 SIX = st.lists(NAMES, min_size=6, max_size=6, unique=True)
 
 
-def random(seed: int, *shape: int) -> Array:
-    return np.random.default_rng(seed).normal(0, 0.5, shape).astype(np.float32)
-
-
 def chain(names: list[str], source: str, ids: bool) -> Lowered:
     """Five layers and an input with these names, in a file called `source`."""
-    first: Layer
-    if ids:
-        first = Embedding(name=names[1], class_name="Embedding", table=random(0, 5, 3))
-    else:
-        first = Dense(name=names[1], class_name="Dense", kernel=random(0, 2, 3), bias=random(1, 3))
-    gru = GRUCell(
-        name=names[2],
-        class_name="GRUCell",
-        kernel=random(2, 3, 12),
-        recurrent_kernel=random(3, 4, 12),
-        bias=random(4, 2, 12),
-        reset_after=True,
-    )
-    lstm = LSTMCell(
-        name=names[3],
-        class_name="LSTMCell",
-        kernel=random(5, 4, 8),
-        recurrent_kernel=random(6, 2, 8),
-        bias=random(7, 8),
-    )
     layers = [
-        first,
-        Recurrent(name=names[2], class_name="GRU", cell=gru, return_sequences=True),
-        Recurrent(name=names[3], class_name="LSTM", cell=lstm, return_sequences=True),
-        Convolution(
-            name=names[4],
-            class_name="Conv1D",
-            kernel=random(8, 2, 2, 3),
-            bias=random(9, 3),
-            strides=(1,),
-            dilations=(2,),
-            padding="causal",
-        ),
-        Dense(name=names[5], class_name="Dense", kernel=random(10, 3, 2), bias=random(11, 2)),
+        embedding(5, 3, names[1]) if ids else dense(2, 3, name=names[1]),
+        gru(3, 4, names[2], reset_after=True),
+        lstm(4, 2, names[3]),
+        conv(2, 3, names[4], 2, activation="linear", size=2),
+        dense(3, 2, name=names[5]),
     ]
     shape, kind = ((None,), "int32") if ids else ((None, 2), "float32")
     return lower(chained(layers, shape, names[0], source=source, given=names[0], kind=kind))
@@ -114,7 +79,7 @@ def chain(names: list[str], source: str, ids: bool) -> Lowered:
 def test_any_names_in_any_target(names: list[str], source: str, ids: bool) -> None:
     lowered = chain(names, source, ids)
     steps = 3
-    x = np.array([1, 4, 0]) if ids else random(12, steps, 2)
+    x = np.array([1, 4, 0]) if ids else weights(steps, 2)
     expected = [y[0] for y in Reference(lowered).predict(x[None])]
     with tempfile.TemporaryDirectory() as folder:
         for target in TARGETS:
@@ -131,14 +96,7 @@ def several(names: list[str]) -> Lowered:
     ]
     nodes = [Node(one) for one in inputs]
     for number in range(len(inputs)):
-        cell = SimpleRNNCell(
-            name=f"rnn_{number}",
-            class_name="SimpleRNNCell",
-            kernel=random(number, number + 1, 2),
-            recurrent_kernel=random(10 + number, 2, 2),
-            bias=random(20 + number, 2),
-        )
-        layer = Recurrent(name=cell.name, class_name="RNN", cell=cell, return_sequences=True)
+        layer = rnn(number + 1, 2, f"rnn_{number}", seed=number)
         nodes.append(Node(layer, (Ref(number),)))
     outputs = tuple(Ref(number) for number in range(len(inputs), len(nodes)))
     return lower(of_nodes(nodes, outputs, "several"))
@@ -155,7 +113,7 @@ def several(names: list[str]) -> Lowered:
 @hypothesis.example(names=["t", "row", "i", "found"])
 def test_any_names_of_arguments(names: list[str]) -> None:
     lowered = several(names)
-    inputs = [random(30 + n, 3, n + 1) for n in range(len(names))]
+    inputs = [weights(3, n + 1) for n in range(len(names))]
     expected = [y[0] for y in Reference(lowered).predict(*(x[None] for x in inputs))]
     with tempfile.TemporaryDirectory() as folder:
         for target in TARGETS:

@@ -16,10 +16,8 @@ import pytest
 import codegen
 from codegen.activations import ELEMENTWISE, Activation
 from codegen.errors import CodegenError
-from codegen.layers.convolution import Convolution
-from codegen.layers.core import ActivationLayer, Dense, Embedding
+from codegen.layers.core import ActivationLayer
 from codegen.layers.merging import Concatenate
-from codegen.layers.recurrent import Bidirectional, GRUCell, LSTMCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
@@ -32,15 +30,12 @@ from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
 from codegen.text import templates
 from codegen.text.banner import Origin
+from tests.support.agreement import agree, inputs
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
-from tests.support.models import chain
+from tests.support.models import bidirectional, chain, conv, dense, embedding, gru, lstm
 
 TARGET = TARGETS["c"]
 TOLERANCE = 2e-6
-
-
-def uniform(seed: int, *shape: int) -> Array:
-    return np.random.default_rng(seed).uniform(-0.6, 0.6, shape).astype(np.float32)
 
 
 def model(
@@ -49,74 +44,6 @@ def model(
     """A chain of layers, lowered."""
     kind = "int32" if ids else "float32"
     return lower(chain(layers, shape, "net", dtype, kind=kind))
-
-
-def gru(n: int, units: int, name: str = "gru", **more: Any) -> Recurrent:
-    after = more.pop("reset_after", False)
-    gate = Activation(more.pop("gate", "sigmoid"))
-    cell = GRUCell(
-        name=name,
-        class_name="GRUCell",
-        kernel=uniform(1, n, 3 * units),
-        recurrent_kernel=uniform(2, units, 3 * units),
-        bias=uniform(3, 2, 3 * units) if after else uniform(3, 3 * units),
-        recurrent_activation=gate,
-        reset_after=after,
-    )
-    options = {"return_sequences": True, **more}
-    return Recurrent(name=name, class_name="GRU", cell=cell, **options)
-
-
-def lstm(n: int, units: int, name: str = "lstm", **more: Any) -> Recurrent:
-    cell = LSTMCell(
-        name=name,
-        class_name="LSTMCell",
-        kernel=uniform(4, n, 4 * units),
-        recurrent_kernel=uniform(5, units, 4 * units),
-        bias=uniform(6, 4 * units),
-    )
-    options = {"return_sequences": True, **more}
-    return Recurrent(name=name, class_name="LSTM", cell=cell, **options)
-
-
-def dense(n: int, units: int, activation: str = "linear", name: str = "dense") -> Dense:
-    return Dense(
-        name=name,
-        class_name="Dense",
-        kernel=uniform(7, n, units),
-        bias=uniform(8, units),
-        activation=Activation(activation),
-    )
-
-
-def conv(
-    n: int, filters: int, name: str, dilation: int = 1, padding: str = "causal"
-) -> Convolution:
-    return Convolution(
-        name=name,
-        class_name="Conv1D",
-        kernel=uniform(9, 3, n, filters),
-        bias=uniform(10, filters),
-        strides=(1,),
-        dilations=(dilation,),
-        padding=padding,
-        activation=Activation("tanh"),
-    )
-
-
-def embedding() -> Embedding:
-    return Embedding(name="embedding", class_name="Embedding", table=uniform(11, 9, 5))
-
-
-def bidirectional(n: int, units: int) -> Bidirectional:
-    return Bidirectional(
-        name="both",
-        class_name="Bidirectional",
-        forward=lstm(n, units, "forward"),
-        backward=lstm(n, units, "backward", go_backwards=True),
-        merge_mode="concat",
-        return_sequences=True,
-    )
 
 
 CASES: dict[str, Any] = {
@@ -148,51 +75,8 @@ def render(lowered: Lowered, **options: Any) -> str:
     return "".join(TARGET.render(lowered, "net", TARGET.complete(options), Origin("net.h")))
 
 
-def inputs(lowered: Lowered, steps: int, seed: int = 0) -> list[Array]:
-    random = np.random.default_rng(seed)
-    found: list[Array] = []
-    for port in lowered.whole.inputs:
-        shape = tuple(n if isinstance(n, int) else steps for n in port.shape)
-        if port.buffer.dtype == "int32":
-            found.append(random.integers(0, 9, shape))
-        else:
-            found.append(random.normal(0, 1, shape).astype(np.float32))
-    return found
-
-
 def close(found: Array, expected: Array, tolerance: float = TOLERANCE) -> None:
     np.testing.assert_allclose(np.ravel(found), np.ravel(expected), rtol=tolerance, atol=tolerance)
-
-
-def agree(lowered: Lowered, c: CModel, tolerance: float = TOLERANCE) -> None:
-    """The same as the interpreter: predict, step, states, a copy of the structure."""
-    reference = Reference(lowered)
-    assert c.selftest() == 0
-    for seed, steps in enumerate((7, 5)):  # twice: states that are carried show
-        x = inputs(lowered, steps, seed)
-        expected = reference.predict(*(v[None] for v in x))
-        for y, wanted in zip(c.predict(*x), expected, strict=True):
-            close(y, wanted, tolerance)
-    if lowered.step is None:
-        return
-    c.reset()
-    reference.reset()
-    (sequence,) = inputs(lowered, 9, 3)
-    for t, row in enumerate(sequence):
-        wanted_step = reference.step(row[None])
-        found = c.step(row)
-        assert (found is None) == (wanted_step is None)
-        for y, wanted in zip(found or (), wanted_step or (), strict=True):
-            close(y, wanted, tolerance)
-        if t == 4:
-            c.set_state(c.get_state(), instance=1)
-        if t > 4:
-            again = c.step(row, instance=1)
-            assert again is not None
-            for one, other in zip(again, found or (), strict=True):
-                np.testing.assert_array_equal(one, other)
-    states = np.concatenate([np.ravel(s) for s in reference.get_state()] or [np.zeros(0)])
-    close(c.get_state()[: states.size], states, tolerance)
 
 
 @pytest.fixture(params=COMPILERS)
@@ -207,7 +91,8 @@ def test_every_compiler(case: str, profile: str, compiler: str, tmp_path: Path) 
     lowered = CASES[case]()
     text = render(lowered, profile=profile)
     with CModel(text, "net", tmp_path, compiler=compiler, defines=["NET_SELFTEST"]) as c:
-        agree(lowered, c)
+        assert c.selftest() == 0
+        agree(lowered, c, TOLERANCE)
 
 
 @pytest.mark.parametrize("profile", ["host", "mcu"])
@@ -217,7 +102,8 @@ def test_sanitized(case: str, profile: str, tmp_path: Path) -> None:
     text = render(lowered, profile=profile)
     checked = "address,undefined"
     with CModel(text, "net", tmp_path, sanitize=checked, defines=["NET_SELFTEST"]) as c:
-        agree(lowered, c)
+        assert c.selftest() == 0
+        agree(lowered, c, TOLERANCE)
 
 
 @pytest.mark.parametrize("profile", ["host", "mcu"])
@@ -226,10 +112,12 @@ def test_library_math_and_double(case: str, profile: str, tmp_path: Path) -> Non
     lowered = CASES[case]()
     text = render(lowered, profile=profile, math="libm")
     with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
-        agree(lowered, c)
+        assert c.selftest() == 0
+        agree(lowered, c, TOLERANCE)
     text = render(lowered, profile=profile, dtype="float64")
     assert not re.search(r"\bfloat\b|\df\b", re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL))
     with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
+        assert c.selftest() == 0
         agree(lowered, c, 1e-12)
 
 
@@ -347,7 +235,8 @@ def test_hooks(tmp_path: Path) -> None:
         own = "#include <math.h>\nstatic float own(float x) { return tanhf(x); }\n" + text
         assert "(x)" in own
         with CModel(own, "net", tmp_path, defines=defines) as c:
-            agree(lowered, c)
+            assert c.selftest() == 0
+            agree(lowered, c, TOLERANCE)
 
 
 NAMES = [
@@ -369,7 +258,8 @@ def test_hostile_names(tmp_path: Path) -> None:
     for name in NAMES:
         lowered = model(gru(2, 4, name), dense(4, 2, "softmax", name + "_2"), shape=(None, 2))
         with CModel(render(lowered), "net", tmp_path, defines=["NET_SELFTEST"]) as c:
-            agree(lowered, c)
+            assert c.selftest() == 0
+            agree(lowered, c, TOLERANCE)
 
 
 def test_rendering_twice_is_identical() -> None:
@@ -479,7 +369,8 @@ def test_concatenated_inputs(tmp_path: Path) -> None:
     for profile in ("host", "mcu"):
         text = render(lowered, profile=profile)
         with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"]) as c:
-            agree(lowered, c)
+            assert c.selftest() == 0
+            agree(lowered, c, TOLERANCE)
 
 
 def assembly(lowered: Lowered, folder: Path, compiler: str, *flags: str, **options: Any) -> str:
@@ -514,7 +405,7 @@ def test_fast_math_changes_no_number(compiler: str, profile: str, tmp_path: Path
     """It would take NaN for a number, and reorder sums."""
     lowered = CASES["reset_after"]()
     text = render(lowered, profile=profile)
-    x = inputs(lowered, 8)[0]
+    x = inputs(lowered.whole.inputs, 8)[0]
     x[-1, 2] = np.nan
     found = []
     for options in ([], ["-ffast-math"]):

@@ -12,9 +12,10 @@ import pytest
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Input, Node, Ref
+from tests.support.agreement import inputs
 from tests.support.compilers import WARNINGS, CModel
-from tests.support.models import of_nodes
-from tests.targets.test_c import CASES, ON_X86, assembly, dense, gru, inputs, model, render
+from tests.support.models import dense, gru, of_nodes
+from tests.targets.test_c import CASES, ON_X86, assembly, model, render
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
@@ -40,7 +41,7 @@ def test_no_pass_of_a_product_needs_more_registers_than_there_are(tmp_path: Path
 def test_the_copy_for_avx2_gives_the_same_numbers(case: str, by: str, tmp_path: Path) -> None:
     """To the bit: more columns at once, but the same sums in the same order."""
     lowered = CASES[case]()
-    x = inputs(lowered, 9)
+    x = inputs(lowered.whole.inputs, 9)
     text = render(lowered)
     found = []
     for supported in ('__builtin_cpu_supports("avx2")', "0") if ON_X86 else ():
@@ -93,7 +94,7 @@ def products(dtype: str, sizes: Sequence[tuple[int, int]] = SIZES) -> Lowered:
 def test_products_of_every_size(optimise: str, dtype: str, compiler: str, tmp_path: Path) -> None:
     """Blocks and passes give what NumPy does in double, within what the sums may round."""
     lowered = products(dtype)
-    x = inputs(lowered, 3)
+    x = inputs(lowered.whole.inputs, 3)
     level, *flags = optimise.split()
     options = {"compiler": compiler, "optimise": level, "options": [*WARNINGS, *flags]}
     with CModel(render(lowered, dtype=dtype), "net", tmp_path, **options) as c:

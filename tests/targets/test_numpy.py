@@ -10,6 +10,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.activations import ELEMENTWISE, Activation
+from codegen.activations import ELEMENTWISE
 from codegen.errors import UnsupportedError
-from codegen.layers.convolution import Convolution
-from codegen.layers.core import Dense, Embedding
-from codegen.layers.recurrent import (
-    Bidirectional,
-    GRUCell,
-    LSTMCell,
-    Recurrent,
-    SimpleRNNCell,
-    StackedCells,
-)
+from codegen.layers.recurrent import Bidirectional, Recurrent, StackedCells
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.model import Array, Graph, Layer, Model
+from codegen.model import Graph, Layer, Model
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.split_loops import split_loops
 from codegen.program import dims
@@ -68,9 +60,11 @@ from codegen.program.ops import (
 from codegen.targets import TARGETS
 from codegen.targets.numpy.views import Base, view
 from codegen.text.banner import Origin
+from tests.support.agreement import agree
 from tests.support.fixtures import Case
-from tests.support.models import chain
+from tests.support.models import chain, conv, dense, embedding, gru, lstm, rnn, weights
 from tests.support.recorded import KEPT, read
+from tests.support.targets import worst
 
 TARGET = TARGETS["numpy"]
 
@@ -96,148 +90,43 @@ def generated(lowered: Lowered, dtype: str = "float64", **options: Any) -> Any:
 # ---- models by hand ------------------------------------------------------------------------
 
 
-def weights(*shape: int) -> Array:
-    return (RNG.standard_normal(shape) * 0.4).astype(np.float32)
+def without_gates(*sizes: Any, gate: str = "", **settings: Any) -> Recurrent:
+    """A SimpleRNN, whatever the function of gates is."""
+    return rnn(*sizes, **settings)
 
 
-def sequential(
-    layers: Sequence[Layer], shape: tuple[int | None, ...], dtype: str = "float32"
-) -> Model:
-    return chain(layers, shape, given="in", kind=dtype)
+KINDS: dict[str, Callable[..., Recurrent]] = {
+    "gru": gru,
+    "gru_after": partial(gru, reset_after=True),
+    "lstm": lstm,
+    "rnn": without_gates,
+}
 
 
-def dense(name: str, inputs: int, units: int, activation: str = "linear") -> Dense:
-    return Dense(
-        name=name,
-        class_name="Dense",
-        kernel=weights(inputs, units),
-        bias=weights(units),
-        activation=Activation(activation),
-    )
-
-
-def recurrent(kind: str, name: str, inputs: int, units: int, **options: Any) -> Recurrent:
-    gate = Activation(options.pop("gate", "sigmoid"))
-    act = Activation(options.pop("act", "tanh"))
-    options.setdefault("return_sequences", True)
-    cell: GRUCell | LSTMCell | SimpleRNNCell
-    if kind == "lstm":
-        cell = LSTMCell(
-            name=name,
-            class_name="LSTMCell",
-            kernel=weights(inputs, 4 * units),
-            recurrent_kernel=weights(units, 4 * units),
-            bias=weights(4 * units),
-            activation=act,
-            recurrent_activation=gate,
-        )
-    elif kind == "rnn":
-        cell = SimpleRNNCell(
-            name=name,
-            class_name="SimpleRNNCell",
-            kernel=weights(inputs, units),
-            recurrent_kernel=weights(units, units),
-            bias=weights(units),
-            activation=act,
-        )
-    else:
-        after = kind == "gru_after"
-        cell = GRUCell(
-            name=name,
-            class_name="GRUCell",
-            kernel=weights(inputs, 3 * units),
-            recurrent_kernel=weights(units, 3 * units),
-            bias=weights(2, 3 * units) if after else weights(3 * units),
-            activation=act,
-            recurrent_activation=gate,
-            reset_after=after,
-        )
-    return Recurrent(name=name, class_name=kind.upper(), cell=cell, **options)
-
-
-SEED = sequential(
+SEED = chain(
     [
-        recurrent("gru", "gru_1", 4, 6, gate="hard_sigmoid", stateful=True),
-        recurrent("gru_after", "gru_2", 6, 5),
-        recurrent("lstm", "lstm_1", 5, 4, gate="hard_sigmoid_3"),
-        dense("out", 4, 2, "softmax"),
+        gru(4, 6, "gru_1", gate="hard_sigmoid", stateful=True),
+        gru(6, 5, "gru_2", reset_after=True),
+        lstm(5, 4, "lstm_1", gate="hard_sigmoid_3"),
+        dense(4, 2, "softmax", "out"),
     ],
     (None, 4),
 )
 
 
-def values(port: Port, batch: int, steps: int) -> Array:
-    shape = (batch, *(n if isinstance(n, int) else steps for n in port.shape))
-    if port.buffer.dtype == "int32":
-        return RNG.integers(0, 3, shape)
-    return RNG.standard_normal(shape)
-
-
-def difference(found: Any, expected: tuple[Array, ...], batch: int | None) -> float:
-    """The largest error, relative for what is large, of one call."""
-    parts = found if isinstance(found, tuple) else (found,)
-    worst = 0.0
-    for y, z in zip(parts, expected, strict=True):
-        right = z if batch else z[0]
-        assert y.shape == right.shape
-        if y.size:
-            worst = max(worst, float(np.max(np.abs(y - right) / (1 + np.abs(right)))))
-    return worst
-
-
-def agree(
+def check(
     lowered: Lowered,
     dtype: str = "float64",
     lengths: Sequence[int] = (5, 1, 9),
     batches: Sequence[int | None] = (None, 3),
     tolerance: float | None = None,
 ) -> None:
-    """predict, step, states and reset give what the interpreter gives."""
+    """The self-test passes, and every batch agrees with the interpreter."""
     module = generated(lowered, dtype)
-    limit = tolerance or {"float64": 1e-12, "float32": 2e-6}[dtype]
     assert module.selftest() <= 1
-
-    def shown(model: Any) -> Any:
-        """The states without the number of steps seen, which comes last."""
-        return model.get_state()[:-1] if lowered.warmup else model.get_state()
-
+    limit = tolerance or {"float64": 1e-12, "float32": 2e-6}[dtype]
     for batch in batches:
-        reference, model = Reference(lowered, batch or 1), module.Model(batch=batch)
-
-        def given(x: Array, batch: int | None = batch) -> Array:
-            return x if batch else x[0]
-
-        def check(
-            found: Any,
-            expected: tuple[Array, ...],
-            batch: int | None = batch,
-            reference: Reference = reference,
-            model: Any = model,
-        ) -> None:
-            assert difference(found, expected, batch) <= limit
-            for a, b in zip(shown(model), reference.get_state(), strict=True):
-                assert difference(a, (b,), batch) <= limit
-
-        for steps in lengths if lowered.whole.lengths else lengths[:1]:
-            inputs = [values(p, batch or 1, steps) for p in lowered.whole.inputs]
-            try:
-                expected = reference.predict(*inputs)
-            except ValueError:
-                with pytest.raises(ValueError, match="expected"):
-                    model.predict(*map(given, inputs))
-                continue
-            check(model.predict(*map(given, inputs)), expected)
-            for _ in range(lowered.warmup + 2 if lowered.step else 0):
-                assert lowered.step is not None
-                inputs = [values(p, batch or 1, 1) for p in lowered.step.inputs]
-                found, wanted = model.step(*map(given, inputs)), reference.step(*inputs)
-                assert (found is None) == (wanted is None)
-                if wanted is not None:
-                    check(found, wanted)
-        model.reset()
-        reference.reset()
-        for a, b in zip(shown(model), reference.get_state(), strict=True):
-            assert difference(a, (b,), batch) == 0
+        agree(lowered, module.Model(batch=batch), limit, lengths, batch)
 
 
 # ---- models --------------------------------------------------------------------------------
@@ -248,12 +137,12 @@ def agree(
 @pytest.mark.parametrize("kind", ["gru", "gru_after", "lstm", "rnn"])
 def test_recurrent_layers(kind: str, gate: str, dtype: str) -> None:
     layers = [
-        recurrent(kind, "first", 3, 5, gate=gate),
-        recurrent(kind, "second", 5, 4, act="softsign", stateful=True),
-        recurrent(kind, "third", 4, 3, return_sequences=False),
-        dense("out", 3, 2, "sigmoid"),
+        KINDS[kind](3, 5, "first", gate=gate),
+        KINDS[kind](5, 4, "second", activation="softsign", stateful=True),
+        KINDS[kind](4, 3, "third", return_sequences=False),
+        dense(3, 2, "sigmoid", "out"),
     ]
-    agree(lower(sequential(layers, (None, 3))), dtype)
+    check(lower(chain(layers, (None, 3))), dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -264,29 +153,29 @@ def test_recurrent_layers(kind: str, gate: str, dtype: str) -> None:
     ),
 )
 def test_activations(name: str, dtype: str) -> None:
-    model = sequential([dense("a", 4, 9, name), dense("b", 9, 3)], (None, 4))
-    agree(lower(model), dtype)
+    model = chain([dense(4, 9, name, "a"), dense(9, 3, name="b")], (None, 4))
+    check(lower(model), dtype)
 
 
 def test_stacked_cells_and_two_directions() -> None:
-    cells = (recurrent("gru", "a", 3, 4).cell, recurrent("lstm", "b", 4, 5).cell)
+    cells = (gru(3, 4, "a").cell, lstm(4, 5, "b").cell)
     stacked = StackedCells(name="s", class_name="StackedRNNCells", cells=cells)
     layer = Recurrent(name="rnn", class_name="RNN", cell=stacked, return_sequences=True)
-    agree(lower(sequential([layer], (None, 3))))
+    check(lower(chain([layer], (None, 3))))
     both = Bidirectional(
         name="both",
         class_name="Bidirectional",
-        forward=recurrent("gru", "f", 3, 4),
-        backward=recurrent("lstm", "g", 3, 4),
+        forward=gru(3, 4, "f"),
+        backward=lstm(3, 4, "g"),
         merge_mode="concat",
         return_sequences=True,
     )
-    agree(lower(sequential([both, dense("d", 8, 2)], (None, 3))))
+    check(lower(chain([both, dense(8, 2, name="d")], (None, 3))))
 
 
 def test_integers() -> None:
-    table = Embedding(name="e", class_name="Embedding", table=weights(5, 3), mask_zero=True)
-    agree(lower(sequential([table, recurrent("gru", "g", 3, 4)], (None,), "int32")))
+    table = embedding(5, 3, mask_zero=True)
+    check(lower(chain([table, gru(3, 4, "g")], (None,), kind="int32")))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +184,7 @@ def test_integers() -> None:
 def test_recorded_models(case: Case) -> None:
     """Models that Keras saved: all that they hold, at several lengths and batched."""
     for number in range(len(case.models)):
-        agree(read(case, number), lengths=(7, 20, 50), batches=(None, 2), tolerance=1e-10)
+        check(read(case, number), lengths=(7, 20, 50), batches=(None, 2), tolerance=1e-10)
 
 
 # ---- programs --------------------------------------------------------------------------------
@@ -331,10 +220,10 @@ def in_rows(make: Callable[[Vec, Vec], list[Op]], features: int = 6, size: int =
     body = make(Vec(x, T * features, features), Vec(y, T * size, size))
     for carried in (False, True):
         loop = Loop("t", STEPS, tuple(body), carried)
-        agree(by_hand(program([loop], x, y, lengths=("steps",))))
+        check(by_hand(program([loop], x, y, lengths=("steps",))))
     one, two = tensor("x", "input", features), tensor("y", "output", size)
     single = program(make(one.vec(), two.vec()), one, two)
-    agree(by_hand(single, single), lengths=(1,))
+    check(by_hand(single, single), lengths=(1,))
 
 
 def constant(name: str, *shape: int) -> Vec:
@@ -477,7 +366,7 @@ def test_a_loop_whose_offsets_no_view_can_follow() -> None:
     x, y = tensor("x", "input", STEPS, 2), tensor("y", "output", STEPS, 2)
     half = Vec(x, (T // 2) * 2, 2)
     body = Elementwise(2, (), ((Vec(y, T * 2, 2), At(half) + Count(T)),))
-    agree(by_hand(program([Loop("t", STEPS, (body,), False)], x, y, lengths=("steps",))))
+    check(by_hand(program([Loop("t", STEPS, (body,), False)], x, y, lengths=("steps",))))
 
 
 def test_a_loop_whose_lengths_change() -> None:
@@ -485,7 +374,7 @@ def test_a_loop_whose_lengths_change() -> None:
     x, y = tensor("x", "input", STEPS, 2), tensor("y", "output", STEPS, 2)
     k = dims.symbol("k")
     body = Reduce(Vec(y, T * 2, 2), "sum", (("k", T + 1),), At(Vec(x, k * 2, 2)))
-    agree(by_hand(program([Loop("t", STEPS, (body,), False)], x, y, lengths=("steps",))))
+    check(by_hand(program([Loop("t", STEPS, (body,), False)], x, y, lengths=("steps",))))
 
 
 def test_backwards_and_overlapping_windows() -> None:
@@ -504,7 +393,7 @@ def test_backwards_and_overlapping_windows() -> None:
             False,
         ),
     ]
-    agree(by_hand(program(ops, x, y, lengths=("steps",))))
+    check(by_hand(program(ops, x, y, lengths=("steps",))))
 
 
 def test_a_delay_line_and_a_warm_up() -> None:
@@ -524,7 +413,7 @@ def test_a_delay_line_and_a_warm_up() -> None:
         [Loop("t", STEPS - 2, (body,), False), last], whole_x, whole_y, [state], ("steps",)
     )
     lowered = by_hand(whole, step, warmup=2)
-    agree(lowered, lengths=(5, 9))
+    check(lowered, lengths=(5, 9))
     model = generated(lowered).Model()
     assert model.step([1, 2]) is None
     assert [s.shape for s in model.get_state()] == [(3, 2), (1,)]
@@ -555,7 +444,7 @@ def test_a_row_of_another_method_is_taken_with_its_states_alone() -> None:
     ]
     blocks = (Block("one", "one: by hand", tuple(ops)), Block("two", "two: by hand", tuple(late)))
     single = dataclasses.replace(program([], x, y, states), blocks=blocks)
-    agree(by_hand(single, single), lengths=(1,))
+    check(by_hand(single, single), lengths=(1,))
 
 
 def test_what_a_state_starts_from_is_one_array() -> None:
@@ -569,7 +458,7 @@ def test_what_a_state_starts_from_is_one_array() -> None:
     stores = tuple((buffer.vec(), total) for buffer in (y, h, kept))
     single = program([Elementwise(2, (), stores)], x, y, states)
     lowered = by_hand(single, single)
-    agree(lowered, lengths=(1,))
+    check(lowered, lengths=(1,))
     text = text_of(lowered)
     assert text.count("H_INITIAL = ") == text.count("KEPT_INITIAL = ") == 1
     assert "_INITIAL_2" not in text
@@ -586,29 +475,28 @@ def stacks(draw: st.DrawFn) -> Model:
         kind = draw(st.sampled_from(["gru", "gru_after", "lstm", "rnn", "dense"]))
         act = draw(st.sampled_from(["tanh", "relu", "elu", "softmax", "gelu", "linear"]))
         if kind == "dense":
-            layers.append(dense(f"layer {n}", width, units, act))
+            layers.append(dense(width, units, act, f"layer {n}"))
         else:
             gate = draw(st.sampled_from(["sigmoid", "hard_sigmoid", "linear"]))
             act = draw(st.sampled_from(["tanh", "softsign", "softmax", "hard_sigmoid"]))
             layers.append(
-                recurrent(
-                    kind,
-                    f"layer {n}",
+                KINDS[kind](
                     width,
                     units,
+                    f"layer {n}",
                     gate="sigmoid" if gate == "linear" else gate,
-                    act=act,
+                    activation=act,
                     stateful=draw(st.booleans()),
                     go_backwards=draw(st.integers(0, 5)) == 0,
                 )
             )
         width = units
-    return sequential(layers, (None, first))
+    return chain(layers, (None, first))
 
 
 @given(stacks())
 def test_random_stacks(model: Model) -> None:
-    agree(lower(model), lengths=(4, 7), tolerance=1e-10)
+    check(lower(model), lengths=(4, 7), tolerance=1e-10)
 
 
 # ---- passes ----------------------------------------------------------------------------------
@@ -626,13 +514,13 @@ def test_passes_keep_the_meaning() -> None:
     assert any(isinstance(op, Loop) and not op.carried for op in whole.ops)
     one, two = Reference(lowered, 2), Reference(other, 2)
     x = RNG.standard_normal((2, 6, 4))
-    assert difference(one.predict(x)[0], two.predict(x), 2) < 1e-6
+    assert worst(one.predict(x), two.predict(x)) < 1e-6
     for t in range(6):
         expected = two.step(x[:, t])
         found = one.step(x[:, t])
         assert found is not None
         assert expected is not None
-        assert difference(found, expected, 2) < 1e-6
+        assert worst(found, expected) < 1e-6
 
 
 def _calls(op: Op) -> list[Any]:
@@ -645,7 +533,7 @@ def _calls(op: Op) -> list[Any]:
 
 
 def test_one_product_and_one_tanh_for_all_gates() -> None:
-    model = sequential([recurrent("lstm", "lstm", 3, 4)], (None, 3))
+    model = chain([lstm(3, 4, "lstm")], (None, 3))
     text = text_of(lower(model))
     step = text[text.index("def step") : text.index("def predict")]
     assert step.count(".dot(") == 1
@@ -655,9 +543,9 @@ def test_one_product_and_one_tanh_for_all_gates() -> None:
 
 
 def test_layers_compute_into_what_the_next_one_reads() -> None:
-    layers = [recurrent("lstm", "one", 3, 4), recurrent("gru_after", "two", 4, 5)]
-    layers += [recurrent("gru", "three", 5, 5), dense("out", 5, 2)]
-    text = text_of(lower(sequential(layers, (None, 3))))
+    layers = [lstm(3, 4, "one"), gru(4, 5, "two", reset_after=True)]
+    layers += [gru(5, 5, "three"), dense(5, 2, name="out")]
+    text = text_of(lower(chain(layers, (None, 3))))
     step = text[text.index("def step") : text.index("def predict")]
     copies = [line.split() for line in step.splitlines() if "[...] =" in line]
     # Only what a layer gives to the next recurrent one is copied, from the row where it lives.
@@ -698,22 +586,22 @@ def test_inputs_of_products_lie_side_by_side_whatever_is_read() -> None:
 
 
 def test_bounds_are_one_call_in_any_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    lowered = lower(sequential([recurrent("gru", "g", 3, 4, gate="hard_sigmoid")], (None, 3)))
+    lowered = lower(chain([gru(3, 4, "g", gate="hard_sigmoid")], (None, 3)))
     text = text_of(lowered)
     step = text[text.index("def step") : text.index("def predict")]
     assert step.count("\n        clip(") == 1
     assert "minimum(" not in step
-    agree(lowered)
+    check(lowered)
     for name in ("numpy._core.umath", "numpy.core.umath"):
         monkeypatch.setitem(sys.modules, name, None)  # as in a NumPy that has no such function
-    agree(lowered)
+    check(lowered)
 
 
 def test_small_products_stay_in_the_loop_over_time() -> None:
     for inputs, early in ((3, False), (2100, True)):
-        layers = [recurrent("lstm", "lstm", inputs, 8), recurrent("gru", "gru", 8, 5)]
-        lowered = lower(sequential([*layers, dense("out", 5, 2)], (None, inputs)))
-        agree(lowered)
+        layers = [lstm(inputs, 8, "lstm"), gru(8, 5, "gru")]
+        lowered = lower(chain([*layers, dense(5, 2, name="out")], (None, inputs)))
+        check(lowered)
         text = text_of(lowered)
         predict = text[text.index("def predict") : text.index("def reset")]
         assert ("product(LSTM_KERNEL_SCALED, x, 1)" in predict) == early
@@ -723,20 +611,11 @@ def test_small_products_stay_in_the_loop_over_time() -> None:
 
 def test_a_stack_of_convolutions_has_no_loop_over_time() -> None:
     layers = [
-        Convolution(
-            name=f"conv_{n}",
-            class_name="Conv1D",
-            kernel=weights(3, 4, 4),
-            bias=weights(4),
-            strides=(1,),
-            dilations=(2**n,),
-            padding=padding,
-            activation=Activation("relu"),
-        )
+        conv(4, 4, f"conv_{n}", 2**n, padding, "relu")
         for n, padding in enumerate(("causal", "same", "valid"))
     ]
-    lowered = lower(sequential(layers, (None, 4)))
-    agree(lowered, lengths=(20, 11), batches=(None, 3, 16))
+    lowered = lower(chain(layers, (None, 4)))
+    check(lowered, lengths=(20, 11), batches=(None, 3, 16))
     text = text_of(lowered)
     predict = text[text.index("def predict") : text.index("def reset")]
     code = [line for line in predict.splitlines() if not line.strip().startswith("#")]
@@ -909,15 +788,15 @@ def test_the_file_proves_itself(tmp_path: Path, dtype: str) -> None:
 
 def test_names_from_a_file_are_data() -> None:
     names = ['x"""\nimport os', "for", "np", "self", "*/ \\", "états", "Model", "add", "1", ""]
-    layers = [dense(name or f"d{n}", 3, 3, "tanh") for n, name in enumerate(names)]
-    layers.append(recurrent("gru", "step", 3, 3))
-    layers.append(recurrent("gru", "predict", 3, 3))
-    lowered = lower(sequential(layers, (None, 3)))
+    layers = [dense(3, 3, "tanh", name or f"d{n}") for n, name in enumerate(names)]
+    layers.append(gru(3, 3, "step"))
+    layers.append(gru(3, 3, "predict"))
+    lowered = lower(chain(layers, (None, 3)))
     assert "\nimport os" not in text_of(lowered)
-    agree(lowered, lengths=(3,))
+    check(lowered, lengths=(3,))
 
 
 def test_refusals_come_from_the_lowering() -> None:
-    model = sequential([dense("a", 3, 4), dense("b", 5, 2)], (None, 3))
+    model = chain([dense(3, 4, name="a"), dense(5, 2, name="b")], (None, 3))
     with pytest.raises(UnsupportedError, match="its kernel expects 5 values"):
         lower(model)

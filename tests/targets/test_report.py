@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from codegen.commands import boards as report
-from tests.targets.test_c import dense, gru, lstm, model, render
+from tests.support.models import dense, gru, lstm
+from tests.targets.test_c import model, render
 
 MODELS = {
     "small": lambda: model(lstm(1, 20), dense(20, 1), shape=(None, 1)),
