@@ -44,10 +44,10 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "min": (),
     "max": (),
     "line": ("shifted",),
-    "multiplied": ("shifted",),
+    "multiplied": (),
     "four": (),
-    "affine": ("four", "multiplied"),
-    "product": ("multiplied",),
+    "affine": ("four", "multiplied", "shifted"),
+    "product": ("multiplied", "shifted"),
     "softmax": ("line", "min", "max"),
     "push": (),
     "shift": (),
@@ -196,7 +196,7 @@ class IntegerPrinter(Printer):
 
     def _affine_plain(self, op: Affine) -> str:
         """Loops that take any offsets and strides."""
-        self.used.functions.add("multiplied")
+        self.used.functions |= {"multiplied", "shifted"}
         products = [
             (
                 self.dim(mat.columns),
@@ -213,7 +213,7 @@ class IntegerPrinter(Printer):
             start="0" if op.bias is None else self.expression(At(op.bias), "i"),
             products=products,
             out=self.element(op.out, "i"),
-            multiplied=f"{self.prefix}_multiplied",
+            prefix=self.prefix,
         )
 
     def _scale(self, mat: Mat, row: str) -> str:
