@@ -38,9 +38,12 @@ _HEADERS = frozenset(
     """.split()
 )
 _MCU = {"profile": "mcu"}
-# Targets that CMake makes by itself.
+# Targets that CMake and Zephyr make by themselves.
 _TARGETS = frozenset(
-    "all clean depend edit_cache experimental help install package test rebuild_cache".split()
+    """
+    all app clean depend edit_cache experimental flash help install kernel menuconfig package
+    rebuild_cache run test zephyr
+    """.split()
 )
 # Modules of Node.js, which npm takes no packages of the same name as.
 _NODE = frozenset(
@@ -58,6 +61,9 @@ PACKAGES: dict[str, Package] = {
     package.name: package
     for package in (
         Package("arduino", "c", "src/NAME.h", _MCU, steps=True, taken=_HEADERS),
+        Package("platformio", "c", "src/NAME.h", _MCU, steps=True, taken=_HEADERS),
+        Package("espidf", "c", "include/NAME.h", _MCU, steps=True, taken=_HEADERS),
+        Package("zephyr", "c", "include/NAME.h", _MCU, steps=True, taken=_HEADERS | _TARGETS),
         Package("cmake", "c", "include/NAME.h", {"cpp": True}, taken=_HEADERS | _TARGETS),
         Package("npm", "javascript", "NAME.js", taken=_NODE),
         Package("python", "c", "src/NAME/NAME.h", taken=_HEADERS | _MODULES),
