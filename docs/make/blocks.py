@@ -241,8 +241,22 @@ def _cpp_syntax(runner: Runner, block: Block) -> None:
     text = f"{block.before}\n{block.text}"
     (runner.folder / "block.cpp").write_text(text, encoding="utf-8")
     folders = [f"-I{path.relative_to(runner.folder)}" for path in runner.folder.glob("*/src")]
-    command = ["g++", "-std=c++11", "-Wall", "-fsyntax-only", *folders, "block.cpp"]
+    command = ["g++", "-std=c++17", "-Wall", "-fsyntax-only", *folders, "block.cpp"]
     runner.call(command, block.place)
+
+
+def _cmake(runner: Runner, block: Block) -> None:
+    """A piece of a project in C, configured and built."""
+    start = "cmake_minimum_required(VERSION 3.14)\nproject(page LANGUAGES C)"
+    text = f"{start}\n{block.before}\n{block.text}"
+    (runner.folder / "CMakeLists.txt").write_text(text, encoding="utf-8")
+    runner.call(["cmake", "-S", ".", "-B", "build-page"], block.place)
+    runner.call(["cmake", "--build", "build-page"], block.place)
+
+
+def _cmake_syntax(runner: Runner, block: Block) -> None:
+    (runner.folder / "block.cmake").write_text(block.text, encoding="utf-8")
+    runner.call(["cmake", "-P", "block.cmake"], block.place)
 
 
 def _javascript(runner: Runner, block: Block, *more: str) -> None:
@@ -284,6 +298,7 @@ LANGUAGES = {
     "python": Ways(_python, _python_syntax),
     "c": Ways(_c, _c_syntax),
     "cpp": Ways(_cpp_syntax, _cpp_syntax),
+    "cmake": Ways(_cmake, _cmake_syntax),
     "js": Ways(_javascript, _javascript_syntax),
     "json": Ways(_json, _json),
     "html": Ways(_nothing, _nothing),
