@@ -198,6 +198,7 @@ class Model:
     dtype: str = "float32"  # of the variables: float32, or float64 (half types count as float32)
     problems: tuple[Problem, ...] = ()  # that belong to no single layer
     at_inference: tuple[str, ...] = ()  # layers called with training=True, taken as without it
+    proposed_states: tuple[tuple[str, str], ...] = ()  # inputs and outputs that may be states
     facts: tuple[tuple[str, float], ...] = ()  # what the file says about its use; names of FACTS
     rate_ratio: float = 1.0  # of the rate at which it runs to that of its training
     prewarm: int = 0  # steps of silence that have gone by when it starts

@@ -321,6 +321,8 @@ def inspect(
         click.echo("cannot be converted exactly:")
         for problem in problems:
             click.echo(visible(f"  {problem}"))
+        for line in inspecting.states(found):
+            click.echo(line)
         return
     click.echo(inspecting.table(lowered))
     for line in inspecting.taken(found):
@@ -328,7 +330,8 @@ def inspect(
     click.echo(inspecting.footprint(lowered, {}, board))
     if quantize:
         click.echo(visible_lines(inspecting.schemes(lowered)))
-    for line in (*inspecting.facts(found), inspecting.streaming(lowered)):
+    told = (*inspecting.facts(found), inspecting.streaming(lowered), *inspecting.states(found))
+    for line in told:
         click.echo(line)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
@@ -97,7 +98,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
         ],
         "tensors": [],
         "layers_json": None,
-        "proposed_states": [],
+        "proposed_states": [list(pair) for pair in model.proposed_states],
         "facts": dict(model.facts),
         "rate_ratio": model.rate_ratio,
         "prewarm": model.prewarm,
@@ -141,9 +142,14 @@ def _shown_shape(layer: Input, number: int, lowered: Lowered | None) -> list[int
 def table(lowered: Lowered) -> str:
     """One line a layer, and the totals."""
     rows = [("layer", "what", "output", "parameters", "multiply-adds")]
-    for r in lowered.layers:
+    scopes = _scopes([r.name for r in lowered.layers])
+    for number, r in enumerate(lowered.layers):
         shape = "x".join("T" if n is None else str(n) for n in r.output_shape)
-        name, what = visible(r.name, LONGEST_CELL), visible(r.describe, LONGEST_CELL)
+        scope, name = scopes[number]
+        if scope and scope != scopes[number - 1][0]:
+            rows.append((visible(scope, LONGEST_CELL), "", "", "", ""))
+        name, what = visible(name, LONGEST_CELL), visible(r.describe, LONGEST_CELL)
+        name = f"  {name}" if scope else name
         rows.append((name, what, shape, f"{r.parameters:,}", f"{r.macs:,}"))
     total = sum(r.parameters for r in lowered.layers)
     work = sum(r.macs for r in lowered.layers)
@@ -155,6 +161,29 @@ def table(lowered: Lowered) -> str:
         right = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
         lines.append("  ".join(left + right).rstrip())
     return "\n".join(lines)
+
+
+def _scopes(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The scope of each name and what is left; none where the name stands alone in its scope."""
+    own = [name.rpartition("/")[::2] for name in names]
+    around = [("", ""), *own, ("", "")]
+    return [
+        (scope, rest) if scope in (around[k][0], around[k + 2][0]) else ("", names[k])
+        for k, (scope, rest) in enumerate(own)
+    ]
+
+
+def states(model: Model) -> list[str]:
+    """The command that binds what may be states, if anything may."""
+    if not model.proposed_states:
+        return []
+    pairs = " ".join(
+        f"--state {shlex.quote(f'{before}={after}')}" for before, after in model.proposed_states
+    )
+    return [
+        "these may be states, by shape and name; if they are, one run is one step with",
+        visible(f"  rnn-codegen convert {shlex.quote(model.source)} {pairs} -o model.h", 2000),
+    ]
 
 
 def streaming(lowered: Lowered) -> str:

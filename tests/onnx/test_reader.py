@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from codegen.commands.main import main
 from codegen.model import Array
+from codegen.readers.onnx.states import proposed
 from tests.support.onnx_models import agrees, make, saved, steps_agree
 from tests.support.targets import TARGETS, TOLERANCE
 
@@ -62,3 +66,49 @@ def test_states_are_carried_over_50_steps(target: str, tmp_path: Path) -> None:
     states = {"h0": "hn", "old": "new"}
     x = numbers(50, 1, 1, INPUTS)
     assert steps_agree(target, path, {"x": x}, tmp_path, states=states) <= TOLERANCE
+
+
+# ---- proposed states ------------------------------------------------------------------------
+
+PROPOSED = {
+    "names": ({"x": (1, 4), "h0": (1, 1, 8), "c0": (1, 1, 8)},
+              {"y": (1, 4), "hn": (1, 1, 8), "cn": (1, 1, 8)}, (("h0", "hn"), ("c0", "cn"))),
+    "a digit more": ({"input": (1, None), "state": (2, None, 128)},
+                     {"output": (None, 1), "stateN": (None, None, None)}, (("state", "stateN"),)),
+    "shape alone": ({"input_2": (1, 1, 257), "input_3": (1, 2, 128, 2)},
+                    {"activation_2": (1, 1, 257), "stack": (1, 2, 128, 2)},
+                    (("input_3", "stack"),)),
+    "caches": ({"mix": (1, 257, 1, 2), "conv_cache": (2, 1, 16), "tra_cache": (2, 3, 1)},
+               {"enh": (1, 257, 1, 2), "conv_cache_out": (2, 1, 16), "tra_cache_out": (2, 3, 1)},
+               (("conv_cache", "conv_cache_out"), ("tra_cache", "tra_cache_out"))),
+    "numbers": ({"x": (1, 3), "buf_0_in": (1, 5), "buf_1_in": (1, 5)},
+                {"y": (1, 3), "buf_1_out": (1, 5), "buf_0_out": (1, 5)},
+                (("buf_0_in", "buf_0_out"), ("buf_1_in", "buf_1_out"))),
+    "nothing is like a state": ({"x": (1, 3)}, {"y": (1, 3)}, ()),
+    "two of one shape": ({"x": (1, 3), "p": (1, 9), "q": (1, 9)},
+                         {"y": (1, 3), "u": (1, 9), "v": (1, 9)}, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROPOSED)
+def test_states_are_proposed_by_shape_and_name(name: str) -> None:
+    inputs, outputs, expected = PROPOSED[name]
+    assert proposed(inputs, outputs) == expected
+
+
+def test_inspect_prints_the_command_that_binds_them(tmp_path: Path) -> None:
+    node = make("GRU", ["x", "W", "R", "B", "", "h0"], ["", "hn"], hidden_size=UNITS)
+    out = make("Squeeze", ["hn", "axis"], ["y"])
+    inputs = {"x": (1, 1, INPUTS), "h0": (1, 1, UNITS)}
+    path = saved(tmp_path, [node, out], inputs, ["y", "hn"], WEIGHTS)
+    runner = CliRunner()
+    text = runner.invoke(main, ["inspect", str(path)]).output
+    assert "\n  rnn-codegen convert model.onnx --state h0=hn -o model.h\n" in text
+    found = json.loads(runner.invoke(main, ["inspect", str(path), "--json"]).output)
+    assert found["proposed_states"] == [["h0", "hn"]]
+    out_file = tmp_path / "model.h"
+    bound = ["--state", "h0=hn"]
+    assert not runner.invoke(main, ["convert", str(path), *bound, "-o", str(out_file)]).exit_code
+    assert not runner.invoke(main, ["check", str(out_file)]).exit_code
+    assert not runner.invoke(main, ["verify", str(path), str(out_file), *bound]).exit_code
+    assert "GRU" in runner.invoke(main, ["explain", str(path), *bound]).output

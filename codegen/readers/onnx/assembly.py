@@ -81,9 +81,9 @@ class Assembly:
                 )
             self._node(_resolved(node, scope.given), scope)
 
-    def inner(self, graph: Any, scope: Scope, name: str, given: Mapping[str, Operand]) -> Any:
+    def inner(self, graph: Any, scope: Scope, given: Mapping[str, Operand]) -> list[Operand]:
         """What the outputs of a graph inside a node stand for."""
-        own = Scope(scope.opsets, scope, f"{name}/", scope.depth + 1, scope.given)
+        own = Scope(scope.opsets, scope, scope.prefix, scope.depth + 1, scope.given)
         own.names.update(given)
         return self.graph(graph, own)
 

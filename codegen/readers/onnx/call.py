@@ -152,7 +152,7 @@ class Call:
 
     def aside(self, kind: type[Some], role: str, /, **fields: Any) -> Some:
         """A layer that only brings numbers into order, named after the node."""
-        name = self.assembly.unique(f"{self.name}/{role}")
+        name = self.assembly.unique(f"{self.name}_{role}")
         return kind(name=name, class_name=kind.__name__, **fields)
 
     def constant(self, array: Array) -> Value:

@@ -15,7 +15,8 @@ def read(path: Path, options: Options) -> Model:
     """The model of a file."""
     file = opened(path, options)
     assembly = Assembly(file, options)
-    graph = Signature(file, options, assembly).graph()
+    signature = Signature(file, options, assembly)
+    graph = signature.graph()
     return Model(
         name="model",
         graph=graph,
@@ -24,4 +25,5 @@ def read(path: Path, options: Options) -> Model:
         source=file.label,
         digest=file.short_digest(),
         dtype="float64" if assembly.is_double else "float32",
+        proposed_states=signature.proposed(),
     )

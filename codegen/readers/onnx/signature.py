@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from codegen.readers.onnx.axes import Axis, letters, traced
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.file import File
 from codegen.readers.onnx.scope import Scope
-from codegen.readers.onnx.states import checked_states, initial_states
+from codegen.readers.onnx.states import checked_states, initial_states, proposed
 from codegen.readers.onnx.tensors import type_name
 from codegen.readers.onnx.values import Refused, Value
 from codegen.readers.options import Options
@@ -34,6 +35,7 @@ class Port:
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    symbols: tuple[str, ...] = ()  # the name of each length that is free
 
 
 class Signature:
@@ -54,6 +56,8 @@ class Signature:
         self._states = checked_states(options.states, names, self._outputs, file.label)
         self._said = self._axes(names)
         self._traced = traced(self._proto, file.opsets[""])
+        self._batch = self._batch_names()
+        self._computed: dict[str, tuple[int | None, ...]] = {}  # the shapes of outputs
         self._drops_time = False  # an input is a sequence of one step, and has no axis for it
 
     def graph(self) -> Graph:
@@ -72,6 +76,11 @@ class Signature:
                 given.append(value.ref.node - isinstance(value, Refused))
         found = dict(zip(self._outputs, self._assembly.graph(self._proto, scope), strict=True))
         call = Call(self._assembly, scope, "output", "output", 0, Config({}), (), (), None, {})
+        self._computed = {
+            name: tuple(n if isinstance(n, int) else None for n in x.shape)
+            for name, x in found.items()
+            if isinstance(x, Value)
+        }
         following = {name: found[out] for name, out in self._states.items()}
         kept = [name for name in self._outputs if name not in self._states.values()]
         outputs = [self._output(call, name, found[name]) for name in kept]
@@ -79,6 +88,7 @@ class Signature:
         if not given or not outputs:
             raise ReadError(f"{self._file.label}: the graph has no input, or no output, but states")
         nodes: list[Node] = self._assembly.nodes
+        _shorten(nodes)
         refused = any(isinstance(node.layer, Unsupported) for node in nodes)
         if refused or not self._states:
             nodes = [_typed(nodes, number) for number in range(len(nodes))]
@@ -92,6 +102,20 @@ class Signature:
         states = {x.ref.node: end for x, end in zip(held, ends, strict=True)}
         return Graph(tuple(nodes), tuple(given), tuple(outputs), states)
 
+    def proposed(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of an input and an output that may be states beside those that are told."""
+        if self._states:
+            return ()
+        kinds = {str(x.name): x.type.tensor_type for x in self._proto.output}
+        shapes = {name: _lengths(kind) for name, kind in kinds.items() if kind.HasField("shape")}
+        shapes.update(self._computed)
+        inputs = {
+            port.name: port.shape
+            for port in self._ports
+            if port.name not in self._fixed and np.dtype(port.dtype).kind == "f"
+        }
+        return proposed(inputs, shapes)
+
     # ---- what the file and the user say ---------------------------------------------------------
 
     def _port(self, x: Any) -> Port:
@@ -103,10 +127,11 @@ class Signature:
             dtype = type_name(kind.elem_type)
         except ReadError as error:
             raise ReadError(f"{self._file.label}: input {name!r}: {error}") from None
-        lengths = tuple(int(d.dim_value) if d.dim_value > 0 else None for d in kind.shape.dim)
+        lengths = _lengths(kind)
         if any(n is not None and n > MAX_INTEGER for n in lengths) or len(lengths) > 16:
             raise ReadError(f"{self._file.label}: input {name!r} has the shape {list(lengths)}")
-        return Port(name, dtype, lengths)
+        symbols = tuple(str(d.dim_param) for d in kind.shape.dim)
+        return Port(name, dtype, lengths, symbols)
 
     def _constants(self) -> dict[str, Array]:
         """The inputs to which the user gives a value."""
@@ -139,6 +164,15 @@ class Signature:
                     f"has {ranks[name]}"
                 )
         return found
+
+    def _batch_names(self) -> set[str]:
+        """What the file calls the length of a batch: that of first axes beside time."""
+        found = {"batch", "batch_size"}
+        for port in self._ports:
+            time = self._traced.get(port.name)
+            if time is not None and len(port.shape) > 1:
+                found.add(port.symbols[1 if time == 0 else 0])
+        return found - {""}
 
     # ---- inputs -------------------------------------------------------------------------------
 
@@ -189,7 +223,9 @@ class Signature:
             return tuple(
                 Axis("B") if n is None else axis for n, axis in zip(port.shape, found, strict=True)
             )
-        batch = next((k for k, axis in enumerate(found) if axis.letter != "T"), None)
+        others = [k for k, axis in enumerate(found) if axis.letter != "T"]
+        named = [k for k in others if port.symbols[k] in self._batch]
+        batch = next(iter(named or others), None)
         if batch is not None and len(found) > 1 and port.shape[batch] in (None, 1):
             found[batch] = Axis("B")
         return tuple(found)
@@ -268,6 +304,29 @@ class Signature:
             message = f"output {self._states[name]} is of shape {value.shape}, the state is {was}"
             return self._assembly.refuse(name, "state", message).ref
         return call.arranged(value, before.held)
+
+
+def _shorten(nodes: list[Node]) -> None:
+    """Leave out the scope that the names of all layers begin with."""
+    own = [k for k, node in enumerate(nodes) if not isinstance(node.layer, Input)]
+    inner = [k for k in own if nodes[k].layer.class_name not in ("Output", "Permute", "Reshape")]
+    names = [nodes[k].layer.name for k in inner]
+    parts = [name.split("/")[:-1] for name in names]
+    same = takewhile(lambda level: len(set(level)) == 1, zip(*parts, strict=False))
+    scope = "".join(f"{level[0]}/" for level in same)
+    if not scope or len(names) == 1:
+        return
+    taken = {node.layer.name for node in nodes}
+    for k in own:
+        layer = nodes[k].layer
+        short = layer.name.removeprefix(scope)
+        if short not in taken:
+            nodes[k] = replace(nodes[k], layer=replace(layer, name=short))
+
+
+def _lengths(kind: Any) -> tuple[int | None, ...]:
+    """The shape that is declared, None where a length is free."""
+    return tuple(int(d.dim_value) if d.dim_value > 0 else None for d in kind.shape.dim)
 
 
 def _typed(nodes: Sequence[Node], number: int) -> Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,56 @@ import numpy as np
 from codegen.errors import ReadError
 from codegen.model import Array
 from codegen.readers.onnx.values import Value
+
+Shape = tuple[int | None, ...]
+
+ROLES = {"in", "out", "input", "output", "new", "next", "prev", "old", "past", "present", "n"}
+ALIKE = 0.6  # of two names without these words
+
+
+def proposed(
+    inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]
+) -> tuple[tuple[str, str], ...]:
+    """Inputs and outputs that may be states: of one shape, and of names that are alike.
+
+    Where names say nothing, the only two of a shape, which the first input and output have not.
+    """
+    pairs = [(a, b) for a in inputs for b in outputs if _may_be(inputs[a], outputs[b])]
+    likely = sorted(pairs, key=lambda pair: -_likeness(*pair))
+    found: dict[str, str] = {}
+    for a, b in likely:
+        if _likeness(a, b) >= ALIKE and a not in found and b not in found.values():
+            found[a] = b
+    left = [(a, b) for a, b in pairs if a not in found and b not in found.values()]
+    for a, b in left:
+        alone = sum(pair[0] == a for pair in left) == sum(pair[1] == b for pair in left) == 1
+        if alone and a != next(iter(inputs)) and b != next(iter(outputs)):
+            found[a] = b
+    if len(found) in (len(inputs), len(outputs)):
+        return ()  # nothing would go in, or come out
+    return tuple((a, found[a]) for a in inputs if a in found)
+
+
+def _may_be(before: Shape, after: Shape) -> bool:
+    """Whether two shapes can be the same: None is a length that is free."""
+    same = zip(before, after, strict=False)
+    return len(before) == len(after) > 1 and all(n == m or None in (n, m) for n, m in same)
+
+
+def _likeness(one: str, other: str) -> float:
+    names = [_plain(name) for name in (one, other)]
+    if not all(names):
+        return 0.0
+    matched: float = difflib.SequenceMatcher(None, names[0], names[1]).ratio()
+    numbers = [re.findall(r"\d+", name) for name in (one, other)]
+    return matched - (0.3 if all(numbers) and numbers[0] != numbers[1] else 0.0)
+
+
+def _plain(name: str) -> str:
+    """A name without numbers and the words that tell an input from an output."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name.rpartition("/")[2])
+    kept = [word.lower() for word in words if word.lower() not in ROLES]
+    return "".join(kept)
 
 
 def checked_states(

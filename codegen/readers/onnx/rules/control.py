@@ -23,7 +23,7 @@ def _if(c: Call) -> Result:
     name = "then_branch" if condition.item() else "else_branch"
     if name not in c.graphs:
         raise LayerError(f"it has no {name}")
-    return c.assembly.inner(c.graphs[name], c.scope, c.name, {})
+    return c.assembly.inner(c.graphs[name], c.scope, {})
 
 
 TABLE = (Operator("If", _if, note="with a condition that is known at conversion"),)
