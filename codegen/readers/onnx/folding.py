@@ -72,7 +72,7 @@ def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
     given = {name: x for name, x in zip(node.input, inputs, strict=True) if name}
     try:
         with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(node, opsets={"": opset}).run(None, given)
+            found = ReferenceEvaluator(_alone(node, opset)).run(None, given)
     except Exception as error:  # noqa: BLE001  # the reference raises whatever its NumPy does
         raise LayerError(f"it cannot be computed on its constants ({error})") from None
     arrays = [np.asarray(x) for x in found]
@@ -80,6 +80,16 @@ def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
         if x.size > LARGEST or x.dtype == object:
             raise LayerError(f"it gives an array of type {x.dtype} with {x.size:,} elements")
     return arrays
+
+
+def _alone(node: Any, opset: int) -> Any:
+    """A model of one node: of a node by itself the reference takes the newest version."""
+    inputs, outputs = (
+        [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(names) if name]
+        for names in (node.input, node.output)
+    )
+    graph = helper.make_graph([node], "node", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
 
 
 # ---- arithmetic with lengths that are free --------------------------------------------------
