@@ -69,6 +69,14 @@ def check(path: Path, params: Mapping[str, Any], model: str | None, custom: tupl
     return _verdict(path, text, fresh.lowered.model.digest)
 
 
+def is_generated(path: Path, params: Mapping[str, Any]) -> bool:
+    """Whether the file with these parameters computes, and is none of those around it."""
+    if params["package"] is None:
+        return True
+    name = params["name"] or identifier(params["out"])
+    return _place(path, params) == packaging.generated(PACKAGES[params["package"]], name)
+
+
 def _place(path: Path, params: Mapping[str, Any]) -> str:
     """Which file of its package this is."""
     name = params["name"] or identifier(params["out"])

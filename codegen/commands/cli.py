@@ -21,7 +21,7 @@ from codegen.commands import convert as conversion
 from codegen.commands import inspect as inspecting
 from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
-from codegen.commands.check import read_banner, request_of
+from codegen.commands.check import is_generated, read_banner, request_of
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
 from codegen.differences import text as measures
 from codegen.errors import CodegenError, Problem, UnsupportedError
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from codegen.report.measured import File
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+VERIFIED_STEPS = 100  # of noise, where no number is given
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
 PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
 FILE_WIDTH = 80  # columns of what is printed, but not to a terminal
@@ -339,7 +340,11 @@ def inspect(
 @click.argument("model", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option(
-    "--steps", type=click.IntRange(1), default=100, show_default=True, help="Number of time steps."
+    "--steps",
+    type=click.IntRange(1),
+    default=VERIFIED_STEPS,
+    show_default=True,
+    help="Number of time steps.",
 )
 @click.option(
     "--data", type=click.Path(), help="Test inputs: .npz (arrays in input order) or .csv."
@@ -469,19 +474,30 @@ def compare(
     metavar="[CLASS=]MODULE:FUNCTION",
     help="Allow this --custom option of the banner; it runs your own code.",
 )
-def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...]) -> None:
+@click.option(
+    "--verify",
+    "run",
+    is_flag=True,
+    help="Also run each file and compare its numbers with its model.",
+)
+def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...], run: bool) -> None:
     """Check that generated files are up to date with their models."""
     differ = 0
     for file in out:
-        path = Path(file)
+        path, same = Path(file), False
         try:
-            found = check_file(path, _banner_params(path), model, custom)
+            params = _banner_params(path)
+            found = check_file(path, params, model, custom)
+            same = found == "same"
+            if same and run and is_generated(path, params):
+                numbers = _verified(path, params, model, custom)
+                same, found = numbers.same, f"same; {numbers.verdict}"
         except CodegenError as error:
             found = str(error).removeprefix(f"{path}: ")
         except (OSError, MemoryError, RecursionError) as error:
             found = str(error) or type(error).__name__
-        differ += found != "same"
-        click.echo(visible_lines(f"{file}: {found}"), err=found != "same")
+        differ += not same
+        click.echo(visible_lines(f"{file}: {found}"), err=not same)
     if differ:
         raise click.exceptions.Exit(1)
 
@@ -576,6 +592,20 @@ def _file(path: Path, trained: Model, reading: Mapping[str, Any], folder: Path) 
     target = params["target"] or target_for(path.name)
     dtype = params.get("dtype") or lowered.model.dtype
     return File(path, target, dtype, params, lowered, _started(path, params, lowered, folder))
+
+
+def _verified(
+    path: Path, params: Mapping[str, Any], model: str | None, custom: tuple[str, ...]
+) -> Report:
+    """How the numbers of a generated file compare with those of the model in its banner."""
+    from codegen.commands import verify as verifying
+
+    request = request_of(path, params, model, custom)
+    trained = _as_trained(request.model, request.reading)
+    with tempfile.TemporaryDirectory() as folder:
+        file = _file(path, trained, request.reading, Path(folder))
+        steps = min(VERIFIED_STEPS, file.runner.longest or VERIFIED_STEPS)
+        return verifying.verify(file.lowered, file.runner, steps, None, file.dtype)
 
 
 def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) -> None:

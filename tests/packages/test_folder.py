@@ -45,6 +45,20 @@ def test_check_knows_every_file_with_a_banner(kind: str, model: Path, tmp_path: 
         assert "edited by hand" in command("check", path).output
 
 
+@pytest.mark.parametrize("kind", ["arduino", "npm"])
+def test_check_runs_what_computes(kind: str, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "chirp"
+    assert command("convert", model, "-o", out, "--package", kind).exit_code == 0
+    own = folder.generated(PACKAGES[kind], "chirp")
+    others = [out / path for path in ("src/chirp.c", "chirp.d.ts") if (out / path).exists()]
+    result = command("check", "--verify", out / own, *others)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        f"{out / own}: same; agrees over 100 steps",
+        *(f"{path}: same" for path in others),
+    ]
+
+
 @pytest.mark.parametrize("kind", PACKAGES)
 def test_files_are_text_of_100_columns(kind: str, model: Path, tmp_path: Path) -> None:
     assert command("convert", model, "-o", tmp_path / "chirp", "--package", kind).exit_code == 0
