@@ -236,16 +236,38 @@ def measure(
     defines: Sequence[str] = (),
 ) -> Sizes:
     """Compile the header alone; the sizes of its own code and tables, and of its stack frames."""
-    kind = BOARDS[board]
-    source = _implementation(folder, name, header, defines)
-    target = source.with_suffix(".o")
-    command = [f"{kind.prefix}gcc", *kind.options, *_standard(kind, strict=strict), optimise]
-    _compile([*command, "-fstack-usage", "-c", str(source), "-o", str(target)])
+    target = compiled(
+        board, header, name, folder, optimise=optimise, strict=strict, defines=defines
+    )
     frames = {}
     for line in target.with_suffix(".su").read_text(encoding="utf-8").splitlines():
         place, size, _ = line.split("\t")
         frames[place.rsplit(":", 1)[-1]] = int(size)
     return sizes(board, target, frames)
+
+
+def compiled(
+    board: str,
+    header: str,
+    name: str,
+    folder: Path,
+    *,
+    optimise: str = "-O2",
+    strict: bool = True,
+    defines: Sequence[str] = (),
+) -> Path:
+    """The header alone as an object."""
+    kind = BOARDS[board]
+    source = _implementation(folder, name, header, defines)
+    target = source.with_suffix(".o")
+    command = [f"{kind.prefix}gcc", *kind.options, *_standard(kind, strict=strict), optimise]
+    _compile([*command, "-fstack-usage", "-c", str(source), "-o", str(target)])
+    return target
+
+
+def missing(board: str, binary: Path) -> set[str]:
+    """What an object takes from elsewhere."""
+    return set(re.findall(r"\bU (\S+)", _tool(board, "nm", str(binary))))
 
 
 def sizes(board: str, binary: Path, stack: Mapping[str, int] | None = None) -> Sizes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
+from tests.support import emulators
 from tests.support.compilers import CModel
 from tests.support.integer_programs import PROGRAMS, inputs, random_program
 from tests.support.targets import flat, inputs_of_step
@@ -30,12 +32,12 @@ WAYS: tuple[dict[str, Any], ...] = (
 )
 
 
-def header(lowered: Lowered, profile: str) -> str:
+def header(lowered: Lowered, profile: str, name: str = "net") -> str:
     """The text of the C file."""
     target = TARGETS["c"]
     more = {} if lowered.step or not lowered.whole.lengths else {"max_steps": STEPS}
     options = target.complete({"profile": profile, "cpp": True, **more})
-    return "".join(target.render(lowered, "net", options, Origin("net.h")))
+    return "".join(target.render(lowered, name, options, Origin(f"{name}.h")))
 
 
 def agrees(lowered: Lowered, profile: str, folder: Path, **how: Any) -> None:
@@ -87,3 +89,103 @@ def test_a_program_gives_the_integers_of_the_machine(
 def test_a_random_program_gives_the_integers_of_the_machine(seed: int, tmp_path: Path) -> None:
     lowered = random_program(seed, ("float", "int16")[seed // 2 % 2])
     agrees(lowered, ("host", "mcu")[seed % 2], tmp_path, **WAYS[seed % len(WAYS)])
+
+
+# ---- microcontrollers -------------------------------------------------------------------------
+
+BOARDS = ("microbit", "m3", "m4f", "m33", "m33f", "m55", "rv32", "uno")
+CHOSEN = ("gru_int16", "gru_reset_after", "lstm", "rings", "warmup")
+RUN = 24  # steps
+ON_BOARD = """
+static {name}_state {name}_s;
+static void run_{name}(void)
+{{
+    int16_t x[{inputs}], y[{outputs}] = {{0}};
+    int32_t states[{upper}_STATE_SIZE];
+    uint32_t sum = 0, next = 1;
+    int t, i;
+    {name}_reset(&{name}_s);
+    for (t = 0; t < {run}; ++t) {{
+        for (i = 0; i < {inputs}; ++i) {{
+            next = next * 1664525u + 1013904223u;
+            x[i] = (int16_t)(next >> 16);
+        }}
+        {name}_step(&{name}_s, x, y);
+        for (i = 0; i < {outputs}; ++i) sum = sum * 31u + (uint16_t)y[i];
+    }}
+    {name}_get_state(&{name}_s, states);
+    for (i = 0; i < {kept}; ++i) sum = sum * 31u + (uint32_t)states[i];
+    board_text("{name} "); board_number(sum); board_text("\\n");
+}}
+"""
+
+
+def summed(values: Any, total: int, bits: int) -> int:
+    """What the program on a board makes of some numbers."""
+    for value in np.ravel(values).tolist():
+        total = (total * 31 + (int(value) & ((1 << bits) - 1))) % (1 << 32)
+    return total
+
+
+def expected_sum(lowered: Lowered) -> int:
+    """What the program on a board is to print."""
+    reference = Reference(lowered, machine=Integers())
+    assert lowered.step is not None
+    size = lowered.step.inputs[0].shape[-1]
+    assert isinstance(size, int)
+    y = np.zeros(lowered.step.outputs[0].shape, np.int64)
+    number, total = 1, 0
+    for _ in range(RUN):
+        x = np.empty(size, np.int64)
+        for k in range(size):
+            number = (number * 1664525 + 1013904223) % (1 << 32)
+            x[k] = np.uint16(number >> 16).astype(np.int16)
+        found = reference.step(x[None])
+        y = y if found is None else found[0]
+        total = summed(y, total, 16)
+    return summed(flat(reference.get_state()), total, 32)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_board_gives_the_integers_of_the_machine(board: str, tmp_path: Path) -> None:
+    text, expected = ['#include "board.h"'], {}
+    for name in CHOSEN:
+        lowered = PROGRAMS[name](seed=4, io="int16", extreme=name == "lstm")
+        assert lowered.step is not None
+        (tmp_path / f"{name}.h").write_text(header(lowered, "mcu", name), encoding="utf-8")
+        states = sum(state.buffer.vec().size for state in lowered.step.states)
+        text += [f"#define {name.upper()}_IMPLEMENTATION", f'#include "{name}.h"']
+        text.append(
+            ON_BOARD.format(
+                name=name,
+                upper=name.upper(),
+                run=RUN,
+                inputs=lowered.step.inputs[0].buffer.size,
+                outputs=lowered.step.outputs[0].buffer.size,
+                kept=states,
+            )
+        )
+        expected[name] = str(expected_sum(lowered))
+    calls = "".join(f"    run_{name}();\n" for name in CHOSEN)
+    text.append(f"int program(void)\n{{\n{calls}    return 0;\n}}\n")
+    source = tmp_path / "program.c"
+    source.write_text("\n".join(text), encoding="utf-8")
+    elf = emulators.build(board, [source], tmp_path / "program.elf", strict=True)
+    done = emulators.run(board, elf)
+    assert (done.status, dict(done.values)) == (0, expected)
+
+
+def test_there_are_no_floats_and_no_long_products(tmp_path: Path) -> None:
+    """Of all that a compiler might call, only 32-bit products and divisions are left."""
+    allowed = {
+        "m3": r"",
+        "microbit": r"__aeabi_(idiv|idivmod)|__gnu_thumb1_case_\w+",
+        "uno": r"__\w*(mul|div)\w*(qi|hi|si)\d|__(pro|epi)logue_\w+|__do_\w+",
+    }
+    for name in ("gru", "lstm", "embedding", "warmup", "pooling"):
+        text = header(PROGRAMS[name](io="int16"), "mcu")
+        assert not re.search(r"float|double|math\.h", text.partition("*/")[2])
+        for board, pattern in allowed.items():
+            found = emulators.missing(board, emulators.compiled(board, text, "net", tmp_path))
+            own = rf"mem(set|cpy|move)|{pattern}"
+            assert {word for word in found if not re.fullmatch(own, word)} == set(), board

@@ -69,6 +69,8 @@ def _text(header: Header) -> Iterator[str]:
         hooks_note=_hooks_note([*own, *hooks]),
         int8=int8,
         integers=header.integers,
+        floats=not header.integers
+        or any(port.buffer.dtype == "float32" for _, _, port in _ports(header)),
         saturates=saturates,
         state_type=header.state_type,
         macros=_macros(header),
