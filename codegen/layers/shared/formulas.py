@@ -56,6 +56,14 @@ def _acosh(x: Expr) -> Expr:
     return Select(Compare("<", x, Number(_SQUARED)), near, far)
 
 
+def _exact_modulo(x: Expr, y: Expr) -> Expr:
+    """What is left after division with the sign of the divisor, whatever the quotient is."""
+    rest = call("fmod", x, y)
+    other = Compare("!=", Compare("<", rest, Number(0.0)), Compare("<", y, Number(0.0)))
+    moved = Select(other, rest + y, rest)
+    return Select(Compare("!=", rest, Number(0.0)), moved, rest)
+
+
 UNARY: dict[str, Callable[[Expr], Expr]] = {
     "negative": lambda x: -x,
     "absolute": lambda x: call("abs", x),
@@ -102,6 +110,7 @@ BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "modulo": lambda x, y: x - call("floor", x / y) * y,
     "squared_difference": lambda x, y: (x - y) * (x - y),
     "logaddexp": _logaddexp,
+    "exact_modulo": _exact_modulo,
     "remainder": lambda x, y: call("fmod", x, y),
     "prelu": lambda x, slope: Select(Compare("<", x, Number(0.0)), slope * x, x),
     "whole_divide": lambda x, y: _towards_zero(x / y),

@@ -25,6 +25,13 @@ SMALL = 4096  # numbers up to which an input tells shapes
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
 
 
+_UNTOLD = (
+    onnx.checker.ValidationError,
+    onnx.defs.SchemaError,
+    shape_inference.InferenceError,
+)
+
+
 def inferred(
     node: Any, opset: int, shapes: Sequence[tuple[Array | None, tuple[Dim, ...], str] | None]
 ) -> list[tuple[int | None, ...] | None]:
@@ -47,7 +54,7 @@ def inferred(
         found = shape_inference.infer_node_outputs(
             schema, node, types, data, opset_imports=[helper.make_opsetid("", opset)]
         )
-    except (shape_inference.InferenceError, onnx.defs.SchemaError, RuntimeError, ValueError):
+    except (*_UNTOLD, RuntimeError, ValueError):
         return [None] * len(node.output)
     return [_lengths(found.get(name)) for name in node.output]
 

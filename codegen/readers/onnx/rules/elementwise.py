@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -27,8 +27,20 @@ WIDER = {
 TRUE = {*OTHER} - {"where", "clip", "zeros_like", "ones_like"} | {"logical_or", "logical_and"}
 
 
+NARROW = ("int8", "int16", "uint8", "uint16", "uint32", "uint64")
+WRAPS = {"add", "subtract", "multiply", "power", "negative", "absolute", "square", "sum", "prod"}
+
+
+def check_range(rule: str, operands: Sequence[Operand]) -> None:
+    """Refuse sums and products of integers of few bits, which wrap around."""
+    kinds = [str(x.dtype) for x in operands if isinstance(x, (Value, np.ndarray))]
+    if rule in WRAPS and kinds[0] in NARROW:
+        raise LayerError(f"it computes with {kinds[0]}, in which sums and products wrap around")
+
+
 def formula(c: Call, rule: str, operands: tuple[Operand, ...], dtype: str = "") -> Value:
     """A formula of `codegen/layers/shared/formulas.py` on operands."""
+    check_range(rule, operands)
 
     def make(numbers: tuple[float | None, ...]) -> Operation:
         given = {"operands": numbers} if any(n is not None for n in numbers) else {}
@@ -78,7 +90,8 @@ def _identity(c: Call) -> Operand:
 def _dropout(c: Call) -> list[Value]:
     """The input, and true for each element."""
     training = c.maybe(2, "training_mode") if c.opset >= 12 else None
-    if training is not None and training.any():
+    ratio = c.maybe(1, "ratio") if c.opset >= 12 else None
+    if training is not None and training.any() and (ratio is None or ratio.any()):
         raise LayerError("it is in training mode: what comes out is random")
     x = c.value(0)
     return [x, *([formula(c, "ones_like", (x,), "bool")] if len(c.wanted) > 1 else [])]
@@ -93,9 +106,7 @@ def _mean(c: Call) -> Value:
 def _modulo(c: Call) -> Value:
     """What is left after division: with the sign of the divisor, or with fmod of the dividend."""
     by_sign = not c.attributes.integer("fmod", 0, 0, 1)
-    if by_sign and np.dtype(c.value(0).dtype).kind == "f":
-        raise LayerError("fmod is 0, which is for whole numbers")
-    return formula(c, "modulo" if by_sign else "remainder", tuple(c.operands[:2]))
+    return formula(c, "exact_modulo" if by_sign else "remainder", tuple(c.operands[:2]))
 
 
 def _cast(c: Call) -> Value:

@@ -23,6 +23,7 @@ from codegen.readers.onnx.rules.elementwise import formula
 from codegen.readers.onnx.rules.reductions import without
 from codegen.readers.onnx.rules.shapes import reshaped
 from codegen.readers.onnx.values import Value, is_symbolic
+from codegen.readers.settings import MAX_INTEGER, whole
 
 FARTHEST = 2**31 - 1  # a place that stands for the end, or more
 NEVER = "an empty tensor comes out of it"
@@ -130,7 +131,7 @@ def _items(x: Value, axis: int, item: int | Slice) -> tuple[int | Slice, ...]:
     return tuple(item if one == axis else EVERYTHING for one in x.held)
 
 
-def _split(c: Call) -> list[Value]:
+def _split(c: Call) -> list[Value | Array]:
     """The input cut along one axis."""
     x, wanted = c.value(0), len(c.wanted)
     axis = c.axis(c.attributes.integer("axis", 0, -32, 32), x.rank)
@@ -142,18 +143,28 @@ def _split(c: Call) -> list[Value]:
         each = -(-length // count)
         given = [min(each, length - k * each) for k in range(count)]
     sizes = [int(n) for n in given]
-    if sum(sizes) != length or len(sizes) != wanted or min(sizes) < 1:
+    if sum(sizes) != length or len(sizes) != wanted or min(sizes) < 0:
         raise LayerError(f"parts of {sizes} elements of an axis of {length}")
-    if len(sizes) == 1:
-        return [x]
-    ends = tuple(int(n) for n in np.cumsum(sizes))[:-1]
+    shapes = [(*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in sizes]
+    left = [n for n in sizes if n]
+    if len(left) == 1:
+        return [x if n else _nothing(s, x.dtype) for n, s in zip(sizes, shapes, strict=True)]
+    ends = tuple(int(n) for n in np.cumsum(left))[:-1]
     layer = c.layer(Operation, rule="split", settings={"axis": _place(x, axis), "places": ends})
     first = c.add(layer, x.ref)
-    shapes = [(*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in sizes]
+    time = x.time and axis != x.held[0]
+    numbers = iter(range(len(left)))
     return [
-        Value(Ref(first.node, k), shape, x.held, x.dtype, x.time and axis != x.held[0])
-        for k, shape in enumerate(shapes)
+        Value(Ref(first.node, next(numbers)), shape, x.held, x.dtype, time)
+        if n
+        else _nothing(shape, x.dtype)
+        for n, shape in zip(sizes, shapes, strict=True)
     ]
+
+
+def _nothing(shape: Sequence[Dim], dtype: str) -> Array:
+    """A part without elements, which is known."""
+    return np.zeros([dims.fixed(n) for n in shape], dtype)
 
 
 def _place(x: Value, axis: int) -> int:
@@ -452,19 +463,20 @@ def _triangle(c: Call) -> Value:
 def _one_hot(c: Call) -> Value:
     """One value at the index that an element is, another elsewhere, along a new axis."""
     x = c.value(0)
-    depth, values = c.whole(1, "depth"), c.known(2, "values")
-    if depth is None or len(depth) != 1 or values.size != 2:
+    given, values = c.known(1, "depth").ravel(), c.known(2, "values")
+    if len(given) != 1 or values.size != 2:
         raise LayerError("its depth is not one number, or its values are not two")
+    depth = whole(given[0].item(), "depth", 1, MAX_INTEGER)
     axis = c.axis(c.attributes.integer("axis", -1, -32, 32), x.rank + 1)
     off, on = (float(v) for v in values.ravel())
-    wrapped = formula(c, "modulo", (x, np.asarray(depth[0], np.float32)))
-    outside = formula(c, "less", (x, np.asarray(-depth[0], np.float32)))
-    beyond = formula(c, "greater_equal", (x, np.asarray(depth[0], np.float32)))
+    wrapped = formula(c, "modulo", (x, np.asarray(depth, np.float32)))
+    outside = formula(c, "less", (x, np.asarray(-depth, np.float32)))
+    beyond = formula(c, "greater_equal", (x, np.asarray(depth, np.float32)))
     nowhere = formula(c, "logical_or", (outside, beyond))
     index = formula(c, "where", (nowhere, np.asarray(-1.0, np.float32), wrapped), x.dtype)
-    ref = c.operation("one_hot", index.ref, num_classes=depth[0], on_value=on, off_value=off)
+    ref = c.operation("one_hot", index.ref, num_classes=depth, on_value=on, off_value=off)
     held = (*(a + (a >= axis) for a in x.held), axis)
-    shape = (*x.shape[:axis], depth[0], *x.shape[axis:])
+    shape = (*x.shape[:axis], depth, *x.shape[axis:])
     return Value(ref, shape, held, values.dtype.name, x.time)
 
 

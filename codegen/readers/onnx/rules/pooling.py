@@ -176,10 +176,10 @@ def _cuts(c: Call, x: Value, full: Sequence[Dim], strides: tuple[int, ...]) -> P
     )
     found = []
     for whole, wanted in zip(full, lengths, strict=True):
-        total = dims.fixed(whole - wanted)
-        if total < 0:
-            raise LayerError(f"an output of {wanted} elements, more than there are")
+        total = dims.fixed(whole - wanted)  # below 0: rows that nothing is added to come after
         low = total // 2 if mode == "SAME_UPPER" else total - total // 2
+        if low < 0:
+            raise LayerError(f"an output of {wanted} elements, more than there are")
         found.append((low, total - low))
     c.attributes.get("pads")
     return tuple(found)

@@ -11,7 +11,7 @@ import numpy as np
 from codegen.errors import LayerError
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator
-from codegen.readers.onnx.rules.elementwise import formula
+from codegen.readers.onnx.rules.elementwise import check_range, formula
 from codegen.readers.onnx.values import Value
 
 
@@ -24,6 +24,7 @@ def reduced(
     c: Call, x: Value, axes: Sequence[int], keep: bool, rule: str = "reduce", **settings: object
 ) -> Value:
     """`x` with the elements along axes joined by an operation that leaves a single one as it is."""
+    check_range(str(settings.get("kind", rule)), (x,))
     along = places(x, axes)
     ref = c.operation(rule, x.ref, axis=along, keepdims=False, **settings) if along else x.ref
     return without(Value(ref, x.shape, x.held, x.dtype, x.time), axes, keep)
@@ -138,6 +139,7 @@ def _running(c: Call) -> Value:
     given = c.whole(1, "axis") or ()
     if len(given) != 1:
         raise LayerError("its axis is not one number")
+    check_range("sum", (x,))
     axis = c.axis(given[0], x.rank)
     flags = {key: bool(c.attributes.integer(key, 0, 0, 1)) for key in ("exclusive", "reverse")}
     held = x.held if axis in x.held else (*x.held, axis)
