@@ -288,7 +288,13 @@ def convert(
     metavar="LAYERS.json",
     help="For a file of weights: write the layer description that fits, for --config.",
 )
-@click.option("--quantize", is_flag=True, help="Show flash, RAM and error with rounded weights.")
+@click.option(
+    "--quantize",
+    is_flag=True,
+    help="Show flash, RAM and error in floats, with rounded weights and in integers.",
+)
+@click.option("--calibration", type=click.Path(), help="With --quantize: as for convert.")
+@click.option("--input-range", multiple=True, help="With --quantize: as for convert.")
 @board_option
 @reading_options
 def inspect(
@@ -296,6 +302,8 @@ def inspect(
     as_json: bool,
     layers: str | None,
     quantize: bool,
+    calibration: str | None,
+    input_range: tuple[str, ...],
     board: str | None,
     **options: Any,
 ) -> None:
@@ -330,7 +338,8 @@ def inspect(
         click.echo(line)
     click.echo(inspecting.footprint(lowered, {}, board))
     if quantize:
-        click.echo(visible_lines(inspecting.schemes(lowered)))
+        known = {"calibration": calibration, "input_range": input_range}
+        click.echo(visible_lines(inspecting.schemes(lowered, known)))
     told = (*inspecting.facts(found), inspecting.streaming(lowered), *inspecting.states(found))
     for line in told:
         click.echo(line)
@@ -358,7 +367,10 @@ def inspect(
     help="Compare with our float64 interpreter, or with the installed Keras, which loads MODEL.",
 )
 @click.option(
-    "--layers", is_flag=True, help="With --against keras: show the first layer that differs."
+    "--layers",
+    is_flag=True,
+    help="With --against keras: show the first layer that differs. Of a file of integers: the "
+    "error behind each layer.",
 )
 @reading_options
 def verify(
@@ -375,8 +387,6 @@ def verify(
     from codegen.commands import verify as verifying
     from codegen.samples import read_samples
 
-    if layers and against != "keras":
-        raise click.UsageError("--layers needs --against keras")
     reading, _ = split(options)
     trained = _as_trained(model, reading)
     path = Path(out)
@@ -385,7 +395,9 @@ def verify(
     if against == "keras" and run.running:
         flags = " and ".join(f"--{key.replace('_', '-')}" for key in RUNNING)
         raise click.UsageError(f"--against keras: Keras has no {flags}")
-    lowered = quantised(lower(run), params)
+    lowered = quantised(lower(run), _calibrated(params, path, model))
+    if layers and against != "keras" and not lowered.whole.integers:
+        raise click.UsageError("--layers needs --against keras, or a file of integers")
     dtype = params.get("dtype") or lowered.model.dtype
     samples = None if data is None else read_samples(data, lowered)
     with tempfile.TemporaryDirectory() as folder:
@@ -399,7 +411,7 @@ def verify(
             )
         else:
             found = verifying.verify(lowered, runner, steps, samples, dtype)
-    _print_report(found, out, as_json)
+    _print_report(found, out, as_json, layers)
     if not found.same:
         raise click.exceptions.Exit(1)
 
@@ -436,6 +448,7 @@ def compare(
 ) -> None:
     """Run two generated files of one model and compare their numbers."""
     from codegen.commands import compare as comparing
+    from codegen.commands.pairs import in_real_numbers
     from codegen.commands.verify import samples as samples_for
     from codegen.samples import read_samples
 
@@ -444,17 +457,20 @@ def compare(
         digests = {read_banner(path).digest for path in paths}
         if len(digests) > 1:
             raise CodegenError(f"{first}, {second}: made from models of other digests")
-        files = []
+        files, models = [], []
         for number, path in enumerate(paths):
             params = _banner_params(path)
             request = request_of(path, params, model, custom)
             model = request.model
             lowered = lower(read_model(model, request.reading))
+            made = quantised(lowered, request.options)
             place = Path(folder) / str(number)
             place.mkdir()
-            files.append(_started(path, params, lowered, place))
+            models.append(made)
+            files.append(in_real_numbers(made, _started(path, params, made, place)))
         count = min([steps, *(f.longest for f in files if f.longest is not None)])
-        inputs = samples_for(lowered, count) if data is None else read_samples(data, lowered)
+        integers = next((made for made in models if made.whole.integers), lowered)
+        inputs = samples_for(integers, count) if data is None else read_samples(data, lowered)
         found = comparing.compare(lowered, (files[0], files[1]), inputs)
     if as_json:
         _print_json({"first": first, "second": second, **found.as_dict()})
@@ -655,6 +671,17 @@ def _banner_params(path: Path) -> dict[str, Any]:
     return {key: value for key, value in context.params.items() if key != "board"}
 
 
+def _calibrated(params: dict[str, Any], out: Path, model: str) -> dict[str, Any]:
+    """The options of the banner, with the file of samples where it is: beside OUT, or MODEL."""
+    name = params.get("calibration")
+    if not name:
+        return params
+    if Path(name).name != name:
+        raise CodegenError(f"{out}: its banner names a file elsewhere: {name!r}")
+    beside = out.parent / name
+    return {**params, "calibration": str(beside if beside.exists() else Path(model).parent / name)}
+
+
 def _started(path: Path, params: dict[str, Any], lowered: Lowered, folder: Path) -> Runner:
     """The generated file, running."""
     name = params["name"] or identifier(path.stem)
@@ -676,7 +703,7 @@ def _shortened(value: Any) -> Any:
     return [_shortened(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _print_report(found: Report, out: str, as_json: bool) -> None:
+def _print_report(found: Report, out: str, as_json: bool, layers: bool = False) -> None:
     if as_json:
         _print_json(found.as_dict())
         return
@@ -690,6 +717,13 @@ def _print_report(found: Report, out: str, as_json: bool) -> None:
         click.echo(f"  single steps from the reference's state: {found.single_step:.3g}")
     for one in found.against_floats:
         click.echo(visible(f"  {one.output}, against the model in floats: {measures(one)}"))
+    if found.left:
+        click.echo(f"  {found.left} numbers were outside of their range and are limited to it")
+    for error in found.layer_errors if layers else ():
+        click.echo(
+            f"  behind layer {visible(error.layer)}: largest error {error.error:.2g} of numbers up "
+            f"to {error.largest:.3g}"
+        )
     for layer in found.layers:
         click.echo(f"  behind layer {visible(layer.layer)}: {layer.relative:.3g}")
     if found.growth:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
 from codegen.differences import text as measures
-from codegen.errors import Problem
+from codegen.errors import Problem, UnsupportedError
 from codegen.lowered import Lowered
 from codegen.lowering import time_inputs
 from codegen.model import Graph, Input, Model
 from codegen.program import dims
 from codegen.program.ops import bytes_of, constants
-from codegen.quantisation import quantised
+from codegen.quantisation import INTEGERS, quantised
 from codegen.text.visible import LONGEST_CELL, visible
 
 if TYPE_CHECKING:
@@ -244,11 +244,20 @@ def footprint(lowered: Lowered, options: Mapping[str, Any], board: str | None) -
     return text
 
 
-def schemes(lowered: Lowered) -> str:
-    """Flash, RAM and error of the C header with floats and with rounded weights, a line each."""
+def schemes(lowered: Lowered, known: Mapping[str, Any]) -> str:
+    """Flash, RAM and error of the C header in floats and rounded in each way, a line each.
+
+    `known` has the options that say between which numbers things lie.
+    """
     rows = [("", "flash", "RAM", "error")]
-    for name, options in (("float", {}), ("weights", {"quantize": "weights"})):
-        made = quantised(lowered, options)
+    for name in ("float", "weights", "int16", "int8"):
+        options = {} if name == "float" else {"quantize": name}
+        options |= dict(known) if name in INTEGERS else {}
+        try:
+            made = quantised(lowered, options)
+        except UnsupportedError as refused:
+            rows.append((name, "", "", "; ".join(map(str, refused.problems))))
+            continue
         cells = ("?", "?")
         if has_size(made, options):
             found = microcontroller.cost(made, options)

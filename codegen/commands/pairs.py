@@ -14,6 +14,7 @@ from codegen.model import Array
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference
 from codegen.program.ops import Port
+from codegen.quantisation import taken
 from codegen.running import Outputs, Runner
 
 
@@ -44,6 +45,57 @@ class Interpreted:
     def set_state(self, states: Sequence[Array]) -> None:
         """Put back what get_state gave."""
         self.reference.set_state([state[None] for state in states])
+
+
+def in_real_numbers(lowered: Lowered, runner: Runner) -> Runner:
+    """The file, with real numbers in and out whatever it takes and gives."""
+    ports = (*lowered.whole.inputs, *lowered.whole.outputs)
+    if all(port.buffer.dtype != "int16" for port in ports):
+        return runner
+    return RealNumbers(lowered, runner)
+
+
+@dataclass(frozen=True)
+class RealNumbers:
+    """A file that takes and gives int16, called with the numbers that these stand for."""
+
+    lowered: Lowered
+    runner: Runner
+
+    @property
+    def longest(self) -> int | None:
+        """As the file."""
+        return self.runner.longest
+
+    def reset(self) -> None:
+        """As the file."""
+        self.runner.reset()
+
+    def step(self, *inputs: Array) -> Outputs | None:
+        """One step; None while warming up."""
+        y = self.runner.step(*self._taken(inputs))
+        return None if y is None else self._given(y)
+
+    def predict(self, *inputs: Array) -> Outputs:
+        """A whole input; ValueError where its length is not accepted."""
+        return self._given(self.runner.predict(*self._taken(inputs)))
+
+    def get_state(self) -> list[Array]:
+        """As the file."""
+        return self.runner.get_state()
+
+    def set_state(self, states: Sequence[Array]) -> None:
+        """As the file."""
+        self.runner.set_state(states)
+
+    def _taken(self, inputs: Sequence[Array]) -> list[Array]:
+        return [taken(x, p) for x, p in zip(inputs, self.lowered.whole.inputs, strict=True)]
+
+    def _given(self, outputs: Outputs) -> Outputs:
+        return tuple(
+            np.asarray(y, np.float64) / 2.0**port.buffer.fraction
+            for y, port in zip(outputs, self.lowered.whole.outputs, strict=True)
+        )
 
 
 def differences(

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from codegen.commands.against_keras import ask, layer_output, top_layers
+from codegen.commands.layer_errors import LayerError
 from codegen.commands.pairs import Interpreted, cut_to, differences, is_mark, lengths_of, row_at
+from codegen.commands.verify_integers import Equality, verify_integers
 from codegen.differences import Difference, worst_of
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
@@ -54,7 +56,9 @@ class Report:
     """What verify found. `growth` gives the error up to some steps of a free run.
 
     `keras` is the version that was asked, with `layers` in the order of the model. A file with
-    rounded weights is verified against these; `against_floats` is how far it is from the model.
+    rounded weights is verified against these; `against_floats` is how far it is from the model. Of
+    a file of integers `growth` and `layer_errors` are those against floats, and `left` is how often
+    a range was left.
     """
 
     same: bool
@@ -66,6 +70,8 @@ class Report:
     keras: str | None = None
     layers: tuple[LayerDifference, ...] = ()
     against_floats: tuple[Difference, ...] = ()
+    left: int | None = None
+    layer_errors: tuple[LayerError, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no infinite numbers: None stands for them."""
@@ -82,6 +88,8 @@ def verify(
 ) -> Report:
     """Compare `steps` steps from reset (or predict, for a model without step)."""
     inputs = list(data) if data is not None else samples(lowered, steps)
+    if lowered.whole.integers:
+        return _of_integers(verify_integers(lowered, runner, inputs))
     if lowered.step is None:
         report = _verify_predict(lowered, runner, inputs, dtype)
     else:
@@ -91,6 +99,22 @@ def verify(
     original = lowered.quantised.original
     exact = Interpreted(Reference(original))
     return replace(report, against_floats=differences(original, exact, runner, inputs))
+
+
+def _of_integers(found: Equality) -> Report:
+    """What verify says of a file of integers."""
+    verdict = f"equals the integers of the model to the bit, over {found.steps} steps"
+    return Report(
+        not found.reason,
+        f"differs: {found.reason}" if found.reason else verdict,
+        found.steps,
+        (),
+        None,
+        found.growth,
+        against_floats=found.against_floats,
+        left=found.left,
+        layer_errors=found.layers,
+    )
 
 
 def verify_against_keras(
@@ -140,8 +164,12 @@ def verify_against_keras(
 
 
 def samples(lowered: Lowered, steps: int) -> list[Array]:
-    """Normal noise (ids for an integer input) for every input: `steps` rows where time is free."""
+    """Noise for every input: `steps` rows where time is free.
+
+    Normal numbers, those of its range for an input of a file of integers, or ids.
+    """
     random = np.random.default_rng(2021)
+    ranges = {} if lowered.quantised is None else lowered.quantised.inputs
     tables = [op.table.rows for op in walk_ops(lowered.whole.ops) if isinstance(op, Gather)]
     ids = min((n for n in tables if isinstance(n, int)), default=2)
     program = lowered.whole if lowered.step is None else lowered.step
@@ -152,6 +180,9 @@ def samples(lowered: Lowered, steps: int) -> list[Array]:
             shape = (steps, *shape)
         if port.buffer.dtype == "int32":
             found.append(random.integers(0, ids, shape))
+        elif port.name in ranges:
+            within = random.uniform(*ranges[port.name], shape)
+            found.append(within.astype(np.float32).astype(np.float64))
         else:
             found.append(random.normal(size=shape).astype(np.float32).astype(np.float64))
     return found
