@@ -12,7 +12,7 @@ from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.evaluate import Machine, Reference
 from codegen.program.integers import Integers
-from codegen.program.ops import Program, Shift, Vec, walk_ops, writes
+from codegen.program.ops import Buffer, Program, Shift, Vec, walk_ops, writes
 from codegen.quantisation import taken
 
 
@@ -25,41 +25,31 @@ class LayerError:
     largest: float
 
 
-class _Seen:
-    """What was written into buffers, by their names, in order."""
+class _Floats(Machine):
+    """A machine that keeps what is written into some buffers, by their names."""
 
     def __init__(self, names: set[str]) -> None:
-        self.names = names
-        self.values: dict[str, list[Array]] = {name: [] for name in names}
-
-    def note(self, vec: Vec, values: Array) -> None:
-        """Keep the numbers of a buffer that is looked at."""
-        name = vec.buffer.name
-        name = name if name in self.names else name.removesuffix("_q")
-        if name in self.names and vec.buffer.kind != "output":
-            self.values[name].append(np.array(values, np.float64) / 2.0**vec.buffer.fraction)
-
-
-class _Floats(Machine):
-    def __init__(self, seen: _Seen) -> None:
         super().__init__()
-        self.watched = seen
+        self.kept: dict[str, list[Array]] = {name: [] for name in names}
 
     def write(self, vec: Vec, values: Array) -> None:
         super().write(vec, values)
-        name = vec.buffer.name
-        if name in self.watched.names:
-            self.watched.values[name].append(np.array(values, np.float64))
+        if vec.buffer.name in self.kept:
+            self.kept[vec.buffer.name].append(np.array(values, np.float64))
 
 
 class _Integers(Integers):
-    def __init__(self, seen: _Seen) -> None:
+    """The same of integers, as the real numbers that they stand for."""
+
+    def __init__(self, names: set[str]) -> None:
         super().__init__()
-        self.watched = seen
+        self.kept: dict[str, list[Array]] = {name: [] for name in names}
 
     def write(self, vec: Vec, values: Array) -> None:
         super().write(vec, values)
-        self.watched.note(vec, values)
+        if vec.buffer.name in self.kept:
+            real = np.asarray(values, np.float64) / 2.0**vec.buffer.fraction
+            self.kept[vec.buffer.name].append(real)
 
 
 def behind_layers(lowered: Lowered, rows: Sequence[Sequence[Array]]) -> tuple[LayerError, ...]:
@@ -69,29 +59,31 @@ def behind_layers(lowered: Lowered, rows: Sequence[Sequence[Array]]) -> tuple[La
     assert made.original.step is not None
     assert lowered.step is not None
     step = split_in_place(made.original.step)
-    names = _last_written(step)
-    floats, integers = _Seen(set(names.values())), _Seen(set(names.values()))
-    original = Reference(replace(made.original, step=step), machine=_Floats(floats))
-    exact = Reference(lowered, machine=_Integers(integers))
+    last = _last_written(step)
+    names = {layer: buffer.name for layer, buffer in last.items()}
+    whole = {layer: f"{b.name}_q" if b.kind == "output" else b.name for layer, b in last.items()}
+    floats, integers = _Floats(set(names.values())), _Integers(set(whole.values()))
+    original = Reference(replace(made.original, step=step), machine=floats)
+    exact = Reference(lowered, machine=integers)
     ports = lowered.step.inputs
     for row in rows:
         original.step(*(np.asarray(x)[None] for x in row))
         exact.step(*(taken(x, port)[None] for x, port in zip(row, ports, strict=True)))
     found = []
     for layer, name in names.items():
-        right, left = floats.values[name], integers.values[name]
+        right, left = floats.kept[name], integers.kept[whole[layer]]
         if right and len(right) == len(left):
             error = max(float(np.max(np.abs(a - b))) for a, b in zip(right, left, strict=True))
             found.append(LayerError(layer, error, max(float(np.max(np.abs(a))) for a in right)))
     return tuple(found)
 
 
-def _last_written(step: Program) -> dict[str, str]:
-    """For each block the name of the buffer that it writes last."""
+def _last_written(step: Program) -> dict[str, Buffer]:
+    """For each block the buffer that it writes last."""
     found = {}
     for block in step.blocks:
         written = [
-            vec.buffer.name
+            vec.buffer
             for op in walk_ops(block.ops)
             if not isinstance(op, Shift)
             for vec in writes(op)

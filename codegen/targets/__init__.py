@@ -58,7 +58,7 @@ _WORDS = frozenset(keyword.kwlist)
 
 _C = (
     DTYPE,
-    QUANTIZE,
+    *INTEGERS,
     Option(
         "profile",
         "Layout of weights and loops: for processors with vector units, or for microcontrollers.",
