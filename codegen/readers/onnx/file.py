@@ -17,8 +17,8 @@ from codegen.readers.options import Options
 from codegen.readers.settings import show
 
 FIRST_OPSET = 7
-MAX_NODES = 100_000  # of all graphs and functions, each call of a function counted
-MAX_DEPTH = 32  # graphs in graphs, calls in calls
+MAX_NODES = 20_000  # of all graphs and functions, each call of a function counted
+MAX_DEPTH = 24  # graphs in graphs, calls in calls
 BESIDES = 64 * 2**20  # bytes that a file may have besides its weights
 _DOMAINS = {"": "", "ai.onnx": ""}
 
