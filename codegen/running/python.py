@@ -36,6 +36,11 @@ class PythonRunner:
         except Exception as error:  # whatever the file raises is its own message
             raise CodegenError(f"{path.name}: cannot be imported: {error!r}") from error
 
+    @property
+    def saturated(self) -> int:
+        """How many numbers of a file of integers were beyond their range."""
+        return int(self.model.saturated)
+
     def reset(self) -> None:
         """Every state at its start."""
         self.model.reset()

@@ -69,7 +69,7 @@ else:
 
 
 # ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
-# A row of weights begins with its bias. Nearly all the time goes here, so there are two forms:
+# A row of weights begins with its bias. Nearly all the time goes here: there are two forms,
 # one expression for a whole row in CPython, plain loops for compilers and small machines.
 
 if CPYTHON:
@@ -133,33 +133,24 @@ if CPYTHON:
             groups.append((ADD[len(group)], list(zip(*group))))
         return added, (columns[0], groups)
 
-    def affine(weights, *parts):
-        """weights @ (1 and all parts)."""
-        multiply, rows = weights
-        values = [1.0]
-        for part in parts:
-            values.extend(part)
-        return multiply(rows, values)
-
 else:
 
     def matrix(rows, data):
-        """Number and bytes of the rows, and the rows; on a small machine they stay bytes."""
+        """The function that multiplies; number and size of the rows, and the rows as they are."""
         size = len(data) // rows
-        if SMALL:
-            return rows, size, data
-        return rows, size, [vector(data[size * r : size * r + size]) for r in range(rows)]
+        if SMALL:  # the rows stay bytes
+            return product, (rows, size, data)
+        return product, (
+            rows, size, [vector(data[size * r : size * r + size]) for r in range(rows)]
+        )
 
     def row_of(weights, r):
         """One row of the weights."""
         size, data = weights[1:]
         return vector(data[size * r : size * r + size]) if SMALL else data[r]
 
-    def affine(weights, *parts):
-        """weights @ (1 and all parts), four rows in a loop."""
-        values = [1.0]
-        for part in parts:
-            values.extend(part)
+    def product(weights, values):
+        """rows @ values, four rows in a loop."""
         rows = weights[0]
         sums = [0.0] * rows
         whole = rows - rows % 4
@@ -184,6 +175,15 @@ else:
                 k = k + 1
             sums[r] = total
         return sums
+
+
+def affine(weights, *parts):
+    """weights @ (1 and all parts)."""
+    multiply, rows = weights
+    values = [1.0]
+    for part in parts:
+        values.extend(part)
+    return multiply(rows, values)
 
 
 def shape_of(values):

@@ -70,7 +70,7 @@ else:
 
 
 # ---- Products: affine(weights, *parts) = weights @ (1 and all parts in a row) ---------------
-# A row of weights begins with its bias. Nearly all the time goes here, so there are two forms:
+# A row of weights begins with its bias. Nearly all the time goes here: there are two forms,
 # one expression for a whole row in CPython, plain loops for compilers and small machines.
 
 if CPYTHON:
@@ -135,33 +135,24 @@ if CPYTHON:
             groups.append((ADD[len(group)], list(zip(*group))))
         return added, (columns[0], groups)
 
-    def affine(weights, *parts):
-        """weights @ (1 and all parts)."""
-        multiply, rows = weights
-        values = [1.0]
-        for part in parts:
-            values.extend(part)
-        return multiply(rows, values)
-
 else:
 
     def matrix(rows, data):
-        """Number and bytes of the rows, and the rows; on a small machine they stay bytes."""
+        """The function that multiplies; number and size of the rows, and the rows as they are."""
         size = len(data) // rows
-        if SMALL:
-            return rows, size, data
-        return rows, size, [vector(data[size * r : size * r + size]) for r in range(rows)]
+        if SMALL:  # the rows stay bytes
+            return product, (rows, size, data)
+        return product, (
+            rows, size, [vector(data[size * r : size * r + size]) for r in range(rows)]
+        )
 
     def row_of(weights, r):
         """One row of the weights."""
         size, data = weights[1:]
         return vector(data[size * r : size * r + size]) if SMALL else data[r]
 
-    def affine(weights, *parts):
-        """weights @ (1 and all parts), four rows in a loop."""
-        values = [1.0]
-        for part in parts:
-            values.extend(part)
+    def product(weights, values):
+        """rows @ values, four rows in a loop."""
         rows = weights[0]
         sums = [0.0] * rows
         whole = rows - rows % 4
@@ -186,6 +177,15 @@ else:
                 k = k + 1
             sums[r] = total
         return sums
+
+
+def affine(weights, *parts):
+    """weights @ (1 and all parts)."""
+    multiply, rows = weights
+    values = [1.0]
+    for part in parts:
+        values.extend(part)
+    return multiply(rows, values)
 
 
 def lookup(table, rows, index):
@@ -233,16 +233,18 @@ def read(values, shape, name):
         refuse(name, shape, values)
 
 
-def read_ids(values, shape, name, count):
-    """The whole numbers from 0 to count - 1 in nested lists of this shape, in one flat list."""
-    flat = []
-    for value in read(values, shape, name):
-        if not (0 <= value < count and value == int(value)):
+def read_whole(values, shape, name, low, high):
+    """The whole numbers from low to high in nested lists of this shape, in one flat list."""
+    read(values, shape, name)  # refuses what has another shape, and turns all into floats
+    flat = [values]
+    for _ in shape:
+        flat = [value for part in flat for value in part]
+    for value in flat:
+        if not (low <= value <= high and value == int(value)):
             raise ValueError(
-                "%s: expected whole numbers from 0 to %d, found %s" % (name, count - 1, value)
+                "%s: expected whole numbers from %d to %d, found %s" % (name, low, high, value)
             )
-        flat.append(int(value))
-    return flat
+    return [int(value) for value in flat]
 
 
 def length(values, name):
@@ -389,7 +391,7 @@ class Model:
 
     def step(self, x):
         """One time step: x () -> y (9,)."""
-        x = read_ids(x, (), "x", 9)
+        x = read_whole(x, (), "x", 0, 8)
         return self.advance(x)
 
     def advance(self, x):
@@ -421,7 +423,7 @@ class Model:
     def predict(self, x):
         """A whole input: x (steps,) -> y (steps, 9)."""
         steps = length(x, "x")
-        x = read_ids(x, (steps,), "x", 9)
+        x = read_whole(x, (steps,), "x", 0, 8)
         self.reset()
         rows = []
         for t in range(steps):

@@ -277,7 +277,8 @@ class Hand:
         shape: tuple[Dim, ...] = (rows, size) if self.whole and time else (size,)
         dtype = "float32" if io == "float" else "int16"
         more = fraction if io == "int16" else 0
-        buffer = Buffer(name, rows * size, "input", dtype, None, (), shape, fraction=more)
+        held = (rows, size) if time else shape
+        buffer = Buffer(name, rows * size, "input", dtype, None, (), held, fraction=more)
         self.inputs.append(Port(name, buffer, shape, time))
         if io == "int16":
             return Rows(buffer, rows, size)
@@ -290,20 +291,19 @@ class Hand:
     def indices(self, name: str) -> Rows:
         """An input of whole numbers."""
         shape: tuple[Dim, ...] = (self.rows,) if self.whole else ()
-        buffer = Buffer(name, self.rows, "input", "int32", None, (), shape)
+        buffer = Buffer(name, self.rows, "input", "int32", None, (), (self.rows,))
         self.inputs.append(Port(name, buffer, shape, True))
         return Rows(buffer, self.rows, 1)
 
     def output(self, name: str, y: Rows, fraction: int, io: str, last: bool = False) -> None:
         """Rows, or the last of them, as they go to the caller."""
         source = y.row(y.count - 1) if last else Vec(y.buffer, 0, y.count * y.size)
-        shape: tuple[Dim, ...] = (y.count, y.size)
         time = not last and (y.count == self.rows or y.count != 1)
-        if last or not self.whole:
-            shape = (y.size,)
+        held: tuple[Dim, ...] = (y.count, y.size) if time else (y.size,)
+        shape = held if self.whole else (y.size,)
         dtype = "float32" if io == "float" else "int16"
         more = fraction if io == "int16" else 0
-        buffer = Buffer(name, source.size, "output", dtype, None, (), shape, fraction=more)
+        buffer = Buffer(name, source.size, "output", dtype, None, (), held, fraction=more)
         self.outputs.append(Port(name, buffer, shape, time))
         with self.block(f"output_{name}", "output"), self.once(y.lead):
             value = call("real", source, 2.0**-fraction) if io == "float" else _int16(At(source))

@@ -18,17 +18,21 @@ from codegen.model import FACTS
 from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
 from codegen.program.derived import is_int8
+from codegen.program.ops import width_of
 from codegen.recorded import TOLERANCE
 from codegen.targets.base import facts
 from codegen.targets.python.file import File
+from codegen.targets.python.integers import IntegerPrinter
 from codegen.targets.python.methods import Methods
 from codegen.targets.python.ops import Printer, uses_infinity
 from codegen.targets.python.parts import (
     FUNCTIONS,
+    INTEGER_PARTS,
     RUNTIME,
     SMALL,
     WITHOUT_MATH,
     function_texts,
+    method_texts,
     part_text,
     runtime_texts,
     used_functions,
@@ -36,6 +40,7 @@ from codegen.targets.python.parts import (
 from codegen.targets.python.selftest import selftest_parts, small_selftest
 from codegen.targets.python.states import States
 from codegen.targets.python.weights import Weights
+from codegen.targets.spine.integers import fractions
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
@@ -64,7 +69,7 @@ def render(
     return _File(lowered, name, options, origin).text()
 
 
-# Sigmoid gates as tanh cost no call of a function of ours.
+# Sigmoid gates as tanh cost no call of a function of ours; integers have no such gates.
 PASSES = (halve_gates,)
 
 
@@ -80,17 +85,19 @@ class _File:
         self.small = options["runtime"] == "micropython"
         self.has_test = not options["no_selftest"]
         self.first, self.printed = outline.first, outline.printed
-        own = (*RUNTIME, *SMALL, *FUNCTIONS, *BUILT_IN, *LOCAL_WORDS, *METHODS)
+        is_integer = lowered.whole.integers
+        parts = INTEGER_PARTS if is_integer else FUNCTIONS
+        own = (*RUNTIME, *SMALL, *parts, *BUILT_IN, *LOCAL_WORDS, *METHODS)
         names = Names(PYTHON_WORDS, own, outline.symbols())
         constants = Names(PYTHON_WORDS, CONSTANT_WORDS)
-        self.file = File(names, constants, self.small)
+        self.file = File(names, constants, self.small, is_integer)
         for port, buffers in outline.ports():
             self.file.ports.update(dict.fromkeys(buffers, names(port.buffer.name)))
         for state in outline.states:
             names(state.buffer.name, state.buffer)
+        kind = IntegerPrinter if is_integer else Printer
         self.printers = [
-            Printer(self.file, p, kept=p is outline.step, notes=not self.small)
-            for p in self.printed
+            kind(self.file, p, kept=p is outline.step, notes=not self.small) for p in self.printed
         ]
 
     # ---- the file -------------------------------------------------------------------------
@@ -117,22 +124,29 @@ class _File:
         tables = [weights.table(table) for table in self.file.tables.values()]
         runtime = runtime_texts(self.file)
         if test is not None and not self.small:
-            runtime.append(part_text("runtime", "close"))
+            folder, part = ("integers", "same") if self.file.integers else ("runtime", "close")
+            runtime.append(part_text(folder, part))
         used = used_functions(self.file)
         infinity = "INF" in used or "constants" in self.file.runtime
-        functions = function_texts(used, self.small)
+        functions = function_texts(self.file, used)
+        uses_math = bool(functions) and not used <= WITHOUT_MATH
+        if self.file.integers:
+            uses_math = "fixed" in self.file.methods
         arguments = ", ".join(self.file.port(p) for p in self.first.inputs)
         lines = banner(self.lowered, self.origin, self._sizes())
         pieces = templates.render(
             "python/small.py.j2" if self.small else "python/model.py.j2",
             banner=shortened(lines) if self.small else lines,
             title=f"{comment(self.name)}, from {comment(self.lowered.model.source)}.",
-            uses_math=bool(functions) and not used <= WITHOUT_MATH,
+            uses_math=uses_math,
             uses_infinity=infinity or uses_infinity(self.printed),
+            integers=self.file.integers,
+            methods=method_texts(self.file),
+            fractions=fractions(self.lowered),
             typecode="d" if self.dtype == "float64" else "f",
             dtype=self.dtype,
             facts=facts(self.lowered),
-            tolerance=TOLERANCE if self.has_test else None,
+            tolerance=TOLERANCE if self.has_test and not self.file.integers else None,
             small=self.small,
             runtime=runtime,
             functions=functions,
@@ -156,7 +170,10 @@ class _File:
         weights = 0
         for part in parts:
             count, item = dims.fixed(part.rows) * dims.fixed(part.columns), self.outline.item
-            if is_int8(part):
+            if self.file.integers:
+                each = 2 * dims.fixed(part.rows) * (part.buffer.scales is not None)
+                weights += count * width_of(part.buffer.dtype, item) + each
+            elif is_int8(part):
                 weights += count + 2 * dims.fixed(part.rows)
             elif part.buffer is not self.file.zero:
                 weights += count * item

@@ -25,6 +25,7 @@ class Table:
     kind: str
     note: str
     parts: tuple[Mat, ...]  # side by side: the columns of its rows, one row for a vector
+    shift: int = 0  # of what integers are scaled by; see `Affine`
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -43,6 +44,49 @@ class Table:
         return is_int8(self.parts[-1])
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A function of integers between the numbers of a table, as `Table` defines it."""
+
+    name: str
+    table: str
+    size: int
+    shift: int
+    mirror: int | None
+
+    @property
+    def top(self) -> int:
+        """The largest number that is looked up."""
+        return ((self.size - 1) << self.shift) - 1
+
+    @property
+    def mask(self) -> int:
+        """The bits of a number between two of the table."""
+        return (1 << self.shift) - 1
+
+    @property
+    def half(self) -> int:
+        """What rounds."""
+        return 1 << (self.shift - 1)
+
+    @property
+    def settings(self) -> str:
+        """What the kernel of a small board takes."""
+        return f"{self.table}, {self.top}, {self.shift}"
+
+    @property
+    def mirrored(self) -> str:
+        """What the function is of numbers below zero, in words."""
+        if self.mirror is None:
+            return ""
+        return f"; of -q {f'{self.mirror} less that' if self.mirror else 'minus that'}"
+
+    @property
+    def negative(self) -> str:
+        """The result for a number below zero."""
+        return f"{self.mirror} - found" if self.mirror else "-found"
+
+
 @dataclass
 class File:
     """Names, constants and functions of one generated file."""
@@ -50,9 +94,13 @@ class File:
     names: Names
     constants: Names
     small: bool = False  # for a board with a few kilobytes
+    integers: bool = False
     tables: dict[object, Table] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
     runtime: set[str] = field(default_factory=set)
+    curves: dict[object, Curve] = field(default_factory=dict)
+    kernels: set[str] = field(default_factory=set)  # of integers on a small board
+    methods: set[str] = field(default_factory=set)  # of integers
     ports: dict[Buffer, str] = field(default_factory=dict)  # names of inputs and outputs
     widths: set[int] = field(default_factory=set)  # of the expressions that products need
     zero: Buffer = field(default_factory=lambda: const("zero", np.zeros(1, np.float32)))
@@ -109,24 +157,79 @@ class File:
         note = f"{comment(table.buffer.name)} {shape}"
         return self._table(key, table.buffer.name, "table", note, (table,))
 
+    def kernel(self, mat: Mat, shift: int) -> str:
+        """The name of a matrix of integers with the scales of its rows."""
+        rows, columns = dims.fixed(mat.rows), dims.fixed(mat.columns)
+        where = mat.buffer, mat.offset, mat.row_stride, mat.column_stride
+        note = f"{comment(mat.buffer.name)} ({rows}, {columns}), scales of rows, shift"
+        self.widths.update(group_sizes(columns))
+        if self.small:
+            self.kernels.add(product_of(mat.buffer))
+        key = ("kernel", *where, rows, columns, shift)
+        return self._table(key, mat.buffer.name, "kernel", note, (mat,), shift)
+
+    def scales(self, buffer: Buffer) -> str:
+        """The name of the scales of all rows of a matrix of integers."""
+        assert buffer.scales is not None
+        name = f"{buffer.name}_scales"
+        return self._table(("scales", buffer), name, "vector", comment(name), (_scales(buffer),))
+
+    def rows(self, table: Mat, shift: int) -> str:
+        """The name of a table of integers whose rows are looked up."""
+        shape = dims.fixed(table.rows), dims.fixed(table.columns)
+        key = ("rows", table.buffer, table.offset, shape, shift)
+        note = f"{comment(table.buffer.name)} {shape}, scales of rows, shift"
+        return self._table(key, table.buffer.name, "rows", note, (table,), shift)
+
+    def curve(self, vec: Vec, shift: int, mirror: int | None) -> Curve:
+        """The function of integers that lies between the numbers of a table."""
+        key = vec.buffer, vec.offset, vec.size, shift, mirror
+        if key not in self.curves:
+            buffer, size = vec.buffer, dims.fixed(vec.size)
+            part = Mat(buffer, vec.offset, 1, size, size, vec.stride)
+            note = f"{comment(buffer.name)} ({size},), with {buffer.fraction} bits of fraction"
+            place = "curve", buffer, vec.offset, vec.size
+            table = self._table(place, buffer.name, "curve", note, (part,))
+            wanted = buffer.name.removesuffix("_table") or buffer.name
+            name = "curve" if self.small else self.names(wanted, ("curve", key))
+            self.curves[key] = Curve(name, table, size, shift, mirror)
+            if self.small:
+                self.kernels.add("curve")
+        return self.curves[key]
+
     def nested(self, value: str, shape: Sequence[Dim]) -> str:
         """A flat list as nested lists of this shape."""
         return value if len(shape) == 1 else f"{self.help('nest')}({value}, {tuple_text(shape)})"
 
-    def _table(self, key: object, wanted: str, kind: str, note: str, parts: tuple[Mat, ...]) -> str:
+    def _table(
+        self,
+        key: object,
+        wanted: str,
+        kind: str,
+        note: str,
+        parts: tuple[Mat, ...],
+        shift: int = 0,
+    ) -> str:
         if key not in self.tables:
             name = self.constants(wanted.upper())
-            table = self.tables[key] = Table(name, kind, note, parts)
+            table = self.tables[key] = Table(name, kind, note, parts, shift)
             self.runtime.update(self._needs(table))
         return self.tables[key].name
 
     def _needs(self, table: Table) -> Sequence[str]:
         """The helpers that make a constant when the file is loaded, or compute with it."""
+        if self.integers:
+            return {"kernel": ("affine",), "rows": ("lookup",)}.get(table.kind, ())
         if table.kind == "matrix":
             if table.is_scaled:
                 return ("affine_int8",) if self.small else ("affine", "scaled", "beside")
             return ("affine",)
         return ("vector", "scaled") if table.is_scaled else ("vector",)
+
+
+def product_of(buffer: Buffer) -> str:
+    """The kernel of a small board that multiplies rows of the constant."""
+    return "product_int16" if buffer.dtype == "int16" else "product"
 
 
 def tuple_text(shape: Sequence[Dim]) -> str:
@@ -139,6 +242,13 @@ def _row(buffer: Buffer) -> Mat:
     """A constant as a matrix of one row."""
     size = dims.fixed(buffer.size)
     return Mat(buffer, 0, 1, size, size)
+
+
+def _scales(buffer: Buffer) -> Mat:
+    """The scales of a matrix as a matrix of one row."""
+    assert buffer.scales is not None
+    data = buffer.scales.astype(np.int32)
+    return _row(Buffer(f"{buffer.name}_scales", data.size, "const", "int32", data))
 
 
 def group_sizes(columns: int) -> set[int]:

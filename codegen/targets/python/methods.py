@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from codegen.program import dims
 from codegen.program.dims import Dim
+from codegen.program.integers import LIMITS
 from codegen.program.ops import Port, Program, rows_looked_up
 from codegen.targets.python.file import tuple_text
 from codegen.targets.python.ops import Printer
-from codegen.targets.python.states import States
+from codegen.targets.python.states import States, limits
 from codegen.targets.python.views import BlockView
 from codegen.targets.spine.outline import Outline
 
@@ -166,7 +167,7 @@ class Methods:
             size = dims.text(buffer.size)
             if buffer.kind == "output":
                 size = size if isinstance(buffer.size, int) else f"({size})"
-                lines.append(f"{printer.name(buffer)} = [0.0] * {size}")
+                lines.append(f"{printer.name(buffer)} = [{printer.number(0.0)}] * {size}")
             else:
                 self.file.help("zeros")
                 lines.append(f"{printer.name(buffer)} = zeros({size})")
@@ -185,12 +186,19 @@ class Methods:
     def _read(self, port: Port, shape: tuple[Dim, ...]) -> str:
         """The line that checks an input and makes it one flat list."""
         name = self.file.port(port)
+        between = None
         if port.buffer.dtype == "int32":
             limit = rows_looked_up(port.name, [p.program for p in self.printers])
             if limit is not None:
-                self.file.help("read")
-                read = self.file.help("read_ids")
-                return f'{name} = {read}({name}, {tuple_text(shape)}, "{name}", {limit})'
+                between = f"0, {limit - 1}"
+            elif self.file.integers:
+                between = limits(port.buffer)
+        elif port.buffer.dtype in LIMITS:
+            between = limits(port.buffer)
+        if between is not None:
+            self.file.help("read")
+            read = self.file.help("read_whole")
+            return f'{name} = {read}({name}, {tuple_text(shape)}, "{name}", {between})'
         if self.file.small and len(shape) == 1 and isinstance(shape[0], int):
             return f"{name} = {self.file.help('numbers')}({name}, {shape[0]})"
         read = self.file.help("read")

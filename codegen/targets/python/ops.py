@@ -119,10 +119,9 @@ class Printer(Expressions):
         if isinstance(op, Reduce):
             return (self._reduce(op),)
         if isinstance(op, Softmax):
-            function = self.file.use("log_softmax" if op.log else "softmax")
-            return (self.into(op, op.out, f"{function}({self.part(op.x)})", ""),)
+            return (self.into(op, op.out, self.shares(op), ""),)
         if isinstance(op, Gather):
-            return (self._gather(op),)
+            return (self.into(op, op.out, self.looked_up(op), ""),)
         assert isinstance(op, Shift), op
         return (self._shift(op),)
 
@@ -150,12 +149,30 @@ class Printer(Expressions):
             note += f"\n# {NOTE}"
         if not self._is_packed(op):
             return self._product(op, note)
+        return self.into(op, op.out, self.packed(op), note)
+
+    def packed(self, op: Affine) -> str:
+        """A call for a product with what is known when the file is made."""
         arguments = [self.file.matrix(op.products, op.bias, op.out.buffer.name)]
         arguments += [str(dims.fixed(op.out.size))] if self.file.small else []
         arguments += [self.part(vec) for _, vec in op.products]
         is_small = self.file.small and is_int8(op.products[0][0])
         function = "affine_int8" if is_small else "affine"
-        return self.into(op, op.out, f"{function}({', '.join(arguments)})", note)
+        return f"{function}({', '.join(arguments)})"
+
+    def shares(self, op: Softmax) -> str:
+        """A call for a softmax."""
+        function = self.file.use("log_softmax" if op.log else "softmax")
+        return f"{function}({self.part(op.x)})"
+
+    def looked_up(self, op: Gather) -> str:
+        """A call for a row of a table."""
+        lookup, table = self.file.help("lookup"), self.file.lookup(op.table)
+        return f"{lookup}({table}, {dims.fixed(op.table.rows)}, {self.element(op.index, '')})"
+
+    def copy(self, value: str) -> str:
+        """A new list of what is in one."""
+        return f"list({value})"
 
     def _product(self, op: Affine, note: str) -> View:
         index, total, values, terms = self._index(), self.local("total"), [], []
@@ -165,22 +182,25 @@ class Printer(Expressions):
             at = Vec(mat.buffer, mat.offset, mat.rows, mat.row_stride)
             place = self.place(at, index)
             dot = self.file.help("dot")
-            terms.append(
-                f"{dot}({total}, {self.name(mat.buffer)}, {place}, {mat.column_stride}, {name})"
-            )
-        start = "0.0" if op.bias is None else self.element(op.bias, index)
+            rest = f"{self.name(mat.buffer)}, {place}, {mat.column_stride}, {name})"
+            terms.append(self.term(op, number, f"{dot}(", rest, index))
+        start = self.number(0.0) if op.bias is None else self.element(op.bias, index)
         target = f"{self.element(op.out, index)} = {total}"
         lines = tuple(f"{total} = {term}" for term in terms)
         count = dims.text(op.out.size)
         return Product(note, tuple(values), index, count, f"{total} = {start}", lines, target)
 
+    def term(self, op: Affine, number: int, dot: str, rest: str, index: str) -> str:
+        """The total with one product of a row: a call of `dot` that takes a total and the rest."""
+        return f"{dot}{self.local('total')}, {rest}"
+
     def _elementwise(self, op: Elementwise) -> View:
-        source = copied(op)
+        source = self.copied(op)
         if source is not None:
             whole = op.stores[0][0]
             value = self.part(source)
             if self._makes(op, whole) and whole.buffer.kind in ("temp", "output"):
-                value = f"list({value})"
+                value = self.copy(value)
             return self.into(op, whole, value, "")
         index = "" if op.size == 1 else self._index()
         lines = [
@@ -207,11 +227,10 @@ class Printer(Expressions):
         outer = PRODUCT if op.kind == "sum" else CONDITIONAL
         value = self.expression(op.value, own, outer)
         if op.kind == "sum":
-            start, update = "0.0", f"{total} + {value}"
+            start, update = self.number(0.0), f"{total} + {value}"
         else:
-            start = "-INF" if op.kind == "max" else "INF"
-            update = f"{self.file.use(KEEPS_NAN[op.kind])}({total}, {value})"
-            self.file.help("constants")
+            start, function = self.extreme(op.kind)
+            update = f"{function}({total}, {value})"
         return Fold(
             index,
             "" if single else dims.text(op.out.size),
@@ -221,11 +240,10 @@ class Printer(Expressions):
             f"{self.element(op.out, '' if single else index)} = {total}",
         )
 
-    def _gather(self, op: Gather) -> View:
-        lookup, table = self.file.help("lookup"), self.file.lookup(op.table)
-        index = self.element(op.index, "")
-        rows = dims.fixed(op.table.rows)
-        return self.into(op, op.out, f"{lookup}({table}, {rows}, {index})", "")
+    def extreme(self, kind: str) -> tuple[str, str]:
+        """What a maximum or a minimum starts from, and the function of two."""
+        self.file.help("constants")
+        return "-INF" if kind == "max" else "INF", self.file.use(KEEPS_NAN[kind])
 
     def _shift(self, op: Shift) -> View:
         size, row = dims.text(op.line.size), dims.text(op.x.size)
@@ -244,8 +262,19 @@ class Printer(Expressions):
         if isinstance(op, Affine):
             return self._is_packed(op)
         if isinstance(op, Elementwise):
-            return copied(op) is not None
+            return self.copied(op) is not None
         return isinstance(op, (Softmax, Gather))
+
+    def copied(self, op: Elementwise) -> Vec | None:
+        """The vector that the op copies as it is, where that is all it does."""
+        if op.locals or len(op.stores) != 1:
+            return None
+        value = op.stores[0][1]
+        if not isinstance(value, At) or value.vec.stride == 0:
+            return None
+        if value.vec.buffer.dtype == "int32" and not self.integers:
+            return None
+        return value.vec if op.stores[0][0].stride == 1 and op.size == value.vec.size else None
 
     def into(self, op: Op, vec: Vec, value: str, note: str) -> View:
         """A list put where it belongs: a new list where it makes up the whole buffer."""
@@ -260,16 +289,6 @@ class Printer(Expressions):
             return Repeat("", "", (Assign(note, sums, value), body))
         self.file.help("store")
         return Store(note, self.name(buffer), self.start(vec), value)
-
-
-def copied(op: Elementwise) -> Vec | None:
-    """The vector that the op copies as it is, where that is all it does."""
-    if op.locals or len(op.stores) != 1:
-        return None
-    value = op.stores[0][1]
-    if not isinstance(value, At) or value.vec.stride == 0 or value.vec.buffer.dtype == "int32":
-        return None
-    return value.vec if op.stores[0][0].stride == 1 and op.size == value.vec.size else None
 
 
 def is_fixed(mat: Mat) -> bool:

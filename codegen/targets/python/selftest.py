@@ -38,8 +38,10 @@ def selftest_parts(lowered: Lowered) -> dict[str, Any]:
         rest = f"INPUTS[{record.waiting}:]"
     code += [f"    found = [model.{record.method}(*x) for x in {rest}]"]
     sizes = [f"{size:g}" for size in record.test.sizes]
-    checks = [f"close(found, EXPECTED, {sizes[0]})"]
-    if len(sizes) > 1:
+    checks = [f"close(found, EXPECTED, {', '.join(sizes)})"]
+    if lowered.whole.integers:
+        checks = ["same(found, EXPECTED)"]
+    elif len(sizes) > 1:
         checks = ["all([close(*y) for y in outputs])"]
         code += [
             "outputs = []",
@@ -48,7 +50,10 @@ def selftest_parts(lowered: Lowered) -> dict[str, Any]:
         ]
     if record.test.states:  # the steps seen, which come last with a warm-up, are not recorded
         shown = f"[:{len(record.test.states)}]" if record.waiting else ""
-        checks += [f"close(model.get_state(){shown}, STATES, {record.test.state_size:g})"]
+        states = f"model.get_state(){shown}, STATES"
+        exact = lowered.whole.integers
+        size = record.test.state_size
+        checks += [f"same({states})" if exact else f"close({states}, {size:g})"]
     code += [f"return {' and '.join(checks)}"]
     return {"data": "\n".join(data), "lines": code}
 
@@ -61,12 +66,15 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
     record = recorded(lowered)
     call = f"model.{record.method}({'x' if len(record.calls[0]) == 1 else '*x'})"
     wrong = f"not abs(f - e) <= {TOLERANCE} * (size + abs(e))"
-    if not record.test.is_finite:  # NaN was recorded where there is no finite number
+    exact = lowered.whole.integers
+    if exact:
+        wrong = "f != e"
+    elif not record.test.is_finite:  # NaN was recorded where there is no finite number
         wrong = f"abs(f) < {LARGEST:g} if e != e else {wrong}"
 
     def check(found: str, expected: str, size: float, shape: tuple[int, ...]) -> str:
         flat = found if len(shape) == 1 else f'{help_("read")}({found}, {shape}, "result")'
-        return f"check({flat}, {expected}, {size:g})"
+        return f"check({flat}, {expected}{'' if exact else f', {size:g}'})"
 
     def rows(inputs: Sequence[tuple[Array, ...]], *results: Sequence[str]) -> list[str]:
         given = [literal(x[0] if len(x) == 1 else x) for x in inputs]
@@ -76,7 +84,7 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
         return [part for line in lines for part in _indented(line, "", ",", 12)]
 
     lines = [
-        "def check(found, expected, size):",
+        f"def check(found, expected{'' if exact else ', size'}):",
         "    for f, e in zip(found, expected):",
         f"        if {wrong}:",
         "            raise SystemExit(1)",
@@ -103,7 +111,7 @@ def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
         wanted = [f"y[{n}]" for n in range(len(shapes))]
         lines.append(f"            found = {call}")
         found = [f"found[{n}]" for n in range(len(shapes))]
-    for n, size in enumerate(record.test.sizes):
+    for n, size in enumerate(record.test.sizes or [1.0] * len(shapes)):
         lines.append(f"            {check(found[n], wanted[n], size, shapes[n])}")
     for n, state in enumerate(record.test.states):
         expected = literal(np.ravel(state))
@@ -120,8 +128,7 @@ def literal(values: Array | tuple[Array, ...]) -> str:
         number = float(values)
         if not np.isfinite(number):
             return f'float("{number}")'
-        # Recorded numbers need no more digits than the tolerance asks for.
-        return repr(float(f"{number:.9g}"))
+        return repr(number)
     inner = ", ".join(literal(v) for v in values)
     return f"({inner},)" if len(values) == 1 else f"({inner})"
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from codegen.program import dims
-from codegen.program.ops import State
+from codegen.program.integers import LIMITS
+from codegen.program.ops import Buffer, State
 from codegen.targets.python.ops import Printer
 from codegen.targets.spine.outline import Outline
 
@@ -79,6 +80,7 @@ class States:
         ]
         if (
             self.file.small
+            and not self.file.integers
             and not self.outline.warmup
             and all(_is_plain(s) for s in self.outline.states)
         ):
@@ -89,10 +91,14 @@ class States:
             ] or ["pass"]
         read = self.file.help("read")
         self.file.help("store")
-        items = [
-            f'{read}(states[{n}], {state.shape}, "{printer.name(state.buffer)}"),'
-            for n, state in enumerate(self.outline.states)
-        ]
+        items = []
+        for n, state in enumerate(self.outline.states):
+            given = f'(states[{n}], {state.shape}, "{printer.name(state.buffer)}"'
+            if self.file.integers:
+                within = f", {limits(state.buffer)}"
+                items.append(f"{self.file.help('read_whole')}{given}{within}),")
+            else:
+                items.append(f"{read}{given}),")
         if self.outline.warmup:
             items.append(f'{read}(states[{len(items)}], (1,), "steps seen"),')
         if not items:
@@ -105,6 +111,12 @@ class States:
         if self.outline.warmup:
             lines.append(f"self.seen = int(values[{len(self.outline.states)}][0])")
         return lines
+
+
+def limits(buffer: Buffer) -> str:
+    """The least and the largest number of a buffer of integers."""
+    limit = LIMITS[buffer.dtype]
+    return f"{-limit}, {limit - 1}"
 
 
 def _is_plain(state: State) -> bool:

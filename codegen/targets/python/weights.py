@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from codegen.model import Array
+from codegen.program import dims
 from codegen.program.derived import int8_of, matrix, scales_of
-from codegen.program.ops import Mat
-from codegen.targets.python.file import File, Table
+from codegen.program.ops import Mat, first_row, matrix_of
+from codegen.targets.python.file import File, Table, product_of
 from codegen.text.numbers import block_texts, blocks, lines, number, per_line
 
+CODES = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i"}  # of arrays
 BYTES_A_LINE = {"float32": 20, "float64": 16}  # a byte takes up to four columns
 SMALL_LINE = 97  # columns between the quote and the backslash
 
@@ -29,6 +31,8 @@ class Weights:
 
     def table(self, table: Table) -> dict[str, Any]:
         """The pieces of one constant."""
+        if self.file.integers:
+            return self._of_integers(table)
         if table.is_scaled:
             return self._scaled(table)
         as_bytes = self._as_bytes(table)
@@ -58,6 +62,52 @@ class Weights:
         start, end = ("vector(scaled(", "))") if table.kind == "vector" else ("scaled(", ")")
         mat = replace(part, rows=rows, columns=columns, row_stride=columns)
         return self._pieces(table, start, end, self._int8(mat, packed=False))
+
+    def _of_integers(self, table: Table) -> dict[str, Any]:
+        """The pieces of a constant of integers; the letter in front is their type."""
+        (mat,) = table.parts
+        numbers = matrix_of(mat).astype(mat.buffer.dtype)
+        if table.kind in ("vector", "curve"):
+            if self.file.small:  # tables are read by a kernel, and have no sign there
+                numbers = numbers.astype(np.uint16 if table.kind == "curve" else np.int32)
+            start, end = self._packed(numbers)
+            rows = _rows([numbers.reshape(1, -1)])
+            return self._pieces(table, start, end, self._lines(rows, not self.as_text, "    "))
+        assert mat.buffer.scales is not None, table
+        first = dims.fixed(first_row(mat))
+        scales = mat.buffer.scales[first : first + dims.fixed(mat.rows)]
+        return self._pieces(table, "(", ")", self._scaled_integers(table, numbers, scales))
+
+    def _scaled_integers(self, table: Table, numbers: Array, scales: Array) -> Iterator[str]:
+        """The parts of a matrix: what multiplies it, its numbers and scales, and the shift."""
+        start, end = self._packed(numbers)
+        if self.file.small:
+            if table.kind == "kernel":
+                yield f"    {product_of(table.parts[0].buffer)},\n"
+                size = numbers.dtype.itemsize  # a kernel reads numbers without a sign
+                numbers = (numbers.astype(np.int32) + (1 << (8 * size - 1))).astype(f"u{size}")
+                start, end = self._packed(numbers)
+            else:
+                yield f'    "{CODES[numbers.dtype.name]}",\n'
+            if numbers.dtype.itemsize == 1 or table.kind == "rows":
+                start, end = ("bytes((", "))") if self.as_text else ("(", ")")
+                numbers = np.ascontiguousarray(numbers).view(np.uint8)
+            numbers = numbers.reshape(1, -1)  # one literal takes less time to import
+        elif table.kind == "kernel":
+            start, end = f"matrix({len(numbers)}, {start}", f"{end})"
+        yield f"    {start}\n"
+        yield from self._lines(_rows([numbers]), not self.as_text, "        ")
+        yield f"    {end},\n"
+        start, end = self._packed(scales)
+        yield f"    {start}\n"
+        yield from self._lines(_rows([scales[None]]), not self.as_text, "        ")
+        yield f"    {end},\n"
+        yield f"    {table.shift},\n"
+
+    def _packed(self, numbers: Array) -> tuple[str, str]:
+        """What stands before and after the numbers of one type."""
+        function = "array" if self.file.small else "unpacked"
+        return f'{function}("{CODES[numbers.dtype.name]}", (', "))"
 
     def _pieces(self, table: Table, start: str, end: str, pieces: Iterator[str]) -> dict[str, Any]:
         return {
@@ -115,7 +165,8 @@ class Weights:
 
     def _bytes(self, row: Array) -> list[str]:
         real = "<f8" if self.dtype == "float64" else "<f4"
-        data = row.astype({"int8": "i1", "uint16": "<u2"}.get(row.dtype.name, real)).tobytes()
+        kind = row.dtype.newbyteorder("<") if row.dtype.kind in "iu" else real
+        data = row.astype(kind).tobytes()
         if self.file.small:  # one literal: another one in each line takes longer to import
             return ['b"' + "\\\n".join(filled(data)) + '"']
         size = BYTES_A_LINE[self.dtype]

@@ -1,0 +1,2 @@
+def pick(buffer, at, count, stride):
+    return array("i", [buffer[at + stride * k] for k in range(count)])

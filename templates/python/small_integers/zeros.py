@@ -1,0 +1,2 @@
+def zeros(count):
+    return array("i", [0] * count)
