@@ -30,7 +30,7 @@ from codegen.text.numbers import c_number
 
 SMALLEST = -(1 << 31)
 LENGTHS = ("floor_div", "min_length", "max_length", "ring")
-OF_KINDS = ("four", "affine", "product", "softmax", "push", "shift")  # one for each type
+OF_KINDS = ("affine", "product", "softmax", "push", "shift")  # one for each type
 LINES = ("push", "shift")  # what moves delay lines, as those of floats
 ELSEWHERE = {**dict.fromkeys(LINES, "kernels"), **dict.fromkeys(LENGTHS, "functions")}
 # What each function is built on, in the order in which they stand in a file.
@@ -45,8 +45,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "max": (),
     "line": ("shifted",),
     "multiplied": (),
-    "four": (),
-    "affine": ("four", "multiplied", "shifted"),
+    "affine": ("multiplied", "shifted"),
     "product": ("multiplied", "shifted"),
     "softmax": ("line", "min", "max"),
     "push": (),
@@ -57,7 +56,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
 WORDS = (
     *CALLS,
     *(f"{name}_{kind}" for name in OF_KINDS for kind in ("int8", "int16", "int32")),
-    *("saturated", "dsp", "right_shift", "read_int16", "read_int32"),
+    *("four_int8", "four_int16", "dsp", "lpm", "right_shift", "read_int16", "read_int32"),
 )
 RANGES = ("limited", "fixed")  # they tell where a range is left
 
@@ -276,7 +275,7 @@ def functions(printer: IntegerPrinter) -> dict[str, str]:
             return
         stem, _, kind = name.partition("_") if name not in CALLS else (name, "", "")
         for other in CALLS[stem]:
-            add(f"{other}_{kind}" if other == "four" else other)
+            add(other)
         found[name] = _source(printer, stem, kind)
 
     used = printer.used
