@@ -15,6 +15,7 @@ from codegen.fold_norm import fold
 from codegen.layers.core import Embedding
 from codegen.layers.recurrent import Cell, Recurrent, StackedCells
 from codegen.layers.reshaping import Flatten, Permute
+from codegen.layers.scanned import carry
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
 from codegen.model import Constant, Input, Layer, Model, Ref, State, Unsupported
@@ -26,7 +27,6 @@ from codegen.program.evaluate import Machine
 from codegen.program.fits import too_large
 from codegen.program.looped import looped
 from codegen.program.ops import (
-    At,
     Block,
     Buffer,
     Port,
@@ -542,7 +542,7 @@ def _finish(
             with b.block(_OutputCopy(name=f"output_{number}", class_name="output"), 0, x.lead):
                 b.copy(buffer.vec(), x.vec())
     with b.block(_Following(name="states", class_name="states")):
-        _carry(b, following)
+        carry(b, following)
     blocks = tuple(
         Block(k.name, k.title, map_buffers(k.ops, lambda f: renamed.get(f, f))) for k in b.blocks
     )
@@ -576,21 +576,6 @@ class _Following(Layer):
     def describe(self) -> str:
         """What the block does."""
         return "kept for the next step"
-
-
-def _carry(b: Builder, following: list[tuple[Tensor, Tensor]]) -> None:
-    """Replace the states; all of them are read before one is written."""
-    states = {state.buffer for state, _ in following}
-    stores = []
-    for number, (state, y) in enumerate(following):
-        value = y.vec()
-        if y.buffer in states and y.buffer is not state.buffer:
-            value = b.temp(f"next_{number}", y.size)
-            b.copy(value, y.vec())
-        if y.buffer is not state.buffer:
-            stores.append((state.vec(), value))
-    for target, value in stores:
-        b.copy(target, At(value))
 
 
 def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerReport, ...]:

@@ -23,6 +23,22 @@ from codegen.readers.settings import Config, clean, show
 LONGEST_NAME = 120
 
 
+@dataclass(frozen=True)
+class Body:
+    """A graph with its arrays, and how often each name is read in it."""
+
+    graph: Any
+    arrays: Mapping[str, Array]
+    uses: Mapping[str, int]
+
+    def run(self, assembly: Assembly, scope: Scope) -> list[Operand]:
+        """What the outputs stand for; `scope` has the inputs."""
+        scope.names = {**self.arrays, **scope.names}
+        scope.uses = self.uses
+        assembly.walk(self.graph.node, scope)
+        return assembly.outputs(self.graph, scope)
+
+
 @dataclass
 class Assembly:
     """The nodes of the Model so far."""
@@ -63,10 +79,14 @@ class Assembly:
 
     def graph(self, graph: Any, scope: Scope) -> list[Operand]:
         """What the outputs of a graph stand for; `scope` has its inputs."""
-        for name, array in self.file.initialisers(graph).items():
-            scope.names.setdefault(name, array)
-        scope.uses = counted(graph)
-        self.walk(graph.node, scope)
+        return self.body(graph).run(self, scope)
+
+    def body(self, graph: Any) -> Body:
+        """A graph that may be walked many times."""
+        return Body(graph, self.file.initialisers(graph), counted(graph))
+
+    def outputs(self, graph: Any, scope: Scope) -> list[Operand]:
+        """What the outputs of a graph that has been walked stand for."""
         return [self._found(scope, str(output.name), "an output") for output in graph.output]
 
     def walk(self, nodes: Any, scope: Scope) -> None:
@@ -80,12 +100,6 @@ class Assembly:
                     f"{self.file.label}: more than {MAX_NODES:,} nodes, calls of functions counted"
                 )
             self._node(_resolved(node, scope.given), scope)
-
-    def inner(self, graph: Any, scope: Scope, given: Mapping[str, Operand]) -> list[Operand]:
-        """What the outputs of a graph inside a node stand for."""
-        own = Scope(scope.opsets, scope, scope.prefix, scope.depth + 1, scope.given)
-        own.names.update(given)
-        return self.graph(graph, own)
 
     def _found(self, scope: Scope, name: str, what: str) -> Any:
         found = scope.find(name)

@@ -15,12 +15,12 @@ from codegen.model import Array, Constant, Layer, Ref
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.readers.onnx.folding import inferred
+from codegen.readers.onnx.scope import Scope
 from codegen.readers.onnx.values import Operand, Value, is_symbolic
 from codegen.readers.settings import Config
 
 if TYPE_CHECKING:
     from codegen.readers.onnx.assembly import Assembly
-    from codegen.readers.onnx.scope import Scope
 
 Some = TypeVar("Some", bound=Layer)
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -133,6 +133,17 @@ class Call:
         if found is None or any(n is None for n in found):
             raise LayerError(f"the shape of its output is {found}, which is not known whole")
         return tuple(n for n in found if n is not None)
+
+    def inside(self, given: Mapping[str, Operand]) -> Scope:
+        """A scope for a graph in this node, with what its inputs stand for."""
+        return Scope(
+            self.scope.opsets,
+            self.scope,
+            self.scope.prefix,
+            self.scope.depth + 1,
+            self.scope.given,
+            names=dict(given),
+        )
 
     # ---- layers -------------------------------------------------------------------------------
 

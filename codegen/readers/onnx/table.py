@@ -16,6 +16,7 @@ from codegen.readers.onnx.rules import (
     recurrent,
     reductions,
     resizing,
+    scan,
     shapes,
 )
 
@@ -34,6 +35,7 @@ TABLE: tuple[Operator, ...] = (
     *pieces.TABLE,
     *resizing.TABLE,
     *control.TABLE,
+    *scan.TABLE,
     *lengths.TABLE,
 )
 
