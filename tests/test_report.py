@@ -209,9 +209,11 @@ def test_files_are_measured_against_float64(tmp_path: Path) -> None:
     made(tmp_path, SEED, "a.py")
     made(tmp_path, SEED, "b.py", "--quantize", "weights")
     np.savez(tmp_path / "x.npz", np.random.default_rng(1).normal(size=(30, 4)))
+    integers = ("--quantize", "int16", "--io", "int16", "--calibration", str(tmp_path / "x.npz"))
+    whole = made(tmp_path, SEED, "c.h", *integers)
     out = tmp_path / "r.html"
     words = ("report", tmp_path / "seed.h5", tmp_path / "a.py", tmp_path / "b.py")
-    found = run(*words, "--data", tmp_path / "x.npz", "-o", out)
+    found = run(*words, whole, "--data", tmp_path / "x.npz", "-o", out)
     assert found.exit_code == 0, found.output
     text = Checked(out.read_text()).text
     assert "x.npz" in text
@@ -221,6 +223,10 @@ def test_files_are_measured_against_float64(tmp_path: Path) -> None:
     assert shown is not None
     assert float(shown[1]) == pytest.approx(largest, rel=0.1)
     assert text.count("agrees over 30 steps") == 2
+    assert "equals the integers of the model to the bit, over 30 steps" in text
+    shown = re.search(r"integers, int16 weights.*?dense_1\s*([\d.e-]+)", text, flags=re.DOTALL)
+    assert shown is not None
+    assert 1e-5 < float(shown[1]) < 1e-2
 
 
 def broken(low: Lowered, step: int) -> File:

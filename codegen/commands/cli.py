@@ -9,13 +9,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import numpy as np
 
 from codegen.commands import convert as conversion
 from codegen.commands import inspect as inspecting
@@ -38,6 +39,7 @@ from codegen.readers import running
 from codegen.running import Made, Runner
 from codegen.targets import TARGETS
 from codegen.targets.base import Option, Target
+from codegen.text import terminal
 from codegen.text.names import identifier
 from codegen.text.visible import LONGEST_WORD, visible, visible_lines
 from codegen.text.writing import refuse_model_as_out, write
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 VERIFIED_STEPS = 100  # of noise, where no number is given
+LONG_RUN = 2000  # steps; from here on a run may take seconds
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
 PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
 FILE_WIDTH = 80  # columns of what is printed, but not to a terminal
@@ -153,6 +156,15 @@ def board_option(function: Function) -> Function:
     return click.option(
         "--board", type=names, metavar="BOARD", help="Check that the C header fits this board."
     )(function)
+
+
+ERRORS = "the largest error at each step"
+
+
+def plot_option(what: str) -> Callable[[Function], Function]:
+    """Adds --plot."""
+    help_text = f"Draw {what} as SVG (needs matplotlib)."
+    return click.option("--plot", metavar="FILE.svg", help=help_text)
 
 
 class Sectioned(click.Command):
@@ -295,6 +307,7 @@ def convert(
 )
 @click.option("--calibration", type=click.Path(), help="With --quantize: as for convert.")
 @click.option("--input-range", multiple=True, help="With --quantize: as for convert.")
+@plot_option("multiply-adds and parameters of the layers")
 @board_option
 @reading_options
 def inspect(
@@ -304,23 +317,34 @@ def inspect(
     quantize: bool,
     calibration: str | None,
     input_range: tuple[str, ...],
+    plot: str | None,
     board: str | None,
     **options: Any,
 ) -> None:
     """Show the layers, sizes and problems of MODEL."""
     reading, _ = split(options)
+    _refuse_source_as_out(plot, model, reading["config"])
     bare = bare_weights(model, reading)
     if bare is not None:
+        if plot is not None:
+            raise click.UsageError("--plot needs the layers of the model, and it has none")
         _inspect_bare(bare, model, as_json, layers)
         return
     if layers is not None:
         raise click.UsageError("--layers works only for weights without a layer description")
-    found = read_model(model, reading)
     lowered, problems = None, tuple[Problem, ...]()
-    try:
-        lowered = lower(found)
-    except UnsupportedError as error:
-        problems = error.problems
+    with _progress("inspect", 2, _is_large(model)) as advance:
+        found = read_model(model, reading)
+        advance("read")
+        try:
+            lowered = lower(found)
+        except UnsupportedError as error:
+            problems = error.problems
+        advance("lowered")
+    if plot is not None:
+        if lowered is None:
+            raise UnsupportedError(found.source, problems)
+        _write_plot(plot, inspecting.plotted(lowered))
     if as_json:
         _print_json(inspecting.inspect_json(found, lowered, problems))
         return
@@ -334,6 +358,8 @@ def inspect(
             click.echo(line)
         return
     click.echo(inspecting.table(lowered))
+    if terminal.can_draw():
+        click.echo(inspecting.bars(lowered))
     for line in inspecting.taken(found):
         click.echo(line)
     click.echo(inspecting.footprint(lowered, {}, board))
@@ -372,6 +398,7 @@ def inspect(
     help="With --against keras: show the first layer that differs. Of a file of integers: the "
     "error behind each layer.",
 )
+@plot_option(ERRORS)
 @reading_options
 def verify(
     model: str,
@@ -381,12 +408,14 @@ def verify(
     as_json: bool,
     against: str,
     layers: bool,
+    plot: str | None,
     **options: Any,
 ) -> None:
     """Run a generated file and compare its numbers with MODEL."""
     from codegen.commands import verify as verifying
     from codegen.samples import read_samples
 
+    _refuse_source_as_out(plot, model, out, data, options["config"])
     reading, _ = split(options)
     trained = _as_trained(model, reading)
     path = Path(out)
@@ -410,8 +439,14 @@ def verify(
                 model, config, lowered, runner, given, layers, dtype
             )
         else:
-            found = verifying.verify(lowered, runner, steps, samples, dtype)
-    _print_report(found, out, as_json, layers)
+            count = verifying.steps_of(lowered, steps, samples)
+            with _progress("verify", count, count >= LONG_RUN) as advance:
+                found = verifying.verify(
+                    lowered, runner, steps, samples, dtype, lambda: advance("")
+                )
+    _print_report(found, out, as_json, lowered.warmup, layers)
+    if plot is not None:
+        _write_plot(plot, _plotted({path.name: found.curve}, lowered.warmup))
     if not found.same:
         raise click.exceptions.Exit(1)
 
@@ -430,6 +465,7 @@ def verify(
     "--tolerance", type=click.FloatRange(0), help="Fail where the largest error is above this."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@plot_option(ERRORS)
 @click.option(
     "--custom",
     multiple=True,
@@ -444,9 +480,11 @@ def compare(
     model: str | None,
     tolerance: float | None,
     as_json: bool,
+    plot: str | None,
     custom: tuple[str, ...],
 ) -> None:
     """Run two generated files of one model and compare their numbers."""
+    _refuse_source_as_out(plot, first, second, data, model)
     from codegen.commands import compare as comparing
     from codegen.commands.pairs import in_real_numbers
     from codegen.commands.verify import samples as samples_for
@@ -477,11 +515,18 @@ def compare(
     else:
         for output in found.outputs:
             click.echo(visible(f"{output.output}: {measures(output)}"))
+        _draw_curve("errors over time:", found.curve, lowered.warmup)
+    if plot is not None:
+        curves = {Path(second).name: found.curve}
+        _write_plot(plot, _plotted(curves, lowered.warmup))
     if tolerance is not None and not found.largest <= tolerance:
         raise click.exceptions.Exit(1)
 
 
-@click.command(cls=Sectioned)
+@click.command(
+    cls=Sectioned,
+    epilog=_examples("check model.h", "check firmware/*.h --model models/model.h5"),
+)
 @click.argument("out", nargs=-1, required=True, type=click.Path())
 @click.option("--model", type=click.Path(), help="Path of the model, if it is not next to OUT.")
 @click.option(
@@ -513,12 +558,18 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...], run:
         except (OSError, MemoryError, RecursionError) as error:
             found = str(error) or type(error).__name__
         differ += not same
-        click.echo(visible_lines(f"{file}: {found}"), err=not same)
+        if same:
+            click.echo(f"{visible(file)}: {terminal.coloured(visible(found), 'green')}")
+        else:
+            click.echo(visible_lines(f"{file}: {found}"), err=True)
     if differ:
         raise click.exceptions.Exit(1)
 
 
-@click.command(cls=Sectioned)
+@click.command(
+    cls=Sectioned,
+    epilog=_examples("explain model.h5", "explain weights.pt --config LAYERS.json"),
+)
 @click.argument("model", type=click.Path())
 @reading_options
 def explain(model: str, **options: Any) -> None:
@@ -556,10 +607,7 @@ def report(
     from codegen.samples import read_samples
 
     reading, _ = split(options)
-    refuse_model_as_out(page, model, reading["config"])
-    for path in (*out, *([] if data is None else [data])):
-        if Path(page).exists() and Path(path).exists() and Path(page).samefile(path):
-            raise CodegenError(f"{page}: is read for the page; choose another name for it")
+    _refuse_source_as_out(page, model, reading["config"], *out, data)
     trained = _as_trained(model, reading)
     lowered = lower(_as_run(trained, reading, {}))
     with tempfile.TemporaryDirectory() as folder:
@@ -567,10 +615,12 @@ def report(
         for number, name in enumerate(out):
             place = Path(folder) / str(number)
             place.mkdir()
-            files.append(_file(Path(name), trained, reading, place))
+            files.append(_file(Path(name), model, trained, reading, place))
         steps = min([steps, *(f.runner.longest for f in files if f.runner.longest is not None)])
         if data is None:
-            inputs, about = samples_for(lowered, steps), reporting.noise(lowered, steps)
+            integers = (f.lowered for f in files if f.lowered.whole.integers)  # these have ranges
+            inputs = samples_for(next(integers, lowered), steps)
+            about = reporting.noise(lowered, steps)
         else:
             inputs, about = read_samples(data, lowered), Path(data).name
         wanted = reporting.Wanted(lowered, inputs, about, files, steps)
@@ -593,7 +643,7 @@ def _as_run(trained: Model, reading: Mapping[str, Any], params: Mapping[str, Any
     return running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0)
 
 
-def _file(path: Path, trained: Model, reading: Mapping[str, Any], folder: Path) -> File:
+def _file(path: Path, model: str, trained: Model, reading: Mapping[str, Any], folder: Path) -> File:
     """A generated file of the model, running."""
     from codegen.report.measured import File
 
@@ -604,7 +654,7 @@ def _file(path: Path, trained: Model, reading: Mapping[str, Any], folder: Path) 
             f"{trained.digest}); convert it again"
         )
     params = _banner_params(path)
-    lowered = quantised(lower(_as_run(trained, reading, params)), params)
+    lowered = quantised(lower(_as_run(trained, reading, params)), _calibrated(params, path, model))
     target = params["target"] or target_for(path.name)
     dtype = params.get("dtype") or lowered.model.dtype
     return File(path, target, dtype, params, lowered, _started(path, params, lowered, folder))
@@ -619,7 +669,7 @@ def _verified(
     request = request_of(path, params, model, custom)
     trained = _as_trained(request.model, request.reading)
     with tempfile.TemporaryDirectory() as folder:
-        file = _file(path, trained, request.reading, Path(folder))
+        file = _file(path, request.model, trained, request.reading, Path(folder))
         steps = min(VERIFIED_STEPS, file.runner.longest or VERIFIED_STEPS)
         return verifying.verify(file.lowered, file.runner, steps, None, file.dtype)
 
@@ -703,11 +753,44 @@ def _shortened(value: Any) -> Any:
     return [_shortened(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _print_report(found: Report, out: str, as_json: bool, layers: bool = False) -> None:
+def _draw_curve(name: str, curve: Sequence[float], warmup: int) -> None:
+    """Errors over steps, on a terminal."""
+    if len(curve) > 1 and terminal.can_draw():
+        click.echo(terminal.drawn(name, curve, warmup + 1))
+
+
+def _plotted(curves: Mapping[str, Sequence[float]], warmup: int) -> tuple[str, str]:
+    """The plot of errors over steps, and the text that stands for it."""
+    from codegen.report.page import drift
+
+    if not all(curves.values()):
+        raise CodegenError("--plot: no output of the model has steps, so there is no curve")
+    return drift({name: (warmup + 1, np.array(curve)) for name, curve in curves.items()})
+
+
+def _write_plot(plot: str, drawn: tuple[str, str]) -> None:
+    """A plot with its text as an SVG file."""
+    from codegen.report.plots import standing
+
+    write(plot, [standing(*drawn)])
+
+
+def _refuse_source_as_out(out: str | None, *sources: str | None) -> None:
+    """OUT, if there is one, must be none of the files that are read for it, nor hold a model."""
+    if out is None:
+        return
+    read = [Path(source) for source in sources if source and Path(source).exists()]
+    if Path(out).exists() and any(map(Path(out).samefile, read)):
+        raise CodegenError(f"{out}: is read here; choose another name for what is written")
+    refuse_model_as_out(out, "", None)
+
+
+def _print_report(found: Report, out: str, as_json: bool, warmup: int, layers: bool) -> None:
     if as_json:
         _print_json(found.as_dict())
         return
-    click.echo(visible(f"{out}: {found.verdict}"))
+    verdict = terminal.coloured(visible(found.verdict), "green" if found.same else "red")
+    click.echo(f"{visible(out)}: {verdict}")
     for output in found.outputs:
         click.echo(
             f"  {visible(output.output)}: largest error {output.absolute:.3g} absolute, "
@@ -729,6 +812,7 @@ def _print_report(found: Report, out: str, as_json: bool, layers: bool = False) 
     if found.growth:
         growth = ", ".join(f"{steps}: {error:.2g}" for steps, error in found.growth)
         click.echo(f"  by number of steps: {growth}")
+    _draw_curve("errors over time:", found.curve, warmup)
 
 
 def _is_large(model: str) -> bool:

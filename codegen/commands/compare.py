@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from codegen.commands.pairs import differences
+from codegen.commands.pairs import error_curve, measured, outputs_of
 from codegen.differences import Difference, worst_of
 from codegen.lowered import Lowered
 from codegen.model import Array
@@ -19,6 +19,7 @@ class Comparison:
 
     steps: int
     outputs: tuple[Difference, ...]
+    curve: tuple[float, ...] = ()  # the largest error at each step that gives an output
 
     @property
     def largest(self) -> float:
@@ -33,6 +34,7 @@ class Comparison:
 
 def compare(lowered: Lowered, files: tuple[Runner, Runner], inputs: Sequence[Array]) -> Comparison:
     """Run both files; CodegenError where they cannot take the same inputs."""
-    found = differences(lowered, *files, inputs)
+    outputs = outputs_of(lowered, *files, inputs)
     timed = [len(x) for x, p in zip(inputs, lowered.whole.inputs, strict=True) if p.time]
-    return Comparison(min(timed, default=0), found)
+    curve = tuple(map(float, error_curve(lowered, *outputs)))
+    return Comparison(min(timed, default=0), measured(lowered, *outputs), curve)

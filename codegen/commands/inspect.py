@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
 from codegen.differences import text as measures
-from codegen.errors import Problem, UnsupportedError
+from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.lowered import Lowered
 from codegen.lowering import time_inputs
 from codegen.model import Graph, Input, Model
 from codegen.program import dims
 from codegen.program.ops import bytes_of, constants
 from codegen.quantisation import INTEGERS, quantised
+from codegen.text import terminal
 from codegen.text.visible import LONGEST_CELL, visible
 
 if TYPE_CHECKING:
@@ -184,6 +185,37 @@ def states(model: Model) -> list[str]:
         "these may be states, by shape and name; if they are, one run is one step with",
         visible(f"  rnn-codegen convert {shlex.quote(model.source)} {pairs} -o model.h", 2000),
     ]
+
+
+def bars(lowered: Lowered) -> str:
+    """For a terminal: the multiply-adds of each layer that has some, a line each."""
+    shown = [r for r in lowered.layers if r.macs]
+    total = sum(r.macs for r in shown)
+    names = [visible(r.name, LONGEST_CELL) for r in shown]
+    width = max(map(len, names), default=0)
+    lines = [
+        f"{name:{width}}  {terminal.bar(r.macs / total)}  {100 * r.macs / total:3.0f} %"
+        for name, r in zip(names, shown, strict=True)
+    ]
+    return "\n".join(["", "multiply-adds", *lines, ""])
+
+
+def plotted(lowered: Lowered) -> tuple[str, str]:
+    """The plot of multiply-adds and parameters of the layers, and the text that stands for it."""
+    from codegen.report import plots
+
+    shown = [r for r in lowered.layers if r.macs or r.parameters]
+    if not shown:
+        raise CodegenError("--plot: no layer has parameters or multiply-adds")
+    groups = {
+        "multiply-adds": [float(r.macs) for r in shown],
+        "parameters": [float(r.parameters) for r in shown],
+    }
+    told = "; ".join(
+        f"{visible(r.name, LONGEST_CELL)} {r.macs:,} and {r.parameters:,}" for r in shown
+    )
+    svg = plots.bars([r.name for r in shown], groups, "")
+    return svg, f"Multiply-adds and parameters of each layer: {told}"
 
 
 def streaming(lowered: Lowered) -> str:

@@ -102,11 +102,27 @@ def differences(
     lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
 ) -> tuple[Difference, ...]:
     """How far each output of `found` is from `exact`, all steps from reset on or one predict."""
-    wanted, outputs = outputs_of(lowered, exact, found, inputs)
+    return measured(lowered, *outputs_of(lowered, exact, found, inputs))
+
+
+def measured(lowered: Lowered, wanted: Outputs, found: Outputs) -> tuple[Difference, ...]:
+    """The measures of each output."""
+    ports = lowered.whole.outputs
     return tuple(
         difference(port.name, right, left)
-        for port, right, left in zip(lowered.whole.outputs, wanted, outputs, strict=True)
+        for port, right, left in zip(ports, wanted, found, strict=True)
     )
+
+
+def error_curve(lowered: Lowered, wanted: Outputs, found: Outputs) -> Array:
+    """The largest error at each step of all outputs that have steps; empty where none has."""
+    curves = []
+    for port, right, left in zip(lowered.whole.outputs, wanted, found, strict=True):
+        if lowered.step is not None or port.time:
+            error = np.abs(np.asarray(left, np.float64) - np.asarray(right, np.float64))
+            curves.append(error.reshape(len(error), -1).max(axis=1, initial=0.0))
+    length = min((len(curve) for curve in curves), default=0)
+    return np.max([curve[:length] for curve in curves], axis=0) if curves else np.zeros(0)
 
 
 def outputs_of(

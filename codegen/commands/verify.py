@@ -9,7 +9,7 @@ must agree too unless the interpreter in float32 parts from the one in float64 j
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,7 +17,15 @@ import numpy as np
 
 from codegen.commands.against_keras import ask, layer_output, top_layers
 from codegen.commands.layer_errors import LayerError
-from codegen.commands.pairs import Interpreted, cut_to, differences, is_mark, lengths_of, row_at
+from codegen.commands.pairs import (
+    Interpreted,
+    cut_to,
+    differences,
+    error_curve,
+    is_mark,
+    lengths_of,
+    row_at,
+)
 from codegen.commands.verify_integers import Equality, verify_integers
 from codegen.differences import Difference, worst_of
 from codegen.errors import CodegenError
@@ -59,6 +67,8 @@ class Report:
     rounded weights is verified against these; `against_floats` is how far it is from the model. Of
     a file of integers `growth` and `layer_errors` are those against floats, and `left` is how often
     a range was left.
+    `curve` has the largest absolute error at each step that gives an output (of integers, against
+    floats).
     """
 
     same: bool
@@ -72,10 +82,12 @@ class Report:
     against_floats: tuple[Difference, ...] = ()
     left: int | None = None
     layer_errors: tuple[LayerError, ...] = ()
+    curve: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no infinite numbers: None stands for them."""
-        found: dict[str, Any] = json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+        """For JSON, without the curve; None stands for infinite numbers, which it has not."""
+        plain = {key: value for key, value in asdict(self).items() if key != "curve"}
+        found: dict[str, Any] = json.loads(json.dumps(plain), parse_constant=lambda _: None)
         return {**found, **(worst_of(self.against_floats) if self.against_floats else {})}
 
 
@@ -85,15 +97,19 @@ def verify(
     steps: int = 100,
     data: Sequence[Array] | None = None,
     dtype: str = "float32",
+    advance: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Compare `steps` steps from reset (or predict, for a model without step)."""
+    """Compare `steps` steps from reset (or predict, for a model without step).
+
+    `advance` is called after each step.
+    """
     inputs = list(data) if data is not None else samples(lowered, steps)
     if lowered.whole.integers:
         return _of_integers(verify_integers(lowered, runner, inputs))
     if lowered.step is None:
         report = _verify_predict(lowered, runner, inputs, dtype)
     else:
-        report = _verify_steps(lowered, runner, inputs, dtype)
+        report = _verify_steps(lowered, runner, inputs, dtype, advance)
     if lowered.quantised is None or not report.outputs:
         return report
     original = lowered.quantised.original
@@ -114,7 +130,15 @@ def _of_integers(found: Equality) -> Report:
         against_floats=found.against_floats,
         left=found.left,
         layer_errors=found.layers,
+        curve=found.curve,
     )
+
+
+def steps_of(lowered: Lowered, steps: int, data: Sequence[Array] | None) -> int:
+    """How many steps `verify` takes."""
+    if lowered.step is None or data is None:
+        return steps
+    return min(len(x) for x, p in zip(data, lowered.step.inputs, strict=True) if p.time)
 
 
 def verify_against_keras(
@@ -200,7 +224,13 @@ def _ran(
         raise CodegenError(f"the file does not accept the steps of this model: {error}") from error
 
 
-def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dtype: str) -> Report:
+def _verify_steps(
+    lowered: Lowered,
+    runner: Runner,
+    inputs: Sequence[Array],
+    dtype: str,
+    advance: Callable[[], None],
+) -> Report:
     assert lowered.step is not None
     ports = lowered.step.inputs
     total = min(len(x) for x, port in zip(inputs, ports, strict=True) if port.time)
@@ -225,6 +255,7 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
         if want is not None and found is not None and rough is not None:
             free.append(_errors(want, found))
             drift = max(drift, *(relative for _, relative in _errors(want, rough)))
+        advance()
         if is_mark(t + 1, total):
             growth.append((t + 1, max((r for row_ in free for _, r in row_), default=0.0)))
 
@@ -236,6 +267,7 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
                 single = max(single, *(relative for _, relative in _errors(want, found)))
 
     limit = TOLERANCE[dtype]
+    curve = tuple(max((a for a, _ in row), default=0.0) for row in free)
     outputs = tuple(
         OutputError(
             port.name,
@@ -246,10 +278,8 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
     )
     worst = max((o.relative for o in outputs), default=0.0)
     if single > limit:
-        return Report(
-            False, f"differs: {single:.3g} within one step", total, outputs, single, tuple(growth)
-        )
-    if worst <= limit:
+        verdict, same = f"differs: {single:.3g} within one step", False
+    elif worst <= limit:
         verdict, same = f"agrees over {total} steps", True
     elif worst <= CHAOS_RATIO * drift and lowered.warmup == 0:
         verdict = (
@@ -259,7 +289,7 @@ def _verify_steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array], dty
         same = True
     else:
         verdict, same = f"differs: {worst:.3g} in a free run of {total} steps", False
-    return Report(same, verdict, total, outputs, single, tuple(growth))
+    return Report(same, verdict, total, outputs, single, tuple(growth), curve=curve)
 
 
 def _verify_predict(
@@ -271,6 +301,7 @@ def _verify_predict(
     runner.reset()
     worst = [(0.0, 0.0)] * len(program.outputs)
     growth = []
+    curve: Array = np.zeros(0)
     lengths = lengths_of(inputs, program.inputs) if free else [0]
     ran = 0
     for length in lengths:
@@ -280,7 +311,7 @@ def _verify_predict(
             found = runner.predict(*cut)
         except ValueError:
             continue
-        errors = _errors(want, found)
+        errors, curve = _errors(want, found), error_curve(lowered, want, found)
         worst = [(max(a, c), max(r, d)) for (a, r), (c, d) in zip(worst, errors, strict=True)]
         ran = max(ran, length or len(np.atleast_1d(cut[0])))
         growth.append((ran, max(r for _, r in worst)))
@@ -292,7 +323,7 @@ def _verify_predict(
     error = max(o.relative for o in outputs)
     same = error <= TOLERANCE[dtype]
     verdict = f"agrees over {ran} steps" if same else f"differs: {error:.3g}"
-    return Report(same, verdict, ran, outputs, None, tuple(growth))
+    return Report(same, verdict, ran, outputs, None, tuple(growth), curve=tuple(map(float, curve)))
 
 
 def _differs(why: str, step: int) -> Report:

@@ -39,6 +39,7 @@ class Equality:
     growth: tuple[tuple[int, float], ...]
     left: int
     layers: tuple[LayerError, ...]
+    curve: tuple[float, ...] = ()  # the largest error against floats at each step
 
 
 def verify_integers(lowered: Lowered, runner: Runner, data: Sequence[Array]) -> Equality:
@@ -82,6 +83,7 @@ def _steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array]) -> Equalit
     pairs: list[tuple[list[Array], list[Array]]] = []
     growth: list[tuple[int, float]] = []
     worst = 0.0
+    curve: list[float] = []
     for t in range(total):
         row = row_at(inputs, ports, t)
         whole = _whole(row, ports)
@@ -95,7 +97,8 @@ def _steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array]) -> Equalit
             return Equality(reason, t + 1, (), (), machine.left, ())
         if want is not None and right is not None:
             pairs.append((list(right), in_floats(want, outputs)))
-            worst = max(worst, *(_largest(a, b) for a, b in zip(*pairs[-1], strict=True)))
+            curve.append(max(_largest(a, b) for a, b in zip(*pairs[-1], strict=True)))
+            worst = max(worst, curve[-1])
         if is_mark(t + 1, total):
             growth.append((t + 1, worst))
     reason = _states(exact, runner)
@@ -104,7 +107,7 @@ def _steps(lowered: Lowered, runner: Runner, inputs: Sequence[Array]) -> Equalit
         rights, lefts = zip(*pairs, strict=True)
         errors = _differences(outputs, _stacked(rights), _stacked(lefts))
     layers = behind_layers(lowered, [row_at(inputs, ports, t) for t in range(total)])
-    return Equality(reason, total, errors, tuple(growth), machine.left, layers)
+    return Equality(reason, total, errors, tuple(growth), machine.left, layers, tuple(curve))
 
 
 def _predicts(lowered: Lowered, runner: Runner, inputs: Sequence[Array]) -> Equality:

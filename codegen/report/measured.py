@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 
 from codegen.commands import boards
-from codegen.commands.pairs import Interpreted, outputs_of, row_at
-from codegen.commands.verify import verify
-from codegen.differences import Difference, difference
+from codegen.commands.pairs import (
+    Interpreted,
+    error_curve,
+    in_real_numbers,
+    measured,
+    outputs_of,
+    row_at,
+)
+from codegen.commands.verify import Report, verify
+from codegen.differences import Difference
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.evaluate import Reference
 from codegen.report.observed import layer_values
 from codegen.running import Outputs, Runner
 from codegen.targets import TARGETS
-
-INTERPRETED = ("weights",)  # schemes whose arithmetic the interpreter has in the file's number type
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class File:
         made = self.lowered.quantised
         if made is None:
             return self.dtype
-        return "int8 weights" if made.scheme == "weights" else made.scheme
+        if made.scheme == "weights":
+            return "int8 weights"
+        return f"integers, {made.scheme} weights"
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,10 @@ def measure(
     reference = Interpreted(Reference(exact))
     wanted, found = outputs_of(exact, reference, states, inputs)
     advance()
-    names = [port.name for port in exact.whole.outputs]
-    outputs = tuple(difference(name, a, b) for name, a, b in zip(names, wanted, found, strict=True))
+    outputs = measured(exact, wanted, found)
     report = verify(file.lowered, file.runner, steps, inputs, file.dtype)
     advance()
-    layers = _layers(file, inputs, states.errors(inputs))
+    layers = _layers(file, inputs, states.errors(inputs), report)
     advance()
     return Measured(
         file,
@@ -106,21 +112,10 @@ def measure(
         report.same,
         outputs,
         exact.warmup + 1,
-        _curve(exact, wanted, found),
+        error_curve(exact, wanted, found),
         layers,
         _cost(file),
     )
-
-
-def _curve(exact: Lowered, wanted: Outputs, found: Outputs) -> Array:
-    """The largest error of all outputs that have steps, at each."""
-    curves = []
-    for port, a, b in zip(exact.whole.outputs, wanted, found, strict=True):
-        if exact.step is not None or port.time:
-            error = np.abs(np.asarray(b, np.float64) - np.asarray(a, np.float64))
-            curves.append(error.reshape(len(error), -1).max(axis=1, initial=0.0))
-    length = min((len(curve) for curve in curves), default=0)
-    return np.max([curve[:length] for curve in curves], axis=0) if curves else np.zeros(0)
 
 
 def _cost(file: File) -> boards.Cost | None:
@@ -135,7 +130,7 @@ class _States:
     """The runner of a file, which keeps the states after each step."""
 
     def __init__(self, file: File) -> None:
-        self.file, self.runner = file, file.runner
+        self.file, self.runner = file, in_real_numbers(file.lowered, file.runner)
         self.kept: list[list[Array]] = []
 
     @property
@@ -177,11 +172,10 @@ class _States:
 
 
 def _layers(
-    file: File, inputs: Sequence[Array], states: Mapping[str, float]
+    file: File, inputs: Sequence[Array], states: Mapping[str, float], report: Report
 ) -> tuple[LayerError, ...]:
-    made = file.lowered.quantised
-    computed: dict[str, float] = {}
-    if made is None or made.scheme in INTERPRETED:
+    computed = {one.layer: one.error for one in report.layer_errors}  # of integers
+    if not file.lowered.whole.integers:
         wanted = layer_values(file.exact, inputs)
         found = layer_values(file.lowered, inputs, file.dtype)
         for name, a in wanted.items():

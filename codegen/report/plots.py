@@ -120,6 +120,9 @@ def titled(svg: str, title: str, number: int) -> Markup:
 def standing(svg: str, title: str) -> str:
     """The SVG as a file, with the colours of both themes."""
     head, rest = str(titled(svg, title, 0)).split(">", 1)
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
+    assert size is not None
+    head += f' width="{size[1]}" height="{size[2]}"'
     colours = source("report/colours.css").replace(":root", "svg")
     return f"{head}>\n<style>\n{colours}svg {{ background: var(--paper); }}\n</style>{rest}\n"
 
