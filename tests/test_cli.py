@@ -291,8 +291,8 @@ def test_the_banner_holds_any_spaces_and_dashes(here: Path) -> None:
 
 def test_inference_is_in_the_banner_and_said(here: Path) -> None:
     shutil.copy(FIXTURES / "tf_keras221" / "training_dropout" / "model.h5", here / "dropout.h5")
-    assert "--inference takes it" in refused("convert", "dropout.h5", "-o", "a.py")
-    assert "--inference takes it" in done("inspect", "dropout.h5").stdout
+    assert "use --inference to convert it" in refused("convert", "dropout.h5", "-o", "a.py")
+    assert "use --inference to convert it" in done("inspect", "dropout.h5").stdout
     said = "as at inference, though the model calls them with training=True: lstm, dropout"
     assert said in done("inspect", "dropout.h5", "--inference").stdout
     assert said in done("convert", "dropout.h5", "-o", "a.py", "--inference").stderr

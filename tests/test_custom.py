@@ -180,9 +180,9 @@ def mystery(folder: Path) -> Path:
     ("custom", "said"),
     [
         ({"Mystery": lambda *_: 1 / 0}, r"'who' \(Mystery\): .*--custom failed: ZeroDivisionError"),
-        ({"Mystery": lambda *_: 5}, r"'who' \(Mystery\): .*--custom returns int, no Layer"),
+        ({"Mystery": lambda *_: 5}, r"'who' \(Mystery\): .*--custom returns int, expected a Layer"),
         ({"odd": lambda x: x.gone}, r"'d' \(Dense\): .*--custom failed: AttributeError"),
-        ({"odd": lambda x: "x"}, r"'d' \(Dense\): .*--custom returns str, no expression"),
+        ({"odd": lambda x: "x"}, r"'d' \(Dense\): .*--custom returns str, expected an expression"),
         ({"odd": lambda: 5}, r"'d' \(Dense\): .*--custom failed: TypeError"),
     ],
 )
@@ -237,7 +237,7 @@ def test_a_class_that_extends_none_that_is_known(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="reads it as a Lambda, which is not supported"):
         lower(codegen.read(path, custom={"Mine": "Lambda"}))
     entry["config"]["wobble"] = 3
-    with pytest.raises(UnsupportedError, match="setting wobble=3 is not known"):
+    with pytest.raises(UnsupportedError, match="setting wobble=3 is unknown"):
         lower(codegen.read(Sequential([entry]).save(tmp_path / "m.h5"), custom={"Mine": "GRU"}))
     entry = gru("g", 2, 3, activation="mine")
     with pytest.raises(UnsupportedError, match="but it is an activation"):

@@ -38,7 +38,7 @@ def parse_object(text: bytes | str, label: str) -> dict[str, Any]:
         raise ReadError(f"{label}: the configuration is not valid JSON ({reason})") from None
     _check_bounds(value, label)
     if isinstance(value, str):  # some exporters encode the object twice
-        raise ReadError(f"{label}: the configuration is a text, expected a JSON object")
+        raise ReadError(f"{label}: the configuration is a string, expected a JSON object")
     if not isinstance(value, dict):
         raise ReadError(f"{label}: the configuration is not a JSON object")
     return value
@@ -73,7 +73,7 @@ def show(value: object) -> str:
 
 
 def clean(name: object) -> str | None:
-    """A name from the file as text that can be encoded, or None if it is not a text."""
+    """A name from the file as text that can be encoded, or None if it is not a string."""
     if not isinstance(name, str):
         return None
     return name.encode("utf-8", "replace").decode("utf-8")

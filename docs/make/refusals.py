@@ -34,7 +34,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "un-merged LoRA weights, in HDF5",
         "Keras 3",
         "save as .keras, which holds the merged kernel",
-        "its LoRA weights are stored apart",
+        "its LoRA weights are stored separately",
     ),
     Refusal(
         "any layer",
@@ -117,7 +117,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "Bidirectional",
         "time_major=True with return_sequences=True",
         "TF 1.15 to 2.2",
-        "save with time_major=False: these turned the batch in place of time",
+        "save with time_major=False: these reversed the batch instead of time",
         "with time_major=True TensorFlow before 2.3",
     ),
     Refusal(
@@ -174,7 +174,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "a `mask` of its own besides the one of its input, passed on",
         "Keras 3.0 to 3.10",
         "save with a later one",
-        "it is given another mask than its input has",
+        "it is given a mask that is not that of its input",
     ),
     Refusal(
         "SpectralNormalization",
@@ -202,7 +202,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "a file that tells nowhere whether channels come first",
         "Keras 1.0, 1.1",
         "write dim_ordering into its configuration and give that with --config",
-        "does not tell where its channels are",
+        "does not say which axis holds the channels",
     ),
     Refusal(
         "Conv1D, Conv2D and pooling",
@@ -276,7 +276,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "LayerNormalization or a clip of integers, a sum of booleans, a mean of integers in TF",
         ALL,
         "a cast to float32 before it",
-        "with which Keras computes otherwise|on other than truth values",
+        "which Keras treats unlike floats|is not boolean",
     ),
     Refusal(
         "CategoryEncoding, one_hot",

@@ -298,7 +298,7 @@ def test_spectral_normalization_of_truth_values_gives_truth_values() -> None:
     x = kl.Input((3,))
     model = keras.Model(x, kl.SpectralNormalization(kl.Dense(2))(x > 0.0))
     assert model.predict(np.ones((1, 3)), verbose=0).dtype == bool
-    with pytest.raises(UnsupportedError, match="with which Keras computes otherwise"):
+    with pytest.raises(UnsupportedError, match="which Keras treats unlike floats"):
         lowered(model)
 
 

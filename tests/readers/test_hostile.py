@@ -411,11 +411,11 @@ def test_shards_stay_in_their_folder(tmp_path: Path) -> None:
     config = folder / "config.json"
     for wrong in ("../secret.h5", "/etc/passwd", "gone.h5", "x\\0.h5"):
         index.write_text(text.replace(name, wrong.replace("\\", "\\\\")))
-        with pytest.raises(CodegenError, match="no file beside the index"):
+        with pytest.raises(CodegenError, match="not a file next to the index"):
             codegen.read(index, config if config.exists() else None)
     (index.parent / "link.h5").symlink_to(index.parent / name)
     index.write_text(text.replace(name, "link.h5"))
-    with pytest.raises(CodegenError, match="no file beside the index"):
+    with pytest.raises(CodegenError, match="not a file next to the index"):
         codegen.read(index, config if config.exists() else None)
 
 

@@ -103,7 +103,7 @@ def test_an_unknown_setting(class_name: str, monkeypatch: pytest.MonkeyPatch) ->
     read(case)
     for value in (1, False, "x"):
         changed(monkeypatch, class_name, unheard_of=value)
-        with pytest.raises(CodegenError, match=r"setting unheard_of=.* is not known"):
+        with pytest.raises(CodegenError, match=r"setting unheard_of=.* is unknown"):
             read(case)
 
 

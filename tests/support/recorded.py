@@ -17,7 +17,7 @@ from tests.support.fixtures import QUICK, Case, cases, quick_cases, torch_cases
 # What is refused, by ERA/CASE or by CASE in every era, and a part of the reason given.
 REFUSED = {
     "lambda_layer": "holds Python code, which is never run",
-    "tf21/time_major_bidirectional": "turned the batch around in place of time",
+    "tf21/time_major_bidirectional": "reversed the batch instead of time",
     "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
     "training_dropout": "training=True, so it is random in predict",
@@ -26,7 +26,7 @@ REFUSED = {
     "keras122/normalisation_batchwise": "mode 2 normalises by the current batch",
     # Keras 3.0 saved the group of this layer without what belongs there.
     "keras3_0/time_distributed_model": "its weights are not in the file",
-    "keras122/theano_same": "Theano pads windows of 2 every 1 otherwise than TensorFlow",
+    "keras122/theano_same": "Theano pads windows of 2 with stride 1 unlike TensorFlow",
 }
 
 

@@ -36,7 +36,9 @@ class Archive:
         if info.flag_bits & 1:
             raise ReadError(f"{self._label}: member {name} is encrypted")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ReadError(f"{self._label}: member {name} is compressed by an unusual method")
+            raise ReadError(
+                f"{self._label}: member {name} uses a compression method that is not supported"
+            )
         if info.file_size > limit:
             raise ReadError(
                 f"{self._label}: member {name} takes {info.file_size / 2**20:.0f} MiB, more than "
@@ -54,7 +56,7 @@ class Archive:
         with guarded(self._label), self._file.open(self._infos[name]) as member:
             data = member.read(size + 1)
         if len(data) != size:
-            raise ReadError(f"{self._label}: member {name} is not as long as declared")
+            raise ReadError(f"{self._label}: member {name} does not have the declared length")
         return data
 
 

@@ -61,10 +61,10 @@ def rehearse(
         if code == _REFUSED and final:
             raise ReadError(*message.split("\n"))
         if code == _NO_MEMORY:
-            raise ReadError(f"{label}: reading it takes more memory than its weights may need")
+            raise ReadError(f"{label}: reading it takes more memory than its weights could need")
         return
     if status is None or os.WIFSIGNALED(status):
-        raise ReadError(f"{label}: damaged file: reading it does not end")
+        raise ReadError(f"{label}: damaged file: reading it does not finish")
 
 
 def _run(work: Callable[[], object], seconds: int, memory: int, send: int) -> None:

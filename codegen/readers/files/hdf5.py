@@ -136,7 +136,7 @@ class Group:
                 raise ReadError(f"{where} is stored in another file")
             for number in range(plist.get_nfilters()):
                 if plist.get_filter(number)[0] not in FILTERS:
-                    raise ReadError(f"{where} is packed by a filter that is not supported")
+                    raise ReadError(f"{where} is compressed with a filter that is not supported")
             if dataset.shape is None:
                 raise ReadError(f"{where} is empty")
             shape, dtype = dataset.shape, dataset.dtype
@@ -178,7 +178,7 @@ class Group:
         with guarded(self._label):
             found = self._text(self._group.attrs, name)
             if found is None and name in self._group.attrs:
-                raise ReadError(f"{self._attribute(name)} is not a text")
+                raise ReadError(f"{self._attribute(name)} is not a string")
             return found
 
     def _text(self, attributes: h5py.AttributeManager, name: str) -> str | None:
@@ -225,7 +225,7 @@ class Group:
             return []
         texts = [_decoded(item) for item in value.reshape(-1)]
         if any(text is None for text in texts):
-            raise ReadError(f"{self._attribute(name)} is not a list of texts")
+            raise ReadError(f"{self._attribute(name)} is not a list of strings")
         return [text for text in texts if text is not None]
 
     # ---- listing ------------------------------------------------------------------------

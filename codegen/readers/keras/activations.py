@@ -53,7 +53,7 @@ def resolve(value: Any, era: Era, custom: Mapping[str, Any], key: str = "activat
         return _custom(plain, custom[plain])
     if value not in _NAMES:
         raise LayerError(
-            f"{key} {show(value)} is not an activation of Keras; give its meaning with --custom"
+            f"{key} {show(value)} is not an activation of Keras; say what it computes with --custom"
         )
     return _NAMES[value]
 
@@ -79,7 +79,8 @@ def _custom(name: str, meaning: Any) -> Activation:
         ) from error
     if not isinstance(found, Expr):
         raise LayerError(
-            f"the function given with --custom returns {type(found).__name__}, no expression"
+            f"the function given with --custom returned {type(found).__name__}, "
+            "expected an expression"
         )
     return Activation(name, function=meaning)
 

@@ -76,7 +76,7 @@ def load(value: Any) -> Array:
         raise LayerError(f"its constant holds fractions, though its dtype is {show(dtype)}")
     if kind == "bool" and not np.isin(array, (0.0, 1.0)).all():
         raise LayerError(
-            f"its constant holds other than true and false, though its dtype is {dtype}"
+            f"its constant holds values other than true and false, though its dtype is {dtype}"
         )
     return array
 
@@ -94,7 +94,7 @@ def _numbers(value: Any, level: int) -> Any:
         return np.array(value, np.float64)
     parts = [_numbers(item, level + 1) for item in value]
     if any(np.shape(part) != np.shape(parts[0]) for part in parts[1:]):
-        raise LayerError("its constant is a list of uneven lists")
+        raise LayerError("its constant is a nested list with rows of different lengths")
     return np.stack(parts)
 
 
@@ -102,6 +102,6 @@ def _check_number(value: Any) -> None:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise LayerError(f"its constant holds {show(value)}, expected a finite number")
     if abs(value) > LARGEST:
-        raise LayerError(f"its constant holds {show(value)}, which float32 does not hold")
+        raise LayerError(f"its constant holds {show(value)}, which float32 cannot hold")
     if isinstance(value, int) and float(np.float32(value)) != value:
-        raise LayerError(f"its constant holds {show(value)}, which float32 does not hold exactly")
+        raise LayerError(f"its constant holds {show(value)}, which float32 cannot hold exactly")

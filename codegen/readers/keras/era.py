@@ -199,7 +199,7 @@ class Era:
     @property
     def normalize_is_turned(self) -> bool:
         """Whether the operation takes its `axis` for its `order` in a functional model."""
-        return self.is_keras3 and not self._since((3, 1), "what is the order of Normalize")
+        return self.is_keras3 and not self._since((3, 1), "which norm Normalize uses")
 
     @property
     def unit_norm_is_bounded(self) -> bool:
@@ -245,7 +245,7 @@ class Era:
     def _ambiguous(self, what: str) -> LayerError:
         said = f"version {self.text!r}" if self.text else "no Keras version"
         return LayerError(
-            f"the file says {said}, which does not tell {what}; name the version that wrote it "
+            f"the file says {said}, which does not settle {what}; name the version that wrote it "
             "with --keras-version, such as 3.5, 2.2.4, tf1.15 or tf2.1"
         )
 
@@ -254,8 +254,8 @@ def from_text(text: object) -> Era:
     """The era of a version as Keras stores it (`2.1.5`, `2.2.4-tf`, `3.5.0`)."""
     if not isinstance(text, str) or not _VERSION.fullmatch(text):
         raise ReadError(
-            f"keras_version is {show(text)}, expected one such as 2.1.5; say with --keras-version "
-            "which Keras wrote the file"
+            f"keras_version is {show(text)}, expected one such as 2.1.5; name the version "
+            "that wrote the file with --keras-version"
         )
     version = tuple(int(part) for part in re.findall(r"\d{1,4}", text)[:3])
     if version >= (3,):

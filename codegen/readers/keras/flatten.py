@@ -312,7 +312,7 @@ class Flattener:
         def lookup(source: Source) -> Ref:
             found = values.get((source.layer, source.node - first[source.layer]))
             if found is None:
-                raise ReadError(f"{label}: {source.layer!r} is used but is none of its inputs")
+                raise ReadError(f"{label}: {source.layer!r} is used but is not one of its inputs")
             if isinstance(found, Ref):
                 return Ref(found.node, source.index)
             if source.index >= len(found):
@@ -360,8 +360,8 @@ class Flattener:
         found: dict[str, Item] = {}
         for name in {source.layer: 0 for source in sources if len(nodes[source.layer]) > 1}:
             problem = (
-                f"it is called {len(nodes[name])} times, and a file of Keras 3.2 does not tell "
-                "which call another layer takes; build the model in Keras 3.3 or later, load its "
+                f"it is called {len(nodes[name])} times, and files of Keras 3.2 do not say "
+                "which call another layer uses; build the model in Keras 3.3 or later, load its "
                 "weights and save it there"
             )
             try:
@@ -387,7 +387,7 @@ class Flattener:
         referenced: dict[str, set[int]] = {}
         for source in sources:
             if source.layer not in layers:
-                raise ReadError(f"{label}: layer {source.layer!r} is used but not there")
+                raise ReadError(f"{label}: layer {source.layer!r} is used but missing")
             referenced.setdefault(source.layer, set()).add(source.node)
         first: dict[str, int] = {}
         for name, layer in layers.items():
@@ -397,11 +397,11 @@ class Flattener:
             first[name] = 1 if built and min(used) > 0 else 0
             calls = len(nodes[name])
             if name in referenced and not calls and not _is_given(layer):
-                raise ReadError(f"{label}: layer {name!r} is used, and called nowhere")
+                raise ReadError(f"{label}: layer {name!r} is used but never called")
             if max(used) >= first[name] + max(calls, 1):
                 raise ReadError(
-                    f"{label}: what call {max(used)} of layer {name!r} gives is used, of which "
-                    f"there {'is call' if calls < 2 else 'are calls'} {first[name]}"
+                    f"{label}: the output of call {max(used)} of layer {name!r} is used, but there "
+                    f"{'is only call' if calls < 2 else 'are only calls'} {first[name]}"
                     + (f" to {first[name] + calls - 1}" if calls > 1 else "")
                 )
         return first

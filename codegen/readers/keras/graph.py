@@ -89,7 +89,7 @@ class LayerBuilder:
 
     def _operation(self, call: Call, arrays: list[tuple[int, Constant]]) -> Layer:
         if not call.inputs:
-            raise LayerError("it is an operation on no tensor")
+            raise LayerError("it is an operation without a tensor")
         for key in call.keywords:
             raise LayerError(f"it is called with a tensor as {key}=..., which is not supported")
         makers = {**dict.fromkeys(tf_ops.CLASSES, tf_ops.build), tf_nodes.CLASS: tf_nodes.build}
@@ -119,11 +119,11 @@ class LayerBuilder:
             random = "random" in differs
             if differs and heeded and not (random and self._context.inference):
                 whose = "it" if one.path == item.path else f"its {one.class_name}"
-                way = "--inference takes it as it is at inference"
+                way = "use --inference to convert it as it is at inference"
                 if not random:  # predict of the whole model would be another function
                     way = "call it without training=True and save the model again"
                 return (
-                    f"it is called with training=True, so {whose} {differs} in predict, too; {way}"
+                    f"it is called with training=True, so {whose} {differs} even in predict; {way}"
                 )
             if differs and item.path not in self.fixed:
                 self.fixed.append(item.path)
@@ -170,7 +170,8 @@ class LayerBuilder:
                 ) from error
             if not isinstance(layer, Layer):
                 raise LayerError(
-                    f"the function given with --custom returns {type(layer).__name__}, no Layer"
+                    f"the function given with --custom returned {type(layer).__name__}, "
+                    "expected a Layer"
                 )
             return layer
         if item.kind is None:

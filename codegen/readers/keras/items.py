@@ -179,7 +179,7 @@ class Bound:
         if not self.context.allow_nonfinite and not np.isfinite(data).all():
             raise LayerError(
                 f"its weight {name!r} holds values that are not finite (NaN or infinity); "
-                "--allow-nonfinite takes them as they are"
+                "use --allow-nonfinite to keep them"
             )
         return data
 

@@ -117,8 +117,8 @@ class Masks:
         """Refuse a mask that is not the input's, except a merged one, which has no one symbol."""
         if passed is None or self._origins[passed][0] != "merge":
             raise LayerError(
-                "it is given another mask than its input has, and up to Keras 3.10 the latter "
-                "goes on with the output; save the model in a later one"
+                "it is given a mask that is not that of its input, and up to Keras 3.10 the latter "
+                "goes on with the output; save the model with a later version"
             )
 
     def _pass_on(self, call: Call, how: str, passed: Symbol | None, out: Ref) -> None:

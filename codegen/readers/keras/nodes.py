@@ -69,7 +69,7 @@ def inbound_node(raw: Any, names: frozenset[str], label: str, item: Item) -> Inb
         given = raw.get("args", [])
         kwargs = raw.get("kwargs", {})
         if not isinstance(kwargs, dict):
-            raise ReadError(f"{label}: {show(kwargs)} are no arguments by name")
+            raise ReadError(f"{label}: {show(kwargs)} are not keyword arguments")
     elif isinstance(raw, list):
         given, kwargs = _list_of_tensors(raw, label)
         given = given if item.is_operation else [given]
@@ -96,7 +96,7 @@ def _list_of_tensors(raw: list[Any], label: str) -> tuple[list[Any], dict[str, A
             given.append(_source(entry, label))
         if len(entry) > 3 and isinstance(entry[3], dict):
             if kwargs and entry[3] and entry[3] != kwargs:
-                raise ReadError(f"{label}: its tensors come with different arguments by name")
+                raise ReadError(f"{label}: its tensors come with different keyword arguments")
             kwargs = kwargs or entry[3]
     return given, kwargs
 
@@ -175,7 +175,9 @@ class _Call:
             ends = leaves(self._item.config.get("input_layers", []), self._label)
             names = [end.layer for end in ends]
         if sorted(names) != sorted(first):
-            raise LayerError(f"it is called with inputs={show(first)}, by other names than it has")
+            raise LayerError(
+                f"it is called with inputs={show(first)}, whose names are not those of its inputs"
+            )
         return [first[name] for name in names]
 
     def _operands(self, key: str, value: Any) -> Iterator[Operand]:

@@ -34,7 +34,7 @@ from codegen.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Constant, Graph, Input, Layer, Node, Unsupported
 
-FLOAT, WHOLE, TRUTH, NARROW = "float", "whole numbers", "truth values", "numbers of few bits"
+FLOAT, WHOLE, TRUTH, NARROW = "float", "whole numbers", "truth values", "numbers with few bits"
 
 # What gives elements of its inputs.
 _SAME = (
@@ -91,16 +91,15 @@ def checked(nodes: Sequence[Node], is_keras3: bool) -> list[Node]:
 def _needs_indexes(layer: Layer) -> str:
     """The problem of a layer that counts, on floats."""
     counts = isinstance(layer, CategoryEncoding) or _rule(layer) == "one_hot"
-    return "it is called on what may be fractions; cast to int32 before it" if counts else ""
+    return "its input may hold fractions; cast it to int32 first" if counts else ""
 
 
 def _problem(layer: Layer, given: Sequence[str]) -> str:
     if _rule(layer) in ("logical_or", "logical_and"):
-        return "it is called on other than truth values; compare them with 0"
+        return "its input is not boolean; compare it with 0 first"
     odd = next((one for one in given if one != FLOAT), FLOAT)
     return (
-        f"it is called on {odd}, with which Keras computes otherwise; cast them to float32 before "
-        "it"
+        f"it is called on {odd}, which Keras treats unlike floats; cast them to float32 before it"
     )
 
 

@@ -113,7 +113,7 @@ def built(row: Row, item: Item, arguments: Sequence[Any], given: Mapping[str, An
     return found, arrays
 
 
-_UNSUPPORTED = "this operation is not supported; use a layer in its place"
+_UNSUPPORTED = "this operation is not supported; use a layer instead"
 _OF_ARRAYS = {"add_n", "concatenate", "einsum", "stack", *FORMULAS}
 
 
@@ -134,7 +134,7 @@ def _axis(value: Any, key: str, default: Any = None) -> int:
 
 def _axes(value: Any, key: str, default: Any) -> tuple[int, ...]:
     if value is None:
-        raise LayerError("it works along all axes, the batch axis too")
+        raise LayerError("it works along all axes, including the batch axis")
     return tuple(_axis(one, key) for one in (value if isinstance(value, list) else [value]))
 
 
@@ -150,7 +150,7 @@ def _check_zero(value: Any) -> None:
 
 def _check_last(value: Any) -> None:
     if _axis(value, "axis") != -1:
-        raise LayerError("it puts its codes along another axis than the last")
+        raise LayerError("it does not put its codes along the last axis")
 
 
 _KINDS: dict[str, Callable[[Any, str, Any], Any]] = {
@@ -182,7 +182,7 @@ def _constant(value: Any) -> Array:
         raise LayerError(f"its operand is {show(value)}, expected a number")
     number = Config({"operand": value}).number("operand")
     if abs(number) > LARGEST:
-        raise LayerError(f"its operand is {show(value)}, which float32 does not hold")
+        raise LayerError(f"its operand is {show(value)}, which float32 cannot hold")
     return np.array(number)
 
 
@@ -201,7 +201,7 @@ def _formula(use: Use) -> Layer | None:
     given = (None if one is TENSOR else float(_constant(one)) for one in arguments)
     operands = (*given, *use.values.values())
     if rule == "not_equal" and any(one is not None and math.isnan(one) for one in operands):
-        raise LayerError("NotEqual with a number that is none")
+        raise LayerError("NotEqual with NaN")
     if all(one is None for one in operands):
         return use.operation()
     return use.operation(operands=operands)
@@ -277,7 +277,7 @@ def _take(use: Use) -> Layer | None:
         return None
     indices = _constant(use.arguments[1])
     if indices.ndim > 1:
-        raise LayerError("it takes at indices of several axes")
+        raise LayerError("it takes indices of several axes")
     picked = tuple(int(i) for i in indices.reshape(-1))
     return use.operation(indices=picked, keeps=indices.ndim == 1, **use.values)
 

@@ -59,7 +59,7 @@ def read_live(model: Any, options: Options) -> Model:
                 failures.append(f"{suffix}: {error}")
                 continue
             return found
-    raise ReadError(f"the model cannot be saved by its own Keras ({'; '.join(failures)[:400]})")
+    raise ReadError(f"Keras cannot save this model ({'; '.join(failures)[:400]})")
 
 
 class Reader:
@@ -172,7 +172,7 @@ class Reader:
         for name in sorted(names):
             path = index.parent / name
             if Path(name).name != name or path.is_symlink() or not path.is_file():
-                raise ReadError(f"{index.name}: {name!r} is no file beside the index")
+                raise ReadError(f"{index.name}: {name!r} is not a file next to the index")
             if sniff.kind(path, name) != sniff.HDF5:
                 raise ReadError(f"{name}: expected HDF5")
             self._digest.add(path)
@@ -343,7 +343,7 @@ def _check_inputs(graph: Graph) -> None:
     for number in graph.inputs:
         layer = graph.nodes[number].layer
         if isinstance(layer, Input) and not layer.shape and layer.dtype != "int32":
-            found = "it gives a single number, expected an axis besides the batch"
+            found = "its output is a single number, expected an axis besides the batch"
             raise LayerError(f"layer {layer.name!r}: {found}")
 
 

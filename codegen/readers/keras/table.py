@@ -57,7 +57,7 @@ def name_of(entry: Mapping[str, Any], config: Any, is_layer: bool) -> str | None
 
 def _text(name: object) -> str | None:
     if name is not None and not isinstance(name, str):
-        raise LayerError(f"its name is {show(name)}, expected a text")
+        raise LayerError(f"its name is {show(name)}, expected a string")
     return clean(name)
 
 
@@ -104,7 +104,7 @@ def _check_policy(policy: Any, whole: bool) -> None:
     if not isinstance(class_name, str) or not (
         module is None or (isinstance(module, str) and OWN_MODULE.match(module))
     ):
-        raise LayerError(f"dtype is {show(policy)}, which is a policy of its author's own")
+        raise LayerError(f"dtype is {show(policy)}, which is a custom policy")
     if "Quantized" in class_name or class_name in ("GPTQDTypePolicy", "AWQDTypePolicy"):
         raise _quantised(inner.get("mode") or inner.get("name"))
     if class_name == "DTypePolicyMap":
@@ -133,8 +133,8 @@ def check_read(*configs: Config) -> None:
     for key in configs[0].unread:
         if key not in read and not _WITHOUT_EFFECT.fullmatch(key):
             raise LayerError(
-                f"its setting {key}={show(configs[0].plain[key])} is not known, so what it changes "
-                "is not known either; save the model without it"
+                f"its setting {key}={show(configs[0].plain[key])} is unknown, and so is "
+                "its effect; save the model without it"
             )
 
 
@@ -309,12 +309,12 @@ class ItemMaker:
         own = registered is None or registered == class_name or str(registered).startswith("keras")
         if ">" in class_name or foreign or (not own and module is not None and foreign):
             raise LayerError(
-                f"{class_name!r} is a class of its author's own; say what it computes with "
+                f"{class_name!r} is a custom class; say what it computes with "
                 "--custom (a Python function of yours)"
             )
         if class_name in ("Lambda", "__lambda__"):
             raise LayerError(
-                "it holds Python code, which is never run; use layers in its place, or say what "
+                "it holds Python code, which is never run; use layers instead, or say what "
                 "it computes with --custom Lambda=..."
             )
 

@@ -119,7 +119,7 @@ def bind_by_name(items: Sequence[Item], entries: Sequence[Entry]) -> Binding:
     missing = [item.path for item in wanted if item.name not in by_name]
     if missing:
         raise PairingError(
-            f"no weights by the names {_listed(missing)}; the file has "
+            f"no weights named {_listed(missing)}; the file has "
             f"{_listed([entry.name for entry in entries if entry.arrays])}"
         )
     chosen = [item for item in items if item.name in by_name]
@@ -203,7 +203,7 @@ def _split(item: Item, entry: Entry) -> Binding:
             before += sum(slot.trainable and not frozen for slot in one.slots)
         slots[before:before] = extra
     elif unknown:
-        why = "its weights cannot be told from those of a layer that is not supported"
+        why = "its weights cannot be told apart from those of a layer that is not supported"
         return {id(one): why for one, _ in item.walk() if one.slots}
     if len(slots) != count:
         why = _wrong_number(entry.arrays, [slot.name for _, slot in slots])

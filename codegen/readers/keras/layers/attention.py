@@ -38,7 +38,7 @@ def _equation(b: Bound) -> str:
 
 def _einsum_dense(b: Bound) -> Layer:
     if b.config.get("lora_rank") is not None and b.context.flat:
-        raise LayerError("its LoRA weights are stored apart; save the model as .keras")
+        raise LayerError("its LoRA weights are stored separately; save the model as .keras")
     b.told("output_shape")
     return b.layer(
         EinsumDense,

@@ -64,8 +64,8 @@ def channels_first(b: Bound) -> bool:
         # Padding and upsampling do not tell: the setting held for the whole program.
         if len(b.context.orderings) != 1:
             raise LayerError(
-                "the file does not tell where its channels are; write dim_ordering ('tf' or 'th') "
-                "into its configuration in model.to_json(), and give that with --config"
+                "the file does not say which axis holds the channels; add dim_ordering ('tf' or "
+                "'th') to its configuration in model.to_json(), and pass that with --config"
             )
         (value,) = b.context.orderings
     if value not in ("channels_first", "channels_last", "tf", "th", "default"):
@@ -131,8 +131,8 @@ def _check_same(
     for size, stride in zip(sizes, strides, strict=True):
         if b.era.theano and size > 1 and (size % 2 == 0 or stride > 1 or size > largest):
             raise LayerError(
-                f"Theano pads windows of {size} every {stride} otherwise than TensorFlow, which "
-                "is not supported; padding='valid' after a padding layer is"
+                f"Theano pads windows of {size} with stride {stride} unlike TensorFlow, which is "
+                "not supported; use a padding layer and padding='valid'"
             )
 
 
@@ -225,7 +225,7 @@ def _transposed(rank: int) -> Any:
         b.only(groups=1)
         geometry = _geometry(b, rank, kernel)
         if math.prod(geometry["strides"]) > MAX_PHASES:
-            raise LayerError(f"strides of {geometry['strides']} are longer than is supported")
+            raise LayerError(f"strides of {geometry['strides']} are larger than supported")
         return b.layer(
             TransposedConvolution,
             kernel=kernel,

@@ -61,7 +61,7 @@ def check_lora(b: Bound) -> None:
     """Refuse a kernel from which the LoRA product is still missing."""
     if b.has("lora_a"):
         raise LayerError(
-            "its LoRA weights are stored apart from the kernel; save the model as .keras, "
+            "its LoRA weights are stored separately from the kernel; save the model as .keras, "
             "which holds the merged kernel"
         )
 
@@ -97,7 +97,7 @@ def _activation_layer(b: Bound) -> Layer:
     axis: int | tuple[int, ...] = -1
     if b.item.class_name == "Softmax":
         if b.masked and b.era.softmax_is_masked:
-            raise LayerError("a mask reaches it, which is not supported; Activation heeds none")
+            raise LayerError("a mask reaches it, which is not supported; Activation ignores masks")
         given = b.config.get("axis", -1)
         if isinstance(given, list) and len(given) != 1:
             axis = tuple(whole(item, "axis", -16, 16) for item in given)
@@ -129,9 +129,11 @@ def _spectral_normalization(b: Bound) -> Layer:
     """The layer inside: only training normalises, and leaves the kernel normalised in the file."""
     inner = b.part("layer")
     if b.context.flat and any(frozen for _, frozen in b.item.walk()):
-        raise LayerError("it is frozen, so its weights stand in another order; save as .keras")
+        raise LayerError(
+            "it is frozen, so its weights are stored in another order; save the model as .keras"
+        )
     if isinstance(inner, Embedding):  # what it gives is made whole numbers, as its input is
-        raise LayerError("an Embedding inside it is not supported, other layers are")
+        raise LayerError("it wraps an Embedding, which is not supported; other layers are")
     if b.masked:
         raise LayerError("a mask reaches it, which is not supported")
     stored = inner.parameters + b.weight("vector_u").size
@@ -238,7 +240,7 @@ def _batch_normalization(b: Bound) -> Layer:
     mode = b.config.integer("mode", 0, low=0)  # Keras 1
     if mode > 1:
         raise LayerError(
-            f"mode {mode} normalises by the current batch, when it predicts too, which is not "
+            f"mode {mode} normalises by the current batch even in predict, which is not "
             "supported; modes 0 and 1 are"
         )
     axis = b.config.integers("axis", 1, -1, low=-16)[0]
@@ -270,7 +272,7 @@ def _numbers(value: Any, key: str, b: Bound) -> Array:
             raise LayerError(f"{key} is {show(value)}, expected numbers")
         parts = [_numbers(item, key, b) for item in value]
         if any(part.shape != parts[0].shape for part in parts):
-            raise LayerError(f"{key} is a list of uneven lists")
+            raise LayerError(f"{key} is a nested list with rows of different lengths")
         return np.stack(parts)
     return np.array(Config({key: value}).number(key), np.float64)
 
@@ -314,7 +316,7 @@ KINDS = {
         _inner_layer,
         mask="stop",
         call=("inputs", "training"),
-        training=lambda config: "normalises its kernel once more",
+        training=lambda config: "normalises its kernel again",
     ),
     "Merge": Kind(_keras1_merge, parts=_merged_models, mask="merge", inputs=(2, 256)),
     "Concatenate": Kind(_concatenate, mask="merge", inputs=(1, 256)),

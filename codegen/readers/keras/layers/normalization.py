@@ -124,7 +124,7 @@ def _discretization(b: Bound) -> Layer:
     finite = [v for v in value if v != np.inf]  # TensorFlow 2.4 ends the list with infinity
     boundaries = _array(finite, "bin_boundaries")
     if (np.diff(boundaries) < 0).any():
-        raise LayerError("bin_boundaries do not ascend, which no Keras gives a meaning to")
+        raise LayerError("bin_boundaries are not in ascending order, which has no meaning in Keras")
     mode, keeps = _mode(b, "int"), b.era.codes_keep_axes
     b.config.number("epsilon", 0.01)  # this and the next: of adapt(), which made the boundaries
     b.told("num_bins")

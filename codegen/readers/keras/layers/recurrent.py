@@ -270,8 +270,8 @@ def _bidirectional(b: Bound) -> Layer:
         raise LayerError("return_sequences differs between its forward and backward layers")
     if backward.time_major and backward.return_sequences and not b.era.bidirectional_turns_time:
         raise LayerError(
-            "with time_major=True TensorFlow before 2.3 turned the batch around in place of time, "
-            "so that samples mix; save the model with False"
+            "with time_major=True, TensorFlow before 2.3 reversed the batch instead of time, which "
+            "mixes samples; save the model with time_major=False"
         )
     mode = b.config.get("merge_mode", "concat")
     if mode is not None:
