@@ -81,7 +81,7 @@ _C = (
 )
 _PYTHON = (
     DTYPE,
-    QUANTIZE,
+    *INTEGERS,
     Option(
         "runtime",
         "What the file is for: any Python, or MicroPython on a small board.",
