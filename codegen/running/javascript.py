@@ -35,6 +35,7 @@ async function answer({ path, number, method, given }) {
   }
   const { module, model } = started[number];
   if (method === "selftest") return module.selftest();
+  if (method === "saturated") return model.saturated;
   return write(model[method](...read(given)));
 }
 for await (const line of createInterface({ input: process.stdin })) {
@@ -116,6 +117,11 @@ class JavaScriptRunner:
     def selftest(self) -> bool:
         """Whether the self-test in the file passes."""
         return bool(self._call("selftest"))
+
+    @property
+    def saturated(self) -> int:
+        """How many numbers of a file of integers were beyond their range."""
+        return int(self._call("saturated"))
 
     def step(self, *inputs: Array) -> Outputs | None:
         """One step."""

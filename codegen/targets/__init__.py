@@ -109,6 +109,6 @@ TARGETS: dict[str, Target] = {
         Target("c", "c", (".h",), _C, C_WORDS, for_boards=True),
         Target("numpy", "python", (".py",), (DTYPE, QUANTIZE, WEIGHTS), _WORDS),
         Target("python", "python", (".py",), _PYTHON, _WORDS),
-        Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, QUANTIZE, WEIGHTS)),
+        Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, *INTEGERS, WEIGHTS)),
     )
 }

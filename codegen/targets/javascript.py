@@ -21,10 +21,12 @@ from codegen.model import FACTS, Array
 from codegen.passes import Pass
 from codegen.program import dims
 from codegen.program.dims import Dim
+from codegen.program.integers import LIMITS
 from codegen.program.ops import (
     Affine,
     At,
     Buffer,
+    Call,
     Elementwise,
     Expr,
     Gather,
@@ -37,9 +39,11 @@ from codegen.program.ops import (
     Shift,
     Softmax,
     State,
+    Table,
     Vec,
     When,
     const,
+    first_row,
     reads,
     rows_looked_up,
     temps,
@@ -48,7 +52,8 @@ from codegen.program.ops import (
 )
 from codegen.recorded import LARGEST, TOLERANCE
 from codegen.targets.base import facts
-from codegen.targets.spine.expressions import Scalars, identity, waiting
+from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity, waiting
+from codegen.targets.spine.integers import Curve, fractions
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.recorded import recorded
@@ -101,10 +106,29 @@ HELPERS: Mapping[str, tuple[str, ...]] = {
     "readWhole": ("check",),
     "decoded": (),
     "scaled": (),
+    "shifted": (),  # from here on of integers
+    "scaledBy": (),
+    "saturated": (),
+    "multiplied": (),
+    "affineOfIntegers": ("multiplied",),
+    "softmaxOfIntegers": (),
 }
+INTEGER_HELPERS = (
+    *("copy", "check", "read", "readWhole", "decoded", "shifted", "scaledBy", "saturated"),
+    *("multiplied", "affineOfIntegers", "softmaxOfIntegers", "same", "isMain"),
+)
 PASSES: tuple[Pass, ...] = ()  # the ops are printed as lowering made them
 # In place of the helpers that are as exact as float32.
 DOUBLE = {name: f"const {name} = Math.{name};\n" for name in ("exp", "tanh")}
+
+
+# Classes of arrays of whole numbers.
+WHOLE = {
+    "int8": "Int8Array",
+    "int16": "Int16Array",
+    "uint16": "Uint16Array",
+    "int32": "Int32Array",
+}
 
 
 @dataclass
@@ -115,6 +139,9 @@ class File:
     names: Names
     consts: dict[Buffer, str] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
+    scales: dict[Buffer, Buffer] = field(default_factory=dict)  # of matrices of integers
+    curves: dict[object, Curve] = field(default_factory=dict)  # functions that tables stand for
+    integers: bool = False
 
     def use(self, helper: str) -> str:
         """The name of a helper, which the file then has."""
@@ -134,8 +161,8 @@ class File:
 
     def kind(self, buffer: Buffer) -> str:
         """The class of the buffer's array."""
-        if buffer.dtype == "int32":
-            return "Int32Array"
+        if buffer.dtype in WHOLE:
+            return WHOLE[buffer.dtype]
         return "Float32Array" if self.dtype == "float32" else "Float64Array"
 
     def symbol(self, name: str) -> str:
@@ -154,6 +181,26 @@ class File:
     def array(self, buffer: Buffer) -> str:
         """A new array for the buffer."""
         return f"new {self.kind(buffer)}({self.dim(buffer.size)})"
+
+    def scales_of(self, buffer: Buffer) -> Buffer:
+        """The scales of the rows of a matrix of integers, as a constant of its own."""
+        if buffer not in self.scales:
+            found = buffer.scales
+            assert found is not None, buffer
+            name, count = f"{buffer.name}_scales", len(found)
+            self.scales[buffer] = Buffer(name, count, "const", "uint16", found, (), (count,))
+        return self.scales[buffer]
+
+    def curve(self, vec: Vec, shift: int, mirror: int | None) -> Curve:
+        """The function of integers that lies between the numbers of a table."""
+        key = vec.buffer, vec.offset, vec.size, shift, mirror
+        if key not in self.curves:
+            assert vec.offset == 0, vec
+            wanted = vec.buffer.name.removesuffix("_table") or vec.buffer.name
+            name = self.names(wanted, ("curve", key))
+            size = dims.fixed(vec.size)
+            self.curves[key] = Curve(name, self.name(vec.buffer), size, shift, mirror)
+        return self.curves[key]
 
     def helper_text(self, name: str) -> str:
         """A helper as it stands in the file."""
@@ -250,19 +297,10 @@ class Printer(Scalars):
                     yield from self.elementwise(op)
                 case Reduce():
                     yield from self.reduce(op)
-                case Softmax(out, x, log):
-                    first = [self.file.name(out.buffer), self.file.name(x.buffer), self.dim(x.size)]
-                    places = ((self.start(out), 0), (self.start(x), 0))
-                    steps = ((out.stride, 1), (x.stride, 1))
-                    yield self.helper("logSoftmax" if log else "softmax", first, *places, *steps)
-                case Gather(out, table, index):
-                    row = Vec(table.buffer, table.offset, table.columns, table.column_stride)
-                    value = self.element(
-                        row, "i", f"{table.row_stride} * {self.element(index, '')}"
-                    )
-                    yield from loop(
-                        "i", self.dim(out.size), [f"{self.element(out, 'i')} = {value};"]
-                    )
+                case Softmax():
+                    yield self.softmax(op)
+                case Gather():
+                    yield from self.gather(op)
                 case Shift():
                     yield from self.shift(op)
                 case Loop(counter, count, body, _):
@@ -270,10 +308,14 @@ class Printer(Scalars):
                 case When(after, body):
                     yield from block(f"if (this.seen >= {after})", self.ops(body))
 
-    def affine(self, op: Affine) -> Iterator[str]:
-        """The bias, and each product added to it."""
+    def biased(self, op: Affine) -> Iterator[str]:
+        """The bias, which products are added to."""
         start = Number(0.0) if op.bias is None else At(op.bias)
         yield from self.elementwise(Elementwise(op.out.size, (), ((op.out, start),)))
+
+    def affine(self, op: Affine) -> Iterator[str]:
+        """The bias, and each product added to it."""
+        yield from self.biased(op)
         for mat, x in op.products:
             columns = self.dim(mat.columns)
             first = [self.file.name(buffer) for buffer in (op.out.buffer, mat.buffer, x.buffer)]
@@ -285,6 +327,23 @@ class Printer(Scalars):
                 *((mat.row_stride, columns), (mat.column_stride, 1)),
                 *((op.out.stride, 1), (x.stride, 1)),
             )
+
+    def softmax(self, op: Softmax) -> str:
+        """The call of a softmax or of its logarithm."""
+        first = [self.file.name(op.out.buffer), self.file.name(op.x.buffer), self.dim(op.x.size)]
+        places = ((self.start(op.out), 0), (self.start(op.x), 0))
+        steps = ((op.out.stride, 1), (op.x.stride, 1))
+        return self.helper("logSoftmax" if op.log else "softmax", first, *places, *steps)
+
+    def gather(self, op: Gather) -> Iterator[str]:
+        """A row of a table."""
+        row = Vec(op.table.buffer, op.table.offset, op.table.columns, op.table.column_stride)
+        value = self.element(row, "i", f"{op.table.row_stride} * {self.element(op.index, '')}")
+        yield from loop("i", self.dim(op.out.size), [f"{self.element(op.out, 'i')} = {value};"])
+
+    def least(self, kind: str) -> str:
+        """What a maximum or a minimum starts from."""
+        return {"max": "-Infinity", "min": "Infinity"}[kind]
 
     def elementwise(self, op: Elementwise) -> Iterator[str]:
         """One loop. A value that a later store still reads is stored after all are known."""
@@ -316,7 +375,7 @@ class Printer(Scalars):
         """Loops inside one another."""
         index = "" if op.out.size == 1 else "i"
         value = self.expression(op.value, index)
-        start = {"sum": "0", "max": "-Infinity", "min": "Infinity"}[op.kind]
+        start = "0" if op.kind == "sum" else self.least(op.kind)
         inner = [f"total = Math.{op.kind}(total, {value});"]
         if op.kind == "sum":
             inner = [f"total += {value};"]
@@ -335,6 +394,82 @@ class Printer(Scalars):
         newest = Vec(op.line, size - row, row)
         yield from self.elementwise(Elementwise(row, (), ((newest, At(op.x)),)))
         yield f"this.{at} = {at};"
+
+
+class IntegerPrinter(Printer):
+    """The ops of a program of integers. No number on the way needs more than 32 bits."""
+
+    integers = True
+
+    def number(self, value: float) -> str:
+        """A literal; what a float is multiplied by is a power of two, and may be a fraction."""
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+    def compared(self, node: Expr, index: str) -> str:
+        """One side of a comparison."""
+        return Scalars.compared(self, node, index)
+
+    def bound(self, node: Expr, index: str) -> tuple[str, int]:
+        """The text, and how tightly it binds."""
+        if isinstance(node, Call) and node.function in ("floor_shift", "real"):
+            first, second = (self.expression(part, index, PRODUCT) for part in node.arguments)
+            if node.function == "real":
+                return f"{first} * {second}", PRODUCT
+            return f"({first} >> {second})", ATOM
+        return super().bound(node, index)
+
+    def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
+        """A function of JavaScript or of the file, or a method that counts."""
+        if name in ("fixed", "limited"):
+            return f"this.{name}"
+        if name in ("abs", "min", "max"):
+            return f"Math.{name}"
+        return self.file.use("scaledBy" if name == "scaled" else name)
+
+    def between(self, node: Table, index: str) -> str:
+        """A call of the function that the table stands for."""
+        curve = self.file.curve(node.vec, node.shift, node.mirror)
+        return f"{curve.name}({self.expression(node.value, index)})"
+
+    def affine(self, op: Affine) -> Iterator[str]:
+        """The bias, and each product added to it, with the scales of its rows."""
+        yield from self.biased(op)
+        for (mat, x), shift in zip(op.products, op.shifts, strict=True):
+            buffers = op.out.buffer, mat.buffer, self.file.scales_of(mat.buffer), x.buffer
+            columns = self.dim(mat.columns)
+            first = [*map(self.file.name, buffers), str(shift), self.dim(op.out.size), columns]
+            base = Vec(mat.buffer, mat.offset, mat.columns)
+            yield self.helper(
+                "affineOfIntegers",
+                first,
+                *((self.start(vec), 0) for vec in (op.out, base, x)),
+                (self.dim(first_row(mat)), 0),
+                *((mat.row_stride, columns), (op.out.stride, 1), (x.stride, 1)),
+            )
+
+    def softmax(self, op: Softmax) -> str:
+        """Shares by a table."""
+        assert op.table is not None, op
+        exp = self.file.curve(op.table, op.shift, None).name
+        first = [self.file.name(op.out.buffer), self.file.name(op.x.buffer), self.dim(op.x.size)]
+        places = ((self.start(op.out), 0), (self.start(op.x), 0))
+        steps = ((op.out.stride, 1), (op.x.stride, 1))
+        return self.helper("softmaxOfIntegers", [*first, exp], *places, *steps)
+
+    def gather(self, op: Gather) -> Iterator[str]:
+        """A row of a table, times its scale."""
+        row = Vec(op.table.buffer, op.table.offset, op.table.columns, op.table.column_stride)
+        number = self.element(op.index, "")
+        value = self.element(row, "i", f"{op.table.row_stride} * {number}")
+        scales = self.file.name(self.file.scales_of(op.table.buffer))
+        scale = f"{scales}[{joined(self.dim(first_row(op.table)), number)}]"
+        shifted = f"{self.file.use('shifted')}({value} * {scale}, {op.shift})"
+        yield from loop("i", self.dim(op.out.size), [f"{self.element(op.out, 'i')} = {shifted};"])
+
+    def least(self, kind: str) -> str:
+        """What a maximum or a minimum starts from."""
+        limit = LIMITS["int32"]
+        return str({"max": -limit, "min": limit - 1}[kind])
 
 
 def joined(*parts: str) -> str:
@@ -362,7 +497,9 @@ def render(
 ) -> Iterator[str]:
     """The module in pieces."""
     outline = Outline(lowered, options, PASSES)
-    file = File(outline.dtype, Names(JAVASCRIPT_WORDS, OWN, HELPERS))
+    is_integer = lowered.whole.integers
+    helpers = INTEGER_HELPERS if is_integer else tuple(HELPERS)
+    file = File(outline.dtype, Names(JAVASCRIPT_WORDS, OWN, helpers), integers=is_integer)
     for symbol in outline.symbols():
         file.symbol(symbol)
     for port, buffers in outline.ports():
@@ -375,7 +512,8 @@ def render(
     carried = page.starts(outline.carried, seen=False)
     both = outline.restart == "restart"
     members = [] if outline.step is None else page.members(outline.step)
-    for helper in ("check", *(["read"] if outline.states or outline.warmup else [])):
+    reads_states = "readWhole" if is_integer else "read"
+    for helper in ("check", *([reads_states] if outline.states or outline.warmup else [])):
         file.use(helper)
     values = {
         "title": f"{comment(name)}, from {comment(lowered.model.source)}.",
@@ -399,7 +537,10 @@ def render(
         warmup=outline.warmup,
         tolerance=numbers.number(TOLERANCE),
         largest=numbers.number(LARGEST),
-        judges=[file.helper_text(helper) for helper in ("close", "isMain")],
+        judges=[file.helper_text("same" if is_integer else "close"), file.helper_text("isMain")],
+        integers=is_integer,
+        curves=list(file.curves.values()),
+        fractions=fractions(lowered),
     )
     return fitted(pieces, lines_of)
 
@@ -433,6 +574,7 @@ class Page:
             "at": at,
             "room": f"2 * {size}" if at else size,  # for a delay line to move on in
             "part": f"this.{at}, this.{at} + {size}" if at else "",
+            "limit": LIMITS.get(state.buffer.dtype),
         }
 
     def starts(self, states: Sequence[State], seen: bool) -> list[str]:
@@ -449,6 +591,11 @@ class Page:
                 lines.append(f"this.{self.file.place(state.buffer)} = 0; // its oldest row")
         return [*lines, *(["this.seen = 0; // steps since the start"] if seen else [])]
 
+    def printer(self, program: Program, members: Iterable[Buffer]) -> Printer:
+        """What prints the ops of a program."""
+        kind = IntegerPrinter if program.integers else Printer
+        return kind(self.file, program, members)
+
     def members(self, program: Program) -> list[Buffer]:
         """The arrays of a step that are no states."""
         ports = [port.buffer for port in (*program.inputs, *program.outputs)]
@@ -460,6 +607,9 @@ class Page:
         if port.buffer.dtype == "int32":
             rows = rows_looked_up(port.name, self.outline.printed)
             limit = f", {rows or 'Infinity'}"
+        elif port.buffer.dtype == "int16":
+            most = LIMITS["int16"]
+            limit = f", {most}, -{most}"
         return {
             "name": name,
             "note": f"{comment(port.name, 40)} " if port.name != name else "",
@@ -490,7 +640,7 @@ class Page:
         call["returned"] += f"; null for the first {late} steps" if late else ""
         defaults = (f"{y['name']} = {y['array']}" for y in call["outputs"])
         self.file.use("copy")
-        body = [*Printer(self.file, program, self.members(program)).blocks()][1:]
+        body = [*self.printer(program, self.members(program)).blocks()][1:]
         return {
             **call,
             "arguments": ", ".join([*(x["name"] for x in call["inputs"]), *defaults]),
@@ -565,7 +715,7 @@ class Page:
         outline, whole = self.outline, self.outline.whole
         for buffer in dict.fromkeys((*(p.buffer for p in whole.outputs), *temps(whole))):
             yield f"const {self.file.name(buffer)} = {self.file.array(buffer)};"
-        yield from Printer(self.file, whole, ()).blocks()
+        yield from self.printer(whole, ()).blocks()
         yield ""
         if outline.warmup:
             steps = self.file.dim(dims.symbol(whole.lengths[0]) // outline.hop)
@@ -581,8 +731,8 @@ def array(file: File, buffer: Buffer, is_text: bool) -> dict[str, Any]:
     """The pieces of a constant."""
     assert buffer.data is not None
     note = f"{buffer.name} {file.shape(buffer.shape)}"
-    if buffer.scales is None:
-        dtype = "int32" if buffer.dtype == "int32" else file.dtype
+    if buffer.scales is None or file.integers:
+        dtype = buffer.dtype if buffer.dtype in WHOLE else file.dtype
         opening, pieces, closing = typed(file, buffer.data, dtype, file.kind(buffer), is_text)
     else:
         note += ", int8 times a scale for each row"
@@ -632,4 +782,4 @@ def selftest(lowered: Lowered) -> dict[str, Any]:
 
 def literal(values: Array) -> str:
     """A flat array."""
-    return f"[{', '.join(special(v) or f'{v:.9g}' for v in np.ravel(values).tolist())}]"
+    return f"[{', '.join(special(v) or repr(v).removesuffix('.0') for v in np.ravel(values).tolist())}]"

@@ -14,6 +14,7 @@ from codegen.model import Array
 from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from codegen.running import Runner
+from codegen.running.javascript import JavaScriptRunner
 from codegen.running.python import PythonRunner
 from tests.support import interpreters
 from tests.support.integer_programs import PROGRAMS, inputs, random_program
@@ -26,6 +27,8 @@ FORMS = [
     ("python", {"weights": "text"}),
     ("python", {"runtime": "micropython"}),
     ("python", {"runtime": "micropython", "weights": "text"}),
+    ("javascript", {}),
+    ("javascript", {"weights": "base64"}),
 ]
 SLOW = ("gru_int16", "rings", "several")  # of the forms that differ in how weights are written
 
@@ -59,7 +62,7 @@ def agrees(made: Runner, lowered: Lowered, given: Sequence[Array]) -> None:
     reference = machine_of(lowered)
     same(made.predict(*given), single(reference.predict(*(x[None] for x in given))))
     np.testing.assert_array_equal(states(made, lowered), flat(reference.get_state()))
-    if isinstance(made, PythonRunner):
+    if isinstance(made, (PythonRunner, JavaScriptRunner)):
         assert made.saturated == left_by(reference)
     if lowered.step is None:
         return
@@ -95,7 +98,7 @@ def test_every_form_gives_the_bits_of_the_machine(name: str, io: str, tmp_path: 
         lowered = PROGRAMS[name](seed=4, extreme=extreme, io=io)
         given = inputs(lowered, STEPS, 2)
         for number, (target, options) in enumerate(FORMS):
-            if options.get("weights") == "text" and (extreme or name not in SLOW):
+            if options.get("weights") and (extreme or name not in SLOW):
                 continue
             folder = tmp_path / f"{extreme}{number}"
             folder.mkdir()
@@ -109,7 +112,7 @@ def test_random_programs(tmp_path: Path) -> None:
     for seed in range(20):
         lowered = random_program(seed, ("float", "int16")[seed % 2])
         for number, (target, options) in enumerate(FORMS):
-            if options.get("weights") != "text":
+            if "weights" not in options:
                 folder = tmp_path / f"{seed}_{number}"
                 folder.mkdir()
                 agrees(started(target, lowered, folder, **options), lowered, inputs(lowered, STEPS))

@@ -12,6 +12,7 @@ from codegen.program import dims
 from codegen.program.derived import column, is_int8
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Mat, Port, Vec, const
+from codegen.targets.spine.integers import Curve
 from codegen.text.names import Names, comment, common_words
 
 WIDEST = 64  # columns in one expression of a product
@@ -42,49 +43,6 @@ class Table:
     def is_scaled(self) -> bool:
         """Whether its last part is of int8, with a scale for each row; only a bias then is not."""
         return is_int8(self.parts[-1])
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A function of integers between the numbers of a table, as `Table` defines it."""
-
-    name: str
-    table: str
-    size: int
-    shift: int
-    mirror: int | None
-
-    @property
-    def top(self) -> int:
-        """The largest number that is looked up."""
-        return ((self.size - 1) << self.shift) - 1
-
-    @property
-    def mask(self) -> int:
-        """The bits of a number between two of the table."""
-        return (1 << self.shift) - 1
-
-    @property
-    def half(self) -> int:
-        """What rounds."""
-        return 1 << (self.shift - 1)
-
-    @property
-    def settings(self) -> str:
-        """What the kernel of a small board takes."""
-        return f"{self.table}, {self.top}, {self.shift}"
-
-    @property
-    def mirrored(self) -> str:
-        """What the function is of numbers below zero, in words."""
-        if self.mirror is None:
-            return ""
-        return f"; of -q {f'{self.mirror} less that' if self.mirror else 'minus that'}"
-
-    @property
-    def negative(self) -> str:
-        """The result for a number below zero."""
-        return f"{self.mirror} - found" if self.mirror else "-found"
 
 
 @dataclass

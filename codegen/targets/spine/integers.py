@@ -3,9 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from codegen.lowered import Lowered
 from codegen.program.ops import Port
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A function of integers between the numbers of a table, as `Table` defines it."""
+
+    name: str
+    table: str
+    size: int
+    shift: int
+    mirror: int | None
+
+    @property
+    def top(self) -> int:
+        """The largest number that is looked up."""
+        return ((self.size - 1) << self.shift) - 1
+
+    @property
+    def mask(self) -> int:
+        """The bits of a number between two of the table."""
+        return (1 << self.shift) - 1
+
+    @property
+    def half(self) -> int:
+        """What rounds."""
+        return 1 << (self.shift - 1)
+
+    @property
+    def settings(self) -> str:
+        """What the kernel of a small board takes."""
+        return f"{self.table}, {self.top}, {self.shift}"
+
+    @property
+    def mirrored(self) -> str:
+        """What the function is of numbers below zero, in words."""
+        if self.mirror is None:
+            return ""
+        return f"; of -q {f'{self.mirror} less that' if self.mirror else 'minus that'}"
+
+    @property
+    def negative(self) -> str:
+        """The result for a number below zero."""
+        return f"{self.mirror} - found" if self.mirror else "-found"
 
 
 def fractions(lowered: Lowered) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
