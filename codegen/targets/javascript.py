@@ -782,4 +782,5 @@ def selftest(lowered: Lowered) -> dict[str, Any]:
 
 def literal(values: Array) -> str:
     """A flat array."""
-    return f"[{', '.join(special(v) or repr(v).removesuffix('.0') for v in np.ravel(values).tolist())}]"
+    flat = np.ravel(values).tolist()
+    return f"[{', '.join(special(v) or repr(v).removesuffix('.0') for v in flat)}]"
