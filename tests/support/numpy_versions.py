@@ -11,6 +11,7 @@ PYTHON, which needs nothing but a NumPy. For the oldest one:
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-import codegen
-from tests.support import fixtures
+from tests.support import recorded
+from tests.support.targets import rendered
 
-SEED = Path(__file__).parents[2] / "generated_examples" / "seed" / "seed.h5"
 DTYPES = ("float32", "float64")
 
 # Runs in Python 3.6. The import of NumPy itself may warn; the files may not.
@@ -56,23 +56,16 @@ print("%d files, NumPy %s, Python %d.%d" % ((len(files), numpy.__version__) + sy
 
 def write(folder: Path, dtypes: Sequence[str] = DTYPES, every: int = 1) -> int:
     """Put the files of all recorded models (or each n-th), their inputs and `main.py` there."""
-    models: list[tuple[Path, tuple[fixtures.Call, ...]]] = [(SEED, ())]
-    models += [(path, tuple(case.calls)) for case in fixtures.cases() for path in case.models]
-    count = 0
-    for path, calls in models[::every]:
-        try:
-            model = codegen.read(path)
-            for dtype in dtypes:
-                name = f"model_{count:04}"
-                text = codegen.generate(model, "numpy", name, dtype=dtype)
-                (folder / f"{name}.py").write_text(text)
-                if calls:
-                    np.savez(folder / f"{name}.npz", *calls[0].inputs)
-                count += 1
-        except codegen.CodegenError:
-            continue  # what is refused, and why, is for other tests
+    models = [(case, n) for case in recorded.KEPT for n in range(len(case.models))]
+    names = (folder / f"model_{count:04}" for count in itertools.count())
+    for case, number in models[::every]:
+        for dtype in dtypes:
+            name = next(names)
+            text = rendered(recorded.read(case, number), "numpy", dtype=dtype)
+            name.with_suffix(".py").write_text(text)
+            np.savez(name.with_suffix(".npz"), *case.calls[0].inputs)
     (folder / "main.py").write_text(DRIVER)
-    return count
+    return len(models[::every]) * len(dtypes)
 
 
 def run(folder: Path, python: str) -> tuple[bool, str]:

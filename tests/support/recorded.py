@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,13 @@ ALL = quick_cases() if QUICK else EVERY
 KEPT = [case for case in ALL if entry(REFUSED, case) is None]
 
 
+_READ: dict[tuple[Path, int], Lowered] = {}
+
+
 def read(case: Case, source: int = 0) -> Lowered:
-    path, config = case.sources[source]
-    return lower(codegen.read(path, config, **(entry(NEEDED, case) or {})))
+    """The model of one of its files. It is read once for all tests: nothing changes a Lowered."""
+    key = (case.folder, source)
+    if key not in _READ:
+        path, config = case.sources[source]
+        _READ[key] = lower(codegen.read(path, config, **(entry(NEEDED, case) or {})))
+    return _READ[key]

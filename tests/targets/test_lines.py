@@ -10,13 +10,12 @@ import pytest
 
 import codegen
 from codegen.commands.check import read_banner
-from codegen.lowering import lower
 from codegen.targets import TARGETS
 from codegen.targets.spine.python_lines import broken
 from codegen.text import names
 from codegen.text.banner import Origin
 from tests.support.fixtures import Case, cases, torch_cases
-from tests.support.recorded import NEEDED, REFUSED
+from tests.support.recorded import REFUSED, read
 from tests.support.targets import options, rendered
 
 WIDTH = 100
@@ -38,9 +37,7 @@ EMPTY = re.compile(
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_no_line_is_long_and_no_name_is_empty(case: Case) -> None:
     """In every target."""
-    path, config = case.sources[0]
-    needed = NEEDED.get(str(case), NEEDED.get(case.name, {}))
-    lowered = lower(codegen.read(path, config, **needed))
+    lowered = read(case)
     calls = [call.inputs for call in case.calls]
     given = "hard_sigmoid_3 " + " ".join(layer.name for layer in lowered.layers)
     known = {*re.findall(r"\w+", given), *map(names.identifier, given.split())}
@@ -54,7 +51,7 @@ def test_no_line_is_long_and_no_name_is_empty(case: Case) -> None:
 def test_no_option_makes_a_line_long(target: str) -> None:
     """With two values of each, whatever the others are."""
     known = [option for option in TARGETS[target].options if option.choices]
-    lowered = lower(codegen.read(*LATEST["gru_lstm_dense_td"].sources[0]))
+    lowered = read(LATEST["gru_lstm_dense_td"])
     for values in itertools.product(*({option.default, *option.choices} for option in known)):
         given = {option.name: value for option, value in zip(known, values, strict=True)}
         text = rendered(lowered, target, **given)
@@ -120,7 +117,7 @@ def test_a_long_command_goes_on_below_and_check_reads_it(tmp_path: Path) -> None
     """In the shell's way: after a backslash, an option beside its value."""
     words = tuple(f"--option-{n}={'v' * 12}" for n in range(9))
     case = LATEST["gru_lstm_dense_td"]
-    lowered = lower(codegen.read(case.sources[0][0]))
+    lowered = read(case)
     for target in TARGETS.values():
         pieces = target.render(lowered, "net", target.complete({}), Origin("net.x", words))
         path = tmp_path / f"net{target.suffixes[0]}"
@@ -142,7 +139,7 @@ def test_no_line_of_an_example_is_long_or_ends_in_a_blank() -> None:
 @pytest.mark.parametrize(("case", "gates"), [("gru_reset_after", 2), ("lstm", 3)])
 def test_halved_gates_say_so(case: str, gates: int, target: str) -> None:
     """Where the product is, and where its result is made a sigmoid."""
-    lowered = lower(codegen.read(*LATEST[case].sources[0]))
+    lowered = read(LATEST[case])
     layers = [layer for layer in lowered.layers if "sigmoid" in layer.describe]
     text = rendered(lowered, target)
     method = text[text.index("step") :]
