@@ -109,7 +109,7 @@ READING = (
         "--state",
         multiple=True,
         metavar="IN=OUT",
-        help="ONNX: output OUT of one run is input IN of the next; a run is a step then.",
+        help="ONNX: output OUT of one run is input IN of the next. One run is then one step.",
     ),
     click.option(
         "--axes",
@@ -126,7 +126,7 @@ READING = (
     click.option(
         "--initial-state",
         metavar="FILE.npz",
-        help="ONNX: what states are before the first step, by the names of their inputs.",
+        help="ONNX: initial states, by the names of their inputs.",
     ),
     click.option(
         "--rate-ratio",
@@ -257,7 +257,7 @@ def target_options(command: click.Command) -> click.Command:
 @click.option(
     "--package",
     type=click.Choice(list(PACKAGES)),
-    help="Make OUT a folder that this tool chain takes as it is (docs/packages.md).",
+    help="Write a folder that this tool chain builds as it is (docs/packages.md).",
 )
 @board_option
 @reading_options
@@ -395,8 +395,8 @@ def inspect(
 @click.option(
     "--layers",
     is_flag=True,
-    help="With --against keras: show the first layer that differs. Of a file of integers: the "
-    "error behind each layer.",
+    help="With --against keras: show the first layer that differs. For a file of integers: the "
+    "error after each layer.",
 )
 @plot_option(ERRORS)
 @reading_options
@@ -455,14 +455,16 @@ def verify(
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
 @click.option(
-    "--data", type=click.Path(), help="Inputs: .npz (arrays in input order) or .csv; else noise."
+    "--data",
+    type=click.Path(),
+    help="Inputs: .npz (arrays in input order) or .csv, instead of noise.",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=100, show_default=True, help="Steps of noise."
 )
 @click.option("--model", type=click.Path(), help="Path of the model, if it is not next to FIRST.")
 @click.option(
-    "--tolerance", type=click.FloatRange(0), help="Fail where the largest error is above this."
+    "--tolerance", type=click.FloatRange(0), help="Fail if the largest error is above this."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @plot_option(ERRORS)
@@ -592,7 +594,9 @@ def explain(model: str, **options: Any) -> None:
 @click.argument("out", nargs=-1, type=click.Path())
 @click.option("-o", "--page", required=True, metavar="FILE.html", help="The page to write.")
 @click.option(
-    "--data", type=click.Path(), help="Inputs: .npz (arrays in input order) or .csv; else noise."
+    "--data",
+    type=click.Path(),
+    help="Inputs: .npz (arrays in input order) or .csv, instead of noise.",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of noise."
@@ -601,7 +605,7 @@ def explain(model: str, **options: Any) -> None:
 def report(
     model: str, out: tuple[str, ...], page: str, data: str | None, steps: int, **options: Any
 ) -> None:
-    """Write a page that shows MODEL, and how far each generated file OUT is off."""
+    """Write an HTML page that shows MODEL and the errors of generated files."""
     from codegen.commands.verify import samples as samples_for
     from codegen.report import page as reporting
     from codegen.samples import read_samples

@@ -19,7 +19,7 @@ SUMMARIES = {
     "convert": "Convert MODEL to a source file.",
     "explain": "Print the equations of MODEL.",
     "inspect": "Show the layers, sizes and problems of MODEL.",
-    "report": "Write a page that shows MODEL, and how far each generated file OUT is off.",
+    "report": "Write an HTML page that shows MODEL and the errors of generated files.",
     "verify": "Run a generated file and compare its numbers with MODEL.",
 }
 

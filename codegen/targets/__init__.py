@@ -15,35 +15,35 @@ from codegen.text.words import C_WORDS
 
 DTYPE = Option(
     "dtype",
-    "Type of the numbers in the generated file; that of the model if not given.",
+    "Number type of the generated file, if not that of the model.",
     choices=("float32", "float64"),
 )
 QUANTIZE = Option(
     "quantize",
-    "Weights as int8 with a scale for each row: about a quarter of the bytes.",
+    "Store weights as int8 with a scale for each row: about a quarter of the bytes.",
     choices=("weights",),
 )
 # For targets that print programs of integers.
 INTEGERS = (
     Option(
         "quantize",
-        "Weights as int8 with a scale for each row: about a quarter of the bytes. int8 and int16: "
-        "integers from input to output, with weights of so many bits.",
+        "weights: int8 weights with a scale for each row, a quarter of the bytes. int8, int16: "
+        "integer arithmetic throughout, with weights of that size.",
         choices=("weights", "int8", "int16"),
     ),
     Option(
         "calibration",
-        "Samples, as for verify --data, on which the ranges are measured that integers need.",
+        "Sample inputs (.npz or .csv) that the ranges of the integers are measured with.",
         kind=Path,
     ),
     Option(
         "input_range",
-        "Between which numbers an input lies, for integers: NAME=LOW:HIGH.",
+        "Range of an input, for integers: NAME=LOW:HIGH.",
         kind=tuple,
     ),
     Option(
         "io",
-        "What an integer file takes and gives: floats, or int16.",
+        "Inputs and outputs of an integer file: floats, or int16.",
         default="float",
         choices=("float", "int16"),
     ),
@@ -67,7 +67,7 @@ _C = (
     ),
     Option(
         "math",
-        "tanh, sigmoid, exp, softplus: built in (within 3 last places), or the C library's.",
+        "tanh, sigmoid, exp, softplus: built in (error below 3 ulp), or from the C library.",
         default="fast",
         choices=("fast", "libm"),
     ),
