@@ -97,11 +97,11 @@ def read_model(model: str, reading: Mapping[str, Any]) -> Model:
         given["custom"] = dict(_meaning(text) for text in given["custom"])
     for key, argument in PAIRS.items():
         if key in given:
-            given[argument] = _pairs(key, given.pop(key))
+            given[argument] = pairs(key, given.pop(key))
     return codegen.read(model, reading["config"], **given)
 
 
-def _pairs(key: str, texts: Iterable[str]) -> dict[str, Any]:
+def pairs(key: str, texts: Iterable[str]) -> dict[str, Any]:
     """What stands on both sides of the sign of equality of each text."""
     found: dict[str, Any] = {}
     for text in texts:
