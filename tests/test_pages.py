@@ -66,7 +66,13 @@ def test_a_block_that_fails_is_told(language: str, text: str, said: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("sh", "if\n"), ("c", "int main(void) {\n"), ("js", "const = 1\n"), ("cpp", "int x = ;\n")],
+    [
+        ("html", "<script>const = 1</script>\n"),
+        ("sh", "if\n"),
+        ("c", "int main(void) {\n"),
+        ("js", "const = 1\n"),
+        ("cpp", "int x = ;\n"),
+    ],
 )
 def test_a_block_that_is_not_run_has_its_syntax_checked(
     language: str, text: str, tmp_path: Path

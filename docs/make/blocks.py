@@ -3,7 +3,7 @@
 The blocks of a page run from top to bottom, in a folder of the page's own. The language says what a
 block is. A comment right before it, which no reader sees, says what else it needs:
 
-    <!-- file: main.c -->          saves the block under this name and does not run it
+    <!-- file: main.py -->         saves the block under this name, for a later block to run
     <!-- excerpt: COMMAND -->      the block stands in what the command prints
     <!-- check: it needs a board -->   checks the syntax alone, for this reason
     <!-- before: CODE -->          CODE stands before the block when it runs
@@ -128,6 +128,7 @@ class Runner:
             path = self.folder / block.markers["file"]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
+            ways.check(self, block)
         elif "excerpt" in block.markers:
             self._excerpt(block)
         elif "check" in block.markers or block.lacking:
@@ -269,6 +270,11 @@ def _javascript_syntax(runner: Runner, block: Block) -> None:
     _javascript(runner, block, "--check")
 
 
+def _html(runner: Runner, block: Block) -> None:
+    for script in re.findall(r"<script.*?>(.*?)</script>", block.text, re.DOTALL):
+        _javascript(runner, replace(block, text=script), "--check")
+
+
 def _json(runner: Runner, block: Block) -> None:
     json.loads(block.text)
 
@@ -301,7 +307,7 @@ LANGUAGES = {
     "cmake": Ways(_cmake, _cmake_syntax),
     "js": Ways(_javascript, _javascript_syntax),
     "json": Ways(_json, _json),
-    "html": Ways(_nothing, _nothing),
+    "html": Ways(_html, _html),
     "yaml": Ways(_yaml, _yaml),
     "text": Ways(_nothing, _nothing),
 }
