@@ -280,3 +280,30 @@ def _vocabulary(lowered: Lowered) -> int:
     """The number of rows of the smallest table, so that every id is in range."""
     tables = [op.table.rows for op in walk_ops(lowered.whole.ops) if isinstance(op, Gather)]
     return min((rows for rows in tables if isinstance(rows, int)), default=2)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The calls of a self-test one by one: what is called, and what comes back."""
+
+    method: str  # step or predict
+    calls: tuple[tuple[Array, ...], ...]  # the arguments of each call
+    waiting: int  # so many calls give nothing at first
+    results: tuple[tuple[Array, ...], ...]  # of each call after these
+    test: SelfTest
+
+
+def recorded(lowered: Lowered) -> Recorded:
+    """The calls of the self-test of a model."""
+    test = record(lowered)
+    if not test.by_step:
+        return Recorded("predict", (test.inputs,), 0, (test.outputs,), test)
+    assert lowered.step is not None
+    ports = lowered.step.inputs
+    given = tuple(
+        tuple(x[t] if p.time else x for x, p in zip(test.inputs, ports, strict=True))
+        for t in range(test.steps)
+    )
+    due = test.steps - lowered.warmup
+    results = tuple(tuple(y[t] for y in test.outputs) for t in range(due))
+    return Recorded("step", given, lowered.warmup, results, test)

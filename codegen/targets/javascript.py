@@ -50,13 +50,12 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
-from codegen.recorded import LARGEST, TOLERANCE
+from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.base import facts
 from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity, waiting
 from codegen.targets.spine.integers import Curve, fractions
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
-from codegen.targets.spine.recorded import recorded
 from codegen.text import numbers, templates
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment

@@ -10,6 +10,7 @@ bound through, both the flat lists of .h5 files and the paths of .keras files.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from codegen.model import Array, Graph, Layer, Unsupported
 from codegen.readers.files.hdf5 import Stored
 from codegen.readers.keras import activations
 from codegen.readers.keras.era import Era
-from codegen.readers.settings import Config, show
+from codegen.readers.settings import Config, parse_object, show
 
 L = TypeVar("L", bound=Layer)
 
@@ -267,3 +268,47 @@ def sections(config: Config, key: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise LayerError(f"{key} is {show(value)}, expected a list of objects")
     return value
+
+
+# ---- the text of a configuration, and names in it -------------------------------------------
+
+
+def parse(text: bytes | str, label: str) -> dict[str, Any]:
+    """The JSON object in `text`, with Keras' encodings of tuples, shapes and scalars undone."""
+    plain: dict[str, Any] = _plain(parse_object(text, label))
+    return plain
+
+
+def _plain(value: Any, in_call: bool = False) -> Any:
+    """`value` with tuples and TensorShapes as lists, arrays of one number as that number.
+
+    Arrays in calls of layers stay what they are: several in a list are no array of more axes.
+    """
+    if isinstance(value, list):
+        return [_plain(item, in_call) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("class_name", value.get("type"))
+    if kind in ("__tuple__", "TensorShape") and isinstance(value.get("items"), list):
+        return [_plain(item, in_call) for item in value["items"]]
+    if kind == "ndarray" and "value" in value:
+        return _plain(value["value"], in_call)
+    if kind == "__numpy__" and isinstance(value.get("config"), dict) and not in_call:
+        return _plain(value["config"].get("value"))
+    if set(value) == {"type", "value"}:
+        return _plain(value["value"], in_call)
+    return {key: _plain(item, in_call or key == "inbound_nodes") for key, item in value.items()}
+
+
+_BOUNDARIES = (
+    (re.compile(r"\W+"), ""),
+    (re.compile(r"(.)([A-Z][a-z]+)"), r"\1_\2"),
+    (re.compile(r"([a-z])([A-Z])"), r"\1_\2"),
+)
+
+
+def snake_case(class_name: str) -> str:
+    """The name Keras derives from a class for paths: `PReLU` gives `p_re_lu`."""
+    for pattern, replacement in _BOUNDARIES:
+        class_name = pattern.sub(replacement, class_name)
+    return class_name.lower()

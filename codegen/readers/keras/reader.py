@@ -25,11 +25,11 @@ from codegen.readers import formats, sniff
 from codegen.readers.files import hdf5
 from codegen.readers.files.account import Budget, Digest
 from codegen.readers.files.hdf5 import Group
-from codegen.readers.keras import config, era, weights
+from codegen.readers.keras import era, weights
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener
 from codegen.readers.keras.graph import LayerBuilder, batch_first, finish
-from codegen.readers.keras.items import Context, Item
+from codegen.readers.keras.items import Context, Item, parse
 from codegen.readers.keras.members import read_members
 from codegen.readers.keras.table import ALIASES, MODELS, ItemMaker
 from codegen.readers.keras.weights import Binding, PairingError, PathFile
@@ -108,7 +108,7 @@ class Reader:
             return self._paths(value, found, [root], "weights_keras")
         if text is None:
             raise ReadError(*self._no_config(root, layers if is_flat else None))
-        value = config.parse(text, self._label)
+        value = parse(text, self._label)
         return self._flat(value, self._era(value, stored), layers, "keras_h5", backend)
 
     def _zip(self, stack: ExitStack) -> Model:
@@ -142,7 +142,7 @@ class Reader:
 
     def _json(self, stack: ExitStack) -> Model:
         """An index of sharded weights; a configuration alone is refused."""
-        value = config.parse(self._digest.text(self._path), self._label)
+        value = parse(self._digest.text(self._path), self._label)
         foreign = formats.of_object(value)
         if foreign is not None:
             raise ReadError(f"{self._label}: {foreign}")
@@ -159,7 +159,7 @@ class Reader:
 
     def _shards(self, index: Path, stack: ExitStack) -> list[Group]:
         """The files that an index names; they must lie beside it."""
-        value = config.parse(self._digest.text(index, index != self._path), index.name)
+        value = parse(self._digest.text(index, index != self._path), index.name)
         names: set[str] = set()
         table = value.get("weight_map")
         for files in table.values() if isinstance(table, dict) else ():
@@ -180,10 +180,10 @@ class Reader:
         return roots
 
     def _parts(self, text: bytes, metadata: bytes | None, roots: list[Group]) -> Model:
-        value = config.parse(text, f"{self._label}: config.json")
+        value = parse(text, f"{self._label}: config.json")
         version: object = None
         if metadata is not None:
-            version = config.parse(metadata, f"{self._label}: metadata.json").get("keras_version")
+            version = parse(metadata, f"{self._label}: metadata.json").get("keras_version")
         return self._paths(value, self._era(value, version), roots, "keras_zip")
 
     # ---- files ----------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Reader:
         path = self._config_path
         if sniff.kind(path, path.name) != sniff.JSON:
             raise ReadError(f"{path.name}: expected the JSON text of model.to_json()")
-        return config.parse(self._digest.text(path), path.name)
+        return parse(self._digest.text(path), path.name)
 
     def _refuse_config(self) -> None:
         if self._config_path is not None:

@@ -14,9 +14,8 @@ from typing import Any
 
 from codegen.errors import LayerError
 from codegen.readers.keras import activations, tf_nodes, tf_ops
-from codegen.readers.keras.config import snake_case
 from codegen.readers.keras.era import Era
-from codegen.readers.keras.items import Context, Item, Kind, Parts, sections
+from codegen.readers.keras.items import Context, Item, Kind, Parts, sections, snake_case
 from codegen.readers.keras.layers import attention as attention_layers
 from codegen.readers.keras.layers import convolution as convolution_layers
 from codegen.readers.keras.layers import core as core_layers

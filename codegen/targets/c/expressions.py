@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from codegen.passes.fold_gates import Halved
 from codegen.passes.layout import Packed, Packing
 from codegen.passes.scratch import Plan
 from codegen.program.dims import Compound, Dim, Symbol
 from codegen.program.ops import Buffer, Expr, Vec
 from codegen.targets.spine.expressions import ATOM, PRODUCT, SUM, Scalars
-from codegen.targets.spine.halved import Halved
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
 

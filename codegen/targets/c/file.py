@@ -7,7 +7,7 @@ from typing import Any
 
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
-from codegen.passes.fold_gates import halve_gates
+from codegen.passes.fold_gates import Halved, halve_gates
 from codegen.passes.layout import Packed, Packing, pack
 from codegen.passes.scratch import Plan, plan
 from codegen.passes.split_calls import split_calls
@@ -33,7 +33,6 @@ from codegen.targets.base import dtype_of
 from codegen.targets.c.expressions import ARENAS, HOOKS, INTEGERS, Used, ring_row
 from codegen.targets.c.integers import WORDS, IntegerPrinter
 from codegen.targets.c.ops import STAGED, Printer
-from codegen.targets.spine.halved import Halved
 from codegen.targets.spine.outline import Outline
 from codegen.text.banner import Origin
 from codegen.text.names import Names

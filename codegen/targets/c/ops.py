@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codegen.passes.fold_gates import NOTE, is_halved
 from codegen.passes.layout import NARROW
 from codegen.passes.split_calls import in_place_call
 from codegen.program import dims
@@ -30,7 +31,6 @@ from codegen.program.ops import (
 )
 from codegen.targets.c.expressions import ARENAS, Expressions, indent
 from codegen.targets.spine.expressions import ATOM, PRODUCT, waiting
-from codegen.targets.spine.halved import NOTE, is_halved
 from codegen.text.names import comment
 from codegen.text.templates import environment
 

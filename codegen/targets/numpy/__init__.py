@@ -16,7 +16,7 @@ from codegen.model import FACTS, Array
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.join_products import join_products
 from codegen.passes.split_loops import split_loops
-from codegen.recorded import LARGEST, TOLERANCE
+from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.base import facts
 from codegen.targets.numpy.elementwise import in_calls
 from codegen.targets.numpy.methods import Methods
@@ -25,7 +25,6 @@ from codegen.targets.numpy.weights import Weights
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
-from codegen.targets.spine.recorded import recorded
 from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render as filled

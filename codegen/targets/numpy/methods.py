@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from codegen.passes.fold_gates import NOTE
 from codegen.program import dims
 from codegen.program.ops import (
     Affine,
@@ -31,7 +32,6 @@ from codegen.targets.numpy.plan import Planner
 from codegen.targets.numpy.text import Module, Scope, StepScope, fresh, lines_of
 from codegen.targets.numpy.views import Base, shape_text
 from codegen.targets.spine.equations import LONGEST_EQUATION, Equations
-from codegen.targets.spine.halved import NOTE
 from codegen.targets.spine.lines import broken, indented
 from codegen.targets.spine.outline import Outline
 from codegen.text.names import Names, comment

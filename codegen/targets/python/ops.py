@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from codegen.passes.fold_gates import NOTE, Halved, is_halved
 from codegen.program import dims
 from codegen.program.derived import column, is_int8
 from codegen.program.ops import (
@@ -45,7 +46,6 @@ from codegen.targets.python.views import (
     View,
 )
 from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT, waiting
-from codegen.targets.spine.halved import NOTE, Halved, is_halved
 from codegen.text.names import comment
 
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from codegen.lowered import Lowered
 from codegen.model import Array
-from codegen.recorded import LARGEST, TOLERANCE
+from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.spine.lines import WIDTH, filled
-from codegen.targets.spine.recorded import recorded
 
 
 def selftest_parts(lowered: Lowered) -> dict[str, Any]:

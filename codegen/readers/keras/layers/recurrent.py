@@ -20,7 +20,6 @@ from codegen.layers.recurrent import (
     StackedCells,
 )
 from codegen.model import Array, Layer
-from codegen.readers.keras.config import snake_case
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import (
     Bound,
@@ -32,6 +31,7 @@ from codegen.readers.keras.items import (
     check_shape,
     random,
     sections,
+    snake_case,
     variables,
 )
 from codegen.readers.settings import Config, show
