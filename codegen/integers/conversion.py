@@ -64,7 +64,12 @@ STATE = 30  # bits of a state and its fraction, beside the sign
 SCRATCH = 29
 PLAIN = 22  # bits of fraction of a number that a constant begins
 PROBABILITY = 15
+LARGEST = 40  # bits of the largest number that a fraction below 0 makes room for
 ROUNDS = 8  # until what still grows is held within its format
+
+
+class NoRange(Unsupported):
+    """No bound is known for what an op computes."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,8 @@ def convert(
     """
     conversion = _Conversion(programs, ranges, weights, io, warmup)
     for number in range(2 * ROUNDS):
-        conversion.holds = number >= ROUNDS
+        if number == ROUNDS:
+            conversion.held = set(conversion.changed)
         found = conversion.run()
         if conversion.problems:
             problems = tuple(
@@ -139,7 +145,8 @@ class _Conversion:
         self.stored: set[Buffer] = set()
         self.states: dict[Buffer, State] = {}
         self.problems: dict[str, str] = {}
-        self.changed = self.holds = False
+        self.changed: set[Buffer] = set()  # whose bounds have grown in this round
+        self.held: set[Buffer] = set()  # that would grow without end, and are kept in their format
         self.block = ""
         self.scope: tuple[str, ...] = ()
         self.place = 0  # of the next scratch buffer, the same in every round
@@ -154,7 +161,7 @@ class _Conversion:
 
     def run(self) -> tuple[Program, ...]:
         """All programs, once."""
-        self.changed, self.place = False, 0
+        self.changed, self.place = set(), 0
         return tuple(self._program(program) for program in self.programs)
 
     # ---- programs ----------------------------------------------------------------------------
@@ -274,6 +281,9 @@ class _Conversion:
             else:
                 try:
                     found += self._op(op, copies)
+                except NoRange as problem:
+                    if not self.problems:  # else it follows from another
+                        self.problems[self.block] = f"integers have no {problem}"
                 except Unsupported as problem:
                     self.problems.setdefault(self.block, f"integers have no {problem}")
                 except CannotFit as problem:
@@ -335,6 +345,8 @@ class _Conversion:
                 matrix.fraction + x.buffer.fraction - fraction - 16 for _, x, matrix in operands
             )
 
+        if not all(1 <= n <= 31 for n in shifts(wanted)):
+            raise CannotFit("the sum of products of so different sizes")
         direct = new.dtype == "int32" and old not in self.ranges.pinned
         direct = direct and all(1 <= n <= 31 for n in shifts(new.fraction))
         fraction = new.fraction if direct else wanted
@@ -477,7 +489,9 @@ class _Conversion:
         one = self.ranges.pinned.get(old, self.ranges.of.get(old, NOTHING))
         size = exponent(largest(one))
         if not math.isfinite(largest(one)):
-            raise Unsupported("range for what it computes")
+            raise NoRange("range for what it computes")
+        if size > LARGEST:
+            raise CannotFit(f"numbers up to {largest(one):.3g}")
         kind = "temp" if old.kind in ("output", "temp") else old.kind
         name = f"{old.name}_q" if old.kind == "output" else old.name
         if old in self.whole and size < STATE:
@@ -499,7 +513,7 @@ class _Conversion:
         whole = min(before[0], one[0]), max(before[1], one[1])
         if before != whole or new not in self.bounds:
             self.bounds[new] = whole
-            self.changed = True
+            self.changed.add(new)
 
     def _read(self, vec: Vec) -> Fixed:
         """The current element of a buffer."""
@@ -608,14 +622,14 @@ class _Conversion:
             function = "limited"
             low = max(low, math.floor(pinned[0] * 2.0**new.fraction))
             high = min(high, math.ceil(pinned[1] * 2.0**new.fraction))
-        elif self.holds and new.kind == "state":
-            function, limit = "limited", 1 << STATE
-            low, high = max(low, -limit), min(high, limit)
+        elif new in self.held:
+            function = "limited"
+            low, high = max(low, -1 << STATE), min(high, 1 << STATE)
         more = new.fraction - found.fraction
         if more > 0 and found.remade is None:
             found = fixed.clipped(found, -(-low >> more), high >> more, function)
         found = fixed.clipped(with_fraction(found, new.fraction), low, high, function)
-        self._bound(new, (found.low, found.high))
+        self._bound(new, (low, high) if new in self.held else (found.low, found.high))
         return replace(vec, buffer=new), found.node
 
 

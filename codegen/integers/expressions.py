@@ -40,6 +40,7 @@ MOST_SEGMENTS = 512
 LEAST_SEGMENTS = 16
 LONGEST_SEGMENT = 15  # bits
 COARSEST = 2.0**-9  # of its largest number, by which a table may be off
+TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 CLIPPED = 2.5 * (1 << SUM)  # where hard_sigmoid of Keras 1 and 2 ends
 
 
@@ -117,7 +118,7 @@ class Compiler:
             case Negate(value):
                 return fixed.negate(self.compiled(value, is_short))
             case Compare(operator, left, right):
-                return self._compared(operator, self.compiled(left), self.compiled(right))
+                return self._compared(operator, left, right)
             case Select(condition, yes, no):
                 chosen = self.compiled(condition)
                 return fixed.choose(
@@ -236,10 +237,13 @@ class Compiler:
 
     # ---- comparisons -----------------------------------------------------------------------
 
-    def _compared(self, operator: str, a: Fixed, b: Fixed) -> Fixed:
+    def _compared(self, operator: str, left: Expr, right: Expr) -> Fixed:
         """1 or 0: numbers as they are, a constant rounded so that the answer is exact."""
-        if b.remade is not None and isinstance(b.node, Number) and a.remade is None:
-            value = b.node.value / 2.0**b.fraction
+        if folded(left) is not None and folded(right) is None:
+            return self._compared(TURNED[operator], right, left)
+        value = folded(right)
+        a = self.compiled(left)
+        if value is not None and a.remade is None and abs(value) < 2.0**30:
             edge = value * 2.0**a.fraction
             if edge.is_integer() or operator in ("==", "!="):
                 whole = math.floor(edge)
@@ -250,7 +254,7 @@ class Compiler:
             whole = max(-fixed.MOST, min(fixed.MOST, whole))
             node: Expr = Compare(operator, a.node, Number(float(whole)))
             return Fixed(node, 0, 0, 1)
-        a, b = fixed.together(a, b)
+        a, b = fixed.together(a, self.compiled(right))
         return Fixed(Compare(operator, a.node, b.node), 0, 0, 1)
 
     # ---- functions -------------------------------------------------------------------------

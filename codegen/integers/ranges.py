@@ -233,7 +233,10 @@ def affine_range(op: Affine, of: _Of) -> Range:
             one = of(op.bias.buffer)
             low, high = np.array([one[0]]), np.array([one[1]])
     for mat, vec in op.products:
-        weights, x = _weights(mat, of), of(vec.buffer)
+        x = of(vec.buffer)
+        if not math.isfinite(largest(x)) or mat.buffer.kind != "const":
+            return ANYTHING
+        weights = _weights(mat)
         up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
         least, most = up * x[0] + down * x[1], up * x[1] + down * x[0]
         if len(least) != len(low) and 1 not in (len(least), len(low)):
@@ -242,15 +245,11 @@ def affine_range(op: Affine, of: _Of) -> Range:
     return float(low.min()), float(high.max())
 
 
-def _weights(mat: Mat, of: _Of) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _weights(mat: Mat) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """The matrix, or one with rows that bound those of every place that it may have."""
-    if mat.buffer.kind == "const" and isinstance(mat.offset, int):
+    if isinstance(mat.offset, int):
         return np.asarray(matrix(mat), np.float64)
-    if mat.buffer.kind == "const":
-        rows = numbers_of(mat.buffer).reshape(-1, mat.row_stride)
-        return np.asarray(rows, np.float64)
-    most = largest(of(mat.buffer)) * _most(mat.columns)
-    return np.array([[most, -most]])
+    return np.asarray(numbers_of(mat.buffer).reshape(-1, mat.row_stride), np.float64)
 
 
 def expression_range(node: Expr, local: Mapping[str, Range], of: _Of, whole: set[Buffer]) -> Range:

@@ -43,7 +43,9 @@ def rounded(buffer: Buffer, length: int, dtype: str) -> tuple[Buffer, int]:
         over |= np.abs(data).max(axis=1) > LARGEST[dtype]
         if not over.any():
             break
-        grown = scales + np.maximum(1.0, np.floor(scales / 4096))
+        # the next step of which the largest weight of the row is a whole number
+        count = np.maximum(1.0, np.ceil(largest / (scales * unit)) - 1)
+        grown = np.maximum(scales + 1, np.ceil(largest / (count * unit)))
         scales = np.where(over, np.minimum(grown, LARGEST_MULTIPLE), scales)
         if (scales[over] >= LARGEST_MULTIPLE).any():
             power, unit = power - 1, unit * 2
