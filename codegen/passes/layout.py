@@ -31,6 +31,7 @@ from codegen.program.ops import Affine, Buffer, Mat, Program, Vec, reads, walk_o
 NARROW = 4
 BLOCK = 8
 WORD = 4  # inputs side by side
+LARGEST_SHIFT = 16  # that kernels of integers take
 FOUR = 4  # outputs, and inputs, of integers side by side
 
 
@@ -184,6 +185,8 @@ def pack(program: Program, layout: str, is_ring: Callable[[Buffer], bool]) -> Pa
 def _is_plain(op: Affine) -> bool:
     """Whether everything about the op is known and contiguous."""
     if op.out.stride != 1 or not isinstance(op.out.size, int) or not op.products:
+        return False
+    if max(op.shifts, default=0) > LARGEST_SHIFT:
         return False
     types = ("int32", "int16") if op.shifts else ("float32", "float32")  # of results and vectors
     if op.out.buffer.dtype != types[0]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from codegen.lowered import Lowered
 from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
+from codegen.program.ops import Affine, Loop, Op
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support import emulators
@@ -89,6 +91,21 @@ def test_a_program_gives_the_integers_of_the_machine(
 def test_a_random_program_gives_the_integers_of_the_machine(seed: int, tmp_path: Path) -> None:
     lowered = random_program(seed, ("float", "int16")[seed // 2 % 2])
     agrees(lowered, ("host", "mcu")[seed % 2], tmp_path, **WAYS[seed % len(WAYS)])
+
+
+def test_a_product_may_be_shifted_by_any_number(tmp_path: Path) -> None:
+    """Up to 16 the kernels shift, beyond that plain loops do."""
+    lowered = PROGRAMS["gru"](io="int16")
+    for shift in (1, 16, 17, 30):
+
+        def other(op: Op, shift: int = shift) -> Op:
+            if isinstance(op, Affine):
+                return replace(op, shifts=tuple(shift for _ in op.shifts))
+            return replace(op, body=tuple(map(other, op.body))) if isinstance(op, Loop) else op
+
+        assert lowered.step is not None
+        whole, step = (program.map_ops(other) for program in (lowered.whole, lowered.step))
+        agrees(replace(lowered, whole=whole, step=step), "mcu", tmp_path, optimise="-O0")
 
 
 # ---- microcontrollers -------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from codegen.passes.layout import LARGEST_SHIFT
 from codegen.program.dims import Dim, fixed
 from codegen.program.ops import (
     Affine,
@@ -45,8 +46,9 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "max": (),
     "line": ("shifted",),
     "multiplied": (),
-    "affine": ("multiplied", "shifted"),
-    "product": ("multiplied", "shifted"),
+    "added": ("multiplied", "shifted"),
+    "affine": ("added",),
+    "product": ("added",),
     "softmax": ("line", "min", "max"),
     "push": (),
     "shift": (),
@@ -195,14 +197,12 @@ class IntegerPrinter(Printer):
 
     def _affine_plain(self, op: Affine) -> str:
         """Loops that take any offsets and strides."""
-        self.used.functions |= {"multiplied", "shifted"}
         products = [
             (
                 self.dim(mat.columns),
                 self._matrix(mat, "i", "j"),
                 self.expression(At(x), "j", PRODUCT),
-                self._scale(mat, "i"),
-                shift,
+                self._added(self._scale(mat, "i"), shift),
             )
             for (mat, x), shift in zip(op.products, op.shifts, strict=True)
         ]
@@ -212,8 +212,14 @@ class IntegerPrinter(Printer):
             start="0" if op.bias is None else self.expression(At(op.bias), "i"),
             products=products,
             out=self.element(op.out, "i"),
-            prefix=self.prefix,
         )
+
+    def _added(self, scale: str, shift: int) -> str:
+        """The total with the sum of a row."""
+        if shift <= LARGEST_SHIFT:
+            return f"{self.function('added', ())}(total, sum, {scale}, {shift})"
+        product = f"{self.function('multiplied', ())}(sum, {scale})"
+        return f"total + {self.function('shifted', ())}({product}, {shift})"
 
     def _scale(self, mat: Mat, row: str) -> str:
         """What the sum of a row is multiplied by."""
