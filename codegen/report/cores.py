@@ -1,8 +1,9 @@
 """Instructions of a step on cores that a model may run on, estimated from counted ones.
 
-`benchmarks/results/cores.json` has the counts: 17 models, with floats and with rounded weights, on
-emulated cores, by GCC 12 at -O2; `benchmarks/run_cores.py` fits the prices to them. `off` is how
-far they were from a model that was left out of the fit, at worst.
+`benchmarks/results/cores.json` has the counts: 17 models in floats, with rounded weights and in
+integers (without those that integers do not have), on emulated cores, by GCC 12 at -O2;
+`benchmarks/run_cores.py` fits the prices to them. `off` is how far they were from a model that was
+left out of the fit, at worst.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from codegen.lowered import Lowered
 from codegen.report.work import Work, work
 
-COUNTED = 17  # models
 OTHER_SET = 0.5  # `off` for a core whose own instructions nobody has counted
 
 
@@ -23,6 +23,7 @@ class Prices:
 
     each: Work
     off: float
+    models: int  # that were counted
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,26 @@ CORES = (
 )
 
 PRICES: Mapping[tuple[str, str], Prices] = {
-    ("microbit", "float"): Prices(Work(105, 0, 170, 0, 79.9, 2960), 0.4),
-    ("microbit", "weights"): Prices(Work(2590, 0, 222, 0, 8.97, 3170), 0.6),
-    ("m4f", "float"): Prices(Work(29, 5.7, 2.4, 2.64, 0, 24.4), 0.2),
-    ("m4f", "weights"): Prices(Work(25, 14.8, 4.74, 1.78, 1.04, 26.1), 0.15),
-    ("m7", "float"): Prices(Work(33.3, 5.37, 2.41, 2.53, 0, 24.6), 0.2),
-    ("m7", "weights"): Prices(Work(27.8, 14.5, 4.75, 1.7, 1.05, 26.4), 0.15),
-    ("rv32", "float"): Prices(Work(106, 0, 167, 0, 74.7, 2410), 0.3),
-    ("rv32", "weights"): Prices(Work(2320, 13.7, 220, 0, 12.1, 2620), 0.55),
-    ("rv32f", "float"): Prices(Work(0, 9.61, 3.2, 3.35, 0, 21.8), 0.2),
-    ("rv32f", "weights"): Prices(Work(0, 21, 4.43, 3.42, 0, 21.2), 0.15),
+    ("microbit", "float"): Prices(Work(105, 0, 170, 0, 79.9, 2960, 0), 0.45, 17),
+    ("microbit", "weights"): Prices(Work(2590, 0, 222, 0, 8.97, 3170, 0), 0.6, 17),
+    ("microbit", "int8"): Prices(Work(0, 40.6, 4.65, 0, 8.05, 19, 387), 0.55, 15),
+    ("microbit", "int16"): Prices(Work(0, 37.3, 4.91, 0, 7.77, 20.7, 388), 0.6, 15),
+    ("m4f", "float"): Prices(Work(32.2, 7.7, 2.36, 2.02, 0, 21.8, 6.1), 0.2, 17),
+    ("m4f", "weights"): Prices(Work(32.7, 18.1, 4.68, 0.561, 1.33, 21.8, 7.85), 0.1, 17),
+    ("m4f", "int8"): Prices(Work(20.2, 20.6, 1.42, 1.72, 2.9, 14, 20.8), 0.2, 15),
+    ("m4f", "int16"): Prices(Work(16.3, 21.5, 1.2, 2.6, 2.18, 14.3, 19.6), 0.2, 15),
+    ("m7", "float"): Prices(Work(36.7, 7.45, 2.37, 1.88, 0, 21.9, 6.37), 0.2, 17),
+    ("m7", "weights"): Prices(Work(35.8, 17.9, 4.68, 0.435, 1.35, 21.8, 8.15), 0.1, 17),
+    ("m7", "int8"): Prices(Work(18.6, 20.7, 1.45, 1.37, 2.67, 13.3, 22.5), 0.2, 15),
+    ("m7", "int16"): Prices(Work(19.6, 21.8, 1.23, 1.96, 2.05, 13.4, 22.1), 0.2, 15),
+    ("rv32", "float"): Prices(Work(106, 0, 167, 0, 74.7, 2410, 0), 0.3, 17),
+    ("rv32", "weights"): Prices(Work(2320, 13.7, 220, 0, 12.1, 2620, 0), 0.55, 17),
+    ("rv32", "int8"): Prices(Work(0, 30, 4.71, 1.25, 3.58, 0, 335), 0.65, 15),
+    ("rv32", "int16"): Prices(Work(0, 30.1, 4.71, 1.31, 3.52, 0, 335), 0.6, 15),
+    ("rv32f", "float"): Prices(Work(0, 14.3, 3.1, 2.4, 0, 15.9, 10.3), 0.2, 17),
+    ("rv32f", "weights"): Prices(Work(4.53, 24.6, 4.36, 2.52, 0, 16.5, 8.07), 0.15, 17),
+    ("rv32f", "int8"): Prices(Work(0, 27.4, 4.77, 4.18, 0, 4.69, 24.1), 0.3, 15),
+    ("rv32f", "int16"): Prices(Work(0, 27.5, 4.77, 4.17, 0, 4.61, 24.1), 0.3, 15),
 }
 
 
@@ -76,16 +87,14 @@ class Estimate:
         return self.instructions * (1 + self.off)
 
 
-def scheme_of(lowered: Lowered) -> str:
-    """By what name its prices go."""
-    return "float" if lowered.quantised is None else lowered.quantised.scheme
+def estimates(lowered: Lowered, scheme: str) -> list[Estimate]:
+    """For each core, of a model in floats when it is converted with this `--quantize`.
 
-
-def estimates(lowered: Lowered) -> list[Estimate]:
-    """For each core; none where nothing of the kind was ever counted."""
+    Empty where nothing of the kind was ever counted.
+    """
     if lowered.model.dtype == "float64":
         return []
-    done, scheme = work(lowered), scheme_of(lowered)
+    done = work(lowered)
     found = []
     for core in CORES:
         prices = PRICES.get((core.emulated, scheme))

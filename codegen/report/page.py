@@ -14,7 +14,7 @@ from codegen.commands.inspect import facts, has_size, state_bytes, streaming, ta
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.report import plots
-from codegen.report.cores import COUNTED, Estimate, estimates
+from codegen.report.cores import Estimate, estimates
 from codegen.report.graph import draw
 from codegen.report.measured import File, Measured, measure
 from codegen.report.observed import layer_values, layer_weights, some
@@ -85,7 +85,7 @@ def page(wanted: Wanted, advance: Callable[[], None] = lambda: None) -> Iterator
     advance()
     found = [measure(file, wanted.inputs, wanted.steps, advance) for file in wanted.files]
     sizes = _sizes(lowered, found)
-    told = estimates(lowered)
+    told = _estimates(lowered, found)
     recurrent = recurrent_layers(lowered, {}) if lowered.layers else []
     text = render(
         "report/page.html.j2",
@@ -104,8 +104,9 @@ def page(wanted: Wanted, advance: Callable[[], None] = lambda: None) -> Iterator
         sizes=sizes,
         instructions=_instructions(plot, told),
         estimates=told,
-        counted=COUNTED,
+        cores=list(zip(*told.values(), strict=True)),
         percent=_percent,
+        short=plots.short,
         inputs=wanted.about_inputs,
         histograms=_histograms(plot, lowered, values),
         files=found,
@@ -207,18 +208,37 @@ def _percent(part: float) -> str:
     return f"{share:.0f} %" if share >= 10 else f"{share:.1f} %"
 
 
-def _instructions(plot: _Plots, told: Sequence[Estimate]) -> Plot | None:
+SCHEMES = {
+    "float": "floats",
+    "weights": "rounded weights",
+    "int8": "integers, int8 weights",
+    "int16": "integers, int16 weights",
+}
+
+
+def _estimates(lowered: Lowered, found: Sequence[Measured]) -> dict[str, list[Estimate]]:
+    """By the kind of numbers, floats first, then those of the files."""
+    made = [one.file.lowered.quantised for one in found]
+    schemes = dict.fromkeys(["float", *(one.scheme for one in made if one is not None)])
+    told = {SCHEMES.get(scheme, scheme): estimates(lowered, scheme) for scheme in schemes}
+    return {name: each for name, each in told.items() if each}
+
+
+def _instructions(plot: _Plots, told: Mapping[str, Sequence[Estimate]]) -> Plot | None:
     if not told:
         return None
-    names = [one.core.name for one in told]
     svg = plots.bars(
-        names,
-        {"instructions": [one.instructions for one in told]},
+        [one.core.name for one in next(iter(told.values()))],
+        {name: [one.instructions for one in each] for name, each in told.items()},
         "instructions a step, estimated",
         log=True,
-        spread=[(one.low, one.high) for one in told],
+        spread={name: [(one.low, one.high) for one in each] for name, each in told.items()},
     )
-    text = "; ".join(f"{e.core.name}: {e.low:,.0f} to {e.high:,.0f}" for e in told)
+    text = "; ".join(
+        f"{name} on {e.core.name}: {plots.short(e.low)} to {plots.short(e.high)}"
+        for name, each in told.items()
+        for e in each
+    )
     return plot(svg, f"Instructions a step, estimated: {text}")
 
 

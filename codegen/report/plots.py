@@ -171,9 +171,10 @@ def bars(
     groups: Mapping[str, Sequence[float | None]],
     xlabel: str,
     log: bool = False,
-    spread: Sequence[tuple[float, float]] = (),
+    spread: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> str:
-    """Bars from left to right, a group for each name; `spread` has how far each may be off."""
+    """Bars from left to right, some for each name; `spread` has how far each may be off."""
+    spread = spread or {}
     rows = len(names) * max(1, len(groups))
     with figure(0.9 + 0.21 * rows + 0.12 * len(names)) as (page, drawn):
         axes = page.add_subplot()
@@ -183,13 +184,13 @@ def bars(
             shown = [SMALLEST if log and not v else (v or 0.0) for v in values]
             colour = SERIES[number % len(SERIES)]
             axes.barh(places, shown, width * 0.92, color=colour, label=label(group, 34))
-            for (low, high), place in zip(spread, places, strict=False):
+            for (low, high), place in zip(spread.get(group, ()), places, strict=False):
                 axes.plot([low, high], [place, place], color=INK, linewidth=1.3)
         if log:
             axes.set_xscale("log")
             known = [v for values in groups.values() for v in values if v]
             if known:
-                low = min([*known, *(a for a, _ in spread if a)])
+                low = min([*known, *(a for part in spread.values() for a, _ in part if a)])
                 axes.set_xlim(left=10 ** np.floor(np.log10(low) - 0.5))
             _powers(axes.xaxis)
         else:

@@ -47,6 +47,7 @@ class Work:
     moves: float = 0  # loads and stores of single numbers
     sums: float = 0  # additions, products and comparisons of them, and what is worth a few
     functions: float = 0  # exp, tanh and what is made of them
+    ports: float = 0  # numbers that come in and go out, which files of integers convert
 
     def __add__(self, other: Work) -> Work:
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -68,7 +69,10 @@ def work(lowered: Lowered) -> Work:
     program = lowered.step or lowered.whole
     per_step = lowered.step is None and bool(program.lengths)
     known = dict.fromkeys(program.lengths, MANY)
-    return _of(program.ops, known).times(1 / MANY if per_step else 1)
+    ports = (*program.inputs, *program.outputs)
+    numbers = sum(_number(port.buffer.size, known) for port in ports)
+    total = _of(program.ops, known) + Work(ports=numbers)
+    return total.times(1 / MANY if per_step else 1)
 
 
 def _of(ops: tuple[Op, ...], known: Mapping[str, int]) -> Work:
