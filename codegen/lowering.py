@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from codegen.caches import as_lines
 from codegen.errors import LayerError, NeedsHop, NotStreamable, Problem, TooLate, UnsupportedError
 from codegen.fold_norm import fold
 from codegen.layers.core import Embedding
@@ -88,10 +89,11 @@ def lower(model: Model) -> Lowered:
 
 def _of_runs(original: Model, model: Model, replaced: Mapping[int, Layer]) -> Lowered:
     """Both programs of a graph that is run once a step; predict is a loop around the step."""
+    model, replaced = as_lines(model, replaced)
     b = Builder(step=True, streamable=True, shared=Shared(model.dtype == "float64"))
     b.is_inner = True  # what is no state of the graph begins anew in each run
     rows = [(layer, (1, *_known(layer.shape[1:])), True) for layer in model.inputs]
-    step, problems = _run(model, b, rows)
+    step, problems = _run(model, b, rows, is_run=True)
     problems = (*model.problems, *problems)
     if problems or step is None:
         raise UnsupportedError(model.source, problems)
@@ -295,8 +297,12 @@ def _run(
     model: Model,
     b: Builder,
     inputs: list[tuple[Input, tuple[Dim, ...], bool]],
+    is_run: bool = False,
 ) -> tuple[_Result | None, tuple[Problem, ...]]:
-    """Lower every node; problems of a whole program are collected, a step stops at the first."""
+    """Lower every node; problems of a whole program are collected, a step stops at the first.
+
+    `is_run`: the nodes take a row of each input, and what they give is a row of each output.
+    """
     graph = model.graph
     b.has_time = any(time for _, _, time in inputs)
     b.saved_steps = next((layer.shape[0] for layer, _, time in inputs if time), None)
@@ -318,7 +324,7 @@ def _run(
     for number, node in enumerate(graph.nodes):
         layer = node.layer
         if isinstance(layer, Input):
-            x = _given(b, layer, ports.get(number), bool(graph.states))
+            x = _given(b, layer, ports.get(number), is_run)
             values.append((x,))
             shapes[id(layer)] = x.shape
             continue
@@ -363,7 +369,7 @@ def _run(
     results: list[Tensor] = []
     for ref in graph.outputs:
         try:
-            results.append(_output_of_model(b, values[ref.node], ref, bool(graph.states)))
+            results.append(_output_of_model(b, values[ref.node], ref, is_run))
         except LayerError as problem:
             layer = graph.nodes[ref.node].layer
             return None, (Problem(layer.name, layer.class_name, str(problem)),)

@@ -336,6 +336,19 @@ class Builder:
         state = self._state("state", tuple(shape), True, start)
         return Tensor(state.buffer, state.shape)
 
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """What is emitted inside a run of a graph is of a stream, whose states are the graph's."""
+        inner, before = self.is_inner, set(self.states)
+        self.is_inner = False
+        try:
+            yield
+        finally:
+            self.is_inner = inner
+        for name in set(self.states) - before:
+            state = replace(self.states[name], carried=True)
+            self.states[name] = self.shared.states[name] = state
+
     def running(self, role: str, shape: Sequence[int], start: float = 0.0) -> Tensor:
         """A state for what has been seen so far; mere scratch where there is no step."""
         if self.is_inner or not (self.step or self.streamable):

@@ -305,3 +305,46 @@ def test_caches_of_a_part_of_deep_filter_net_are_delay_lines(target: str, tmp_pa
     assert sorted(state.role for state in made.step.states) == ["h", "line"]
     x = numbers(1, 1, 1, 9, 6)
     agrees(target, path, {"erb": x}, tmp_path, lambda x: x[0, 0][:, None], axes=axes)
+
+
+def cached(folder: Path, *, rows: int, dilation: int, new: int = 1, bands: int = 0) -> Path:
+    """A convolution whose last rows are kept in a cache, over bands too where there are some."""
+    net, wide = Net(), bool(bands)
+    x = net.add("Conv", "x", net.weights(3, 2, *(1, 1)[: 1 + wide]))
+    joined = net.add("Concat", "cache", x, axis=2)
+    net.end(net.sliced(joined, new, 1 << 60, 2), "cache_out")
+    more: dict[str, Any] = {"pads": [0, 1, 0, 1]} if wide else {}
+    y = net.add("Conv", joined, net.weights(4, 3, *(3, 3)[: 1 + wide]), net.weights(4),
+                dilations=[dilation, 1][: 1 + wide], **more)  # fmt: skip
+    net.end(net.add("Relu", y), "y")
+    tail = (bands,) if wide else ()
+    inputs = {"x": (1, 2, new, *tail), "cache": (1, 3, rows, *tail)}
+    return saved(folder, net.nodes, inputs, ["y", "cache_out"], net.arrays)
+
+
+CACHES = {
+    "a dilated kernel": ({"rows": 8, "dilation": 4}, "Conv_4_line"),
+    "bands": ({"rows": 2, "dilation": 1, "bands": 5}, "Conv_4_line"),
+    "two rows at once": ({"rows": 6, "dilation": 3, "new": 2}, "Conv_4_line"),
+    "more than the kernel meets": ({"rows": 10, "dilation": 4}, "cache_state"),
+}
+
+
+@pytest.mark.parametrize("target", ["interpreter", "c", "python"])
+@pytest.mark.parametrize("name", CACHES)
+def test_a_cache_is_a_delay_line_where_it_is_one(name: str, target: str, tmp_path: Path) -> None:
+    settings, state = CACHES[name]
+    path, states = cached(tmp_path, **settings), {"cache": "cache_out"}
+    made = lowered(path, states=states)
+    assert made.step is not None
+    assert [one.buffer.name for one in made.step.states] == [state]
+    bands, new = settings.get("bands", 0), settings.get("new", 1)
+    tail = (bands,) if bands else ()
+    start = {"cache": numbers(3, 1, 3, settings["rows"], *tail)}
+    np.savez(tmp_path / "start.npz", **start)
+    feeds = {"x": numbers(1, 30, 1, 2, new, *tail)}
+    error = steps_agree(
+        target, path, feeds, tmp_path, states=states, start=start,
+        initial_state=tmp_path / "start.npz",
+    )  # fmt: skip
+    assert error <= TOLERANCE
