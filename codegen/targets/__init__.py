@@ -107,7 +107,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("c", "c", (".h",), _C, C_WORDS, for_boards=True),
-        Target("numpy", "python", (".py",), (DTYPE, QUANTIZE, WEIGHTS), _WORDS),
+        Target("numpy", "python", (".py",), (DTYPE, *INTEGERS, WEIGHTS), _WORDS),
         Target("python", "python", (".py",), _PYTHON, _WORDS),
         Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, *INTEGERS, WEIGHTS)),
     )

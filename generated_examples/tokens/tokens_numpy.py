@@ -43,17 +43,17 @@ def accept(x, name, dtype, shape):
     return np.asarray(x, dtype, "C")
 
 
-def accept_ids(x, name, shape, rows):
-    """`x` as integers of this shape, each of them the number of one of so many rows."""
-    if type(x) is int and shape == () and 0 <= x < rows:
+def accept_whole(x, name, shape, low, high):
+    """`x` as integers of this shape, each of them from `low` to `high`."""
+    if type(x) is int and shape == () and low <= x <= high:
         return np.int32(x)
     found = accept(x, name, None, shape)
     wrong = np.ones(found.shape, bool)
     if found.dtype.kind in "iuf":
-        wrong = (found < 0) | (found >= rows) | (found != np.floor(found))
+        wrong = ~((found >= low) & (found <= high) & (found == np.floor(found)))
     if wrong.any():
-        expected = "expected %s of whole numbers from 0 to %d, found %s"
-        raise ValueError(expected % (name, rows - 1, found[wrong][0]))
+        expected = "expected %s of whole numbers from %d to %d, found %s"
+        raise ValueError(expected % (name, low, high, found[wrong][0]))
     return found.astype(np.int32)
 
 
@@ -234,7 +234,7 @@ class Model:
 
     def step(self, x):
         """One step. The state is kept."""
-        x = accept_ids(x, "x", self.x_shape, 9)
+        x = accept_whole(x, "x", self.x_shape, 0, 8)
         self.x[...] = x
 
         # embedding: Embedding(9, 4)
@@ -277,7 +277,7 @@ class Model:
         """The outputs for one whole input, from the initial state."""
         lead = self.lead
         unit = (1,) * len(lead)
-        x = accept_ids(x, "x", lead + (None,), 9)
+        x = accept_whole(x, "x", lead + (None,), 0, 8)
         x = inside(x, lead)
         steps = x.shape[0]
         self.reset()

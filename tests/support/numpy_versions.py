@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.support import recorded
+from tests.support.integer_programs import PROGRAMS
 from tests.support.targets import rendered
 
 DTYPES = ("float32", "float64")
@@ -55,7 +56,10 @@ print("%d files, NumPy %s, Python %d.%d" % ((len(files), numpy.__version__) + sy
 
 
 def write(folder: Path, dtypes: Sequence[str] = DTYPES, every: int = 1) -> int:
-    """Put the files of all recorded models (or each n-th), their inputs and `main.py` there."""
+    """Put the files of all recorded models (or each n-th), their inputs and `main.py` there.
+
+    The files of all programs of integers are there too.
+    """
     models = [(case, n) for case in recorded.KEPT for n in range(len(case.models))]
     names = (folder / f"model_{count:04}" for count in itertools.count())
     for case, number in models[::every]:
@@ -64,8 +68,12 @@ def write(folder: Path, dtypes: Sequence[str] = DTYPES, every: int = 1) -> int:
             text = rendered(recorded.read(case, number), "numpy", dtype=dtype)
             name.with_suffix(".py").write_text(text)
             np.savez(name.with_suffix(".npz"), *case.calls[0].inputs)
+    for made in PROGRAMS.values():
+        for io in ("float", "int16"):
+            text = rendered(made(io=io), "numpy")
+            next(names).with_suffix(".py").write_text(text)
     (folder / "main.py").write_text(DRIVER)
-    return len(models[::every]) * len(dtypes)
+    return len(models[::every]) * len(dtypes) + 2 * len(PROGRAMS)
 
 
 def run(folder: Path, python: str) -> tuple[bool, str]:

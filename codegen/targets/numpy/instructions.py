@@ -24,6 +24,7 @@ class Axis:
 
 
 Axes: TypeAlias = tuple[Axis, ...]
+SHARES = "shares by "  # a softmax of integers, before the table that it takes
 # An operand is an At, Number, Index or Count: no other expression is left.
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from codegen.passes.fold_gates import NOTE
 from codegen.program import dims
+from codegen.program.integers import LIMITS
 from codegen.program.ops import (
     Affine,
     Binary,
@@ -124,8 +125,8 @@ class Methods:
             self.init.append(f"self.{attribute} = {self._outside(self.first, port)}")
             self.init.append(f"self.{shape} = self.{attribute}.shape")
             given = f'{argument}, "{argument}"'
-            if limit := self._rows_of(port):
-                yield f"{argument} = {use('accept_ids')}({given}, self.{shape}, {limit})"
+            if between := self._between(port):
+                yield f"{argument} = {use('accept_whole')}({given}, self.{shape}, {between})"
             else:
                 yield f'if getattr({argument}, "shape", None) != self.{shape}:'
                 kind = self._kind(port.buffer)
@@ -136,15 +137,24 @@ class Methods:
     def _kind(self, buffer: Buffer) -> str:
         return self.module.use(self.module.kind(buffer))
 
-    def _rows_of(self, port: Port) -> int | None:
-        """How many rows the smallest table has that this input looks up, None if it does not."""
+    def _between(self, port: Port) -> str:
+        """Between which whole numbers an input lies, where it takes nothing else."""
         programs = (self.outline.whole, self.outline.step)
-        return rows_looked_up(port.name, [program for program in programs if program])
+        rows = rows_looked_up(port.name, [program for program in programs if program])
+        if rows:
+            return f"0, {rows - 1}"
+        whole = self.outline.lowered.whole
+        kinds = {other.name: other.buffer.dtype for other in whole.inputs}
+        if not whole.integers or kinds[port.name] not in LIMITS:
+            return ""
+        limit = LIMITS[kinds[port.name]]
+        return f"{-limit}, {limit - 1}"
 
     def _ends(self, program: Program, last: Instruction) -> bool:
         """Whether `last` computes all that step returns."""
         port = program.outputs[0]
         alone = len(program.outputs) == 1 and not self.outline.warmup and len(port.shape) == 1
+        alone = alone and not self.module.integers
         return alone and vectors(last)[1] == [port.buffer.vec()]
 
     def _step_block(
@@ -166,7 +176,7 @@ class Methods:
             return [], None
         title = f"# {comment(block.title, 88)}"
         self.init.insert(before, title)
-        lines = ["", title, *_equations(block)]
+        lines = ["", title, *self._told(block)]
         if scope.kept:
             attribute = self.attributes(block.name)
             self.init.append(f"self.{attribute} = ({_listed(scope.kept)})")
@@ -180,6 +190,14 @@ class Methods:
         if tuple(base.shape) != tuple(port.shape):
             text = f"{text}.reshape({scope.shape(port.shape)})"
         return f"{self.module.use('outside')}({text}, {scope.use('lead')})"
+
+    def _told(self, block: Block) -> list[str]:
+        """The equations of a block; those of integers are read in the model's own program."""
+        lowered = self.outline.lowered
+        if lowered.whole.integers:
+            own = lowered.step or lowered.whole
+            block = next(other for other in own.blocks if other.name == block.name)
+        return _equations(block)
 
     def _guarded(self, program: Program, body: Iterable[str]) -> list[str]:
         if not _is_risky(program):
@@ -221,6 +239,8 @@ class Methods:
     def predict(self) -> dict[str, Any]:
         """The method predict."""
         outline, program = self.outline, self.outline.whole
+        if self.module.integers and outline.loops:
+            return {"name": "predict", "summary": self._summary(), "lines": [*self._by_steps()]}
         planner = self.planner
         if outline.step is not None:
             planner = Planner(program, False, self.planner.rows)
@@ -244,7 +264,7 @@ class Methods:
             lines = [*lines_of(instructions, scope)]
             if lines:
                 # A model with a step has its equations there.
-                told = [] if outline.step else _equations(block)
+                told = [] if outline.step else self._told(block)
                 body += ["", f"# {comment(block.title, 88)}", *told, *lines]
         results = [self._result(port, scope) for port in program.outputs]
         body = [*scope.take(), *body]
@@ -254,6 +274,41 @@ class Methods:
             lines.append(f"self.seen = min({count}, {outline.warmup})")
         lines.append(f"return {_one_or_all(results)}")
         return {"name": "predict", "summary": self._summary(), "lines": lines}
+
+    def _by_steps(self) -> Iterator[str]:
+        """Predict as a loop around the step: integers of the whole sequence have no own program."""
+        outline, whole = self.outline, self.outline.whole
+        steps: dims.Dim | None = None
+        yield "lead = self.lead"
+        for argument, port in zip(self.inputs, whole.inputs, strict=True):
+            wanted = [*port.shape]
+            if port.time and not isinstance(port.shape[0], int):
+                wanted[0] = dims.symbol("None") if steps is None else steps
+            yield self._accepted(argument, port, wanted)
+            if port.time and steps is None:
+                steps = dims.symbol("steps")
+                yield f"steps = {argument}.shape[len(lead)]"
+        yield from self._refused(whole)
+        late = outline.warmup
+        if late:
+            yield f"if steps <= {late}:"
+            yield f'    raise ValueError("expected {late + 1} or more steps, found %d" % steps)'
+        if outline.restart:
+            yield f"self.{outline.restart}()"
+        at = "[:, t] if lead else {0}[t]"
+        rows = (
+            f"{name}{at.format(name)}" if port.time else name
+            for name, port in zip(self.inputs, whole.inputs, strict=True)
+        )
+        yield f"found = [self.step({', '.join(rows)}) for t in range(steps)]"
+        yield from [f"found = found[{late}:]"] if late else []
+        single = len(whole.outputs) == 1
+        results = []
+        for number, port in enumerate(whole.outputs):
+            result = "found" if single else f"[y[{number}] for y in found]"
+            last = "found[-1]" if single else f"found[-1][{number}]"
+            results.append(f"np.stack({result}, len(lead))" if port.time else last)
+        yield f"return {_one_or_all(results)}"
 
     def _given(self, program: Program, scope: Scope) -> Iterator[str]:
         """The lines that check the inputs and find the free lengths."""
@@ -269,14 +324,20 @@ class Methods:
                     known.add(text)
                     late.append(f"{text} = {argument}.shape[{axis}]")
                 wanted.append(dims.symbol("None") if new else length)
-            given, shape = f'{argument}, "{argument}"', f"lead + {shape_text(wanted, '')}"
-            if limit := self._rows_of(port):
-                yield f"{argument} = {use('accept_ids')}({given}, {shape}, {limit})"
-            else:
-                yield f"{argument} = accept({given}, {self._kind(port.buffer)}, {shape})"
-            yield f"{argument} = {use('inside')}({argument}, lead)"
+            yield self._accepted(argument, port, wanted)
+            between = self._between(port)
+            whole = between and port.buffer.dtype == "float32"  # of integers, in the file's type
+            own = f"{argument}.astype({self._kind(port.buffer)})" if whole else argument
+            yield f"{argument} = {use('inside')}({own}, lead)"
             yield from late
             scope.bases[port.buffer] = Base(argument, port.shape)
+
+    def _accepted(self, argument: str, port: Port, wanted: Sequence[dims.Dim]) -> str:
+        """The line that checks a whole input."""
+        given, shape = f'{argument}, "{argument}"', f"lead + {shape_text(wanted, '')}"
+        if between := self._between(port):
+            return f"{argument} = {self.module.use('accept_whole')}({given}, {shape}, {between})"
+        return f"{argument} = accept({given}, {self._kind(port.buffer)}, {shape})"
 
     def _refused(self, program: Program) -> Iterator[str]:
         """The lines that refuse lengths which the model cannot take."""

@@ -36,8 +36,9 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.program.rewrite import map_op
-from codegen.targets.numpy.elementwise import Arrays, ElementwisePlan
+from codegen.targets.numpy.elementwise import Arrays, ElementwisePlan, curve_of
 from codegen.targets.numpy.instructions import (
+    SHARES,
     After,
     Axes,
     Axis,
@@ -287,6 +288,9 @@ class Planner:
         return [*instructions, Fold(op.kind, operand, over, op.out, axes)]
 
     def _softmax(self, op: Softmax, axes: Axes) -> list[Instruction]:
+        if op.table is not None:
+            function = f"{SHARES}{curve_of(op.table, op.shift, None)}"
+            return [Ufunc(function, (At(op.x),), op.out, axes)]
         size, name = op.out.size, op.out.buffer.name
         top = self.arrays.scratch(f"{name}_top", 1, axes)
         total = self.arrays.scratch(f"{name}_total", 1, axes)
@@ -357,7 +361,8 @@ def _joined(first: Ufunc, second: Ufunc) -> Ufunc | None:
     if first.function != second.function or first.axes != second.axes:
         return None
     out = _side_by_side(first.out, second.out)
-    if out is None or first.function == "choose":  # two calls, which would see each other's
+    # Two calls would see each other's, and shares are of one vector.
+    if out is None or first.function == "choose" or first.function.startswith(SHARES):
         return None
     operands: list[Expr] = []
     for a, b in zip(first.operands, second.operands, strict=True):

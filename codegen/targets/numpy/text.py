@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Buffer, Count, Expr, Index, Mat, Number, Vec
+from codegen.targets.numpy.elementwise import curve_of
 from codegen.targets.numpy.instructions import (
+    SHARES,
     After,
     Axes,
     Axis,
@@ -29,6 +31,7 @@ from codegen.targets.numpy.instructions import (
     packed,
 )
 from codegen.targets.numpy.views import Base, Span, shape_text, view
+from codegen.targets.spine.integers import Curve
 from codegen.targets.spine.lines import indented
 from codegen.text.names import Names
 from codegen.text.numbers import number
@@ -37,8 +40,9 @@ FOLDS = {"sum": "add", "max": "maximum", "min": "minimum"}
 NUMBERS = {0.0: "ZERO", 1.0: "ONE", 0.5: "HALF", 2.0: "TWO", -1.0: "MINUS_ONE"}
 # A third positional argument of these is deprecated since NumPy 2.4.
 BY_KEYWORD = ("minimum", "maximum")
+METHODS = ("fixed", "limited")  # of integers: they count what is beyond a range
 # What other functions of a file are made of.
-MADE_OF = {"clip": ("minimum", "maximum")}
+MADE_OF = {"clip": ("minimum", "maximum"), "softmax": ("floor",)}
 
 
 @dataclass
@@ -47,10 +51,12 @@ class Module:
 
     dtype: str
     names: Names
+    integers: bool = False  # numbers are integers, in float64
     arrays: dict[Buffer, str] = field(default_factory=dict)
     packed: dict[Packed, str] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)  # text that makes an array: its name
     used: set[str] = field(default_factory=set)  # NumPy functions and helpers
+    curves: dict[str, Curve] = field(default_factory=dict)  # functions that tables stand for
 
     def constant(self, buffer: Buffer, behind: str = "") -> Base:
         """The array of a const buffer."""
@@ -82,6 +88,14 @@ class Module:
         """The name of a vector of ones: a product with it is a sum, in half of the time."""
         return self.kept(f"ONES_{count}", f"np.ones({count}, {self.use(self.dtype)})")
 
+    def curve(self, vec: Vec, shift: int, mirror: int | None) -> None:
+        """Note a function of integers that lies between the numbers of a table."""
+        key = curve_of(vec, shift, mirror)
+        if key not in self.curves:
+            name = self.names(vec.buffer.name.removesuffix("_table") or vec.buffer.name)
+            table = self.constant(vec.buffer).name
+            self.curves[key] = Curve(name, table, dims.fixed(vec.size), shift, mirror)
+
     def kept(self, name: str, text: str) -> str:
         """The name of a small array."""
         if text not in self.numbers:
@@ -101,7 +115,7 @@ class Module:
 
     def kind(self, buffer: Buffer) -> str:
         """The type of the numbers of a buffer."""
-        kind = self.dtype if buffer.dtype == "float32" else buffer.dtype
+        kind = {"float32": self.dtype, "single": "float32"}.get(buffer.dtype, buffer.dtype)
         return kind if kind == "bool" else self.use(kind)
 
 
@@ -394,7 +408,8 @@ def fresh(op: Instruction, scope: Scope) -> str | None:
     """What the instruction computes as a new array, where its function makes one by itself."""
     if isinstance(op, Product) and not op.axes:
         return None if op.add or not op.fixed else f"{_matrix(op, scope)}.dot({scope.get(op.x)})"
-    if not isinstance(op, Ufunc) or op.axes or op.function in ("copy", "choose", "clip", "erf"):
+    own = ("copy", "choose", "clip", "erf")
+    if not isinstance(op, Ufunc) or op.axes or op.function in own or scope.module.curves:
         return None
     # Not where another shape or type would come of the operands.
     sources = [operand.vec for operand in op.operands if isinstance(operand, At)]
@@ -445,6 +460,13 @@ def _ufunc(op: Ufunc, scope: Scope) -> Iterator[str]:
         if no != out:
             yield f"{copy}({out}, {no})"
         yield f"{copy}({out}, {yes}, where={condition})"
+    elif op.function in METHODS:
+        yield f"self.{scope.module.use(op.function)}({', '.join([*operands, out])})"
+    elif op.function in scope.module.curves:
+        yield f"{scope.module.curves[op.function].name}({operands[0]}, {out})"
+    elif op.function.startswith(SHARES):
+        exp = scope.module.curves[op.function[len(SHARES) :]].name
+        yield f"{scope.module.use('softmax')}({operands[0]}, {len(op.axes)}, {exp}, {out})"
     else:
         target = f"out={out}" if op.function in BY_KEYWORD else out
         yield f"{scope.module.use(op.function)}({', '.join([*operands, target])})"

@@ -30,6 +30,12 @@ class Weights:
         """The pieces of a constant of the model."""
         assert buffer.data is not None
         shape = tuple(dims.fixed(n) for n in buffer.shape or (buffer.size,))
+        if self.module.integers:
+            return {
+                "name": name,
+                "comment": names.comment(f"{buffer.name}: {shape_text(shape, '')}"),
+                "pieces": self._whole(np.reshape(buffer.data, shape), buffer.unit),
+            }
         scaled = buffer.scales is not None
         note = "int8 times a scale for each row" if scaled else ""
         return {
@@ -39,6 +45,16 @@ class Weights:
             if scaled
             else self.array(np.reshape(buffer.data, shape), buffer.dtype),
         }
+
+    def _whole(self, values: Array, unit: float) -> Iterator[str]:
+        """Text that makes float64 of whole numbers, times a unit."""
+        if values.dtype.kind == "f":
+            yield from self.array(values)
+            return
+        small = values.dtype.name if values.dtype.itemsize < 4 else "int32"
+        yield from self.array(values, small)
+        yield f".astype({self.module.use('float64')})"
+        yield "" if unit == 1.0 else f" * {unit!r}"
 
     def _scaled(self, buffer: Buffer, shape: tuple[int, ...]) -> Iterator[str]:
         """Text that multiplies the rows of a constant of int8 by their scales."""

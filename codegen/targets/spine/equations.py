@@ -17,6 +17,7 @@ from codegen.program.ops import (
     Select,
     Shift,
     Softmax,
+    Table,
     Vec,
     When,
 )
@@ -118,6 +119,10 @@ class Equations(Scalars):
     def local(self, name: str) -> str:
         """A local of the op."""
         return name
+
+    def between(self, node: Table, index: str) -> str:
+        """A table as the function that it stands for."""
+        return f"{node.vec.buffer.name}({self.expression(node.value, index)})"
 
     def function(self, name: str, arguments: tuple[Expr, ...]) -> str:
         """The sigmoid of a gate is a sigmoid."""

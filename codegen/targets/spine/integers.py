@@ -25,6 +25,11 @@ class Curve:
         return ((self.size - 1) << self.shift) - 1
 
     @property
+    def step(self) -> float:
+        """What numbers are multiplied by to count in the distance of two of the table."""
+        return float(2.0**-self.shift)
+
+    @property
     def mask(self) -> int:
         """The bits of a number between two of the table."""
         return (1 << self.shift) - 1
