@@ -10,9 +10,18 @@ from typing import Any
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import Port, Program, rows_looked_up
+from codegen.program.ops import Buffer, Port, Program, rows_looked_up
 from codegen.targets.base import facts
+from codegen.targets.spine.integers import fractions
 from codegen.targets.spine.outline import Outline
+
+# Of a type in C: its number in NumPy's C interface, its name in NumPy, and arrays in JavaScript.
+KINDS = {
+    "float": ("NPY_FLOAT32", "float32", "Float32Array"),
+    "double": ("NPY_FLOAT64", "float64", "Float64Array"),
+    "int32_t": ("NPY_INT32", "int32", "Int32Array"),
+    "int16_t": ("NPY_INT16", "int16", "Int16Array"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,24 @@ class Tensor:
     @property
     def whole(self) -> bool:
         """Whether its values are whole numbers."""
-        return self.kind == "int32_t"
+        return self.kind not in ("float", "double")
+
+    @property
+    def low(self) -> int:
+        """The least whole number that an input takes; 0 where it takes any number."""
+        return -(2**15) if self.kind == "int16_t" else 0
+
+    @property
+    def high(self) -> int:
+        """The largest; -1 where it takes any number."""
+        return 2**15 - 1 if self.kind == "int16_t" else self.rows - 1
+
+    @property
+    def reading(self) -> str:
+        """What a sketch puts into it until a user does."""
+        if self.kind == "int32_t":
+            return "0"
+        return f"({self.kind})analogRead(A0)" + ("" if self.whole else " / 1023")
 
 
 @dataclass(frozen=True)
@@ -67,10 +93,12 @@ class Signature:
         self.lowered, self.upper = lowered, name.upper()
         self.outline = Outline(lowered, options)
         self.real = "double" if self.outline.dtype == "float64" else "float"
+        self.state_kind = "int32_t" if lowered.whole.integers else self.real
         self.warmup, self.hop = lowered.warmup, lowered.hop
         self.most = int(options.get("max_steps") or 1)  # of steps, where there is no `step`
         self.lengths = lowered.whole.lengths
         self.facts = facts(lowered)
+        self.fractions = fractions(lowered)  # of inputs and outputs that are integers
 
     @cached_property
     def step(self) -> Call | None:
@@ -81,6 +109,14 @@ class Signature:
     def whole(self) -> Call:
         """A whole input."""
         return self._call(self.lowered.whole)
+
+    @property
+    def state_arrays(self) -> str:
+        """The types of JavaScript's arrays of states, one or several."""
+        kinds = {self._kind(state.buffer) for state in self.outline.states}
+        if self.warmup:
+            kinds.add(self.real)
+        return " | ".join(sorted(map(self.javascript, kinds or {self.real})))
 
     @property
     def states(self) -> list[tuple[int, ...]]:
@@ -142,7 +178,17 @@ class Signature:
     @staticmethod
     def numpy_type(kind: str) -> str:
         """The number by which NumPy's C interface knows a type of C."""
-        return {"float": "NPY_FLOAT32", "double": "NPY_FLOAT64", "int32_t": "NPY_INT32"}[kind]
+        return KINDS[kind][0]
+
+    @staticmethod
+    def numpy_name(kind: str) -> str:
+        """What NumPy calls a type of C."""
+        return KINDS[kind][1]
+
+    @staticmethod
+    def javascript(kind: str) -> str:
+        """The class of arrays of a type of C."""
+        return KINDS[kind][2]
 
     def _call(self, program: Program) -> Call:
         whole = self.lowered.whole
@@ -157,13 +203,14 @@ class Signature:
         return Call(tuple(inputs), tuple(outputs))
 
     def _tensor(self, letter: str, number: int, port: Port, whole: Port) -> Tensor:
-        kind = "int32_t" if port.buffer.dtype == "int32" else self.real
         programs = [p for p in (self.outline.whole, self.outline.step) if p is not None]
         rows = rows_looked_up(port.name, programs) if letter == "x" else None
         size = self._size("INPUT" if letter == "x" else "OUTPUT", number, port, whole)
-        return Tensor(
-            f"{letter}{number}", port.buffer.name, kind, size, tuple(port.shape), rows or 0
-        )
+        kind, shape, name = self._kind(port.buffer), tuple(port.shape), f"{letter}{number}"
+        return Tensor(name, port.buffer.name, kind, size, shape, rows or 0)
+
+    def _kind(self, buffer: Buffer) -> str:
+        return {"int16": "int16_t", "int32": "int32_t"}.get(buffer.dtype, self.real)
 
     def _size(self, kind: str, number: int, port: Port, whole: Port) -> str:
         """The values of a tensor of step; "" where their number is not fixed."""

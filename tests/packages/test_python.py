@@ -70,8 +70,13 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 
 
 def compiled(model: Lowered, folder: Path, **options: Any) -> types.ModuleType:
-    """The extension of a package, compiled without a warning, and imported."""
-    source = package("python", model, "net", folder, **options) / "src" / "net"
+    """The extension of a package of the model, imported."""
+    return imported(package("python", model, "net", folder, **options), folder)
+
+
+def imported(made: Path, folder: Path) -> types.ModuleType:
+    """The extension of a package called `net`, compiled without a warning, and imported."""
+    source = made / "src" / "net"
     includes = [sysconfig.get_path("include"), np.get_include()]
     flags = [flag for path in includes for flag in ("-isystem", path)]
     library = folder / "_model.so"
