@@ -9,11 +9,15 @@ def markdown(results: dict[str, Any]) -> str:
     """A row for each build, after that of ONNX Runtime."""
     peer, *ours = results["entries"]
     lines = [
-        f"ONNX Runtime: {peer['ns_median'] / 1000:.1f} us a chunk; its library and session take "
-        f"{peer['bytes'] / 2**20:.1f} MB of memory.",
+        (
+            f"ONNX Runtime: {peer['ns_median'] / 1000:.1f} us a chunk; its library and session "
+            f"take {peer['bytes'] / 2**20:.1f} MB of memory."
+        ),
         "",
-        "| ours, built by | us a chunk | of ONNX Runtime's time | largest difference | code and "
-        "weights, KB | state and scratch, KB |",
+        (
+            "| ours, built by | us a chunk | of ONNX Runtime's time | largest difference | "
+            "code and weights, KB | state and scratch, KB |"
+        ),
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [

@@ -61,8 +61,12 @@ def resident(*lines: str) -> int:
         "def count():\n    with open('/proc/self/statm') as f:\n"
         "        return int(f.read().split()[1]) * 4096\n"
     )
-    program = "\n".join([count, *lines[:-1], "start = count()", lines[-1], "print(count() - start)"])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    program = "\n".join(
+        [count, *lines[:-1], "start = count()", lines[-1], "print(count() - start)"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return int(done.stdout)
 
 

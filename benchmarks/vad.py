@@ -1,8 +1,8 @@
 """A voice activity detector with the layer sizes of Silero VAD, as an ONNX graph, and its runners.
 
-One run takes 576 samples (32 ms at 16 kHz and what came before) and a state of two rows: reflected
-padding, a short-time Fourier transform as a convolution, magnitudes, four convolutions, an LSTM, one
-probability. The weights are random.
+One run takes 576 samples (32 ms at 16 kHz and what came before) and a state of two rows. Its layers
+are reflected padding, a short-time Fourier transform as a convolution, magnitudes, four
+convolutions, an LSTM and one probability. The weights are random.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def write(path: Path) -> None:
 
     def weights(name: str, *shape: int) -> str:
         fan = int(np.prod(shape[1:])) if len(shape) > 1 else 8
-        arrays[name] = rng.normal(0, 1 / np.sqrt(fan), shape).astype(np.float32)
+        arrays[name] = rng.normal(0, 0.5 / np.sqrt(fan), shape).astype(np.float32)
         return name
 
     def whole(*numbers: int) -> str:

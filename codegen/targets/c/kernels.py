@@ -36,7 +36,7 @@ HELPERS = ("hard_sigmoid", "hard_sigmoid_3", "min", "max")
 LENGTHS = ("floor_div", "min_length", "max_length", "ring")  # kernels that stand with functions
 # Sources that take more of the page than the rest; a test holds these to their texts.
 WITH_STRING = ("exp", "sigmoid_each")
-IN_VECTORS = ("product", "product_int8")  # built on the vectors of lanes.c
+IN_VECTORS = ("product", "product_int8", "products")  # built on the vectors of lanes.c
 WITH_COMPACT = ("affine", "affine_int8")
 WITHOUT_INLINE = ("exp", "expm1", "softplus")
 

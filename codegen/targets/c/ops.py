@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from codegen.passes.fold_gates import NOTE, is_halved
 from codegen.passes.layout import NARROW
 from codegen.passes.split_calls import in_place_call
 from codegen.program import dims
+from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
     At,
@@ -22,6 +25,7 @@ from codegen.program.ops import (
     Reduce,
     Shift,
     Softmax,
+    Vec,
     When,
     first_row,
     reads,
@@ -36,6 +40,8 @@ from codegen.text.templates import environment
 
 # Functions that have a kernel for whole arrays; clip(slope x + 0.5, 0, 1) is one for any slope.
 SLOPES = {"hard_sigmoid": 0.2, "hard_sigmoid_3": 1.0 / 6.0}
+AT_ONCE = 2  # products, from which on a kernel computes several together
+LONGEST = 512  # terms of one sum: more of them in one order would show in its last digits
 STAGED = frozenset({"tanh", "sigmoid", "gate_sigmoid", *SLOPES})
 
 
@@ -341,15 +347,58 @@ class Printer(Expressions):
         return name
 
     def loop(self, op: Loop) -> str:
-        """A for."""
+        """A for, after the products that all iterations begin with, which are one call."""
         counter = self.symbols[op.counter] = self.names(op.counter, ("counter", op.counter))
-        body = self.ops(op.body)
+        products = self._products(op)
+        rest = op.body[1:] if products else op.body
+        body = self.ops(rest)
+        return products + ("" if not rest else self._for(op, counter, body))
+
+    def _for(self, op: Loop, counter: str, body: str) -> str:
         return self.macro("loop", counter=counter, count=self.dim(op.count), body=indent(body))
+
+    def _products(self, op: Loop) -> str:
+        """The call for products with one matrix, "" where the body does not begin with such.
+
+        Vectors of the matrix are then loaded once for several of them.
+        """
+        first = op.body[0]
+        if self.profile != "host" or op.carried or not isinstance(first, Affine):
+            return ""
+        calls = self.packing.calls.get(id(first), ())
+        few = isinstance(op.count, int) and op.count < AT_ONCE
+        if few or len(calls) != 1 or is_halved(first) or calls[0].packed.scales is not None:
+            return ""
+        (group,), bias, out = calls[0].groups, first.bias, first.out
+        places = [_apart(vec, op.counter) for vec in (out, group.x)]
+        steps = [step for _, step in places if isinstance(step, int)]
+        narrow = not isinstance(out.size, int) or out.size < NARROW
+        if narrow or len(steps) < len(places) or group.columns > LONGEST or calls[0].with_bias:
+            return ""
+        if any(vec.buffer in self.rings or vec.stride != 1 for vec in (out, group.x)):
+            return ""
+        fixed = bias is None or (bias.buffer.kind == "const" and bias.stride == 1)
+        moves = bias is not None and op.counter in dims.symbols(bias.offset)
+        if not fixed or moves or op.counter in (*out.buffer.scope, *group.x.buffer.scope):
+            return ""
+        self.used.kernels.update(("product", "products"))
+        y, x = (self.pointer(start) for start, _ in places)
+        start = "0" if bias is None else self.pointer(bias)
+        w, sizes = self.const_names[calls[0].packed], f"{group.columns}, {self.dim(out.size)}"
+        arguments = f"{y}, {steps[0]}, {start}, {w}, {x}, {steps[1]}, {sizes}"
+        return f"{self.prefix}_products({arguments}, {self.dim(op.count)});\n"
 
     def when(self, op: When) -> str:
         """An if."""
         self.used.state = True
         return self.macro("when", after=op.after, body=indent(self.ops(op.body)))
+
+
+def _apart(vec: Vec, counter: str) -> tuple[Vec, Dim | None]:
+    """Where the vector is in the first iteration, and how far on in each later one, if equally."""
+    at = [dims.substitute(vec.offset, {counter: k}) for k in range(3)]
+    step = at[1] - at[0]
+    return replace(vec, offset=at[0]), step if step == at[2] - at[1] else None
 
 
 def _needed(op: Elementwise) -> set[str]:

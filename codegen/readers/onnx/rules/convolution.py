@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from codegen.errors import LayerError
-from codegen.layers.convolution import Convolution
+from codegen.layers.convolution import Convolution, DepthwiseConvolution
 from codegen.layers.padding import ZeroPadding
+from codegen.model import Array, Layer
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.readers.onnx.call import Call
@@ -76,28 +77,53 @@ def _conv(c: Call) -> Value:
         if isinstance(length, int) and length < 1:
             raise LayerError(f"its window of {reach} does not fit {n} elements and their padding")
         lengths.append(length)
+    for axis, n in enumerate(x.shape[2:]):
+        if lengths[axis] == 1 and isinstance(n, int):
+            weight, around, strides = _without_padding(axis, n, weight, around, strides, dilations)
+    sizes = weight.shape[2:]
     ref, layout = c.arranged(x, held), [axis - 2 for axis in held[:-1]]
 
     def along(values: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(1 if place < 0 else values[place] for place in layout)
 
     pairs = tuple((0, 0) if place < 0 else around[place] for place in layout)
-    kernel = weight.transpose([*(n + 2 for n in layout if n >= 0), 1, 0])
-    kernel = np.ascontiguousarray(kernel.reshape(*along(sizes), *kernel.shape[-2:]))
+    order = [n + 2 for n in layout if n >= 0]
     if len(pairs) > 2:
         raise LayerError(f"its batch axis has length {x.shape[0]}, expected 1")
     if any(n for pair in pairs for n in pair):
         ref = c.add(c.aside(ZeroPadding, "padding", padding=pairs), ref)
-    layer = c.layer(
-        Convolution,
-        kernel=kernel,
-        bias=bias,
-        strides=along(strides),
-        dilations=along(dilations),
-        groups=groups,
-    )
+    layer: Layer
+    both = {"bias": bias, "strides": along(strides), "dilations": along(dilations)}
+    if groups > 1 and weight.shape[1] == 1:
+        kernel = weight.reshape(groups, -1, *sizes).transpose([*order, 0, 1])
+        kernel = np.ascontiguousarray(kernel.reshape(*along(sizes), *kernel.shape[-2:]))
+        layer = c.layer(DepthwiseConvolution, kernel=kernel, **both)
+    else:
+        kernel = weight.transpose([*order, 1, 0])
+        kernel = np.ascontiguousarray(kernel.reshape(*along(sizes), *kernel.shape[-2:]))
+        layer = c.layer(Convolution, kernel=kernel, groups=groups, **both)
     shape = (x.shape[0], filters, *lengths)
     return Value(c.add(layer, ref), shape, held, x.dtype, x.time)
+
+
+def _without_padding(
+    axis: int,
+    length: int,
+    weight: Array,
+    around: Pairs,
+    strides: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> tuple[Array, Pairs, tuple[int, ...]]:
+    """The same for an axis with a single place, without the taps that lie on padding."""
+    places = np.arange(weight.shape[axis + 2]) * dilations[axis] - around[axis][0]
+    inside = np.flatnonzero((places >= 0) & (places < length))
+    if not len(inside) or places[inside[0]] != 0:
+        return weight, around, strides
+    return (
+        weight.take(inside, axis + 2),
+        (*around[:axis], (0, 0), *around[axis + 1 :]),
+        (*strides[:axis], length, *strides[axis + 1 :]),
+    )
 
 
 TABLE = (Operator("Conv", _conv, note="over one or two axes, its kernel a constant"),)
