@@ -111,14 +111,6 @@ class Signature:
         return self._call(self.lowered.whole)
 
     @property
-    def state_arrays(self) -> str:
-        """The types of JavaScript's arrays of states, one or several."""
-        kinds = {self._kind(state.buffer) for state in self.outline.states}
-        if self.warmup:
-            kinds.add(self.real)
-        return " | ".join(sorted(map(self.javascript, kinds or {self.real})))
-
-    @property
     def states(self) -> list[tuple[int, ...]]:
         """The shapes of the states that get_state gives, without the number of steps seen."""
         return [state.shape for state in self.outline.states]
