@@ -41,8 +41,10 @@ from codegen.report.source import recurrent_layers
 from codegen.report.work import work
 from codegen.text.templates import source
 from tests.layers.oracle import lowered, randomised
+from tests.onnx.test_structures import gtcrn
 from tests.support import emulators
 from tests.support.browser import reported, screenshot, serving
+from tests.support.fixtures import FIXTURES
 
 EXAMPLES = Path(__file__).parents[1] / "generated_examples"
 SEED = EXAMPLES / "seed" / "seed.h5"
@@ -118,6 +120,12 @@ def two_inputs() -> keras.Model:
     return keras.Model([a, b], outputs, name="two_inputs")
 
 
+def with_states(folder: Path) -> Lowered:
+    """An ONNX graph whose recurrent layer takes its state from an input."""
+    states = {"cache": "cache_out", "inter": "inter_out"}
+    return lower(codegen.read(gtcrn(folder), states=states))
+
+
 def kinds() -> Iterator[tuple[str, Any]]:
     """A model of every kind: a path, or options of `read`, or a live model."""
     yield "several inputs, no step", two_inputs
@@ -125,6 +133,8 @@ def kinds() -> Iterator[tuple[str, Any]]:
     yield "integers", EXAMPLES / "tokens" / "tokens.keras"
     yield "delay line", EXAMPLES / "causal_conv" / "causal_conv.keras"
     yield "audio", EXAMPLES / "plugin" / "amp.json"
+    yield "PyTorch", FIXTURES / "torch" / "torch113" / "gru_stacked" / "weights.pt"
+    yield "ONNX", with_states
     yield "weights alone", EXAMPLES / "weights_only" / "weights.h5"
     yield "no time axis", lambda: keras.Sequential([keras.Input((5,)), kl.Dense(3), kl.Dense(1)])
     yield (
@@ -140,11 +150,17 @@ KINDS = dict(kinds())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_of_every_kind_has_a_page(kind: str) -> None:
+def test_a_model_of_every_kind_has_a_page(kind: str, tmp_path: Path) -> None:
     given = KINDS[kind]
     if isinstance(given, Path):
-        config = given.with_name("config.json") if given.name == "weights.h5" else None
-        low = lower(codegen.read(given, config))
+        configs = [given.with_name(name) for name in ("config.json", "layers.json")]
+        low = lower(codegen.read(given, next((c for c in configs if c.exists()), None)))
+    elif given is with_states:
+        low = with_states(tmp_path)
+        assert [one.title.split(":")[0] for one in recurrent_layers(low, {})][:2] == [
+            "GRU_9",
+            "GRU_20",
+        ]
     else:
         low = lowered(randomised(given()))
     text = page_of(low)

@@ -92,7 +92,7 @@ def draw(lowered: Lowered) -> Drawing | None:
         report = reports.get(node.layer.name)
         about = report.describe if report is not None else node.layer.describe
         stateful = report is not None and _has_state(lowered, node.layer.name)
-        kind = "input" if isinstance(node.layer, Input) else "state" if stateful else "plain"
+        kind = "state" if stateful else "input" if isinstance(node.layer, Input) else "plain"
         boxes.append(_box(places[number], node.layer.name, about, kind))
     told = set()
     for route in routes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from codegen.layers.recurrent import Cell, Recurrent
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.ops import Block, Loop, Program, State, walk_ops, writes
@@ -25,7 +26,7 @@ ANY_LENGTH = 256  # --max-steps of lines that are only shown
 
 
 @dataclass(frozen=True)
-class Recurrent:
+class Shown:
     """One layer."""
 
     title: str
@@ -35,8 +36,8 @@ class Recurrent:
     code: str
 
 
-def recurrent_layers(lowered: Lowered, options: Mapping[str, Any]) -> list[Recurrent]:
-    """All layers that go on from a state of their own, in order."""
+def recurrent_layers(lowered: Lowered, options: Mapping[str, Any]) -> list[Shown]:
+    """All layers that go on from a state, their own or one that is given to them, in order."""
     program = lowered.step or lowered.whole
     chosen = {"profile": "mcu", **options}
     free = lowered.step is None and bool(lowered.whole.lengths)
@@ -44,10 +45,13 @@ def recurrent_layers(lowered: Lowered, options: Mapping[str, Any]) -> list[Recur
         chosen["max_steps"] = ANY_LENGTH
     name = identifier(lowered.name)
     header = Header(lowered, name, TARGETS["c"].complete(chosen), Origin(f"{name}.h"))
+    layers = {layer.name: (layer, *layer.inner) for layer in lowered.model.layers}
+    kinds = (Recurrent, Cell)
+    named = {k for k, v in layers.items() if any(isinstance(layer, kinds) for layer in v)}
     printed = {b.title: b for b in header.program.blocks}
     found = []
     for block in program.blocks:
-        if not is_recurrent(block, program):
+        if block.name not in named and not is_recurrent(block, program):
             continue
         formulas = Formulas(block.name, block.ops)
         lines = tuple(line for op in block.ops for line in formulas.lines(op))
@@ -55,7 +59,7 @@ def recurrent_layers(lowered: Lowered, options: Mapping[str, Any]) -> list[Recur
         sizes = tuple(_size(s) for s in program.states if s.layer == block.name)
         given = "" if formulas.input is None else formulas.input.name
         code = textwrap.dedent("".join(fitted([text])))  # broken as in a function
-        found.append(Recurrent(block.title, given, sizes, lines, code))
+        found.append(Shown(block.title, given, sizes, lines, code))
     return found
 
 
