@@ -180,9 +180,12 @@ def mystery(folder: Path) -> Path:
     ("custom", "said"),
     [
         ({"Mystery": lambda *_: 1 / 0}, r"'who' \(Mystery\): .*--custom failed: ZeroDivisionError"),
-        ({"Mystery": lambda *_: 5}, r"'who' \(Mystery\): .*--custom returns int, expected a Layer"),
+        (
+            {"Mystery": lambda *_: 5},
+            r"'who' \(Mystery\): .*--custom returned int, expected a Layer",
+        ),
         ({"odd": lambda x: x.gone}, r"'d' \(Dense\): .*--custom failed: AttributeError"),
-        ({"odd": lambda x: "x"}, r"'d' \(Dense\): .*--custom returns str, expected an expression"),
+        ({"odd": lambda x: "x"}, r"'d' \(Dense\): .*--custom returned str, expected an expression"),
         ({"odd": lambda: 5}, r"'d' \(Dense\): .*--custom failed: TypeError"),
     ],
 )
