@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import report
 
-RUNS = ("run_c", "run_python", "run_mcu")
+RUNS = ("run_c", "run_vad", "run_python", "run_mcu")
 
 
 def main() -> None:

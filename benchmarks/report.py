@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pictures, report_c, report_mcu, report_python
+from benchmarks import pictures, report_c, report_mcu, report_python, report_vad
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,7 +22,7 @@ def load(name: str) -> dict[str, Any] | None:
 
 def write() -> None:
     """results/README.md and the pictures, of what results there are."""
-    c, python, mcu = load("c"), load("python"), load("mcu")
+    c, python, mcu, vad = load("c"), load("python"), load("mcu"), load("vad")
     parts = ["# Results", "", "Written by `python -m benchmarks --report`; do not edit.", ""]
     parts += ["What each row is, and its caveats: [benchmarks](../README.md).", ""]
     if c and python:
@@ -33,6 +33,8 @@ def write() -> None:
         parts += ["![Code, RAM and stack on a Cortex-M4F](size.svg)", ""]
     if c:
         parts += ["## C on a desktop core", "", report_c.markdown(c)]
+    if vad:
+        parts += ["## A voice activity detector, from ONNX", "", report_vad.markdown(vad)]
     if python:
         parts += ["## Python", "", report_python.markdown(python)]
     if mcu:
