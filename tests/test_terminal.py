@@ -162,6 +162,7 @@ def test_report_shows_in_a_terminal_how_far_it_is(tmp_path: Path) -> None:
     words = ("report", LAST / "last_step.h5", "--steps", 5, "-o", tmp_path / "r.html")
     assert re.search(r"report +\[#+\] +100%", in_terminal(*words))
     assert "%" not in run(*words).output
+    assert run(*words[:-1], "-").stdout == (tmp_path / "r.html").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -490,6 +490,7 @@ def compare(
     from codegen.commands import compare as comparing
     from codegen.commands.pairs import in_real_numbers
     from codegen.commands.verify import samples as samples_for
+    from codegen.commands.verify import steps_of
     from codegen.samples import read_samples
 
     with tempfile.TemporaryDirectory() as folder:
@@ -511,7 +512,9 @@ def compare(
         count = min([steps, *(f.longest for f in files if f.longest is not None)])
         integers = next((made for made in models if made.whole.integers), lowered)
         inputs = samples_for(integers, count) if data is None else read_samples(data, lowered)
-        found = comparing.compare(lowered, (files[0], files[1]), inputs)
+        total = steps_of(lowered, count, inputs)
+        with _progress("compare", total, total >= LONG_RUN) as advance:
+            found = comparing.compare(lowered, (files[0], files[1]), inputs, lambda: advance(""))
     if as_json:
         _print_json({"first": first, "second": second, **found.as_dict()})
     else:
@@ -592,7 +595,13 @@ def explain(model: str, **options: Any) -> None:
 )
 @click.argument("model", type=click.Path())
 @click.argument("out", nargs=-1, type=click.Path())
-@click.option("-o", "--page", required=True, metavar="FILE.html", help="The page to write.")
+@click.option(
+    "-o",
+    "--page",
+    required=True,
+    metavar="FILE.html",
+    help="The page to write; - for standard output.",
+)
 @click.option(
     "--data",
     type=click.Path(),
@@ -611,10 +620,15 @@ def report(
     from codegen.samples import read_samples
 
     reading, _ = split(options)
-    _refuse_source_as_out(page, model, reading["config"], *out, data)
-    trained = _as_trained(model, reading)
-    lowered = lower(_as_run(trained, reading, {}))
-    with tempfile.TemporaryDirectory() as folder:
+    if page != "-":
+        _refuse_source_as_out(page, model, reading["config"], *out, data)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _progress("report", reporting.stages(len(out)) + 1) as advance,
+    ):
+        trained = _as_trained(model, reading)
+        lowered = lower(_as_run(trained, reading, {}))
+        advance("read")
         files = []
         for number, name in enumerate(out):
             place = Path(folder) / str(number)
@@ -628,8 +642,11 @@ def report(
         else:
             inputs, about = read_samples(data, lowered), Path(data).name
         wanted = reporting.Wanted(lowered, inputs, about, files, steps)
-        with _progress("report", reporting.stages(wanted)) as advance:
-            size = write(page, reporting.page(wanted, lambda: advance("")))
+        text = reporting.page(wanted, advance)
+        if page == "-":
+            _print_whole(text)
+            return
+        size = write(page, text)
     click.echo(visible(f"{page}: {size:,} bytes"), err=True)
 
 

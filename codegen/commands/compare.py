@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,9 +32,14 @@ class Comparison:
         return {"steps": self.steps, **worst_of(self.outputs), "outputs": outputs}
 
 
-def compare(lowered: Lowered, files: tuple[Runner, Runner], inputs: Sequence[Array]) -> Comparison:
+def compare(
+    lowered: Lowered,
+    files: tuple[Runner, Runner],
+    inputs: Sequence[Array],
+    advance: Callable[[], None] = lambda: None,
+) -> Comparison:
     """Run both files; CodegenError where they cannot take the same inputs."""
-    outputs = outputs_of(lowered, *files, inputs)
+    outputs = outputs_of(lowered, *files, inputs, advance)
     timed = [len(x) for x, p in zip(inputs, lowered.whole.inputs, strict=True) if p.time]
     curve = tuple(map(float, error_curve(lowered, *outputs)))
     return Comparison(min(timed, default=0), measured(lowered, *outputs), curve)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,14 +126,22 @@ def error_curve(lowered: Lowered, wanted: Outputs, found: Outputs) -> Array:
 
 
 def outputs_of(
-    lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
+    lowered: Lowered,
+    exact: Runner,
+    found: Runner,
+    inputs: Sequence[Array],
+    advance: Callable[[], None] = lambda: None,
 ) -> tuple[Outputs, Outputs]:
-    """What both put out, all steps from reset on (a row for each) or one predict."""
+    """What both put out, all steps from reset on (a row for each) or one predict.
+
+    `advance` is called after each step.
+    """
     exact.reset()
     found.reset()
-    run = _predicted if lowered.step is None else _stepped
     try:
-        return run(lowered, exact, found, inputs)
+        if lowered.step is None:
+            return _predicted(lowered, exact, found, inputs)
+        return _stepped(lowered, exact, found, inputs, advance)
     except ValueError as error:
         raise CodegenError(f"the inputs are not accepted: {error}") from error
 
@@ -154,7 +162,11 @@ def _predicted(
 
 
 def _stepped(
-    lowered: Lowered, exact: Runner, found: Runner, inputs: Sequence[Array]
+    lowered: Lowered,
+    exact: Runner,
+    found: Runner,
+    inputs: Sequence[Array],
+    advance: Callable[[], None],
 ) -> tuple[Outputs, Outputs]:
     """The outputs of both, those of all steps in one array."""
     assert lowered.step is not None
@@ -165,6 +177,7 @@ def _stepped(
         right, left = exact.step(*row), found.step(*row)
         if right is not None and left is not None:
             pairs.append((right, left))
+        advance()
     if not pairs:
         raise ValueError(f"more than {lowered.warmup} steps are needed before an output is due")
     first, second = zip(*pairs, strict=True)

@@ -26,6 +26,7 @@ from codegen.program.evaluate import Reference
 from codegen.report.observed import layer_values
 from codegen.running import Outputs, Runner
 from codegen.targets import TARGETS
+from codegen.text.visible import LONGEST_CELL, visible
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,23 @@ class Measured:
 
 
 def measure(
-    file: File, inputs: Sequence[Array], steps: int, advance: Callable[[], None] = lambda: None
+    file: File,
+    inputs: Sequence[Array],
+    steps: int,
+    advance: Callable[[str], None] = lambda _: None,
 ) -> Measured:
-    """Run the file on the inputs, from reset on."""
+    """Run the file on the inputs, from reset on; `advance` is told its name three times."""
+    name = visible(file.path.name, LONGEST_CELL)
     exact = file.exact
     states = _States(file)
     reference = Interpreted(Reference(exact))
     wanted, found = outputs_of(exact, reference, states, inputs)
-    advance()
+    advance(name)
     outputs = measured(exact, wanted, found)
     report = verify(file.lowered, file.runner, steps, inputs, file.dtype)
-    advance()
+    advance(name)
     layers = _layers(file, inputs, states.errors(inputs), report)
-    advance()
+    advance(name)
     return Measured(
         file,
         file.path.stat().st_size,

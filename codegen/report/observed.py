@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,18 +59,15 @@ def layer_values(
     lowered: Lowered,
     inputs: Sequence[Array],
     dtype: str = "float64",
-    advance: Callable[[], None] = lambda: None,
 ) -> dict[str, Array]:
     """All numbers that each layer puts out, by its name, in order: all steps, or one predict."""
     machine = Observer(lowered, np.dtype(dtype))
     runner = Interpreted(Reference(lowered, dtype=np.dtype(dtype), machine=machine))
     if lowered.step is None:
         _predict(lowered, runner, inputs)
-        advance()
     else:
         for t in range(steps_of(lowered, inputs)):
             runner.step(*row_at(inputs, lowered.step.inputs, t))
-            advance()
     return {name: np.concatenate(parts) for name, parts in machine.seen_values.items()}
 
 

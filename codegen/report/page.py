@@ -72,17 +72,17 @@ def noise(lowered: Lowered, steps: int) -> str:
     return f"{count} steps of noise" if known else "noise"
 
 
-def stages(wanted: Wanted) -> int:
-    """How often `page` says that it goes on."""
-    return 2 + 3 * len(wanted.files)
+def stages(files: int) -> int:
+    """How often `page` says what it has done, with so many files."""
+    return 2 + 3 * files
 
 
-def page(wanted: Wanted, advance: Callable[[], None] = lambda: None) -> Iterator[str]:
-    """The HTML in pieces, all measured before the first."""
+def page(wanted: Wanted, advance: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+    """The HTML in pieces, all measured before the first; `advance` is told what is done."""
     lowered = wanted.lowered
     plot = _Plots()
     values = layer_values(lowered, wanted.inputs)
-    advance()
+    advance("layers")
     found = [measure(file, wanted.inputs, wanted.steps, advance) for file in wanted.files]
     sizes = _sizes(lowered, found)
     told = _estimates(lowered, found)
@@ -114,7 +114,7 @@ def page(wanted: Wanted, advance: Callable[[], None] = lambda: None) -> Iterator
         by_layer=_by_layer(plot, found),
         choice=_choice(plot, found),
     )
-    advance()
+    advance("page")
     return text
 
 
