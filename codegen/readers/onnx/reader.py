@@ -17,6 +17,8 @@ def read(path: Path, options: Options) -> Model:
     assembly = Assembly(file, options)
     signature = Signature(file, options, assembly)
     graph = signature.graph()
+    if options.initial_state is not None:
+        file.digest.add(options.initial_state)
     return Model(
         name="model",
         graph=graph,
