@@ -34,7 +34,8 @@ def parts() -> list[tuple[list[Read], Lowered]]:
 @pytest.fixture
 def _recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The self-tests of one model are the same in all targets."""
-    monkeypatch.setattr("codegen.targets.spine.recorded.record", RECORDED)
+    for module in ("codegen.recorded", "codegen.targets.c.selftest"):
+        monkeypatch.setattr(f"{module}.record", RECORDED)
 
 
 RECORDED = cache(record)
