@@ -48,14 +48,14 @@ REFUSALS: tuple[Refusal, ...] = (
         "a setting that this version does not know, or a dtype that is not a type",
         "newer ones",
         "save without it",
-        "setting .* is not known|dtype is .*, (expected|which is)",
+        "setting .* is unknown|dtype is .*, (expected|which is)",
     ),
     Refusal(
         "any layer",
         "a class that is not of Keras",
         ALL,
         "--custom CLASS=package.module:function, or CLASS=KERAS_CLASS where it changes nothing",
-        "a class of its author's own|layers of this class are not supported",
+        "is a custom class|layers of this class are not supported",
     ),
     Refusal(
         "Dropout, noise; recurrent and attention layers with dropout",
@@ -94,7 +94,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "any activation",
-        "a PReLU, or a Softmax along another axis than the last, in place of a name",
+        "a PReLU, or a Softmax along an axis other than the last, in place of a name",
         ALL,
         "the layer after one with activation='linear'",
         "is a layer of class|is a Softmax along axis",
@@ -118,7 +118,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "time_major=True with return_sequences=True",
         "TF 1.15 to 2.2",
         "save with time_major=False: these reversed the batch instead of time",
-        "with time_major=True TensorFlow before 2.3",
+        "with time_major=True, TensorFlow before 2.3",
     ),
     Refusal(
         "ConvLSTM1D, ConvLSTM2D",
@@ -181,7 +181,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "around an Embedding, or with a mask",
         "TF 2.13 on",
         "the layer inside, with the weights of the last step",
-        "an Embedding inside it is not supported|a mask reaches it",
+        "it wraps an Embedding|a mask reaches it",
     ),
     Refusal(
         "BatchNormalization",
@@ -201,14 +201,14 @@ REFUSALS: tuple[Refusal, ...] = (
         "Conv, pooling, padding layers",
         "a file that tells nowhere whether channels come first",
         "Keras 1.0, 1.1",
-        "write dim_ordering into its configuration and give that with --config",
+        "add dim_ordering to its configuration and pass that with --config",
         "does not say which axis holds the channels",
     ),
     Refusal(
         "Conv1D, Conv2D and pooling",
         "padding='same' with an even window or strides, on Theano",
         "Keras 1 and 2",
-        "padding='valid' after a padding layer",
+        "a padding layer and padding='valid'",
         "Theano pads windows",
     ),
     Refusal(
@@ -250,10 +250,9 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         "operations in a functional model",
-        "sin, cos, sort, top_k and what else is no arithmetic, comparison, reduction or change of "
-        "shape",
+        "sort, top_k and what else is no arithmetic, comparison, reduction or change of shape",
         "TF 1.15 on, Keras 3",
-        "a layer in its place, or one of your own with --custom",
+        "a layer instead, or one of your own with --custom",
         "this operation is not supported",
     ),
     Refusal(
@@ -283,7 +282,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "a call on computed floats, whose fractions each backend treats in its own way",
         ALL,
         "a cast to int32 before it",
-        "what may be fractions",
+        "may hold fractions",
     ),
     Refusal(
         "a model file",

@@ -181,7 +181,7 @@ def test_discretization(mode: str) -> None:
 
 def test_boundaries_that_do_not_ascend_are_refused() -> None:
     layer = kl.Discretization([0.7, 0.0, -0.5])
-    with pytest.raises(UnsupportedError, match="do not ascend"):
+    with pytest.raises(UnsupportedError, match="not in ascending order"):
         compare(keras.Sequential([kl.Input((4, 1)), layer]))
 
 

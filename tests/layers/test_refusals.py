@@ -326,7 +326,7 @@ CASES: dict[str, list[Make]] = {
         live(over_heads),
     ],
     "an output_shape of several axes": [live(wide_attention)],
-    "sin, cos": [operation("sin"), operation("sort"), operation("top_k", 2)],
+    "sort, top_k": [operation("sort"), operation("top_k", 2)],
     "operands of which": [live(unequal)],
     "casts to": [live(lambda: cast_to("float16")), live(lambda: cast_to("uint8"))],
     "integers or booleans": [

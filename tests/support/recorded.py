@@ -19,7 +19,7 @@ from tests.support.fixtures import QUICK, Case, cases, quick_cases, torch_cases
 REFUSED = {
     "lambda_layer": "holds Python code, which is never run",
     "tf21/time_major_bidirectional": "reversed the batch instead of time",
-    "lora_h5": "LoRA weights are stored apart from the kernel; save the model as .keras",
+    "lora_h5": "LoRA weights are stored separately from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
     "training_dropout": "training=True, so it is random in predict",
     "training_batch_norm": "training=True, so it normalises by the current batch",
