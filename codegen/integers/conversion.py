@@ -27,6 +27,7 @@ from codegen.integers.expressions import (
 )
 from codegen.integers.fixed import MOST, SHORT, Fixed, exponent, with_fraction
 from codegen.integers.ranges import NOTHING, Range, Ranges, affine_range, largest
+from codegen.integers.split import buffers_of, free_name
 from codegen.integers.weights import rounded
 from codegen.model import Array
 from codegen.passes.quantise_weights import in_rows
@@ -149,6 +150,7 @@ class _Conversion:
         self.held: set[Buffer] = set()  # that would grow without end, and are kept in their format
         self.block = ""
         self.scope: tuple[str, ...] = ()
+        self.names = {buffer.name for program in programs for buffer in buffers_of(program)}
         self.place = 0  # of the next scratch buffer, the same in every round
         for program in programs:
             for state in program.states:
@@ -209,7 +211,7 @@ class _Conversion:
         )
         if old not in self.buffers:
             kind = "input" if self.io == "int16" else "temp"
-            name = old.name if self.io == "int16" else f"{old.name}_q"
+            name = old.name if self.io == "int16" else free_name(f"{old.name}_q", self.names)
             self.buffers[old] = replace(old, name=name, kind=kind, dtype="int16", fraction=fraction)
             self.bounds[self.buffers[old]] = (-SHORT, SHORT - 1) if kind == "input" else (low, high)
         new = self.buffers[old]
@@ -493,7 +495,7 @@ class _Conversion:
         if size > LARGEST:
             raise CannotFit(f"numbers up to {largest(one):.3g}")
         kind = "temp" if old.kind in ("output", "temp") else old.kind
-        name = f"{old.name}_q" if old.kind == "output" else old.name
+        name = free_name(f"{old.name}_q", self.names) if old.kind == "output" else old.name
         if old in self.whole and size < STATE:
             new = replace(old, kind=kind, name=name, dtype="int32", fraction=0)
         elif old in self.short:
@@ -592,7 +594,14 @@ class _Conversion:
         if key not in self.temps:
             prefix = "" if name.startswith(self.block) else f"{self.block}_"
             self.temps[key] = Buffer(
-                f"{prefix}{name}", size, "temp", dtype, None, self.scope, (size,), fraction=fraction
+                free_name(f"{prefix}{name}", self.names),
+                size,
+                "temp",
+                dtype,
+                None,
+                self.scope,
+                (size,),
+                fraction=fraction,
             )
         return self.temps[key]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain, count
 
 from codegen.program.ops import (
     Buffer,
@@ -28,21 +29,35 @@ from codegen.program.ops import (
 
 def split_in_place(program: Program) -> Program:
     """The program, in which no op that something else has just written replaces it in place."""
-    return program.map_blocks(lambda block: tuple(_split(block.ops, ())))
+    names = {buffer.name for buffer in buffers_of(program)}
+    return program.map_blocks(lambda block: tuple(_split(block.ops, (), names)))
 
 
-def _split(given: Sequence[Op], scope: tuple[str, ...]) -> list[Op]:
+def buffers_of(program: Program) -> set[Buffer]:
+    """Every buffer that an op of the program reads or writes."""
+    return {v.buffer for op in walk_ops(program.ops) for v in (*reads(op), *writes(op))}
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """The name, or the first one that is free with a number behind it; it is taken then."""
+    names = chain([wanted], (f"{wanted}_{number}" for number in count(2)))
+    found = next(name for name in names if name not in taken)
+    taken.add(found)
+    return found
+
+
+def _split(given: Sequence[Op], scope: tuple[str, ...], names: set[str]) -> list[Op]:
     ops = list(given)
     for k, op in enumerate(ops):
         if isinstance(op, Loop):
-            ops[k] = replace(op, body=tuple(_split(op.body, (*scope, op.counter))))
+            ops[k] = replace(op, body=tuple(_split(op.body, (*scope, op.counter), names)))
         elif isinstance(op, When):
-            ops[k] = replace(op, body=tuple(_split(op.body, scope)))
+            ops[k] = replace(op, body=tuple(_split(op.body, scope, names)))
         else:
             for vec in _in_place(op):
                 makers = _makers(ops[:k], vec)
                 if makers:
-                    name = f"{vec.buffer.name}_sum"
+                    name = free_name(f"{vec.buffer.name}_sum", names)
                     new = Buffer(name, vec.size, "temp", scope=scope, shape=(vec.size,))
                     for j in makers:
                         ops[j] = _writes_to(ops[j], vec, new)
