@@ -68,15 +68,17 @@ class _Single:
         return None if found is None else tuple(y[0] for y in found)
 
 
-def steps_as_it_predicts(model: Any, lowered: Lowered, inputs: Sequence[Array]) -> None:
+def steps_as_it_predicts(
+    model: Any, lowered: Lowered, inputs: Sequence[Array], tolerance: float = TOLERANCE
+) -> None:
     """Assert the same of a generated model, and that it goes on from a state that it saved."""
     inputs = in_step(lowered, inputs)
     model.reset()
     expected = model.predict(*inputs)
     states = model.get_state()
     model.reset()
-    assert worst(stepped(model, lowered, inputs), expected) <= TOLERANCE
-    assert worst(model.get_state(), states) <= TOLERANCE
+    assert worst(stepped(model, lowered, inputs), expected) <= tolerance
+    assert worst(model.get_state(), states) <= tolerance
 
     # Going on from the saved state is going on.
     given = inputs_of_step(lowered, inputs, 0)

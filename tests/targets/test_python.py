@@ -121,15 +121,13 @@ def close(found: Any, expected: Any, tolerance: float = ROUNDING) -> None:
 CASES = [case for case in recorded.KEPT if case.models]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_recorded_model_agrees_with_the_interpreter(case: fixtures.Case, runtime: str) -> None:
+def test_a_small_file_of_a_recorded_model_agrees_with_the_interpreter(case: fixtures.Case) -> None:
+    """Of the other runtime it is tests/test_fixtures.py that says so."""
     lowered = recorded.read(case)
-    # The self-test of a small file runs with it, where it is the program, and exits where it fails.
-    names = load(text_of(lowered, runtime=runtime), "generated" if runtime == "any" else "__main__")
+    # The self-test runs where the file is the program, and exits where it fails.
+    names = load(text_of(lowered, runtime="micropython"), "__main__")
     model, reference = names["Model"](), Reference(lowered)
-    if runtime == "any":
-        assert names["selftest"]()
     for call in case.calls:
         x = [x[:1] for x in call.inputs]
         close(model.predict(*(part[0].tolist() for part in x)), reference.predict(*x))
