@@ -22,7 +22,7 @@ from codegen.layers.operations import EVERYTHING, Operation
 from codegen.layers.padding import ZeroPadding
 from codegen.layers.reshaping import Permute
 from codegen.layers.shared.windows import reach
-from codegen.model import Graph, Layer, Model, Node, Ref, State
+from codegen.model import Graph, Layer, Model, Ref, State
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ def as_lines(model: Model, replaced: Mapping[int, Layer]) -> tuple[Model, dict[i
         nodes[one.convolution] = replace(conv, layer=one.layer)
         for new, old in ((same, join.layer), (one.layer, conv.layer)):
             names[id(new)] = names.get(id(old), old)
-    gone = {one.state for one in found} | {one.cut for one in found}
-    return replace(model, graph=_without(replace(graph, nodes=tuple(nodes)), gone)), names
+    gone = dict.fromkeys(number for one in found for number in (one.state, one.cut))
+    return replace(model, graph=replace(graph, nodes=tuple(nodes)).without(gone)), names
 
 
 def _cache(graph: Graph, state: int) -> _Cache | None:
     """What the state is the cache of, None where it is anything else."""
     kept = graph.states[state]
-    readers = _readers(graph)
+    readers = graph.readers
     joins = readers[state]
     if len(joins) != 1 or kept.index or readers[kept.node] != [state]:
         return None
@@ -72,11 +72,14 @@ def _cache(graph: Graph, state: int) -> _Cache | None:
         return None
     rows = source.shape[axis - 1] or 0
     new = _rows_dropped(cut.layer, axis - 1, rows)
-    chain = _chain(graph, others[0], readers)
+    chain = _chain(graph, others[0])
     if new is None or chain is None or chain.order[0] != axis - 1:
         return None
-    geometry = chain.layer.geometry
+    conv, geometry = chain.layer, chain.layer.geometry
     window, stride = reach(geometry.sizes[0], geometry.dilations[0]), geometry.strides[0]
+    if (rows + new - window) // stride == 0:  # a single position, so any stride is the same
+        stride = new
+        conv = replace(conv, strides=(stride, *conv.strides[1:]))
     if (rows - window) // stride != -1 or new % stride:
         return None
     start = None
@@ -85,7 +88,7 @@ def _cache(graph: Graph, state: int) -> _Cache | None:
     layer = CachedConvolution(
         name=chain.layer.name,
         class_name=chain.layer.class_name,
-        convolution=chain.layer,
+        convolution=conv,
         rows=rows,
         start=start,
     )
@@ -117,7 +120,7 @@ class _Chain:
     pads: tuple[tuple[int, int], ...]
 
 
-def _chain(graph: Graph, number: int, readers: Mapping[int, list[int]]) -> _Chain | None:
+def _chain(graph: Graph, number: int) -> _Chain | None:
     """Permute and ZeroPadding, both of which may be missing, then the convolution."""
     order: tuple[int, ...] | None = None
     pads: tuple[tuple[int, int], ...] | None = None
@@ -136,42 +139,7 @@ def _chain(graph: Graph, number: int, readers: Mapping[int, list[int]]) -> _Chai
                 return None
         else:
             return None
-        following = readers[number]
+        following = graph.readers[number]
         if len(following) != 1 or following[0] < 0:
             return None
         number = following[0]
-
-
-def _readers(graph: Graph) -> dict[int, list[int]]:
-    """The nodes that read each node; for what a state becomes, the state; -1 for an output."""
-    found: dict[int, list[int]] = {number: [] for number in range(len(graph.nodes))}
-    for number, node in enumerate(graph.nodes):
-        for refs in (node.inputs, *node.keywords.values()):
-            for ref in refs:
-                found[ref.node].append(number)
-    for state, ref in graph.states.items():
-        found[ref.node].append(state)
-    for ref in graph.outputs:
-        found[ref.node].append(-1)
-    return found
-
-
-def _without(graph: Graph, gone: set[int]) -> Graph:
-    """The graph without nodes that nothing reads any more."""
-    kept = [number for number in range(len(graph.nodes)) if number not in gone]
-    place = {number: k for k, number in enumerate(kept)}
-
-    def moved(refs: tuple[Ref, ...]) -> tuple[Ref, ...]:
-        return tuple(Ref(place[ref.node], ref.index) for ref in refs)
-
-    def node(number: int) -> Node:
-        one = graph.nodes[number]
-        keywords = {key: moved(refs) for key, refs in one.keywords.items()}
-        return replace(one, inputs=moved(one.inputs), keywords=keywords)
-
-    return Graph(
-        tuple(node(number) for number in kept),
-        tuple(place[number] for number in graph.inputs),
-        moved(graph.outputs),
-        {place[s]: moved((ref,))[0] for s, ref in graph.states.items() if s not in gone},
-    )

@@ -14,7 +14,7 @@ import numpy as np
 from codegen.activations import LINEAR
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import BatchNormalization, Dense, Identity
-from codegen.model import Array, Graph, Layer, Model
+from codegen.model import Array, Layer, Model
 
 Product = Dense | Convolution
 
@@ -24,7 +24,7 @@ def fold(model: Model) -> tuple[Model, dict[int, Layer]]:
     graph = model.graph
     nodes = list(graph.nodes)
     calls = Counter(id(node.layer) for node in nodes)
-    users = _users(graph)
+    users = graph.readers
 
     def alone(number: int) -> bool:
         """Whether the layer is called once, and one other call alone reads its output."""
@@ -57,18 +57,6 @@ def fold(model: Model) -> tuple[Model, dict[int, Layer]]:
     if not replaced:
         return model, {}
     return replace(model, graph=replace(graph, nodes=tuple(nodes))), replaced
-
-
-def _users(graph: Graph) -> list[list[int]]:
-    """For each node the nodes that read it, -1 for the caller of the model."""
-    users: list[list[int]] = [[] for _ in graph.nodes]
-    for number, node in enumerate(graph.nodes):
-        for refs in (node.inputs, *node.keywords.values()):
-            for ref in refs:
-                users[ref.node].append(number)
-    for ref in (*graph.outputs, *graph.states.values()):
-        users[ref.node].append(-1)
-    return users
 
 
 def _finite(norm: BatchNormalization) -> bool:

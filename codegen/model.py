@@ -179,6 +179,44 @@ class Graph:
                 found.setdefault(source, []).append(number)
         return found
 
+    @cached_property
+    def readers(self) -> dict[int, list[int]]:
+        """The nodes that read each node; for what a state becomes, the state; -1 for the caller."""
+        found: dict[int, list[int]] = {number: [] for number in range(len(self.nodes))}
+        for number, node in enumerate(self.nodes):
+            for refs in (node.inputs, *node.keywords.values()):
+                for ref in refs:
+                    found[ref.node].append(number)
+        for state, ref in self.states.items():
+            found[ref.node].append(state)
+        for ref in self.outputs:
+            found[ref.node].append(-1)
+        return found
+
+    def without(self, gone: Mapping[int, Ref | None]) -> Graph:
+        """The graph without these nodes; what has read one reads what is given in its place."""
+        kept = [number for number in range(len(self.nodes)) if number not in gone]
+        place = {number: k for k, number in enumerate(kept)}
+
+        def moved(refs: tuple[Ref, ...]) -> tuple[Ref, ...]:
+            return tuple(instead(ref) for ref in refs)
+
+        def instead(ref: Ref) -> Ref:
+            other = gone.get(ref.node)
+            return Ref(place[ref.node], ref.index) if other is None else instead(other)
+
+        nodes = []
+        for number in kept:
+            one = self.nodes[number]
+            keywords = {key: moved(refs) for key, refs in one.keywords.items()}
+            nodes.append(replace(one, inputs=moved(one.inputs), keywords=keywords))
+        return Graph(
+            tuple(nodes),
+            tuple(place[number] for number in self.inputs),
+            moved(self.outputs),
+            {place[s]: instead(ref) for s, ref in self.states.items() if s not in gone},
+        )
+
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Each layer once, in the order of its first call."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from codegen.errors import LayerError
 from codegen.layers.padding import crop_rows
 from codegen.layers.products import einsum, matmul
@@ -87,20 +89,27 @@ def _elementwise(
     b: Builder,
     inputs: Tensors,
     formula: Callable[..., Expr],
-    operands: tuple[float | None, ...] = (),
+    operands: tuple[float | Array | None, ...] = (),
 ) -> Tensor:
-    """The formula of every element; `operands`: a number, or None for the next of the inputs.
+    """The formula of every element; `operands`: a number, an array, or None for the next input.
 
     Operations broadcast as NumPy does: axes are aligned at the end.
     """
-    rank = max(len(x.shape) for x in inputs)
-    widened = [widen(x, rank) for x in inputs]
-    shape = broadcast_shape(b, widened)
+    waiting = iter(inputs)
+    given: list[Tensor | float] = []
+    for number, value in enumerate(operands or (None,) * len(inputs)):
+        if isinstance(value, np.ndarray):
+            given.append(b.const(f"operand_{number + 1}", value))
+        else:
+            given.append(next(waiting) if value is None else value)
+    rank = max(len(x.shape) for x in given if not isinstance(x, float))
+    widened = [x if isinstance(x, float) else widen(x, rank) for x in given]
+    shape = broadcast_shape(b, [x for x in widened if not isinstance(x, float)])
     out = b.tensor("output", shape)
     with b.each(shape[:-1]) as at:
-        tensors = iter([At(broadcast(x, shape, at)) for x in widened])
-        given = operands or (None,) * len(inputs)
-        values = [next(tensors) if value is None else Number(value) for value in given]
+        values = [
+            Number(x) if isinstance(x, float) else At(broadcast(x, shape, at)) for x in widened
+        ]
         b.copy(out.row(*at), formula(*values))
     return b.like(out, *inputs)
 

@@ -235,8 +235,9 @@ class Call:
     ) -> Value:
         """A layer on operands that meet as NumPy's arrays do.
 
-        `make` gets, for each operand, its number where it is a constant with a single one, else
-        None, and returns the layer; it is called on the others.
+        `make` gets, for each operand, its number where it is a constant with a single one, its
+        array where it is another constant, else None, and returns the layer; it is called on the
+        others.
         """
         given: list[Value | Array] = []
         for x in operands:
@@ -249,7 +250,7 @@ class Call:
         held = [axis + rank - base.rank for axis in base.held]
         held += [axis for axis, n in enumerate(shape) if n != 1 and axis not in held]
         refs: list[Ref] = []
-        numbers: list[float | None] = []
+        numbers: list[float | Array | None] = []
         for x in given:
             if isinstance(x, Value):
                 own = Value(
@@ -269,8 +270,7 @@ class Call:
                 wide = x.reshape((1,) * (rank - x.ndim) + x.shape)
                 rest = [axis for axis in range(rank) if axis not in held]
                 turned = wide.transpose([*held, *rest]).reshape([wide.shape[a] for a in held])
-                refs.append(self.constant_ref(np.ascontiguousarray(turned)))
-                numbers.append(None)
+                numbers.append(np.ascontiguousarray(turned))
         ref = self.add(make(tuple(numbers)), *refs)
         return Value(ref, shape, tuple(held), dtype or values[0].dtype, base.time)
 

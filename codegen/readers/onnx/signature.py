@@ -16,6 +16,7 @@ from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.readers.onnx.assembly import Assembly
 from codegen.readers.onnx.axes import Axis, letters, traced
+from codegen.readers.onnx.biases import with_biases
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.file import File
 from codegen.readers.onnx.scope import Scope
@@ -92,7 +93,7 @@ class Signature:
         refused = any(isinstance(node.layer, Unsupported) for node in nodes)
         if refused or not self._states:
             nodes = [_typed(nodes, number) for number in range(len(nodes))]
-            return Graph(tuple(nodes), tuple(given), tuple(outputs))
+            return with_biases(Graph(tuple(nodes), tuple(given), tuple(outputs)))
         names = tuple(self._states)
         held = [fed[name] for name in names]
         starts = initial_states(self._options.initial_state, names, held, self._file.label)
@@ -100,7 +101,7 @@ class Signature:
         for x, start in zip(held, starts, strict=True):
             nodes[x.ref.node] = _state(nodes[x.ref.node], start)
         states = {x.ref.node: end for x, end in zip(held, ends, strict=True)}
-        return Graph(tuple(nodes), tuple(given), tuple(outputs), states)
+        return with_biases(Graph(tuple(nodes), tuple(given), tuple(outputs), states))
 
     def proposed(self) -> tuple[tuple[str, str], ...]:
         """Pairs of an input and an output that may be states beside those that are told."""

@@ -12,6 +12,7 @@ from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer, AsFloat
 from codegen.layers.operations import Operation
 from codegen.layers.shared.formulas import BINARY, FORMULAS, OTHER
+from codegen.model import Array
 from codegen.readers import operations
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator, Rule
@@ -42,9 +43,11 @@ def formula(c: Call, rule: str, operands: tuple[Operand, ...], dtype: str = "") 
     """A formula of `codegen/layers/shared/formulas.py` on operands."""
     check_range(rule, operands)
 
-    def make(numbers: tuple[float | None, ...]) -> Operation:
-        given = {"operands": numbers} if any(n is not None for n in numbers) else {}
-        return c.layer(Operation, rule=rule, settings=given)
+    def make(operands: tuple[float | Array | None, ...]) -> Operation:
+        arrays = [one for one in operands if isinstance(one, np.ndarray)]
+        stored = sum(one.size for one in arrays) or None
+        given = {} if all(one is None for one in operands) else {"operands": operands}
+        return c.layer(Operation, rule=rule, settings=given, stored=stored)
 
     return c.elementwise(operands, make, dtype or ("bool" if rule in TRUE else None))
 
