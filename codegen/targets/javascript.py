@@ -53,7 +53,7 @@ from codegen.program.ops import (
 from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.base import facts
 from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity, waiting
-from codegen.targets.spine.integers import Curve, fractions
+from codegen.targets.spine.integers import Curve, apart, fractions
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
 from codegen.text import numbers, templates
@@ -495,8 +495,8 @@ def render(
     lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
 ) -> Iterator[str]:
     """The module in pieces."""
-    outline = Outline(lowered, options, PASSES)
     is_integer = lowered.whole.integers
+    outline = Outline(lowered, options, (apart,) if is_integer else PASSES)
     helpers = INTEGER_HELPERS if is_integer else tuple(HELPERS)
     file = File(outline.dtype, Names(JAVASCRIPT_WORDS, OWN, helpers), integers=is_integer)
     for symbol in outline.symbols():

@@ -40,7 +40,7 @@ from codegen.targets.python.parts import (
 from codegen.targets.python.selftest import selftest_parts, small_selftest
 from codegen.targets.python.states import States
 from codegen.targets.python.weights import Weights
-from codegen.targets.spine.integers import fractions
+from codegen.targets.spine.integers import apart, fractions
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
@@ -69,7 +69,7 @@ def render(
     return _File(lowered, name, options, origin).text()
 
 
-# Sigmoid gates as tanh cost no call of a function of ours; integers have no such gates.
+# Sigmoid gates as tanh cost no call of a function of ours.
 PASSES = (halve_gates,)
 
 
@@ -80,7 +80,8 @@ class _File:
         self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
     ) -> None:
         self.lowered, self.name, self.options, self.origin = lowered, name, options, origin
-        self.outline = outline = Outline(lowered, options, PASSES)
+        passes = (apart,) if lowered.whole.integers else PASSES
+        self.outline = outline = Outline(lowered, options, passes)
         self.dtype = outline.dtype
         self.small = options["runtime"] == "micropython"
         self.has_test = not options["no_selftest"]

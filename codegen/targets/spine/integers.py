@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.lowered import Lowered
-from codegen.program.ops import Port
+from codegen.program.ops import Buffer, Port, Program, map_buffers, temps
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,19 @@ class Curve:
     def negative(self) -> str:
         """The result for a number below zero."""
         return f"{self.mirror} - found" if self.mirror else "-found"
+
+
+def apart(program: Program) -> Program:
+    """Scratch buffers of one name get names of their own, for languages that tell them by these."""
+    taken: dict[str, int] = {}
+    renamed: dict[Buffer, Buffer] = {}
+    for buffer in temps(program):
+        taken[buffer.name] = count = taken.get(buffer.name, 0) + 1
+        if count > 1:
+            renamed[buffer] = replace(buffer, name=f"{buffer.name}_{count}")
+    if not renamed:
+        return program
+    return program.map_blocks(lambda block: map_buffers(block.ops, lambda b: renamed.get(b, b)))
 
 
 def fractions(lowered: Lowered) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

@@ -1,4 +1,5 @@
-/** Whether the numbers found are the expected ones. */
+/** Whether the numbers found are the expected ones, in the type that they are found in. */
 function same(found, expected) {
-  return found?.length === expected.length && expected.every((value, k) => found[k] === value);
+  if (found?.length !== expected.length) return false;
+  return found.constructor.from(expected).every((value, k) => found[k] === value);
 }
