@@ -74,8 +74,8 @@ UFUNCS = {
 
 
 def curve_of(vec: Vec, shift: int, mirror: int | None) -> str:
-    """The function that a table stands for, as an instruction names it."""
-    return f"{vec.buffer.name} {shift} {mirror}"
+    """The function that a table stands for, as an instruction names it; nobody else sees that."""
+    return f"{vec.buffer.name} {id(vec.buffer)} {shift} {mirror}"
 
 
 def in_calls(program: Program) -> Program:

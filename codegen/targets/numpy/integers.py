@@ -178,7 +178,7 @@ class Doubles:
         first = dims.fixed(first_row(table))
         scales = table.buffer.scales[first : first + dims.fixed(table.rows)]
         rows = matrix_of(table).astype(np.int64) * scales.astype(np.int64)[:, None]
-        data = shifted(rows, op.shift).astype(np.int16)
+        data = shifted(rows, op.shift).astype(op.out.buffer.dtype)
         key = ("table", table.buffer, table.offset, data.shape, op.shift)
         buffer = self._const(key, table.buffer.name, data)
         count, columns = data.shape
