@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ CASES: dict[str, Any] = {
     ),
     "rings": lambda: model(
         conv(2, 16, "conv_1"), conv(16, 8, "conv_2", 9), conv(8, 3, "conv_3", 2), shape=(None, 2)
+    ),
+    "several_rows": lambda: model(
+        conv(5, 70, "conv_1", padding="valid"),
+        replace(conv(70, 9, "conv_2", activation="linear"), bias=None),
+        shape=(None, 5),
     ),
     "embedding": lambda: model(embedding(), gru(5, 7), shape=(None,), ids=True),
     "both_ways": lambda: model(bidirectional(3, 6), dense(12, 4, "softmax"), shape=(None, 3)),
