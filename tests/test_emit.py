@@ -152,7 +152,8 @@ def test_names_are_unique_and_not_reserved() -> None:
         handed(text) for text in ("for", "class", "None", "step", "a/b", "a_b", "A_B", "x" * 10000)
     ]
     assert given[:7] == ["for_2", "class_2", "None_2", "step_2", "a_b", "a_b_2", "A_B_3"]
-    assert len(given[7]) <= names.LONGEST_NAME
+    long = [handed("a_" + "b" * 55 + "_cdefg") for _ in range(3)]
+    assert len({name[: names.LONGEST_NAME] for name in (*given, *long)}) == 11
     first = handed("buffer", key=1)
     assert handed("buffer", key=1) == first != handed("buffer", key=2)
 

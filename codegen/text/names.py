@@ -84,7 +84,7 @@ class Names:
         name, count = base, 1
         while name.lower() in self._used:
             count += 1
-            name = f"{base}_{count}"
+            name = identifier(f"{base}_{count}")
         self._used.add(name.lower())
         if key is not None:
             self._given[key] = name
