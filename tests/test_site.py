@@ -60,6 +60,6 @@ def test_the_site_has_every_page_and_fetches_nothing(site: Path) -> None:
 
 def test_the_site_shows_the_help_of_every_command(site: Path) -> None:
     text = (site / "commands" / "index.html").read_text(encoding="utf-8")
-    for command in ("convert", "inspect", "verify", "check", "explain", "compare"):
+    for command in ("convert", "inspect", "verify", "check", "explain", "compare", "report"):
         assert f"rnn-codegen {command} [OPTIONS]" in text
     assert "--profile" in text
