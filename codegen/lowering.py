@@ -93,7 +93,10 @@ def _of_runs(original: Model, model: Model, replaced: Mapping[int, Layer]) -> Lo
     b = Builder(step=True, streamable=True, shared=Shared(model.dtype == "float64"))
     b.is_inner = True  # what is no state of the graph begins anew in each run
     rows = [(layer, (1, *_known(layer.shape[1:])), True) for layer in model.inputs]
-    step, problems = _run(model, b, rows, is_run=True)
+    try:
+        step, problems = _run(model, b, rows, is_run=True)
+    except (NotStreamable, NeedsHop) as why:
+        step, problems = None, (Problem(model.name, "Graph", str(why)),)
     problems = (*model.problems, *problems)
     if problems or step is None:
         raise UnsupportedError(model.source, problems)

@@ -105,3 +105,25 @@ def test_a_length_that_the_file_fixes_is_time_too(tmp_path: Path) -> None:
     assert lowered(path).step is not None
     x: Array = numbers(1, 7, 1, INPUTS)
     agrees("interpreter", path, {"x": x}, tmp_path, lambda x: x[:, 0])
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("target", ["interpreter", "c"])
+def test_a_layer_over_frequencies_at_every_step(
+    direction: str, target: str, tmp_path: Path
+) -> None:
+    """The batch of the first GRU is time, as in GTCRN exported whole; the second runs along it."""
+    turns = 2 if direction == "bidirectional" else 1
+    net = Net()
+    x = net.add("Transpose", "x", perm=[2, 1, 0, 3])  # (F, T, B, C)
+    x = net.add("Reshape", x, net.known([0, 0, -1]))
+    weights = (net.weights(turns, 3 * UNITS, INPUTS), net.weights(turns, 3 * UNITS, UNITS))
+    y = net.add("GRU", x, *weights, hidden_size=UNITS, direction=direction)
+    y = net.add("Transpose", y, perm=[2, 0, 1, 3])  # (T, F, directions, C)
+    y = net.add("Reshape", y, net.known([0, 1, -1]))
+    y, _ = gru(net, y, 5 * turns * UNITS, 1, "")
+    net.end(net.add("Squeeze", y, net.known([1, 2])), "y")
+    path = saved(tmp_path, net.nodes, {"x": (1, "T", 5, INPUTS)}, ["y"], net.arrays)
+    axes = {"x": "BT__"}
+    assert lowered(path, axes=axes).step is not None
+    agrees(target, path, {"x": numbers(1, 1, 6, 5, INPUTS)}, tmp_path, axes=axes)

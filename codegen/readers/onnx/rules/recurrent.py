@@ -24,7 +24,9 @@ from codegen.layers.recurrent import (
     SimpleRNNCell,
 )
 from codegen.layers.recurrent_cells import BatchCell, PeepholeLSTMCell
-from codegen.model import Array, Layer, Ref
+from codegen.layers.reshaping import Reshape
+from codegen.layers.wrappers import TimeDistributed
+from codegen.model import Array, Graph, Input, Layer, Node, Ref
 from codegen.program import dims
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator
@@ -164,9 +166,11 @@ class _Node:
         self.turns = 2 if self.direction == "bidirectional" else 1
         self.is_turned = c.attributes.integer("layout", 0, 0, 1) == 1
         self.along, self.batch = (1, 0) if self.is_turned else (0, 1)
-        self.rows = dims.fixed(self.x.shape[self.batch])
-        if self.x.time and self.x.held[0] != self.along:
-            raise LayerError("it runs along another axis than time; --axes tells which one that is")
+        # Along frequencies, say, with each step of time as a row of the batch.
+        self.each = self.x.time_axis == self.batch
+        self.rows = 1 if self.each else dims.fixed(self.x.shape[self.batch])
+        if self.x.time and not self.each and self.x.time_axis != self.along:
+            raise LayerError("its features lie along the time axis; --axes tells which one that is")
         units = c.attributes.integer("hidden_size", 0, 0)
         recurrent = c.weights(2, "recurrent weights (R)", self.turns, None, None)
         self.units = units or recurrent.shape[2]
@@ -290,6 +294,8 @@ class _Node:
     def outputs(self, cells: Cells) -> list[Operand]:
         """Y, Y_h and Y_c, of which those that nothing reads are None."""
         c = self.c
+        if self.each:
+            return [self._of_each_step(cells)]
         layer, roles = self.layer(cells)
         ref, left_out = self.sequence()
         starts = self.starts(roles)
@@ -301,6 +307,44 @@ class _Node:
             ends = [Ref(first.node, self.turns + turn * roles + role) for turn in range(self.turns)]
             results.append(self._ends(ends) if wanted else None)
         return results
+
+    def _of_each_step(self, cells: Cells) -> Value:
+        """Y where the batch axis is the time axis: the layer from its start, for each step."""
+        c, x = self.c, self.x
+        if any(c.wanted[1:]) or c.has(4) or self.starts(len(cells(c, self.parts[0]).states)):
+            raise LayerError(
+                "its batch axis is the time axis, where only Y is supported, from zeros on"
+            )
+        layer, _ = self.layer(cells)
+        if isinstance(layer, Bidirectional):
+            layer = replace(layer, merge_mode="concat")
+        assert isinstance(layer, (Recurrent, Bidirectional))
+        inside = [
+            Node(Input(name=f"{c.name}/row", class_name="Input", shape=self._row_shape())),
+            Node(replace(layer, return_state=False), (Ref(0),)),
+        ]
+        if self.direction == "reverse":
+            flip = c.aside(Operation, "flip", rule="flip", settings={"axis": 1})
+            inside.append(Node(flip, (Ref(1),)))
+        graph = Graph(tuple(inside), (0,), (Ref(len(inside) - 1),))
+        y = c.add(c.layer(TimeDistributed, graph=graph), c.arranged(x, (self.batch, self.along, 2)))
+        steps, rows = x.shape[self.batch], dims.fixed(x.shape[self.along])
+        if self.turns == 2:
+            shape = (-1, rows, 2, self.units)
+            y = c.add(c.aside(Reshape, "directions", shape=shape), y)
+        if self.is_turned:
+            return Value(
+                y, (steps, rows, self.turns, self.units), self._held(0, 1, 2), x.dtype, time=True
+            )
+        whole = (rows, self.turns, steps, self.units)
+        return Value(y, whole, self._held(2, 0, 1), x.dtype, time=True)
+
+    def _held(self, *axes: int) -> tuple[int, ...]:
+        """Time, rows, directions (the last of `axes`, where there are two) and units."""
+        return (*axes, 3) if self.turns == 2 else (*axes[:2], 3)
+
+    def _row_shape(self) -> tuple[int, int]:
+        return dims.fixed(self.x.shape[self.along]), dims.fixed(self.x.shape[2])
 
     def _whole(self, first: Ref, left_out: int) -> Value:
         """All steps of all directions."""
