@@ -19,6 +19,7 @@ SEED = Path(__file__).parents[1] / "generated_examples" / "seed" / "seed.h5"
 assert cases()  # which unpacks the models
 GRU = FIXTURES / "keras3_15" / "gru" / "model.keras"
 BOTH_WAYS = FIXTURES / "keras3_15" / "bidirectional_concat" / "model.keras"
+HOPS = FIXTURES / "keras3_15" / "conv_pool_gru" / "model.keras"
 WARM = FIXTURES / "keras3_15" / "conv_valid_gru" / "model.keras"
 
 
@@ -67,6 +68,21 @@ def test_data_of_ones_own(tmp_path: Path) -> None:
     found = run("compare", first, second, "--data", tmp_path / "bad.npz")
     assert found.exit_code == 1
     assert "expected (any, 3)" in found.output
+
+
+def test_data_of_a_model_that_takes_several_rows_a_step(tmp_path: Path) -> None:
+    first = made(tmp_path, HOPS, "a.py")
+    np.savez(tmp_path / "x.npz", np.random.default_rng(0).normal(size=(13, 3)))
+    integers = ("--quantize", "int16", "--calibration", str(tmp_path / "x.npz"))
+    second = made(tmp_path, HOPS, "b.js", *integers)
+    for words in ((), ("--data", tmp_path / "x.npz")):
+        found = run("compare", first, second, *words, "--json")
+        assert found.exit_code == 0, found.output
+        for out in (first, second):
+            found = run("verify", tmp_path / "model.keras", out, *words)
+            assert found.exit_code == 0, found.output
+        found = run("verify", tmp_path / "model.keras", first, "--against", "keras", *words)
+        assert found.exit_code == 0, found.output
 
 
 def test_the_model_is_found_or_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from codegen.differences import Difference, difference
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.model import Array
+from codegen.program import dims
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference
 from codegen.program.ops import Port
@@ -136,6 +137,7 @@ def outputs_of(
 
     `advance` is called after each step.
     """
+    inputs = in_steps(lowered, inputs)
     exact.reset()
     found.reset()
     try:
@@ -184,6 +186,31 @@ def _stepped(
     return tuple(map(np.stack, zip(*first, strict=True))), tuple(
         map(np.stack, zip(*second, strict=True))
     )
+
+
+def in_steps(lowered: Lowered, inputs: Sequence[Array]) -> list[Array]:
+    """Whole inputs as steps take them: with an axis for the rows of a hop; a rest is left out."""
+    if lowered.step is None or lowered.hop == 1:
+        return list(inputs)
+    hop = lowered.hop
+    return [
+        np.reshape(x[: len(x) // hop * hop], (-1, *map(dims.fixed, port.shape)))
+        if port.time and np.ndim(x) == len(port.shape)
+        else x
+        for x, port in zip(inputs, lowered.step.inputs, strict=True)
+    ]
+
+
+def in_rows(lowered: Lowered, inputs: Sequence[Array]) -> list[Array]:
+    """The reverse: inputs of steps as predict takes them."""
+    if lowered.step is None or lowered.hop == 1:
+        return list(inputs)
+    return [
+        np.reshape(x, (-1, *np.shape(x)[2:]))
+        if port.time and np.ndim(x) == len(port.shape) + 1
+        else x
+        for x, port in zip(inputs, lowered.step.inputs, strict=True)
+    ]
 
 
 def row_at(inputs: Sequence[Array], ports: Sequence[Port], t: int) -> list[Array]:

@@ -22,6 +22,8 @@ from codegen.commands.pairs import (
     cut_to,
     differences,
     error_curve,
+    in_rows,
+    in_steps,
     is_mark,
     lengths_of,
     row_at,
@@ -103,7 +105,7 @@ def verify(
 
     `advance` is called after each step.
     """
-    inputs = list(data) if data is not None else samples(lowered, steps)
+    inputs = in_steps(lowered, data if data is not None else samples(lowered, steps))
     if lowered.whole.integers:
         return _of_integers(verify_integers(lowered, runner, inputs))
     if lowered.step is None:
@@ -159,6 +161,7 @@ def verify_against_keras(
     form = lowered.model.format
     if not form.startswith(("keras", "weights")):
         raise CodegenError(f"{lowered.model.source}: --against keras cannot load a {form} file")
+    inputs = in_rows(lowered, inputs)
     tops = top_layers(lowered.model) if by_layer else {}
     found = ask(model, config, inputs, list(tops))
     runner.reset()

@@ -162,7 +162,9 @@ def _reason(want: Outputs | None, found: Outputs | None, ports: Sequence[Port], 
     """Why a call is not the same to the bit; empty where it is."""
     if (want is None) != (found is None):
         return f"{where}: an output where none is expected, or none where one is"
-    for port, a, b in zip(ports, want or (), found or (), strict=True):
+    if want is None or found is None:
+        return ""
+    for port, a, b in zip(ports, want, found, strict=True):
         if np.shape(a) != np.shape(b):
             raise CodegenError(f"an output of shape {np.shape(b)}, expected {np.shape(a)}")
         right, left = np.asarray(a, np.float64), np.asarray(b, np.float64)

@@ -557,7 +557,8 @@ class _Conversion:
             whole = np.floor(data * 2.0**fraction + 0.5)
             if np.max(np.abs(whole), initial=0.0) > MOST:
                 raise CannotFit(f"the numbers of {old.name!r}")
-            new = constant(old.name, whole.astype(kind).reshape(old.shape or -1), fraction)
+            name = free_name(old.name, self.tables.names)
+            new = constant(name, whole.astype(kind).reshape(old.shape or -1), fraction)
             self.constants[key] = new
             low, high = int(whole.min(initial=0)), int(whole.max(initial=0))
             self.bounds[new] = (low, high)

@@ -11,6 +11,7 @@ import numpy as np
 from codegen.integers import fixed
 from codegen.integers.fixed import ONE, SHORT, CannotFit, Fixed
 from codegen.integers.ranges import weighted_mean
+from codegen.integers.split import free_name
 from codegen.integers.tables import is_inexact, numeric, only_leaf
 from codegen.model import Array
 from codegen.program import dims
@@ -53,6 +54,7 @@ class Tables:
     """The constant tables that expressions look functions up in, each once."""
 
     known: dict[object, Buffer] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
     def sigmoid(self) -> Vec:
         """The sigmoid at steps of 2^-5 from 0 to 12, with 15 bits of fraction."""
@@ -71,7 +73,7 @@ class Tables:
         buffer = self.known.get(key)
         if buffer is None:
             data = np.clip(np.floor(values * 2.0**fraction + 0.5), -SHORT, SHORT - 1)
-            buffer = constant(name, data.astype(np.int16), fraction)
+            buffer = constant(free_name(name, self.names), data.astype(np.int16), fraction)
             self.known[key] = buffer
         return buffer.vec()
 
