@@ -21,7 +21,7 @@ REFUSED = {
     "tf21/time_major_bidirectional": "reversed the batch instead of time",
     "lora_h5": "LoRA weights are stored separately from the kernel; save the model as .keras",
     "quantised_int8": "quantised .* save the model as it was before quantize",
-    "training_dropout": "training=True, so it is random in predict",
+    "training_dropout": "training=True, so it is random even in predict",
     "training_batch_norm": "training=True, so it normalises by the current batch",
     # By the statistics of the current batch: not a function of one input.
     "keras122/normalisation_batchwise": "mode 2 normalises by the current batch",
