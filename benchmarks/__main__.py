@@ -12,15 +12,16 @@ from pathlib import Path
 
 from benchmarks import report
 
-RUNS = ("run_c", "run_vad", "run_python", "run_mcu")
+RUNS = ("run_c", "run_vad", "run_python", "run_mcu", "run_integers")
+EMULATED = ("run_mcu", "run_integers")
 
 
 def main() -> None:
     """Each part in a process of its own, so that none disturbs another."""
     if "--report" not in sys.argv:
         for run in RUNS:
-            if run == "run_mcu" and not shutil.which("qemu-system-arm"):
-                print("run_mcu: left out, there is no qemu-system-arm")
+            if run in EMULATED and not shutil.which("qemu-system-arm"):
+                print(f"{run}: left out, there is no qemu-system-arm")
                 continue
             root = Path(__file__).parents[1]
             subprocess.run([sys.executable, "-m", f"benchmarks.{run}"], check=True, cwd=root)

@@ -216,6 +216,52 @@ def size(mcu: dict[str, Any]) -> str:
     return dots(rows, panels, "Bytes on a Cortex-M4F, gcc -Os, beyond a program without a model")
 
 
+def integers(results: dict[str, Any]) -> str:
+    """Instructions and tables of integers, as parts of those of floats."""
+
+    def of(board: str, who: str, field: str) -> Value:
+        def ratio(key: str) -> float | None:
+            rows = results["workloads"][key]["entries"]
+            chosen = {
+                row["who"]: row[field]
+                for row in rows
+                if (row["board"], row["flags"]) == (board, "-O2 -std=gnu99")
+            }
+            floats, found = chosen.get("float"), chosen.get(who)
+            return float(found / floats) if floats and found else None
+
+        return ratio
+
+    rows = {key: _label(work["title"]) for key, work in results["workloads"].items()}
+    panels = (
+        Panel(
+            "Instructions (-O2)",
+            "of one step, as a part of those of floats; left of 1 is fewer",
+            (0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5),
+            (
+                Series("int8, M4F", "a", of("m4f", "int8", "instructions")),
+                Series("int16, M4F", "c", of("m4f", "int16", "instructions")),
+                Series("int8, no DSP", "b", of("m4f", "int8, no DSP", "instructions")),
+                Series("int8, M0", "d", of("microbit", "int8", "instructions")),
+                Series("int8, AVR", "e", of("uno", "int8", "instructions")),
+            ),
+            1,
+        ),
+        Panel(
+            "Tables",
+            "bytes of weights, scales and functions, as a part of those of floats",
+            (0.2, 0.3, 0.4, 0.5, 0.75, 1),
+            (
+                Series("int8", "a", of("m4f", "int8", "rodata")),
+                Series("int16", "c", of("m4f", "int16", "rodata")),
+                Series("weights", "b", of("m4f", "weights", "rodata")),
+            ),
+            1,
+        ),
+    )
+    return dots(rows, panels, "Integers beside floats on microcontrollers")
+
+
 def _label(title: str) -> str:
     """A workload in a few words: what the left column has room for."""
     short = {

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import onnx_models
 from benchmarks.c import eigen, handwritten, wrappers
-from benchmarks.networks import NETWORKS, Case, Network, load, paths
+from benchmarks.networks import INPUT, NETWORKS, Case, Network, load, paths
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -86,6 +88,14 @@ def ours_source(case: Case, *options: str, variant: str = "") -> Path:
     convert(case, header, *options)
     write_if_new(folder / "ours.c", wrappers.ours(case.network, header.name))
     return folder / "ours.c"
+
+
+def samples(case: Case) -> Path:
+    """The inputs of a network as data to calibrate with."""
+    path = c_folder(case) / "samples.npz"
+    if not path.exists():
+        np.savez(path, **{INPUT: case.x})
+    return path
 
 
 def emx_command(model: Path, out: Path) -> list[str]:

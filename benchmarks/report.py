@@ -6,7 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pictures, report_c, report_mcu, report_python, report_vad
+from benchmarks import (
+    pictures,
+    report_c,
+    report_integers,
+    report_mcu,
+    report_python,
+    report_vad,
+)
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -39,4 +46,9 @@ def write() -> None:
         parts += ["## Python", "", report_python.markdown(python)]
     if mcu:
         parts += ["## C on a microcontroller", "", report_mcu.markdown(mcu)]
+    integers = load("integers")
+    if integers:
+        (RESULTS / "integers.svg").write_text(pictures.integers(integers), encoding="utf-8")
+        parts += ["## C of integers", "", "![Integers beside floats](integers.svg)", ""]
+        parts += [report_integers.markdown(integers)]
     (RESULTS / "README.md").write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")

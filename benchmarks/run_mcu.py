@@ -66,17 +66,18 @@ def _program(case: Case) -> str:
     )
 
 
-def _run(case: Case, text: str, flags: str, headers: Path) -> dict[str, Any]:
+def run(case: Case, text: str, flags: str, headers: Path, board: str = BOARD) -> dict[str, Any]:
+    """What a source takes on a board, with all that is linked."""
     with tempfile.TemporaryDirectory() as folder:
         source, elf = Path(folder, "bench.c"), Path(folder, "bench.elf")
         source.write_text(text + _program(case), encoding="utf-8")
         first, *more = flags.split()
         options = ["-I", str(headers), *more]
-        emulators.build(BOARD, [source], elf, optimise=first, options=options)
-        done = emulators.run(BOARD, elf)
+        emulators.build(board, [source], elf, optimise=first, options=options)
+        done = emulators.run(board, elf)
         if done.status:
             raise RuntimeError(f"status {done.status}: {done.text}")
-        found = emulators.sizes(BOARD, elf)
+        found = emulators.sizes(board, elf)
     numbers = [int(word, 16) for word in done.values["y"].split()]
     y = np.array(numbers, np.uint32).view(np.float32).reshape(-1, case.network.output_size)
     return {
@@ -100,10 +101,10 @@ def measure(case: Case, flags: str) -> list[dict[str, Any]]:
         "handwritten": prepare.handwritten_source(case),
         "emx-onnx-cgen": prepare.emx_source(case),
     }
-    empty = _run(case, EMPTY, flags, mcu.parent)
+    empty = run(case, EMPTY, flags, mcu.parent)
     rows = []
     for who, path in sources.items():
-        row = _run(case, path.read_text(encoding="utf-8"), flags, path.parent)
+        row = run(case, path.read_text(encoding="utf-8"), flags, path.parent)
         for key in ("text", "rodata", "ram"):
             row[key] -= empty[key]
         rows.append({"who": who, "flags": flags, **row})
