@@ -166,7 +166,7 @@ class CModel:
         outputs = [p for p in predict[1:] if p.pointer and not p.constant]
         self.kinds = tuple(TYPES[p.kind] for p in outputs)  # of the outputs
         self.outputs = len(outputs)
-        found = re.search(rf"{self.lower}_get_state\([^)]*?(\w+) \*values\)", text)
+        found = re.search(rf"{self.lower}_get_state\([^)]*?(\w+) \*\w+\)", text)
         assert found is not None
         self.state = TYPES[found[1]]
         self.streamable = parameters(text, f"{self.lower}_step") is not None
