@@ -58,7 +58,10 @@ def _text(header: Header) -> Iterator[str]:
     if header.integers:
         reads = ["READ_INT8", "READ_INT16", "READ_UINT16", "READ_INT32"]
     saturates = any(name in functions.texts for name in RANGES)
-    own = [f"{header.upper}_{word}" for word in (*reads, *["SATURATED"] * saturates, "WEIGHTS")]
+    words = [*reads, *["SATURATED"] * saturates, "WEIGHTS"]
+    if header.integers:
+        words += ["DSP"] if header.profile == "host" else ["DSP", "LPM"]
+    own = [f"{header.upper}_{word}" for word in words]
     return templates.render(
         "c/model.h.j2",
         p=header.prefix,
