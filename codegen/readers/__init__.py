@@ -119,6 +119,7 @@ def contained(
 def _read(path: Path, options: Options) -> Model:
     """The model by the reader of its format; those of other frameworks are loaded when needed."""
     kind = sniff.kind(path, path.name or str(path))
+    _refuse_options(kind, path, options)
     if kind in sniff.OF_TORCH:
         from codegen.readers.torch.reader import read
     elif kind == sniff.RTNEURAL:
@@ -132,6 +133,17 @@ def _read(path: Path, options: Options) -> Model:
     else:
         read = keras.read
     return running(read(path, options), options.rate_ratio, options.prewarm)
+
+
+def _refuse_options(kind: str, path: Path, options: Options) -> None:
+    """Refuse options that belong to files of other formats, rather than pass them over."""
+    graph = (options.states, options.axes, options.constants, options.initial_state)
+    if kind != sniff.ONNX and any(graph):
+        raise ReadError(
+            f"{path.name}: --state, --axes, --constant and --initial-state are for ONNX models"
+        )
+    if kind == sniff.ONNX and (options.config or options.by_name):
+        raise ReadError(f"{path.name}: an ONNX model; leave --config and --by-name out")
 
 
 def _live(source: object, options: Options) -> Model:

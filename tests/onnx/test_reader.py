@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import codegen
 from codegen.commands.main import main
+from codegen.errors import ReadError, UnsupportedError
 from codegen.model import Array
 from codegen.readers.onnx.states import proposed
-from tests.support.onnx_models import agrees, make, saved, steps_agree
+from tests.support.onnx_models import agrees, lowered, make, saved, steps_agree
 from tests.support.targets import TARGETS, TOLERANCE
 
 RNG = np.random.default_rng(0)
@@ -112,3 +115,59 @@ def test_inspect_prints_the_command_that_binds_them(tmp_path: Path) -> None:
     assert not runner.invoke(main, ["check", str(out_file)]).exit_code
     assert not runner.invoke(main, ["verify", str(path), str(out_file), *bound]).exit_code
     assert "GRU" in runner.invoke(main, ["explain", str(path), *bound]).output
+
+
+def test_problems_beside_bound_states_are_told(tmp_path: Path) -> None:
+    nodes = [make("NonZero", ["x"], ["n"]), make("Add", ["h0", "n"], ["hn"])]
+    path = saved(tmp_path, nodes, {"x": (1, 3), "h0": (1, 3)}, ["n", "hn"])
+    with pytest.raises(UnsupportedError) as caught:
+        lowered(path, states={"h0": "hn"})
+    assert [problem.class_name for problem in caught.value.problems] == ["NonZero"]
+
+
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [
+        ({"states": {"h0": "no"}}, "there is no output 'no'; found: y, hn"),
+        ({"states": {"no": "hn"}}, "there is no input 'no'; found: x, h0"),
+        ({"states": {"h0": "hn", "x": "hn"}}, "two states become output 'hn'"),
+        ({"axes": {"no": "BT_"}}, "no input or output is called so; found: x, h0, y, hn"),
+        ({"axes": {"x": "BT"}}, "2 axes, the input has 3"),
+        ({"axes": {"x": "BBT"}}, "two axes B"),
+        ({"axes": {"x": "BTX"}}, "expected a letter for each axis"),
+        ({"constants": {"no": 1}}, "there is no such input; found: x, h0"),
+        ({"initial_state": "no.npz"}, "--initial-state without --state"),
+    ],
+)
+def test_options_that_fit_nothing_are_refused(
+    reading: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    node = make("GRU", ["x", "W", "R", "", "", "h0"], ["y", "hn"], hidden_size=UNITS)
+    inputs = {"x": (1, 1, INPUTS), "h0": (1, 1, UNITS)}
+    path = saved(tmp_path, [node], inputs, ["y", "hn"], WEIGHTS)
+    with pytest.raises(ReadError, match=message):
+        codegen.read(path, **reading)
+
+
+def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, [make("Relu", ["x"], ["y"])], {"x": (1, 3)}, ["y"])
+    with pytest.raises(ReadError, match="leave --config and --by-name out"):
+        codegen.read(path, by_name=True)
+    seed = Path(__file__).parents[2] / "generated_examples/seed/seed.h5"
+    with pytest.raises(ReadError, match="--constant and --initial-state are for ONNX models"):
+        codegen.read(seed, states={"h": "hn"})
+
+
+def test_initial_states_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    node = make("GRU", ["x", "W", "R", "", "", "h0"], ["y", "hn"], hidden_size=UNITS)
+    inputs = {"x": (1, 1, INPUTS), "h0": (1, 1, UNITS)}
+    path = saved(tmp_path, [node], inputs, ["y", "hn"], WEIGHTS)
+    start = tmp_path / "start.npz"
+    wrong: dict[str, Any] = {"h0": np.zeros((1, UNITS)), "h1": np.zeros(1)}
+    for name, message in (("h0", r"shape \(1, 5\), expected"), ("h1", "'h1' is no state")):
+        np.savez(start, **{name: wrong[name]})
+        with pytest.raises(ReadError, match=message):
+            codegen.read(path, states={"h0": "hn"}, initial_state=start)
+    start.write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(ReadError, match=r"cannot be read as \.npz"):
+        codegen.read(path, states={"h0": "hn"}, initial_state=start)

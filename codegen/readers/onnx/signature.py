@@ -55,6 +55,8 @@ class Signature:
         self._fixed = self._constants()
         names = [port.name for port in self._ports]
         self._states = checked_states(options.states, names, self._outputs, file.label)
+        if options.initial_state is not None and not self._states:
+            raise ReadError(f"{file.label}: --initial-state without --state IN=OUT")
         self._said = self._axes(names)
         self._traced = traced(self._proto, file.opsets[""])
         self._batch = self._batch_names()
@@ -92,11 +94,12 @@ class Signature:
         _shorten(nodes)
         refused = any(isinstance(node.layer, Unsupported) for node in nodes)
         if refused or not self._states:
+            given += [value.ref.node for value in fed.values()]  # none where no states are bound
             nodes = [_typed(nodes, number) for number in range(len(nodes))]
             return with_biases(Graph(tuple(nodes), tuple(given), tuple(outputs)))
         names = tuple(self._states)
         held = [fed[name] for name in names]
-        starts = initial_states(self._options.initial_state, names, held, self._file.label)
+        starts = initial_states(self._options.initial_state, names, held)
         nodes = [_sequence(_typed(nodes, number)) for number in range(len(nodes))]
         for x, start in zip(held, starts, strict=True):
             nodes[x.ref.node] = _state(nodes[x.ref.node], start)

@@ -85,13 +85,11 @@ def checked_states(
 
 
 def initial_states(
-    path: Path | None, names: Sequence[str], states: Sequence[Value], label: str
+    path: Path | None, names: Sequence[str], states: Sequence[Value]
 ) -> tuple[Array | None, ...]:
     """What each state is before the first run, as it is held; None for zeros."""
     if path is None:
         return (None,) * len(states)
-    if not names:
-        raise ReadError(f"{label}: --initial-state without --state IN=OUT")
     try:
         with np.load(path, allow_pickle=False) as file:
             unknown = [name for name in file.files if name not in names]

@@ -101,10 +101,8 @@ class Walk:
         outputs, following = self._outputs(ends)
         graph = Graph(tuple(self._nodes), tuple(self._inputs), outputs)
         if self._by_run:
-            refused = any(isinstance(node.layer, Unsupported) for node in self._nodes)
             fed = tuple(number for name in self._states for number in self._fed.get(name, ()))
-            if not refused:
-                graph = _with_states(graph, fed, following)
+            graph = _with_states(graph, fed, following)
         version = str(self.torch.__version__).partition("+")[0]
         return Model(
             name=self._label,
