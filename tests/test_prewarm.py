@@ -20,15 +20,18 @@ import codegen
 from codegen.commands import boards
 from codegen.commands.main import main
 from codegen.errors import UnsupportedError
+from codegen.integers import Scheme, to_integers
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.prewarm import prewarmed
 from codegen.program import portable
 from codegen.program.evaluate import MEANING, Reference
+from codegen.program.integers import Integers
 from tests.layers.oracle import lowered as lowered_keras
 from tests.layers.oracle import randomised
 from tests.readers import audio_files, audio_reference
 from tests.support import targets
+from tests.support.models import chain, dense, lstm
 
 MODELS = {**audio_files.small(), **audio_files.nam_models()}
 # Windows, gates, two layers with an initial state of their own, dilated windows that are gated.
@@ -247,3 +250,19 @@ def test_a_number_that_is_none_of_steps_is_refused(tmp_path: Path) -> None:
     for steps in (-1, 200_001):
         with pytest.raises(UnsupportedError, match=r"--prewarm: .* steps, expected 1 to 200000"):
             lower(codegen.read(written(tmp_path, MODELS["gru"]), prewarm=steps))
+
+
+def test_integers_start_from_the_state_that_silence_leaves_in_integers() -> None:
+    model = chain([lstm(1, 4), dense(4, 1)], (None, 1))
+    data = [np.random.default_rng(0).uniform(-1, 1, (60, 1))]
+    cold = to_integers(lower(model), Scheme("int16", data=data)).lowered
+    warm = prewarmed(cold, 90)
+    silent = Reference(cold, machine=Integers())
+    for _ in range(90):
+        silent.step(np.zeros((1, 1)))
+    started = Reference(warm, machine=Integers())
+    for wanted, found in zip(silent.get_state(), started.get_state(), strict=True):
+        np.testing.assert_array_equal(wanted, found)
+    x = data[0][None]
+    wanted = np.stack([silent.step(row[None])[0] for row in data[0]], axis=1)  # type: ignore[index]
+    np.testing.assert_array_equal(started.predict(x)[0], wanted)

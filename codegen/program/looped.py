@@ -59,4 +59,7 @@ def looped(step: Program, hop: int) -> Program:
     loop = Loop(counter, count, body, carried=True)
     checks = ((count * hop, "==", steps),) if hop > 1 else ()
     block = Block("steps", "every step in order", (loop,))
-    return Program(step.name, inputs, outputs, step.states, (block,), ("steps",), checks)
+    lengths = ("steps",)
+    return Program(
+        step.name, inputs, outputs, step.states, (block,), lengths, checks, step.integers
+    )
