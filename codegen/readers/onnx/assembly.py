@@ -231,6 +231,11 @@ def _unknown(op: str, opset: int) -> str:
         onnx.defs.get_schema(op, opset, "")
     except onnx.defs.SchemaError:
         return f"opset {opset} has no such operator"
+    if op.startswith(("QLinear", "Quantize", "Dequantize", "DynamicQuantize")) or "Integer" in op:
+        return (
+            "the integers of a quantised model are not kept, but for weights; convert the model of "
+            "floats, with --quantize if it is to be one of integers"
+        )
     return "this operator is not supported"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from string import ascii_letters
 
 import numpy as np
@@ -14,6 +16,7 @@ from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator
 from codegen.readers.onnx.rules.elementwise import formula
 from codegen.readers.onnx.values import Value
+from codegen.readers.settings import show
 
 
 def dense(c: Call, x: Value, kernel: Array, bias: Array | None, axis: int) -> Value:
@@ -52,29 +55,113 @@ def _product(c: Call, x: Value, y: Value) -> Value:
     letters = ascii_letters[1 : rank - 1]  # of the axes before the matrices
     left = letters[len(letters) - x.rank + 2 :] + "YZ"
     right = letters[len(letters) - y.rank + 2 :] + "ZX"
+    stacked = _stacked(c, _widened(x, rank), _widened(y, rank))
+    return stacked or summed(c, (x, y), (left, right), letters + "YX")
+
+
+def _widened(x: Value, rank: int) -> Value:
+    """`x` with axes of length 1 before its own."""
+    more = rank - x.rank
+    held = tuple(axis + more for axis in x.held)
+    return Value(x.ref, (1,) * more + x.shape, held, x.dtype, x.time)
+
+
+def _stacked(c: Call, x: Value, y: Value) -> Value | None:
+    """The products of stacks of matrices; None where time is not the first axis that is held."""
+    rank = x.rank
+    stack = [axis for axis in range(rank - 2) if x.shape[axis] != 1 or y.shape[axis] != 1]
+    if x.shape[-1] != y.shape[-2] or y.time:
+        return None
+    if x.time:
+        first = x.held[0]
+        if first == rank - 1 or (first == rank - 2 and stack):
+            return None
+        stack.sort(key=lambda axis: axis != first)
+    for axis in stack:
+        if x.shape[axis] != y.shape[axis] and 1 not in (x.shape[axis], y.shape[axis]):
+            raise LayerError(f"a product of {x.shape} and {y.shape}")
+    held = (*stack, rank - 2, rank - 1)
+    ref = c.operation("matmul", c.arranged(x, held), c.arranged(y, held))
+    lengths = (m if n == 1 else n for n, m in zip(x.shape[:-2], y.shape[:-2], strict=True))
+    return Value(ref, (*lengths, x.shape[-2], y.shape[-1]), held, x.dtype, x.time)
+
+
+def summed(c: Call, values: Sequence[Value], terms: Sequence[str], result: str) -> Value:
+    """The sum of products by the letters of axes; those that are not in `result` are summed over.
+
+    An axis of length 1 meets any other length.
+    """
     lengths: dict[str, Dim] = {}
-    for names, shape in ((left, x.shape), (right, y.shape)):
-        for letter, n in zip(names, shape, strict=True):
+    for names, x in zip(terms, values, strict=True):
+        for letter, n in zip(names, x.shape, strict=True):
             if lengths.setdefault(letter, n) not in (n, 1) and n != 1:
-                raise LayerError(f"a product of {x.shape} and {y.shape}")
+                raise LayerError(f"tensors of {', '.join(str(x.shape) for x in values)}")
             lengths[letter] = n if n != 1 else lengths[letter]
-    result = letters + "YX"
-    shape = tuple(lengths[letter] for letter in result)
-    terms = [
-        "A" + "".join(names[axis] for axis in one.held) for names, one in ((left, x), (right, y))
-    ]
-    together = {letter for term in terms for letter in term[1:]}
-    first = left[x.held[0]] if x.time else right[y.held[0]] if y.time else ""
+    pairs = list(zip(terms, values, strict=True))
+    own = ["".join(names[axis] for axis in x.held) for names, x in pairs]
+    together = {letter for term in own for letter in term}
+    times = [names[x.held[0]] for names, x in pairs if x.time]
+    first = times[0] if times and times[0] in result else ""
     held = [letter for letter in first + result.replace(first, "") if letter in together]
-    equation = f"{','.join(terms)}->A{''.join(held)}"
-    ref = c.operation("einsum", x.ref, y.ref, equation=equation)
-    return Value(
-        ref,
-        shape,
-        tuple(result.index(letter) for letter in held),
-        x.dtype,
-        x.time or y.time,
-    )
+    equation = f"{','.join(_BATCH + term for term in own)}->{_BATCH}{''.join(held)}"
+    ref = c.operation("einsum", *(x.ref for x in values), equation=equation)
+    places = tuple(result.index(letter) for letter in held)
+    shape = tuple(lengths[letter] for letter in result)
+    return Value(ref, shape, places, values[0].dtype, bool(first))
+
+
+_BATCH = "A"  # a letter that no equation has here
+
+
+def _einsum(c: Call) -> Value:
+    """Sums of products of any number of tensors, as the equation says."""
+    text = "".join(c.attributes.text("equation").split())
+    left, arrow, result = text.partition("->")
+    values = [c.value(number) for number in range(len(c.operands))]
+    terms = left.split(",")
+    if len(terms) != len(values) or not re.fullmatch(r"[A-Za-z.,]*", left + result):
+        raise LayerError(f"equation {show(text)} for {len(values)} inputs")
+    free = iter(letter for letter in ascii_letters if letter not in text and letter != _BATCH)
+    most = max(x.rank - len(t.replace("...", "")) for t, x in zip(terms, values, strict=True))
+    dots = "".join(next(free) for _ in range(max(most, 0)))
+    if not arrow:
+        letters = left.replace(".", "").replace(",", "")
+        once = sorted(letter for letter in {*letters} if letters.count(letter) == 1)
+        result = ("..." if "..." in left else "") + "".join(once)
+    renamed = {_BATCH: next(free)}
+    full = []
+    for term, x in zip(terms, values, strict=True):
+        more = x.rank - len(term.replace("...", ""))
+        named = term.replace("...", dots[len(dots) - more :] if more > 0 else "")
+        if len(named) != x.rank or "." in named:
+            raise LayerError(f"equation {show(text)} for an input with {x.rank} axes")
+        full.append("".join(renamed.get(letter, letter) for letter in named))
+    result = "".join(renamed.get(letter, letter) for letter in result.replace("...", dots))
+    if len({*result}) != len(result) or not {*result} <= {*"".join(full)}:
+        raise LayerError(f"equation {show(text)}")
+    return _by_weights(c, values, full, result) or summed(c, values, full, result)
+
+
+def _by_weights(
+    c: Call, values: Sequence[Value], terms: Sequence[str], result: str
+) -> Value | None:
+    """A value times a constant matrix along one axis, as a Dense layer; else None."""
+    fixed = [k for k, x in enumerate(c.operands) if isinstance(x, np.ndarray)]
+    if len(values) != 2 or len(fixed) != 1:
+        return None
+    own, other = terms[fixed[0]], terms[1 - fixed[0]]
+    inner = [letter for letter in own if letter in other]
+    units = [letter for letter in own if letter not in other]
+    plain = len(inner) == len(units) == 1 and inner[0] not in result and len({*other}) == len(other)
+    expected = other.replace(inner[0], units[0]) if plain else ""
+    if not plain or sorted(expected) != sorted(result):
+        return None
+    kernel = c.checked(c.known(fixed[0]), "constant")
+    kernel = kernel if own == inner[0] + units[0] else kernel.T
+    x = dense(c, values[1 - fixed[0]], np.ascontiguousarray(kernel), None, other.index(inner[0]))
+    held = tuple(result.index(expected[axis]) for axis in x.held)
+    shape = tuple(x.shape[expected.index(letter)] for letter in result)
+    return Value(x.ref, shape, held, x.dtype, x.time)
 
 
 def _wider(c: Call, x: Value, axis: int) -> Value:
@@ -113,5 +200,6 @@ def _gemm(c: Call) -> Value:
 
 TABLE = (
     Operator("MatMul", _matmul),
+    Operator("Einsum", _einsum),
     Operator("Gemm", _gemm, note="the second input a constant"),
 )
