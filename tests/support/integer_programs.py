@@ -439,8 +439,8 @@ def lstm(h: Hand, name: str, x: Rows, units: int, dtype: str = "int8", wide: int
     return y
 
 
-def simple_rnn(h: Hand, name: str, x: Rows, units: int) -> Rows:
-    """As h' = tanh(W x + U h + b)."""
+def simple_rnn(h: Hand, name: str, x: Rows, units: int, clipped: bool = False) -> Rows:
+    """As h' = tanh(W x + U h + b); `clipped` takes half of the sum from -1 to 1 in place of it."""
     with h.block(name, f"SimpleRNN({units})"):
         state = h.state("h", (units,), "int16", 15)
         y = h.sequence("output", x.count, units, x.lead)
@@ -452,7 +452,8 @@ def simple_rnn(h: Hand, name: str, x: Rows, units: int) -> Rows:
                 (h.weights("kernel", units, x.size), x.row(t)),
                 (h.weights("recurrent_kernel", units, units), state),
             )
-            h.store((state, h.tanh(total)))
+            half = call("saturated", call("shifted", total, 2))
+            h.store((state, half if clipped else h.tanh(total)))
             h.store((y.row(t), At(state)))
     return y
 
@@ -675,6 +676,11 @@ def _rnn(h: Hand, io: str) -> None:
     _end(h, dense(h, "dense", y, 4, "hard_sigmoid"), io)
 
 
+def _clipped(h: Hand, io: str) -> None:
+    """Without a table: small enough for a board with 16 KB."""
+    _end(h, simple_rnn(h, "rnn", h.input("x", 3, 13, io), 4, clipped=True), io)
+
+
 def _embedding(h: Hand, io: str) -> None:
     index = h.indices("x")
     y = embedding(h, "embedding", index, 9, 5)
@@ -766,6 +772,7 @@ PROGRAMS: dict[str, Callable[..., Lowered]] = {
     "lstm": _made(_lstm),
     "lstm_int16": _made(partial(_lstm, dtype="int16")),
     "simple_rnn": _made(_rnn),
+    "clipped": _made(_clipped),
     "embedding": _made(_embedding),
     "rings": _made(_rings),
     "warmup": _made(_warmup),

@@ -126,6 +126,11 @@ class File:
         key = ("kernel", *where, rows, columns, shift)
         return self._table(key, mat.buffer.name, "kernel", note, (mat,), shift)
 
+    def bias(self, buffer: Buffer) -> str:
+        """The name of a constant that an array is made of when it is needed."""
+        note = f"{comment(buffer.name)} {_shape(buffer.shape)}, int32"
+        return self._table(("bias", buffer), buffer.name, "bias", note, (_row(buffer),))
+
     def scales(self, buffer: Buffer) -> str:
         """The name of the scales of all rows of a matrix of integers."""
         assert buffer.scales is not None

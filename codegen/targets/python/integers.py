@@ -13,6 +13,7 @@ from codegen.program.ops import (
     Number,
     Softmax,
     Table,
+    Vec,
     first_row,
 )
 from codegen.targets.python.ops import Printer
@@ -83,10 +84,17 @@ class IntegerPrinter(Printer):
     def packed(self, op: Affine) -> str:
         """Each product with its vector, after the bias."""
         bias = f"{self.file.help('zeros')}({dims.text(op.out.size)})"
-        parts = [self.part(op.bias) if op.bias else bias]
+        parts = [self.bias(op.bias) if op.bias else bias]
         for (mat, vec), shift in zip(op.products, op.shifts, strict=True):
             parts.append(f"({self.file.kernel(mat, shift)}, {self.part(vec)})")
         return f"affine({', '.join(parts)})"
+
+    def bias(self, vec: Vec) -> str:
+        """A bias; that of a small board stays the bytes that it is, if all of it is one."""
+        whole = vec == vec.buffer.vec() and vec.buffer.dtype == "int32"
+        if self.file.small and whole and vec.buffer.kind == "const":
+            return self.file.bias(vec.buffer)
+        return self.part(vec)
 
     def term(self, op: Affine, number: int, dot: str, rest: str, index: str) -> str:
         """The sum of a row, times its scale."""

@@ -195,11 +195,15 @@ class Methods:
                 between = limits(port.buffer)
         elif port.buffer.dtype in LIMITS:
             between = limits(port.buffer)
+        flat = self.file.small and len(shape) == 1 and isinstance(shape[0], int)
+        if flat and port.buffer.dtype == "int16":
+            limit = LIMITS[port.buffer.dtype]
+            return f"{name} = {self.file.help('integers')}({name}, {shape[0]}, {limit})"
         if between is not None:
             self.file.help("read")
             read = self.file.help("read_whole")
             return f'{name} = {read}({name}, {tuple_text(shape)}, "{name}", {between})'
-        if self.file.small and len(shape) == 1 and isinstance(shape[0], int):
+        if flat:
             return f"{name} = {self.file.help('numbers')}({name}, {shape[0]})"
         read = self.file.help("read")
         return f'{name} = {read}({name}, {tuple_text(shape)}, "{name}")'

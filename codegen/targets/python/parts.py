@@ -30,7 +30,17 @@ RUNTIME = (
     *("start", "scaled", "beside", "affine", "requantised", "dot", "lookup", "pick", "ring"),
     *("turned", "read", "read_whole", "length", "nest"),
 )
-SMALL = ("numbers", "zeros", "vector", "store", "affine", "affine_int8", "read", "length")
+SMALL = (
+    "numbers",
+    "integers",
+    "zeros",
+    "vector",
+    "store",
+    "affine",
+    "affine_int8",
+    "read",
+    "length",
+)
 SMALL_RUNTIME = (
     *(*SMALL, "scaled", "requantised", "dot", "lookup", "pick", "ring", "turned"),
     *("read_whole", "nest"),
@@ -38,7 +48,7 @@ SMALL_RUNTIME = (
 # Parts that integers have in a form of their own, from templates/python/integers and, for a small
 # board, from templates/python/small_integers; the kernels there are from templates/python/kernels.
 INTEGERS = ("lookup",)
-SMALL_INTEGERS = ("numbers", "zeros", "affine", "lookup", "pick", "read_whole")
+SMALL_INTEGERS = ("numbers", "integers", "zeros", "affine", "lookup", "pick", "read_whole")
 KERNELS = ("product", "product_int16", "curve", "scaled", "saturated")
 INTEGER_FUNCTIONS = ("saturated", "softmax")
 INTEGER_METHODS = ("fixed", "limited")

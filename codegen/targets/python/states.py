@@ -78,12 +78,20 @@ class States:
             f"if len(states) != {count}:",
             f'    raise ValueError("expected {count} {states}, found %d" % len(states))',
         ]
-        if (
-            self.file.small
-            and not self.file.integers
-            and not self.outline.warmup
-            and all(_is_plain(s) for s in self.outline.states)
-        ):
+        plain = not self.outline.warmup and all(_is_plain(s) for s in self.outline.states)
+        if self.file.small and plain and self.file.integers and self.outline.states:
+            integers = self.file.help("integers")
+            names = [f"self.{printer.name(s.buffer)}" for s in self.outline.states]
+            return [
+                "values = [",
+                *(
+                    f"    {integers}(states[{n}], {s.shape[0]}, {LIMITS[s.buffer.dtype]}),"
+                    for n, s in enumerate(self.outline.states)
+                ),
+                "]",
+                f"{', '.join(names)}{',' if len(names) == 1 else ''} = values",
+            ]
+        if self.file.small and plain:
             numbers = self.file.help("numbers")
             return [
                 f"self.{printer.name(s.buffer)} = {numbers}(states[{n}], {s.shape[0]})"

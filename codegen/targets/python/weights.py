@@ -67,10 +67,14 @@ class Weights:
         """The pieces of a constant of integers; the letter in front is their type."""
         (mat,) = table.parts
         numbers = matrix_of(mat).astype(mat.buffer.dtype)
-        if table.kind in ("vector", "curve"):
-            if self.file.small:  # tables are read by a kernel, and have no sign there
-                numbers = numbers.astype(np.uint16 if table.kind == "curve" else np.int32)
+        if table.kind in ("vector", "curve", "bias"):
             start, end = self._packed(numbers)
+            if self.file.small and table.kind == "vector":  # what products read
+                numbers = numbers.astype(np.int32)
+                start, end = self._packed(numbers)
+            elif self.file.small:  # what is read byte by byte, or where it is needed
+                numbers = _bytes_of(numbers)
+                start, end = self._as_they_are()
             rows = _rows([numbers.reshape(1, -1)])
             return self._pieces(table, start, end, self._lines(rows, not self.as_text, "    "))
         assert mat.buffer.scales is not None, table
@@ -85,24 +89,26 @@ class Weights:
             if table.kind == "kernel":
                 yield f"    {product_of(table.parts[0].buffer)},\n"
                 size = numbers.dtype.itemsize  # a kernel reads numbers without a sign
-                numbers = (numbers.astype(np.int32) + (1 << (8 * size - 1))).astype(f"u{size}")
-                start, end = self._packed(numbers)
+                numbers = (numbers.astype(np.int32) + (1 << (8 * size - 1))).astype(f"<u{size}")
             else:
                 yield f'    "{CODES[numbers.dtype.name]}",\n'
-            if numbers.dtype.itemsize == 1 or table.kind == "rows":
-                start, end = ("bytes((", "))") if self.as_text else ("(", ")")
-                numbers = np.ascontiguousarray(numbers).view(np.uint8)
-            numbers = numbers.reshape(1, -1)  # one literal takes less time to import
+            start, end = self._as_they_are()
+            numbers, scales = _bytes_of(numbers), _bytes_of(scales)
         elif table.kind == "kernel":
             start, end = f"matrix({len(numbers)}, {start}", f"{end})"
         yield f"    {start}\n"
         yield from self._lines(_rows([numbers]), not self.as_text, "        ")
         yield f"    {end},\n"
-        start, end = self._packed(scales)
+        if not self.file.small:
+            start, end = self._packed(scales)
         yield f"    {start}\n"
-        yield from self._lines(_rows([scales[None]]), not self.as_text, "        ")
+        yield from self._lines(_rows([scales.reshape(1, -1)]), not self.as_text, "        ")
         yield f"    {end},\n"
         yield f"    {table.shift},\n"
+
+    def _as_they_are(self) -> tuple[str, str]:
+        """What stands before and after bytes."""
+        return ("bytes((", "))") if self.as_text else ("(", ")")
 
     def _packed(self, numbers: Array) -> tuple[str, str]:
         """What stands before and after the numbers of one type."""
@@ -181,6 +187,12 @@ def _rows(parts: Sequence[Array]) -> Iterator[Array]:
     """The rows of matrices side by side, each in parts that are not too large."""
     for row in range(len(parts[0])):
         yield from blocks(np.concatenate([part[row] for part in parts]))
+
+
+def _bytes_of(numbers: Array) -> Array:
+    """The bytes of integers, little-endian, in one row: one literal takes less time to import."""
+    kind = numbers.dtype.newbyteorder("<")
+    return np.frombuffer(numbers.astype(kind).tobytes(), np.uint8).reshape(1, -1)
 
 
 SHORT_ESCAPES = {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x22: '\\"', 0x5C: "\\\\"}

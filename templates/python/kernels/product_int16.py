@@ -1,5 +1,6 @@
 @micropython.viper
-def product_int16(out: ptr32, rows: int, weights: ptr16, scales: ptr16, shift: int, x: ptr32, size: int
+def product_int16(
+    out: ptr32, rows: int, weights: ptr8, scales: ptr8, shift: int, x: ptr32, size: int
 ):
     less = 0
     for k in range(size):
@@ -8,8 +9,10 @@ def product_int16(out: ptr32, rows: int, weights: ptr16, scales: ptr16, shift: i
     for r in range(rows):
         total = 0 - less
         for k in range(size):
-            total += weights[at] * x[k]
-            at += 1
+            total += (weights[at] + (weights[at + 1] << 8)) * x[k]
+            at += 2
         high = ((total >> 16 & 65535) ^ 32768) - 32768
-        m = scales[r]
-        out[r] += (high * m + ((total & 65535) * m >> 16) + (1 << shift - 1)) >> shift
+        low = total & 65535
+        m = scales[2 * r] + (scales[2 * r + 1] << 8)
+        rest = (low * (m >> 1) + (low * (m & 1) >> 1)) >> 15  # low * m >> 16 in 30 bits
+        out[r] += (high * m + rest + (1 << shift - 1)) >> shift

@@ -2,5 +2,5 @@
 def affine(bias, *products):
     out = array("i", bias)
     for (multiply, weights, scales, shift), x in products:
-        multiply(out, len(scales), weights, scales, shift, x, len(x))
+        multiply(out, len(out), weights, scales, shift, x, len(x))
     return out
