@@ -17,7 +17,7 @@ from codegen.program.ops import Affine, Loop, Op
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support import emulators
-from tests.support.compilers import CModel
+from tests.support.compilers import CModel, compile_c, run
 from tests.support.integer_programs import PROGRAMS, inputs, random_program
 from tests.support.targets import flat, inputs_of_step
 
@@ -206,3 +206,39 @@ def test_there_are_no_floats_and_no_long_products(tmp_path: Path) -> None:
             found = emulators.missing(board, emulators.compiled(board, text, "net", tmp_path))
             own = rf"mem(set|cpy|move)|{pattern}"
             assert {word for word in found if not re.fullmatch(own, word)} == set(), board
+
+
+def test_the_code_names_its_functions_and_formats() -> None:
+    text = header(PROGRAMS["lstm"](), "mcu")
+    for line in (
+        "static const int16_t net_sigmoid_table[385] NET_WEIGHTS = {",
+        "const int32_t forget_gate = net_sigmoid(lstm_gates[7 + i]);",
+        "int32_t lstm_c[7]; /* lstm: c, 7, q / 2^28 */",
+        "void net_get_state(const net_state *s, int32_t *values);",
+    ):
+        assert line in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_a_range_that_is_left_is_told(tmp_path: Path) -> None:
+    """NAME_SATURATED counts what the machine counts."""
+    lowered = PROGRAMS["lstm"](io="float")
+    reference = Reference(lowered, machine=Integers())
+    given = inputs(lowered, STEPS, seed=2)
+    reference.predict(*(x[None] for x in given))
+    assert isinstance(reference.machine, Integers)
+    assert reference.machine.left > 0
+    (tmp_path / "net.h").write_text(header(lowered, "host"), encoding="utf-8")
+    numbers = ", ".join(f"(float){x:.9g}" for x in np.nan_to_num(given[0]).ravel().tolist())
+    (tmp_path / "net.c").write_text(
+        "static int left;\n#define NET_SATURATED() (++left)\n#define NET_IMPLEMENTATION\n"
+        f'#include "net.h"\nint main(void) {{ static net_state s; static float y[{STEPS}];\n'
+        f"static const float x[] = {{{numbers}}};\n"
+        f"net_reset(&s); net_predict(&s, {STEPS}, x, y); return left; }}\n",
+        encoding="utf-8",
+    )
+    done = run(compile_c(tmp_path / "net.c", tmp_path / "net", strict=False))
+    finite = Reference(lowered, machine=Integers())
+    finite.predict(np.nan_to_num(given[0])[None])
+    assert isinstance(finite.machine, Integers)
+    assert done.returncode == finite.machine.left

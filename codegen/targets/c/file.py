@@ -92,7 +92,10 @@ class Header:
             self.name_const(packed, packed.name)
         tables = looked_up(self.program)
         for buffer in constants(self.program):
-            self.name_const(buffer, f"{buffer.name}{'_table' if buffer in tables else ''}")
+            name = buffer.name
+            self.name_const(
+                buffer, f"{name.removesuffix('_table')}_table" if buffer in tables else name
+            )
         member_names = Names(C_WORDS, (*ARENAS.values(), "seen", "unused"))
         self.members = {s.buffer: member_names(s.buffer.name) for s in self.program.states}
         self.parameters = {
