@@ -58,6 +58,12 @@ REFUSED = (
         "tensors without elements",
         r"length 0 found|is free; say how long it is|an empty tensor|its starts is not a constant",
     ),
+    Refusal(
+        "If, Loop, Range",
+        "conditions and numbers of runs that are inputs",
+        r"its condition is computed|its number of runs is not known",
+    ),
+    Refusal("Scan", "opset 8, which has another form", r"Scan of opset 8 is not supported"),
     Refusal("Equal", "texts", r"numbers of type STRING"),
     Refusal("Not", "opset 1 (7 is the first)", r"of version \(opset\) 1,"),
     Refusal("Constant", "a model without inputs", r"the graph has no input"),

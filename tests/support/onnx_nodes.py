@@ -27,7 +27,6 @@ from codegen.readers.onnx.table import TABLE
 from codegen.readers.options import Options
 
 OPERATORS = frozenset(row.name for row in TABLE)
-OWN_TESTS = ("GRU", "LSTM", "RNN", "If", "Loop", "Scan")  # which have a batch or several graphs
 TOLERANCE = 2e-5  # over 1 + |expected|
 # What a test publishes with fewer digits than float32 has, or computes in half types.
 ROUGH = 1e-3
@@ -71,7 +70,7 @@ def node_tests() -> tuple[NodeTest, ...]:
     found = []
     for one in every:
         operators = {str(node.op_type) for node in one.model.graph.node}
-        if not operators <= OPERATORS or operators & {*OWN_TESTS}:
+        if not operators <= OPERATORS:
             continue
         inputs, outputs = one.data_sets[0]
         if all(hasattr(x, "dtype") for x in (*inputs, *outputs)):
@@ -92,14 +91,15 @@ class Read:
 def read(test: NodeTest, folder: Path) -> Read | str:
     """The Model of a test, or why it is refused.
 
-    As many inputs as can be are those of the Model; the others are constants: of all that are not
-    floats, then of all but the first.
+    As many inputs as can be are those of the Model; the others are constants: those that are not
+    floats, then all but the first, then all but the last.
     """
     first = ""
     choices: tuple[Callable[[int, Array], bool], ...] = (
         lambda k, x: True,
         lambda k, x: k == 0 or _is_float(x),
         lambda k, x: k == 0,
+        lambda k, x: k == len(test.inputs) - 1,
     )
     for choice in choices:
         given = [choice(k, x) for k, x in enumerate(test.inputs)]
