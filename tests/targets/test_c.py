@@ -65,8 +65,8 @@ CASES: dict[str, Any] = {
         conv(2, 16, "conv_1"), conv(16, 8, "conv_2", 9), conv(8, 3, "conv_3", 2), shape=(None, 2)
     ),
     "several_rows": lambda: model(
-        conv(5, 70, "conv_1", padding="valid"),
-        replace(conv(70, 9, "conv_2", activation="linear"), bias=None),
+        conv(5, 70, "conv_1", padding="same"),
+        replace(conv(70, 9, "conv_2", padding="same", activation="linear"), bias=None),
         shape=(None, 5),
     ),
     "embedding": lambda: model(embedding(), gru(5, 7), shape=(None,), ids=True),
