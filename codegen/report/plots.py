@@ -144,7 +144,7 @@ def curves(series: Mapping[str, tuple[int, Array]], height: float = 2.9) -> str:
             x, y = _thinned(first, values)
             colour = SERIES[number % len(SERIES)]
             dash = DASHES[number // len(SERIES) % len(DASHES)]
-            line = {"color": colour, "linestyle": dash, "linewidth": 1.4}
+            line: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 1.4}
             axes.plot(x, np.maximum(y, SMALLEST), label=label(name, 34), **line)
             if y.size:
                 top = int(np.argmax(y))
@@ -217,7 +217,7 @@ def stacks(names: Sequence[str], parts: Mapping[str, Sequence[float]], title: st
             axes.barh(range(len(names)), scaled, 0.62, left=left, color=colour, label=part)
             left += scaled
         for place, total in enumerate(left):
-            beside = {"textcoords": "offset points", "va": "center"}
+            beside: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
             axes.annotate(f"{total:.4g}", (total, place), (4, 0), **beside)
         axes.set_xlim(0, max(1.0, float(left.max(initial=0))) * 1.25)
         axes.xaxis.set_major_locator(_locator(4))

@@ -69,6 +69,8 @@ def node_tests() -> tuple[NodeTest, ...]:
         every = load_model_tests(kind="node")
     found = []
     for one in every:
+        if one.model is None or not one.data_sets:
+            continue
         operators = {str(node.op_type) for node in one.model.graph.node}
         if not operators <= OPERATORS:
             continue

@@ -15,7 +15,7 @@ from codegen.readers.files.account import Budget
 from codegen.readers.settings import show
 
 MAX_AXES = 32
-_PLAIN = {
+_PLAIN: dict[int, str] = {
     TensorProto.FLOAT: "<f4",
     TensorProto.DOUBLE: "<f8",
     TensorProto.FLOAT16: "<f2",
@@ -31,7 +31,7 @@ _PLAIN = {
 }
 _BITS16 = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 # The field that holds numbers one by one, by type.
-_FIELDS = {
+_FIELDS: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.DOUBLE: "double_data",
     TensorProto.INT64: "int64_data",
