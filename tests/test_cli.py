@@ -139,7 +139,6 @@ def test_convert_names_by_out_or_option(here: Path) -> None:
         (("convert", "model.h5", "-o", "a.h", "--name", "2 x"), "'x_2_x' would be"),
         (("verify", "model.h5"), "OUT"),
         (("verify", "model.h5", "a.h", "--steps", "0"), "steps"),
-        (("verify", "model.h5", "a.h", "--layers"), "--against keras"),
         (("check",), "OUT"),
         (("no-such-command",), "no-such-command"),
     ],
@@ -867,13 +866,20 @@ def test_help_names_every_command_without_loading_it() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_layers_of_a_file_of_floats_are_those_of_keras() -> None:
+    done("convert", "model.h5", "-o", "a.py")
+    assert "--against keras, or a file of integers" in misused(
+        "verify", "model.h5", "a.py", "--layers"
+    )
+
+
 def test_help_lists_options_under_their_target() -> None:
     """Each target has its own, with its own words, even where another has one of that name."""
     text = call("convert", "--help").output
     head, *sections = text.split("\nTarget ")
     assert "How MODEL is read:" in head
-    shared = {"dtype", "quantize"}
-    assert all(f"--{name}" in head for name in shared)
+    shared = {"dtype", "quantize", "calibration", "input_range", "io"}
+    assert all(f"--{name.replace('_', '-')}" in head for name in shared)
     assert [section.partition(":")[0] for section in sections] == list(TARGETS)
     for section, target in zip(sections, TARGETS.values(), strict=True):
         flags = [word.split()[0] for word in re.findall(r"^  (--.*)", section, re.MULTILINE)]
