@@ -160,8 +160,11 @@ class File:
 
     def kind(self, buffer: Buffer) -> str:
         """The class of the buffer's array."""
-        if buffer.dtype in WHOLE:
-            return WHOLE[buffer.dtype]
+        return WHOLE.get(buffer.dtype, self.reals)
+
+    @property
+    def reals(self) -> str:
+        """The class of arrays of numbers that are not whole."""
         return "Float32Array" if self.dtype == "float32" else "Float64Array"
 
     def symbol(self, name: str) -> str:
@@ -738,7 +741,7 @@ def array(file: File, buffer: Buffer, is_text: bool) -> dict[str, Any]:
         opening, rows, middle = typed(file, buffer.data, "int8", "Int8Array", is_text)
         start, scales, closing = typed(file, buffer.scales, "uint16", "Uint16Array", is_text)
         unit = numbers.number(buffer.unit, file.dtype)
-        opening = f"{file.use('scaled')}({file.kind(buffer)}, {unit}, {opening}"
+        opening = f"{file.use('scaled')}({file.reals}, {unit}, {opening}"
         pieces, closing = chain(rows, [f"{middle}, {start}\n"], scales), f"{closing})"
     return {
         "name": file.consts[buffer],
