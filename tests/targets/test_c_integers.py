@@ -192,6 +192,12 @@ def test_a_board_gives_the_integers_of_the_machine(board: str, tmp_path: Path) -
     assert (done.status, dict(done.values)) == (0, expected)
 
 
+@pytest.mark.parametrize("optimise", ["-O0", "-O3"])
+def test_an_avr_compiles_it_with_any_optimisation(optimise: str, tmp_path: Path) -> None:
+    text = header(PROGRAMS["lstm"](), "mcu")
+    emulators.compiled("uno", text, "net", tmp_path, optimise=optimise)
+
+
 def test_there_are_no_floats_and_no_long_products(tmp_path: Path) -> None:
     """Of all that a compiler might call, only 32-bit products and divisions are left."""
     allowed = {
