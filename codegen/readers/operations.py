@@ -200,7 +200,10 @@ TABLE = (
     Row("L2Normalize", "math.l2_normalize", rule="normalize", arguments=(
         Argument("axis", "axes", -1), _slope("epsilon", 1e-12),
     )),
-    Row("Argmax", "math.argmax", "ArgMax", rule="argmax", arguments=(AXIS, KEEP_DIMS)),
+    Row(
+        "Argmax", "math.argmax", "ArgMax", rule="argmax", arguments=(AXIS, KEEP_DIMS),
+        fixed={"least": False, "last": False},
+    ),
     Row("Cumsum", "math.cumsum", "Cumsum", rule="cumsum", arguments=(
         _axis(0, place=1),
         Argument("exclusive", "flag", False, attribute="exclusive"),

@@ -20,7 +20,6 @@ with a LayerError; which attributes it has read is kept account of.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from codegen.errors import ReadError
@@ -30,11 +29,13 @@ from codegen.readers.options import Options
 
 def read(path: Path, options: Options) -> Model:
     """The model of an ONNX file."""
-    if find_spec("onnx") is None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
         raise ReadError(
             f"{path.name}: an ONNX model, which needs the onnx package: "
             "pip install rnn-codegen[onnx]"
-        )
+        ) from None
     from codegen.readers.onnx.reader import read as work
 
     return work(path, options)
