@@ -18,12 +18,6 @@ DTYPE = Option(
     "Number type of the generated file, if not that of the model.",
     choices=("float32", "float64"),
 )
-QUANTIZE = Option(
-    "quantize",
-    "Store weights as int8 with a scale for each row: about a quarter of the bytes.",
-    choices=("weights",),
-)
-# For targets that print programs of integers.
 INTEGERS = (
     Option(
         "quantize",

@@ -114,6 +114,14 @@ def test_every_form_gives_the_bits_of_the_machine(name: str, io: str, tmp_path: 
                 assert selftest(made)
 
 
+def test_lines_fit() -> None:
+    """No line of a file passes 100 columns, whatever its form."""
+    for made in PROGRAMS.values():
+        for target, options in FORMS:
+            text = rendered(made(), target, **options)
+            assert max(map(len, text.splitlines())) <= 100, (target, options)
+
+
 def test_random_programs(tmp_path: Path) -> None:
     for seed in range(20):
         lowered = random_program(seed, ("float", "int16")[seed % 2])
