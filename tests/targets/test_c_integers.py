@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+import codegen
+from codegen.integers import Scheme, to_integers
 from codegen.lowered import Lowered
+from codegen.lowering import lower
 from codegen.program.evaluate import Reference
-from codegen.program.integers import Integers
+from codegen.program.integers import ONE, Integers
 from codegen.program.ops import Affine, Loop, Op
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support import emulators
 from tests.support.compilers import CModel, compile_c, run
+from tests.support.fixtures import cases
 from tests.support.integer_programs import PROGRAMS, inputs, random_program
 from tests.support.targets import flat, inputs_of_step
 
@@ -91,6 +95,44 @@ def test_a_program_gives_the_integers_of_the_machine(
 def test_a_random_program_gives_the_integers_of_the_machine(seed: int, tmp_path: Path) -> None:
     lowered = random_program(seed, ("float", "int16")[seed // 2 % 2])
     agrees(lowered, ("host", "mcu")[seed % 2], tmp_path, **WAYS[seed % len(WAYS)])
+
+
+RECORDED = (
+    *("gru_reset_before", "lstm", "bidirectional_concat", "conv_causal_gru", "embedding_mask"),
+    *(
+        "keyword_spotter",
+        "stack_stateful",
+        "masking_middle",
+        "depthwise_conv1d",
+        "multi_io",
+        "conv2d",
+    ),
+)
+
+
+@pytest.mark.parametrize("number", range(len(RECORDED)))
+def test_a_recorded_model_gives_the_integers_of_the_machine(number: int, tmp_path: Path) -> None:
+    (case,) = (c for c in cases("keras3_15") if c.name == RECORDED[number])
+    floats = lower(codegen.read(*case.sources[0]))
+    data = [x[0] for x in case.calls[0].inputs]
+    scheme = Scheme(("int8", "int16")[number % 2], ("float", "int16")[number // 2 % 2], data=data)
+    lowered = to_integers(floats, scheme).lowered
+    reference = Reference(lowered, machine=Integers())
+    given = [
+        np.clip(np.floor(x * 2.0**port.buffer.fraction + 0.5), -ONE, ONE - 1)
+        if port.buffer.dtype == "int16"
+        else x
+        for x, port in zip(data, lowered.whole.inputs, strict=True)
+    ]
+    expected = [y[0] for y in reference.predict(*(np.asarray(x)[None] for x in given))]
+    text = header(lowered, ("mcu", "host")[number % 3 == 0])
+    way = WAYS[number % len(WAYS)]
+    with CModel(text, "net", tmp_path, defines=["NET_SELFTEST"], **way) as model:
+        assert model.selftest() == 0
+        for y, wanted in zip(model.predict(*given), expected, strict=True):
+            np.testing.assert_array_equal(y.reshape(wanted.shape), wanted.astype(y.dtype))
+        states = flat(reference.get_state())
+        np.testing.assert_array_equal(model.get_state()[: len(states)], states)
 
 
 def test_a_product_may_be_shifted_by_any_number(tmp_path: Path) -> None:
