@@ -22,6 +22,7 @@ from codegen.integers.ranges import Range, Ranges, find_ranges
 from codegen.integers.split import split_in_place
 from codegen.lowered import Lowered
 from codegen.model import Array
+from codegen.program.looped import looped
 from codegen.program.ops import Buffer, Program
 
 
@@ -52,9 +53,13 @@ class Found:
 def to_integers(lowered: Lowered, scheme: Scheme) -> Found:
     """The model in integers; UnsupportedError lists what has no range, or no arithmetic."""
     step = None if lowered.step is None else split_in_place(lowered.step)
-    whole = lowered.whole if lowered.loops else split_in_place(lowered.whole)
+    whole = lowered.whole
+    # Predict has the bits of the steps where it can be a loop around them.
+    hops = step is not None and lowered.hop > 1 and not lowered.warmup
+    by_steps = lowered.loops or (hops and whole.lengths == ("steps",))
+    whole = whole if by_steps else split_in_place(whole)
     floats = replace(lowered, step=step, whole=whole)
-    programs = [p for p in (step, None if lowered.loops else whole) if p is not None]
+    programs = [p for p in (step, None if by_steps else whole) if p is not None]
     inputs = dict(scheme.inputs or {})
     data = None
     if scheme.data is not None:
@@ -70,15 +75,19 @@ def to_integers(lowered: Lowered, scheme: Scheme) -> Found:
     )
     found = list(made.programs)
     new_step = None if step is None else found.pop(0)
-    new_whole = found.pop(0) if found else _shell(lowered.whole, new_step)
+    if found:
+        new_whole = found.pop(0)
+    else:
+        assert new_step is not None
+        shell = lowered.loops
+        new_whole = _shell(lowered.whole, new_step) if shell else looped(new_step, lowered.hop)
     limited = {buffer.name: ranges.pinned[buffer] for buffer in made.limited}
     known = {name: one for name, one in inputs.items() if name in {p.name for p in whole.inputs}}
     return Found(replace(lowered, step=new_step, whole=new_whole), known, limited, made.wider_rows)
 
 
-def _shell(whole: Program, step: Program | None) -> Program:
+def _shell(whole: Program, step: Program) -> Program:
     """Predict where it is nothing but a loop around the step: its inputs and outputs."""
-    assert step is not None
 
     def like(old: Buffer, new: Buffer) -> Buffer:
         return replace(old, dtype=new.dtype, fraction=new.fraction)

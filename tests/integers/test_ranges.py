@@ -23,7 +23,7 @@ from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from codegen.program.ops import Affine, walk_ops
 from codegen.quantisation import quantised
-from tests.support.models import chain, dense, gru, lstm, recurrent, rnn
+from tests.support.models import chain, conv, dense, gru, lstm, recurrent, rnn
 
 SEED = Path(__file__).parents[2] / "generated_examples" / "seed" / "seed.h5"
 INPUT = "input_node_name_input"
@@ -314,3 +314,18 @@ def test_nan_in_calibration_data_is_refused(folder: Path) -> None:
     lowered = lower(codegen.read(folder / "seed.h5"))
     with pytest.raises(CodegenError, match="not finite"):
         quantised(lowered, {"quantize": "int8", "calibration": str(folder / "data.npz")})
+
+
+def test_predict_has_the_bits_of_steps_that_take_several_rows() -> None:
+    strided = replace(conv(3, 4, size=2), strides=(2,), padding="valid")
+    lowered = lower(sequence(strided, gru(4, 3)))
+    assert (lowered.hop, lowered.warmup) == (2, 0)
+    x = noise(12, 3)
+    found = made(sequence(strided, gru(4, 3)), weights="int16", data=[x]).lowered
+    steps = Reference(found, machine=Integers())
+    wanted = [steps.step(x[t : t + 2][None]) for t in range(0, 12, 2)]
+    whole = Reference(found, machine=Integers())
+    (y,) = whole.predict(x[None])
+    np.testing.assert_array_equal(np.stack([w[0] for w in wanted], axis=1), y)  # type: ignore[index]
+    for a, b in zip(steps.get_state(), whole.get_state(), strict=True):
+        np.testing.assert_array_equal(a, b)
