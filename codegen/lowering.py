@@ -319,6 +319,11 @@ def _run(
 
     names = argument_names([layer.name for layer, _, _ in inputs], len(graph.outputs))
     for number, name, (port_layer, shape, time) in zip(graph.inputs, names, inputs, strict=True):
+        try:
+            b.take(shape)
+        except LayerError as problem:
+            kind = port_layer.class_name
+            return None, (Problem(port_layer.name, kind, str(problem)),)
         size = dims.product(shape)
         buffer = Buffer(name, size, "input", port_layer.dtype, None, (), shape)
         port_shape = shape[1:] if b.step and time and shape[0] == 1 else shape

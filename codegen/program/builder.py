@@ -53,6 +53,7 @@ SAME = (
     "before padding='valid', would not"
 )
 FARTHEST = 1 << 24  # numbers that a window may reach back over: six minutes of sound
+MOST = 1 << 26  # numbers of all tensors of a program, of a length that is free one of each
 SHORT = 4  # taps, up to which a step reads each from the delay line by itself
 
 
@@ -94,6 +95,7 @@ class Builder:
         self.saved_steps: int | None = None  # its length in the file, None where it is free
         self.rows: Dim = 1  # its length here
         self.inputs: tuple[Tensor, ...] = ()  # of the layer whose block is being written
+        self._taken = 0  # numbers of all tensors so far
         self._ops: list[list[Op]] = [[]]
         self._scope: list[str] = []
         self._used: set[str] = set()
@@ -254,8 +256,18 @@ class Builder:
             taken.add(names[key])
         return names[key]
 
+    def take(self, shape: Sequence[Dim]) -> None:
+        """Count a tensor; a LayerError where all are larger than any model's: a file names any."""
+        count = math.prod(n for n in shape if isinstance(n, int))
+        if self._taken + count > MOST:
+            raise LayerError(
+                f"{count:,} numbers beside {self._taken:,} before, at most {MOST:,} are supported"
+            )
+        self._taken += count
+
     def tensor(self, role: str, shape: Sequence[Dim]) -> Tensor:
         """Scratch for a tensor."""
+        self.take(shape)
         name = self._unique(f"{self._prefix}_{role}")
         shape = tuple(shape)
         size = dims.product(shape)
@@ -367,6 +379,7 @@ class Builder:
         name = self._shared_name(("state", *self._call, role), f"{self._prefix}_{role}")
         state = self.shared.states.get(name)
         if state is None:
+            self.take(shape)
             size = int(np.prod(shape, dtype=np.int64))
             buffer = Buffer(name, size, "state", "float32", None, (), shape)
             state = State(buffer, shape, self._prefix, role, carried, initial, line)

@@ -148,6 +148,21 @@ GROWING: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: model([make("Expand", ["one", "n"], ["c"]), make("Add", ["x", "c"], ["y"])],
                       X, ["y"], {"one": np.ones(1, np.float32), **ints(1 << 30, 1 << 30)}),
         "gives an array of shape"),
+    "Expand of an input": (
+        lambda: model([make("Expand", ["x", "n"], ["y"])], X, ["y"], ints(1 << 20, 1 << 20, 3)),
+        "'y'.*: 3,298,534,883,328 numbers beside"),
+    "a sum that doubles": (
+        lambda: model([make("Concat", [f"x{n or ''}"] * 2, [f"x{n + 1}"], axis=1)
+                       for n in range(40)], X, ["x40"]), "beside .* before, at most 67,108,864"),
+    "a large input": (
+        lambda: model([make("MatMul", ["x", "x"], ["y"])], {"x": (1 << 20, 1 << 20)}, ["y"]),
+        "'x'.*: 1,099,511,627,776 numbers beside 0"),
+    "an input too many": (
+        lambda: model([make("Relu", ["x", "x"], ["y"])], X, ["y"]), "has 2 inputs, expected 1$"),
+    "an input too few": (
+        lambda: model([make("Add", ["x"], ["y"])], X, ["y"]), "has 1 inputs, expected 2$"),
+    "an input that is left out": (
+        lambda: model([make("Add", ["x", ""], ["y"])], X, ["y"]), "its input B is left out"),
     "a random number": (
         lambda: model([make("RandomNormal", [], ["c"], shape=[3]), make("Add", ["x", "c"], ["y"])],
                       X, ["y"]), "its numbers are random"),

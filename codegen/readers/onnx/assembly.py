@@ -149,6 +149,7 @@ class Assembly:
         graphs = {a.name: a.g for a in node.attribute if a.HasField("g")}
         opset = scope.opset("")
         row = operator(op, opset)
+        _check_inputs(node, op, opset)
         all_known = all(x is None or isinstance(x, np.ndarray) for x in operands)
         if all_known and not graphs and not (row and row.always):
             return fold(node, opset, [x for x in operands if not isinstance(x, (Value, Refused))])
@@ -224,6 +225,21 @@ def _read(row: Operator, call: Call) -> Result:
     if unread:
         raise LayerError(f"its attribute {show(unread[0])} is not known")
     return found
+
+
+def _check_inputs(node: Any, op: str, opset: int) -> None:
+    """Refuse a node with inputs that its operator has not, or without some that it needs."""
+    try:
+        schema = onnx.defs.get_schema(op, opset, "")
+    except onnx.defs.SchemaError:
+        return  # no operator of this opset, which is told elsewhere
+    count = len(node.input)
+    if not schema.min_input <= count <= schema.max_input:
+        most = "" if schema.max_input == schema.min_input else f" to {schema.max_input}"
+        raise LayerError(f"it has {count} inputs, expected {schema.min_input}{most}")
+    for name, formal in zip(node.input, schema.inputs, strict=False):
+        if not name and formal.option == onnx.defs.OpSchema.FormalParameterOption.Single:
+            raise LayerError(f"its input {formal.name} is left out")
 
 
 def _unknown(op: str, opset: int) -> str:
