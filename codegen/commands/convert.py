@@ -106,6 +106,8 @@ def pairs(key: str, texts: Iterable[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in texts:
         name, sign, value = text.rpartition("=")
+        if name in found:
+            raise UsageError(f"--{key} {text}: {name} is named twice")
         try:
             found[name] = float(value) if key == "constant" else value
         except ValueError:

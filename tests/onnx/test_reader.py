@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from onnx import TensorProto
 
 import codegen
 from codegen.commands.main import main
@@ -136,6 +137,7 @@ def test_problems_beside_bound_states_are_told(tmp_path: Path) -> None:
         ({"axes": {"x": "BBT"}}, "two axes B"),
         ({"axes": {"x": "BTX"}}, "expected a letter for each axis"),
         ({"constants": {"no": 1}}, "there is no such input; found: x, h0"),
+        ({"constants": {"h0": 1}, "states": {"h0": "hn"}}, "--constant h0=1: it is a state"),
         ({"initial_state": "no.npz"}, "--initial-state without --state"),
     ],
 )
@@ -147,6 +149,42 @@ def test_options_that_fit_nothing_are_refused(
     path = saved(tmp_path, [node], inputs, ["y", "hn"], WEIGHTS)
     with pytest.raises(ReadError, match=message):
         codegen.read(path, **reading)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "number", "message"),
+    [
+        (TensorProto.INT64, (1,), 0.5, "no number of type int64"),
+        (TensorProto.INT64, (1,), float("nan"), "no number of type int64"),
+        (TensorProto.INT64, (1,), 1e30, "no number of type int64"),
+        (TensorProto.UINT8, (1,), -1.0, "no number of type uint8"),
+        (TensorProto.FLOAT, (1 << 20, 1 << 20), 1.0, "is too large"),
+    ],
+)
+def test_a_constant_that_its_input_cannot_hold_is_refused(
+    kind: int, shape: tuple[int, ...], number: float, message: str, tmp_path: Path
+) -> None:
+    nodes = [make("Cast", ["k"], ["f"], to=1), make("Add", ["x", "f"], ["y"])]
+    path = saved(tmp_path, nodes, {"x": (1, 3), "k": shape}, ["y"], types={"k": kind})
+    with pytest.raises(ReadError, match=f"--constant k.*{message}"):
+        codegen.read(path, constants={"k": number})
+
+
+@pytest.mark.parametrize("option", ["--state h0=y", "--axes h0=_B_", "--constant h0=2"])
+def test_an_input_is_named_once_for_each_option(option: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, [make("Add", ["x", "h0"], ["y"])], {"x": (1, 3), "h0": (1, 3)}, ["y"])
+    key, text = option.split()
+    once = {"--state": "h0=hn", "--axes": "h0=B__", "--constant": "h0=1"}[key]
+    result = CliRunner().invoke(main, ["inspect", str(path), key, once, key, text])
+    assert result.exit_code
+    assert f"{option}: h0 is named twice" in result.output
+
+
+def test_an_axis_is_not_called_time_beside_one_that_is(tmp_path: Path) -> None:
+    path = saved(tmp_path, [make("Relu", ["x"], ["y"])], {"x": (1, "a", "b")}, ["y"])
+    with pytest.raises(UnsupportedError) as caught:
+        lowered(path, axes={"x": "BT_"})
+    assert str(caught.value).endswith("say how long it is: --axes x=B,T,LENGTH")
 
 
 def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:

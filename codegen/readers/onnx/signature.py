@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -19,6 +20,7 @@ from codegen.readers.onnx.axes import Axis, letters, traced
 from codegen.readers.onnx.biases import with_biases
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.file import File
+from codegen.readers.onnx.folding import LARGEST
 from codegen.readers.onnx.scope import Scope
 from codegen.readers.onnx.states import checked_states, initial_states, proposed
 from codegen.readers.onnx.tensors import type_name
@@ -149,6 +151,11 @@ class Signature:
                     f"{', '.join(ports)}"
                 )
             shape = tuple(1 if n is None else n for n in port.shape)
+            why = _wrong(number, np.dtype(port.dtype), shape)
+            if name in self._options.states:
+                why = "it is a state"
+            if why:
+                raise ReadError(f"{self._file.label}: --constant {name}={number:g}: {why}")
             found[name] = np.full(shape, number, np.dtype(port.dtype))
         return found
 
@@ -240,9 +247,8 @@ class Signature:
             for k, (axis, n) in enumerate(zip(axes, port.shape, strict=True))
         ]
         sequence = ["T" if k == number else axis.letter for k, axis in enumerate(axes)]
-        way = (
-            "" if self._states else f", or that it is time: --axes {port.name}={''.join(sequence)}"
-        )
+        has_time = bool(self._states) or any(axis.letter == "T" for axis in axes)
+        way = "" if has_time else f", or that it is time: --axes {port.name}={''.join(sequence)}"
         return (
             f"axis {number} of its shape {[*port.shape]} is free; say how long it is: "
             f"--axes {port.name}={','.join(lengths)}{way}"
@@ -308,6 +314,17 @@ class Signature:
             message = f"output {self._states[name]} is of shape {value.shape}, the state is {was}"
             return self._assembly.refuse(name, "state", message).ref
         return call.arranged(value, before.held)
+
+
+def _wrong(number: float, dtype: np.dtype[Any], shape: Sequence[int]) -> str:
+    """Why a constant of this type and shape cannot be made of a number, if so."""
+    if math.prod(shape) > LARGEST:
+        return f"an input of shape {list(shape)} is too large"
+    if dtype.kind == "f":
+        return ""
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    fits = math.isfinite(number) and number == int(number) and low <= int(number) <= high
+    return "" if fits else f"it is no number of type {dtype.name}"
 
 
 def _shorten(nodes: list[Node]) -> None:
