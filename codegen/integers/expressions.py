@@ -37,6 +37,7 @@ from codegen.program.portable import OWN
 SUM = 16  # bits of fraction of what a gate is computed from
 SATURATED = 12  # sigmoid(12) is 1 to 16 bits
 SIGMOID_SHIFT = 11  # 2^5 numbers for a unit
+STATE = 1 << 27  # a number so large has the bits of a state: its upper half is precise
 MOST_SEGMENTS = 512
 LEAST_SEGMENTS = 16
 LONGEST_SEGMENT = 15  # bits
@@ -162,7 +163,7 @@ class Compiler:
         """The mean z x + (1 - z) y as x + (1 - z)(y - x), where x has the bits of a state."""
         part, wide = self.compiled(z), self.compiled(x)
         new, old = self.compiled(y, is_short=True), self._short_state(wide)
-        if not fixed.is_part(part) or wide.most <= SHORT or wide.remade is not None:
+        if not fixed.is_part(part) or wide.most < STATE or wide.remade is not None:
             return None
         fraction = min(new.fraction, old.fraction)
         if fraction + 15 != wide.fraction:
