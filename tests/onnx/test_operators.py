@@ -215,6 +215,12 @@ def test_convolutions_of_every_kind(opset: int) -> None:
             agree([turned], numbers(1, 4, 9), kernel, opset)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (1, 1), (1, 2), (2, 1), (2, 2)])
+def test_what_gemm_adds_is_broadcast_as_its_shape_says(shape: tuple[int, ...]) -> None:
+    arrays = {"w": numbers(3, 2), "c": np.asarray(numbers(*shape))}
+    agree([make("Gemm", ["x", "w", "c"], ["y"], beta=0.3)], numbers(2, 3), arrays, 17)
+
+
 def test_the_last_window_may_be_cut_off() -> None:
     for kind in ("MaxPool", "AveragePool"):
         for length in (7, 8, 9):

@@ -183,13 +183,11 @@ def _gemm(c: Call) -> Value:
         x = Value(x.ref, x.shape[::-1], tuple(1 - axis for axis in x.held), x.dtype, x.time)
     added = c.operands[2] if c.has(2) else None
     bias = None
-    if (
-        isinstance(added, np.ndarray)
-        and added.size in (1, kernel.shape[1])
-        and (added.shape[-1:] in ((), (1,), kernel.shape[1:]))
-    ):
-        row = beta * c.checked(added, "third input").ravel()
-        bias = np.broadcast_to(row, kernel.shape[1:]).astype(kernel.dtype)
+    if isinstance(added, np.ndarray):
+        added = (beta * c.checked(added, "third input")).astype(kernel.dtype)
+        beta = 1.0
+        if added.size == 1 or added.shape[-1:] == (added.size,) == kernel.shape[1:]:
+            bias = np.broadcast_to(added.ravel(), kernel.shape[1:]).astype(kernel.dtype)
     y = dense(c, x, kernel, bias, 1)
     if bias is not None or added is None:
         return y
