@@ -116,5 +116,7 @@ def _from_bytes(start: bytes, size: int, label: str) -> str:
 def _is_onnx(start: bytes) -> bool:
     """A protocol buffer: the version of the format, then its producer, graph or operators."""
     return (
-        start[:1] == b"\x08" and 3 <= start[1] <= 30 and start[2:3] in (b"\x12", b"\x3a", b"\x42")
+        start[:1] == b"\x08"
+        and b"\x03" <= start[1:2] <= b"\x1e"
+        and start[2:3] in (b"\x12", b"\x3a", b"\x42")
     )

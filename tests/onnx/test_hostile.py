@@ -163,6 +163,19 @@ GROWING: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: model([make("Add", ["x"], ["y"])], X, ["y"]), "has 1 inputs, expected 2$"),
     "an input that is left out": (
         lambda: model([make("Add", ["x", ""], ["y"])], X, ["y"]), "its input B is left out"),
+    **{
+        f"a scale of {scale}": (
+            lambda scale=scale: model(
+                [make("Resize", ["x", "", "s"], ["y"])], X, ["y"],
+                {"s": np.array([1, scale], np.float32)}), "scale .* of axis 1")
+        for scale in (np.nan, np.inf, 0, -1)
+    },
+    "sizes of other axes": (
+        lambda: model([make("Resize", ["x", "", "", "n"], ["y"])], X, ["y"], ints(1, 3, 3)),
+        "3 sizes for 2 axes"),
+    "many axes": (
+        lambda: model([make("Unsqueeze", ["x", "n"], ["y"])], X, ["y"], ints(*range(60))),
+        "gives 62 axes, at most 16"),
     "a random number": (
         lambda: model([make("RandomNormal", [], ["c"], shape=[3]), make("Add", ["x", "c"], ["y"])],
                       X, ["y"]), "its numbers are random"),
@@ -221,6 +234,14 @@ def test_every_changed_byte_ends_in_words(tmp_path: Path) -> None:
         path.write_bytes(data[:end])
         with pytest.raises(CodegenError):
             lower(read_here(path, Options()))
+
+
+@pytest.mark.parametrize("size", range(8))
+def test_a_file_of_few_bytes_is_refused(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(written(tmp_path, model([RELU], X, ["y"])).read_bytes()[:size])
+    with pytest.raises(ReadError, match=r"^model\.onnx: "):
+        codegen.read(path)
 
 
 def test_a_file_larger_than_the_limit_is_refused(tmp_path: Path) -> None:

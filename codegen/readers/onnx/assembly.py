@@ -21,6 +21,7 @@ from codegen.readers.options import Options
 from codegen.readers.settings import Config, clean, show
 
 LONGEST_NAME = 120
+MAX_RANK = 16
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,10 @@ class Assembly:
 def _read(row: Operator, call: Call) -> Result:
     """What the rule of an operator gives, if it has read all that the node says."""
     found = row.rule(call)
+    results = found if isinstance(found, (tuple, list)) else (found,)
+    most = max((x.rank for x in results if isinstance(x, Value)), default=0)
+    if most > MAX_RANK:
+        raise LayerError(f"it gives {most} axes, at most {MAX_RANK} are supported")
     unread = [key for key in call.attributes.unread if key not in row.ignored]
     if unread:
         raise LayerError(f"its attribute {show(unread[0])} is not known")

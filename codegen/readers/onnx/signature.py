@@ -15,7 +15,7 @@ from codegen.layers.core import Embedding, Identity
 from codegen.model import Array, Graph, Input, Node, Ref, State, Unsupported
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.readers.onnx.assembly import Assembly
+from codegen.readers.onnx.assembly import MAX_RANK, Assembly
 from codegen.readers.onnx.axes import Axis, letters, traced
 from codegen.readers.onnx.biases import with_biases
 from codegen.readers.onnx.call import Call
@@ -134,7 +134,7 @@ class Signature:
         except ReadError as error:
             raise ReadError(f"{self._file.label}: input {name!r}: {error}") from None
         lengths = _lengths(kind)
-        if any(n is not None and n > MAX_INTEGER for n in lengths) or len(lengths) > 16:
+        if any(n is not None and n > MAX_INTEGER for n in lengths) or len(lengths) > MAX_RANK:
             raise ReadError(f"{self._file.label}: input {name!r} has the shape {list(lengths)}")
         symbols = tuple(str(d.dim_param) for d in kind.shape.dim)
         return Port(name, dtype, lengths, symbols)

@@ -138,10 +138,14 @@ def _resize(c: Call) -> Value:
     roi = c.maybe(1, "roi")
     region = np.array([0.0, 1.0])[:, None].repeat(len(axes), 1)
     if roi is not None and roi.size and way.coordinates == "tf_crop_and_resize":
+        if roi.size != 2 * len(axes):
+            raise LayerError(f"{roi.size} numbers of roi for {len(axes)} axes")
         region = roi.reshape(2, -1).astype(np.float64)
     found: dict[int, tuple[float, Dim | None, float, float]] = {}
     sizes = c.whole(3, "sizes") if c.has(3) else None
     if sizes:
+        if len(sizes) != len(axes):
+            raise LayerError(f"{len(sizes)} sizes for {len(axes)} axes")
         factors = [n / dims.fixed(x.shape[a]) for n, a in zip(sizes, axes, strict=True)]
         if policy != "stretch":
             factors = [(min if policy == "not_larger" else max)(factors)] * len(axes)
@@ -183,6 +187,8 @@ def _resized(
 ) -> Value:
     changed = {}
     for axis, (scale, size, start, end) in found.items():
+        if not (0 < scale < math.inf and math.isfinite(start) and math.isfinite(end)):
+            raise LayerError(f"scale {scale:g} of axis {axis}, from {start:g} to {end:g}")
         length = x.shape[axis]
         whole = (start, end) == (0.0, 1.0) or way.coordinates != "tf_crop_and_resize"
         if whole and (size == length or (size is None and scale == 1)):
