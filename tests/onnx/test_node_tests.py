@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codegen import recorded
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.recorded import record
+from codegen.targets.c import selftest  # loaded here, before anything of it is replaced
 from docs.make import onnx as page
 from tests.support.onnx_nodes import Read, joined, node_tests, outputs_of, read_all, wrong
 from tests.support.targets import TARGETS, started
@@ -34,11 +35,11 @@ def parts() -> list[tuple[list[Read], Lowered]]:
 @pytest.fixture
 def _recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The self-tests of one model are the same in all targets."""
-    for module in ("codegen.recorded", "codegen.targets.c.selftest"):
-        monkeypatch.setattr(f"{module}.record", RECORDED)
+    for module in (recorded, selftest):
+        monkeypatch.setattr(module, "record", RECORDED)
 
 
-RECORDED = cache(record)
+RECORDED = cache(recorded.record)
 
 
 @pytest.mark.usefixtures("_recorded_once")
