@@ -238,5 +238,6 @@ def own_words(integers: bool = False) -> list[str]:
     log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
     sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
     max sqrt abs floor round compact state_size input_size output_size h_included read_int8
-    read_uint16 words bits weight tile_int8 product_int8 affine_int8 dot_int8 gather_int8"""
+    read_uint16 words bits weight tile_int8 product_int8 affine_int8 dot_int8 gather_int8 products
+    block blocks keep"""
     return [*PAGE, *kernels.split(), *HOOKS]

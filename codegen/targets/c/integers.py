@@ -58,7 +58,8 @@ CALLS: Mapping[str, tuple[str, ...]] = {
 WORDS = (
     *CALLS,
     *(f"{name}_{kind}" for name in OF_KINDS for kind in ("int8", "int16", "int32")),
-    *("four_int8", "four_int16", "dsp", "lpm", "right_shift", "read_int16", "read_int32"),
+    *("four_int8", "four_int16", "dsp", "right_shift", "read_int16", "read_int32"),
+    *("times_int8", "times_int16", "lpm", "lpm_times", "lpm_four"),
 )
 RANGES = ("limited", "fixed")  # they tell where a range is left
 
