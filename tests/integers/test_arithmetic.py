@@ -12,6 +12,7 @@ from codegen.integers.fixed import Fixed
 from codegen.integers.tables import numeric
 from codegen.program.integers import Integers, multiplied, shifted
 from codegen.program.ops import At, Buffer, Expr, Local, Number, Vec, walk
+from tests.support.models import PARAMETERS
 
 RANDOM = np.random.default_rng(5)
 EDGES = np.array([0, 1, -1, 2, 32767, -32768, 65535, -65536, 2**30, 2**31 - 1, -(2**31)])
@@ -68,14 +69,8 @@ NEAR = {"softsign": 1e-3, "exponential": 6e-4}
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activations_are_near_what_they_stand_for(name: str) -> None:
-    parameters = {"leaky_relu": (0.1,), "thresholded_relu": (0.5,), "threshold": (0.3, -0.2)}
-    parameters |= {"parametric_softplus": (0.7, 1.3), "clipped_line": (0.3, 0.4)}
-    parameters |= {"affine": (1.3, -0.4), "scaled_tanh": (1.7, 0.6)}
     x = At(Buffer("x", 1, "temp").vec())
-    try:
-        node = ELEMENTWISE[name](x, *parameters.get(name, ()))
-    except TypeError:
-        pytest.fail(f"{name} needs parameters here")
+    node = ELEMENTWISE[name](x, *PARAMETERS.get(name, ()))
     found, buffer = compiled(node, 16, 8 << 16)
     machine, worst = Integers(), 0.0
     places = np.unique(np.concatenate([np.linspace(-8, 8, 999), [0.0, 0.5, -0.5, 0.3, 1.0, -1.0]]))

@@ -50,6 +50,18 @@ def chain(
     return of_nodes(nodes, (), name, dtype, source)
 
 
+# Parameters of the activations that have no defaults for them.
+PARAMETERS: dict[str, tuple[float, ...]] = {
+    "leaky_relu": (0.25,),
+    "thresholded_relu": (0.75,),
+    "threshold": (0.75, -2.0),
+    "parametric_softplus": (3.0, 2.0),
+    "affine": (1.3, -0.4),
+    "scaled_tanh": (1.7, 0.6),
+    "clipped_line": (0.3, 0.4),
+}
+
+
 # ---- layers ---------------------------------------------------------------------------------
 # Weights are those of the shapes and of `seed`, whatever the name: layers alike have the same ones.
 

@@ -33,7 +33,7 @@ from codegen.text import templates
 from codegen.text.banner import Origin
 from tests.support.agreement import agree, inputs
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
-from tests.support.models import bidirectional, chain, conv, dense, embedding, gru, lstm
+from tests.support.models import PARAMETERS, bidirectional, chain, conv, dense, embedding, gru, lstm
 
 TARGET = TARGETS["c"]
 TOLERANCE = 2e-6
@@ -150,18 +150,11 @@ HOSTILE = (
 @pytest.mark.parametrize("profile", ["host", "mcu"])
 def test_activations(profile: str, tmp_path: Path) -> None:
     """Every activation on ordinary and extreme values, close to the interpreter and finite."""
-    names = {
-        "leaky_relu": (0.3,),
-        "thresholded_relu": (1.0,),
-        "threshold": (0.3, -2.0),
-        "parametric_softplus": (0.7, 1.3),
-        "affine": (1.3, -0.4),
-        "scaled_tanh": (1.7, 0.6),
-        "clipped_line": (0.3, 0.4),
-    }
     for name in sorted(ELEMENTWISE):
         layer = ActivationLayer(
-            name="act", class_name="Activation", activation=Activation(name, names.get(name, ()))
+            name="act",
+            class_name="Activation",
+            activation=Activation(name, PARAMETERS.get(name, ())),
         )
         lowered = model(layer, shape=(len(HOSTILE),))
         x = np.array(HOSTILE, np.float32)

@@ -27,16 +27,11 @@ from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS, Expr, call
 from codegen.targets.python.parts import function_texts, used_functions
 from tests.support import interpreters
+from tests.support.models import PARAMETERS
 from tests.support.targets import rendered, started
 
 Bound = Callable[[Array, Array, float], Array]  # of x, the result and eps: the error allowed
 
-PARAMETERS = {
-    "leaky_relu": (0.25,),
-    "thresholded_relu": (0.75,),
-    "threshold": (0.75, -2.0),
-    "parametric_softplus": (3.0, 2.0),
-}
 SINGLE: dict[str, Callable[[Expr], Expr]] = {
     **{name: (lambda x, f=name: call(f, x)) for name, count in FUNCTIONS.items() if count == 1},
     "pow_of_x": lambda x: call("pow", call("abs", x), 2.25),
@@ -76,6 +71,8 @@ LOOSE: Mapping[str, Bound] = {
     "the activation hard_sigmoid": _of_one,
     "the activation hard_sigmoid_3": _of_one,
     "the activation hard_silu": _of_x,
+    "the activation affine": _of_x,
+    "the activation clipped_line": _of_x,
     # 1 + erf is a difference of almost equal numbers below 0: Keras gives -1.49e-6 for gelu(-5),
     # which is -1.43e-6. So are x + sqrt(x^2 + 4) there and x - tanh x around 0.
     "the activation gelu": _of_x,
@@ -326,11 +323,12 @@ for f in ({functions}):
 def test_functions_of_plain_python(name: str, tmp_path: Path) -> None:
     """The micro:bit has floats of 22 digits."""
     functions = ("sigmoid", "softplus", "tanh", "expm1", "exp")
+    file = types.SimpleNamespace(integers=False, small=name in SMALL)
     used = used_functions(types.SimpleNamespace(functions=set(functions)))
     source = "\n\n".join(
         [
             "import math\nINF = float('inf')\nNAN = float('nan')",
-            *function_texts(used, small=name in SMALL),
+            *function_texts(file, used),
         ]
     )
     script = tmp_path / "main.py"

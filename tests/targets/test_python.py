@@ -61,7 +61,7 @@ from codegen.targets.python.weights import escaped, filled
 from codegen.text.banner import Origin
 from tests.support import fixtures, interpreters, recorded
 from tests.support.agreement import parts
-from tests.support.models import chain, dense, embedding, gru, lstm, weights
+from tests.support.models import PARAMETERS, chain, dense, embedding, gru, lstm, weights
 
 TARGET = TARGETS["python"]
 
@@ -356,15 +356,9 @@ def test_own_function_stands_in(function: str) -> None:
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activation(name: str) -> None:
-    parameters = {
-        "leaky_relu": (0.3,),
-        "thresholded_relu": (0.7,),
-        "threshold": (0.7, -2.0),
-        "parametric_softplus": (2, 3),
-    }
     n = 41
     x, y = vector("x", n, "input"), vector("y", n, "output")
-    node = Activation(name, parameters.get(name, ()))(At(x.vec()))
+    node = Activation(name, PARAMETERS.get(name, ()))(At(x.vec()))
     check(program_of((Elementwise(n, (), ((y.vec(), node),)),), x, y), np.linspace(-4, 4, n))
 
 
