@@ -75,16 +75,20 @@ class Names:
     def __init__(self, *words: Iterable[str]) -> None:
         self._used = {name.lower() for part in words for name in part}
         self._given: dict[Any, str] = {}
+        self._counts: dict[str, int] = {}  # of a name, how many have been handed out
 
     def __call__(self, wanted: str, key: Any = None) -> str:
         """An identifier like `wanted`. Names that differ only in case also count as taken."""
         if key is not None and key in self._given:
             return self._given[key]
         base = identifier(wanted)
-        name, count = base, 1
+        name, count = base, self._counts.get(base, 1)
         while name.lower() in self._used:
             count += 1
-            name = identifier(f"{base}_{count}")
+            name = f"{base}_{count}"
+            if len(name) > LONGEST_NAME:
+                name = identifier(name)
+        self._counts[base] = count
         self._used.add(name.lower())
         if key is not None:
             self._given[key] = name

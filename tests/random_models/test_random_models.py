@@ -58,7 +58,9 @@ def test_every_operation_that_converts_is_known() -> None:
     """By the names of the table of the reader; some are TensorFlow's own, or another's name."""
     drawn = {kind.name.replace("_", "") for kind in OPS}
     of_tensorflow = {"squareddifference", "addn", "l2normalize", "identity", "flatten", "mish"}
-    assert {name.lower() for name in KERAS} - of_tensorflow <= drawn
+    # formulas of those that are drawn, compared over their domains in test_operations.py
+    formulas = {"tan", "arcsin", "arccos", "arccosh", "arctanh"}
+    assert {name.lower() for name in KERAS} - of_tensorflow - formulas <= drawn
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,7 @@ def test_every_option_is_drawn(specs: list[Spec]) -> None:
 LIMITS = re.compile(
     "length (of its input is free|[a-z_0-9 -]*, which is free)|only the time axis may be"
     "|this number of steps|is called with|several axes|order 1|a norm of order|to decimals|in mode"
+    "|does not put its codes along the last axis"
     "|along another axis|with data_format='channels_first'|a product of tensors|no Keras version"
     "|shared_axes is -|(mask|state|differs) .*not supported|from sample to sample|length of time"
     "|takes from all axes|it needs to know the length|does not record its Keras version"
@@ -98,7 +101,8 @@ def test_random_models_have_the_numbers_of_keras(specs: list[Spec]) -> None:
 
     allowed = re.compile("|".join([LIMITS.pattern, *(row.says for row in REFUSALS)]))
     reasons = [message for _, verdict in found for _, message in verdict.refused]
-    assert [message for message in reasons if not allowed.search(message)] == []
+    unexpected = [message for message in reasons if not allowed.search(message)]
+    assert not unexpected, "\n".join(unexpected)
     counts = Counter(verdict.what for _, verdict in found)
     assert counts["agrees"] > 0.8 * len(found), counts
     converted = {kind for s, v in found if v.what == "agrees" for kind in kinds_in(s)}
