@@ -14,7 +14,7 @@ import pytest
 
 from codegen.errors import CodegenError
 from codegen.lowering import lower
-from codegen.readers.keras import config
+from codegen.readers.keras import reader
 from codegen.readers.keras.reader import Reader
 from codegen.readers.keras.table import ALIASES, TABLE, check_dtype, check_read
 from codegen.readers.options import Options
@@ -22,7 +22,7 @@ from codegen.readers.settings import Config
 from tests.readers.hostile import DENSE3, Sequential, dense, good_members, gru, zipped
 from tests.support.fixtures import Case, cases
 
-REAL = config.parse
+REAL = reader.parse
 
 
 def read(case: Case) -> None:
@@ -86,7 +86,7 @@ def changed(monkeypatch: pytest.MonkeyPatch, class_name: str, **settings: Any) -
             own.update(settings)
         return value
 
-    monkeypatch.setattr(config, "parse", parse)
+    monkeypatch.setattr(reader, "parse", parse)
 
 
 def test_there_is_a_fixture_of_nearly_every_class() -> None:
@@ -135,7 +135,7 @@ def test_a_wrong_type_of_any_setting(class_name: str, monkeypatch: pytest.Monkey
     """There is a model or a refusal, and text or a list is never taken for a number."""
     path, separate = CASES[class_name].sources[0]
     found: dict[str, Any] = {}
-    monkeypatch.setattr(config, "parse", lambda *args: found.setdefault("all", REAL(*args)))
+    monkeypatch.setattr(reader, "parse", lambda *args: found.setdefault("all", REAL(*args)))
     lower(Reader(path, separate, Options()).model())
     own = next(entries(found["all"], class_name), {})
     for key, good in own.items():
