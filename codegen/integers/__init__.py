@@ -30,14 +30,13 @@ from codegen.program.ops import Buffer, Program
 class Scheme:
     """What is asked for: `weights` int8 or int16, `io` float or int16, and where ranges are from.
 
-    `inputs` are ranges given by hand; `data` is one whole call of predict, `told` its description.
+    `inputs` are ranges given by hand; `data` is one whole call of predict.
     """
 
     weights: str
     io: str = "float"
     inputs: Mapping[str, Range] | None = None
     data: Sequence[Array] | None = None
-    told: str = ""
 
 
 @dataclass(frozen=True)

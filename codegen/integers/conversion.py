@@ -656,14 +656,9 @@ def _only_multiplied(programs: Sequence[Program], recurrent: set[Buffer]) -> set
         elif isinstance(op, Shift):
             found |= {op.x.buffer, op.line}
         elif isinstance(op, Elementwise):
-            plain = {id(e): v.buffer for v, e in op.stores if isinstance(e, At)}
             copied += [(e.vec.buffer, v.buffer) for v, e in op.stores if isinstance(e, At)]
             copies = [e.vec for _, e in op.stores if isinstance(e, At)]
-            others |= (
-                {v.buffer for v in reads(op) if v not in copies}
-                if plain
-                else {v.buffer for v in reads(op)}
-            )
+            others |= {v.buffer for v in reads(op) if v not in copies}
         else:
             others |= {source.buffer for source in reads(op)}
     for program in programs:
