@@ -8,6 +8,9 @@
 # make fuzz      read damaged models: every byte changed, then FUZZ_SECONDS=600 for each container;
 #                and as long random models against the installed Keras, from RANDOM_MODELS=1 on
 # make fixtures  how the recorded Keras models are made again
+# make train     train the models of examples/ again, in an environment of their own, and hold their
+#                accuracy against what their pages say; EXAMPLES="gesture names" takes these alone
+# make nightly   what is too long for each change: train, test-torch, fuzz
 # make clean     remove what all of these installed and built
 #
 # Each installs what it needs first (scripts/setup.sh), which is quick when it is there already.
@@ -16,13 +19,14 @@ FUZZ_SECONDS ?= 600
 RANDOM_MODELS ?= 1
 PYTEST_JOBS ?= 2
 PYTEST_ARGS ?=
+EXAMPLES ?=
 BIN := .venv/bin
 
 # Arithmetic on one core: the tests already run side by side.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test quick test-torch lint format docs bench fuzz fixtures clean \
+.PHONY: help demo test quick test-torch lint format docs bench fuzz fixtures train nightly clean \
     setup-core setup-lint setup-docs setup-test
 
 help:
@@ -64,6 +68,11 @@ fuzz: setup-test
 	$(BIN)/python -m tests.fuzz --every-byte
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.random_models --seconds $(FUZZ_SECONDS) --seed $(RANDOM_MODELS)
+
+train:
+	bash scripts/train_examples.sh $(EXAMPLES)
+
+nightly: train test-torch fuzz
 
 fixtures:
 	@echo 'Each era of Keras needs its own Python and packages, so tests read what was recorded once.'
