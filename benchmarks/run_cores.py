@@ -2,8 +2,8 @@
 
     python -m benchmarks.run_cores
 
-`codegen/report/cores.py` has the prices, with which `report` estimates the instructions of a model
-that nobody has run. Counts do not depend on the machine. They are instructions, not cycles.
+`codegen/commands/report/cores.py` has the prices, with which `report` estimates the instructions of
+a model that nobody has run. Counts do not depend on the machine. They are instructions, not cycles.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from codegen.commands.report.work import KINDS, Work, work
 from codegen.commands.verify import samples
 from codegen.errors import UnsupportedError
 from codegen.generation import render
@@ -25,7 +26,6 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.quantisation import quantised
 from codegen.readers import read
-from codegen.report.work import KINDS, Work, work
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support import emulators

@@ -20,7 +20,7 @@ import codegen
 from codegen.commands.main import main
 from codegen.errors import UnsupportedError
 from codegen.lowering import lower
-from codegen.rate import at_ratio
+from codegen.lowering.rate import at_ratio
 from tests.layers.oracle import randomised
 from tests.readers import audio_files
 from tests.readers.audio_reference import sigmoid

@@ -28,17 +28,17 @@ from benchmarks import run_cores
 from codegen.commands.against_keras import layer_output, top_layers
 from codegen.commands.main import main
 from codegen.commands.pairs import Interpreted
+from codegen.commands.report import graph, plots
+from codegen.commands.report.cores import CORES, PRICES, estimates
+from codegen.commands.report.measured import File, measure
+from codegen.commands.report.observed import layer_values
+from codegen.commands.report.page import Wanted, noise, page
+from codegen.commands.report.source import recurrent_layers
+from codegen.commands.report.work import work
 from codegen.commands.verify import samples
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.program.evaluate import Reference
-from codegen.report import graph, plots
-from codegen.report.cores import CORES, PRICES, estimates
-from codegen.report.measured import File, measure
-from codegen.report.observed import layer_values
-from codegen.report.page import Wanted, noise, page
-from codegen.report.source import recurrent_layers
-from codegen.report.work import work
 from codegen.text.templates import source
 from tests.layers.oracle import lowered, randomised
 from tests.onnx.test_structures import gtcrn

@@ -29,12 +29,12 @@ from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
 from codegen.lowered import Lowered
 from codegen.lowering import lower
+from codegen.lowering.rate import LARGEST
 from codegen.model import Model
 from codegen.packages import PACKAGES
 from codegen.packages.folder import write as write_package
 from codegen.prewarm import MOST_STEPS
 from codegen.quantisation import quantised
-from codegen.rate import LARGEST
 from codegen.readers import running
 from codegen.running import Made, Runner
 from codegen.targets import TARGETS
@@ -45,9 +45,9 @@ from codegen.text.visible import LONGEST_WORD, visible, visible_lines
 from codegen.text.writing import refuse_model_as_out, write
 
 if TYPE_CHECKING:
+    from codegen.commands.report.measured import File
     from codegen.commands.verify import Report
     from codegen.readers.torch.reader import Bare
-    from codegen.report.measured import File
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 VERIFIED_STEPS = 100  # of noise, where no number is given
@@ -615,8 +615,8 @@ def report(
     model: str, out: tuple[str, ...], page: str, data: str | None, steps: int, **options: Any
 ) -> None:
     """Write an HTML page that shows MODEL and the errors of generated files."""
+    from codegen.commands.report import page as reporting
     from codegen.commands.verify import samples as samples_for
-    from codegen.report import page as reporting
     from codegen.samples import read_samples
 
     reading, _ = split(options)
@@ -666,7 +666,7 @@ def _as_run(trained: Model, reading: Mapping[str, Any], params: Mapping[str, Any
 
 def _file(path: Path, model: str, trained: Model, reading: Mapping[str, Any], folder: Path) -> File:
     """A generated file of the model, running."""
-    from codegen.report.measured import File
+    from codegen.commands.report.measured import File
 
     digest = read_banner(path).digest
     if digest != trained.digest:
@@ -782,7 +782,7 @@ def _draw_curve(name: str, curve: Sequence[float], warmup: int) -> None:
 
 def _plotted(curves: Mapping[str, Sequence[float]], warmup: int) -> tuple[str, str]:
     """The plot of errors over steps, and the text that stands for it."""
-    from codegen.report.page import drift
+    from codegen.commands.report.page import drift
 
     if not all(curves.values()):
         raise CodegenError("--plot: no output of the model has steps, so there is no curve")
@@ -791,7 +791,7 @@ def _plotted(curves: Mapping[str, Sequence[float]], warmup: int) -> tuple[str, s
 
 def _write_plot(plot: str, drawn: tuple[str, str]) -> None:
     """A plot with its text as an SVG file."""
-    from codegen.report.plots import standing
+    from codegen.commands.report.plots import standing
 
     write(plot, [standing(*drawn)])
 

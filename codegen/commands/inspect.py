@@ -202,7 +202,7 @@ def bars(lowered: Lowered) -> str:
 
 def plotted(lowered: Lowered) -> tuple[str, str]:
     """The plot of multiply-adds and parameters of the layers, and the text that stands for it."""
-    from codegen.report import plots
+    from codegen.commands.report import plots
 
     shown = [r for r in lowered.layers if r.macs or r.parameters]
     if not shown:

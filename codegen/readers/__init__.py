@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codegen.errors import ReadError
+from codegen.lowering.rate import at_ratio
 from codegen.model import Model
-from codegen.rate import at_ratio
 from codegen.readers import sniff
 from codegen.readers.files.contained import rehearse
 from codegen.readers.keras import reader as keras

@@ -9,11 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from codegen.commands.report.formulas import Formulas
 from codegen.layers.recurrent import Cell, Recurrent
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.ops import Block, Loop, Program, State, walk_ops, writes
-from codegen.report.formulas import Formulas
 from codegen.targets import TARGETS
 from codegen.targets.c.expressions import indent
 from codegen.targets.c.file import Header

@@ -18,12 +18,12 @@ from codegen.commands.pairs import (
     outputs_of,
     row_at,
 )
+from codegen.commands.report.observed import layer_values
 from codegen.commands.verify import Report, verify
 from codegen.differences import Difference
 from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.program.evaluate import Reference
-from codegen.report.observed import layer_values
 from codegen.running import Outputs, Runner
 from codegen.targets import TARGETS
 from codegen.text.visible import LONGEST_CELL, visible

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from codegen.caches import as_lines
 from codegen.errors import LayerError, NeedsHop, NotStreamable, Problem, TooLate, UnsupportedError
-from codegen.fold_norm import fold
 from codegen.layers.core import Embedding
 from codegen.layers.recurrent import Cell, Recurrent, StackedCells
 from codegen.layers.reshaping import Flatten, Permute
 from codegen.layers.scanned import carry
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
+from codegen.lowering.caches import as_lines
+from codegen.lowering.fold_norm import fold
+from codegen.lowering.rate import problems_at_ratio
 from codegen.model import Constant, Input, Layer, Model, Ref, State, Unsupported
 from codegen.prewarm import prewarmed
 from codegen.program import dims
@@ -41,7 +42,6 @@ from codegen.program.ops import (
     walk_ops,
 )
 from codegen.program.tensor import Tensor, settled
-from codegen.rate import problems_at_ratio
 from codegen.text.names import argument_names
 
 LARGEST_HOP = 1 << 16

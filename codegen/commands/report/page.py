@@ -11,15 +11,15 @@ from markupsafe import Markup
 
 from codegen.commands import boards
 from codegen.commands.inspect import facts, has_size, state_bytes, streaming, taken, weight_bytes
+from codegen.commands.report import plots
+from codegen.commands.report.cores import Estimate, estimates
+from codegen.commands.report.graph import draw
+from codegen.commands.report.measured import File, Measured, measure
+from codegen.commands.report.observed import layer_values, layer_weights, some
+from codegen.commands.report.source import MOST as MOST_RECURRENT
+from codegen.commands.report.source import recurrent_layers
 from codegen.lowered import Lowered
 from codegen.model import Array
-from codegen.report import plots
-from codegen.report.cores import Estimate, estimates
-from codegen.report.graph import draw
-from codegen.report.measured import File, Measured, measure
-from codegen.report.observed import layer_values, layer_weights, some
-from codegen.report.source import MOST as MOST_RECURRENT
-from codegen.report.source import recurrent_layers
 from codegen.text.templates import render
 from codegen.version import __version__
 

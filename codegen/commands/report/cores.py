@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from codegen.commands.report.work import Work, work
 from codegen.lowered import Lowered
-from codegen.report.work import Work, work
 
 OTHER_SET = 0.5  # `off` for a core whose own instructions nobody has counted
 
