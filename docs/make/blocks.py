@@ -1,4 +1,4 @@
-"""The code blocks of README and docs, run as a reader would run them.
+"""The code blocks of README, docs and examples, run as a reader would run them.
 
 The blocks of a page run from top to bottom, in a folder of the page's own. The language says what a
 block is. A comment right before it, which no reader sees, says what else it needs:
@@ -10,7 +10,8 @@ block is. A comment right before it, which no reader sees, says what else it nee
     <!-- needs: MODULE -->         runs where this Python has the module, else checks the syntax
 
 `<!-- files: NAME=PATH NAME=PATH -->` in a page copies files of this repository into the folder, and
-`<!-- prepare: COMMANDS -->` makes what else its blocks find there.
+`<!-- prepare: COMMANDS -->` makes what else its blocks find there. The page of an example finds all
+files of its own folder.
 
 `python -m docs.make.blocks PAGE...` runs pages, and writes anew what commands of `console` blocks
 print.
@@ -33,7 +34,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+EXAMPLES = ROOT / "examples"
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(EXAMPLES.rglob("README.md")),
+)
 COMMAND = """\
 #!/bin/sh
 exec "{python}" -m codegen "$@"
@@ -313,20 +319,26 @@ LANGUAGES = {
 }
 
 
-def run_page(page: Path, folder: Path) -> None:
-    """Run all blocks of a page in a folder."""
+def opened(page: Path, folder: Path) -> tuple[str, Runner]:
+    """A page's text, and what runs its blocks in a folder that has what they need."""
     text = page.read_text(encoding="utf-8")
+    if page.is_relative_to(EXAMPLES):
+        shutil.copytree(page.parent, folder, dirs_exist_ok=True)
     runner = Runner(folder)
     runner.prepare(text, page.name)
+    return text, runner
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Run all blocks of a page in a folder."""
+    text, runner = opened(page, folder)
     for block in blocks(text, page.name):
         runner.run(block)
 
 
 def record_page(page: Path, folder: Path) -> None:
     """Run all blocks of a page, and write into it what its console blocks print today."""
-    text = page.read_text(encoding="utf-8")
-    runner = Runner(folder)
-    runner.prepare(text, page.name)
+    text, runner = opened(page, folder)
     for block in blocks(text, page.name):
         if block.language == "console":
             now = recorded(runner, block)

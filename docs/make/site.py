@@ -26,6 +26,11 @@ OUTSIDE = {
     "benchmarks/results/size.svg": "size.svg",
     "benchmarks/results/speed.svg": "speed.svg",
     "generated_examples/plugin/plugin.svg": "plugin.svg",
+    **{
+        path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "examples").rglob("*"))
+        if path.name == "README.md" or path.suffix == ".svg"
+    },
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
