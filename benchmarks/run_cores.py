@@ -22,9 +22,9 @@ from codegen.commands.report.work import KINDS, Work, work
 from codegen.commands.verify import samples
 from codegen.errors import UnsupportedError
 from codegen.generation import render
+from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
 from codegen.lowering import lower
-from codegen.quantisation import quantised
 from codegen.readers import read
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from codegen.errors import UnsupportedError, UsageError
+from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
 from codegen.program.fits import too_large
-from codegen.quantisation import quantised
 from codegen.targets import TARGETS
 from codegen.targets.base import Target, dtype_of
 from codegen.text.banner import Origin

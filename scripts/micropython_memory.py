@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 import codegen
-from codegen.activations import Activation
 from codegen.layers.core import Dense
 from codegen.layers.recurrent import GRUCell, Recurrent
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
+from codegen.program.activations import Activation
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 

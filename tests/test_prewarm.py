@@ -22,8 +22,8 @@ from codegen.commands.main import main
 from codegen.errors import UnsupportedError
 from codegen.integers import Scheme, to_integers
 from codegen.lowered import Lowered
+from codegen.lowered.prewarm import prewarmed
 from codegen.lowering import lower
-from codegen.prewarm import prewarmed
 from codegen.program import portable
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.integers import Integers

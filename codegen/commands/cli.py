@@ -24,17 +24,17 @@ from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import is_generated, read_banner, request_of
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
-from codegen.differences import text as measures
 from codegen.errors import CodegenError, Problem, UnsupportedError
 from codegen.generation import target_for, target_named
+from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
+from codegen.lowered.differences import text as measures
+from codegen.lowered.prewarm import MOST_STEPS
 from codegen.lowering import lower
 from codegen.lowering.rate import LARGEST
 from codegen.model import Model
 from codegen.packages import PACKAGES
 from codegen.packages.folder import write as write_package
-from codegen.prewarm import MOST_STEPS
-from codegen.quantisation import quantised
 from codegen.readers import running
 from codegen.running import Made, Runner
 from codegen.targets import TARGETS
@@ -413,7 +413,7 @@ def verify(
 ) -> None:
     """Run a generated file and compare its numbers with MODEL."""
     from codegen.commands import verify as verifying
-    from codegen.samples import read_samples
+    from codegen.lowered.samples import read_samples
 
     _refuse_source_as_out(plot, model, out, data, options["config"])
     reading, _ = split(options)
@@ -491,7 +491,7 @@ def compare(
     from codegen.commands.pairs import in_real_numbers
     from codegen.commands.verify import samples as samples_for
     from codegen.commands.verify import steps_of
-    from codegen.samples import read_samples
+    from codegen.lowered.samples import read_samples
 
     with tempfile.TemporaryDirectory() as folder:
         paths = (Path(first), Path(second))
@@ -617,7 +617,7 @@ def report(
     """Write an HTML page that shows MODEL and the errors of generated files."""
     from codegen.commands.report import page as reporting
     from codegen.commands.verify import samples as samples_for
-    from codegen.samples import read_samples
+    from codegen.lowered.samples import read_samples
 
     reading, _ = split(options)
     if page != "-":

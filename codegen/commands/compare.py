@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from codegen.commands.pairs import error_curve, measured, outputs_of
-from codegen.differences import Difference, worst_of
 from codegen.lowered import Lowered
+from codegen.lowered.differences import Difference, worst_of
 from codegen.model import Array
 from codegen.running import Runner
 

@@ -13,12 +13,12 @@ import codegen
 from codegen.commands import inspect as report
 from codegen.errors import CodegenError, UsageError
 from codegen.generation import checked_name, render, target_for, target_named, words
+from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Model
 from codegen.packages import PACKAGES
 from codegen.packages import folder as packaging
-from codegen.quantisation import quantised
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
 from codegen.targets import TARGETS

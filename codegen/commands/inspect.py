@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
-from codegen.differences import text as measures
 from codegen.errors import CodegenError, Problem, UnsupportedError
+from codegen.integers.quantisation import INTEGERS, quantised
 from codegen.lowered import Lowered
+from codegen.lowered.differences import text as measures
 from codegen.lowering import time_inputs
 from codegen.model import Graph, Input, Model
 from codegen.program import dims
 from codegen.program.ops import bytes_of, constants
-from codegen.quantisation import INTEGERS, quantised
 from codegen.text import terminal
 from codegen.text.visible import LONGEST_CELL, visible
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.differences import Difference, difference
 from codegen.errors import CodegenError
+from codegen.integers.quantisation import taken
 from codegen.lowered import Lowered
+from codegen.lowered.differences import Difference, difference
 from codegen.model import Array
 from codegen.program import dims
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference
 from codegen.program.ops import Port
-from codegen.quantisation import taken
 from codegen.running import Outputs, Runner
 
 

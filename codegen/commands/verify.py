@@ -29,9 +29,9 @@ from codegen.commands.pairs import (
     row_at,
 )
 from codegen.commands.verify_integers import Equality, verify_integers
-from codegen.differences import Difference, worst_of
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
+from codegen.lowered.differences import Difference, worst_of
 from codegen.model import Array
 from codegen.program.dims import symbols
 from codegen.program.evaluate import Reference

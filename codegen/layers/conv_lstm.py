@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError
 from codegen.layers.convolution import convolve
 from codegen.layers.recurrent import TANH, Cell, Recurrent, gates_note
@@ -13,6 +12,7 @@ from codegen.layers.shared.axes import transpose
 from codegen.layers.shared.windows import Geometry, padding_of, part_of, reach
 from codegen.model import Array
 from codegen.program import dims
+from codegen.program.activations import SIGMOID, Activation
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Local
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
 from codegen.layers.core import WithChannels
 from codegen.layers.shared.windows import (
@@ -25,6 +24,7 @@ from codegen.layers.shared.windows import (
 )
 from codegen.model import Array, Layer
 from codegen.program import dims
+from codegen.program.activations import LINEAR, Activation
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Expr, Vec
 

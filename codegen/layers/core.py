@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
 from codegen.layers.shared.axes import axis_of, broadcast, place_of
 from codegen.model import Array, Layer
+from codegen.program.activations import LINEAR, Activation
 from codegen.program.ops import At, Compare, Number, Select
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError
 from codegen.layers.shared.axes import broadcast
 from codegen.layers.shared.formulas import UNARY
 from codegen.model import Array, Layer
 from codegen.program import dims
+from codegen.program.activations import LINEAR, Activation
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Compare, Expr, Index, Local, call
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError, NotStreamable
 from codegen.model import Array, Layer
 from codegen.program import dims
+from codegen.program.activations import SIGMOID, Activation
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Compare, Expr, Local, Number, Select, Vec, call
 from codegen.program.tensor import values

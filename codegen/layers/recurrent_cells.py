@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from codegen.activations import Activation
 from codegen.layers.recurrent import TANH, Cell, LSTMCell
 from codegen.model import Array, Layer
+from codegen.program.activations import Activation
 from codegen.program.ops import At, Expr, Local
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from codegen.layers.reshaping import Flatten, Permute
 from codegen.layers.scanned import carry
 from codegen.layers.shared.axes import transpose
 from codegen.lowered import LayerReport, Lowered
+from codegen.lowered.prewarm import prewarmed
 from codegen.lowering.caches import as_lines
 from codegen.lowering.fold_norm import fold
 from codegen.lowering.rate import problems_at_ratio
 from codegen.model import Constant, Input, Layer, Model, Ref, State, Unsupported
-from codegen.prewarm import prewarmed
 from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim

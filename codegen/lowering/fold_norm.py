@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.activations import LINEAR
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import BatchNormalization, Dense, Identity
 from codegen.model import Array, Layer, Model
+from codegen.program.activations import LINEAR
 
 Product = Dense | Convolution
 

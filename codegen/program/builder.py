@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError, NeedsHop, NotStreamable, TooLate
 from codegen.model import Array, Graph, Input, Layer
 from codegen.program import dims
+from codegen.program.activations import Activation
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered import Lowered
+from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
 from codegen.model import FACTS, Array
 from codegen.passes import Pass
 from codegen.program import dims
@@ -50,7 +51,6 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
-from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.base import facts
 from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity, waiting
 from codegen.targets.spine.integers import Curve, apart, fractions

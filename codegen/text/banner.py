@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codegen.differences import text
 from codegen.lowered import Lowered, Quantised
+from codegen.lowered.differences import text
 from codegen.text.names import comment
 from codegen.version import __version__
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import CodegenError
 from codegen.generation import generate
 from codegen.layers import attention, convolution, core, dense, normalization, padding, pooling
@@ -29,6 +28,7 @@ from codegen.layers.transposed_convolution import TransposedConvolution
 from codegen.layers.wrappers import TimeDistributed
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.activations import Activation
 from codegen.readers.keras import activations
 from codegen.readers.settings import Config
 from codegen.targets import TARGETS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.activations import ELEMENTWISE
 from codegen.integers import fixed
 from codegen.integers.expressions import Compiler, Tables, Unsupported
 from codegen.integers.fixed import Fixed
 from codegen.integers.tables import numeric
+from codegen.program.activations import ELEMENTWISE
 from codegen.program.integers import Integers, multiplied, shifted
 from codegen.program.ops import At, Buffer, Expr, Local, Number, Vec, walk
 from tests.support.models import PARAMETERS

@@ -16,13 +16,13 @@ import codegen
 from codegen.commands.main import main
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.integers import Found, Scheme, to_integers
+from codegen.integers.quantisation import quantised
 from codegen.layers.recurrent import GRUCell
 from codegen.lowering import lower
 from codegen.model import Array, Layer, Model
 from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from codegen.program.ops import Affine, walk_ops
-from codegen.quantisation import quantised
 from tests.support.models import chain, conv, dense, gru, lstm, recurrent, rnn
 
 SEED = Path(__file__).parents[2] / "generated_examples" / "seed" / "seed.h5"

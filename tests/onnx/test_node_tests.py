@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import recorded
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, recorded
 from codegen.lowering import lower
 from codegen.targets.c import selftest  # loaded here, before anything of it is replaced
 from docs.make import onnx as page

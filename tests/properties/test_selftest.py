@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.activations import Activation
 from codegen.layers.core import Dense
 from codegen.layers.normalization import AxisNormalization
 from codegen.layers.recurrent import LSTMCell, Recurrent
 from codegen.lowered import Lowered
+from codegen.lowered.recorded import record
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.activations import Activation
 from codegen.program.evaluate import Machine
-from codegen.recorded import record
 from tests.support.fixtures import FIXTURES
 from tests.support.models import chain
 from tests.support.targets import TARGETS, loaded, module, rendered, selftest, started

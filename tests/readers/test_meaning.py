@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.activations import Activation
 from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.lowering import lower
 from codegen.model import Array, Input, Model, Unsupported
+from codegen.program.activations import Activation
 from codegen.program.evaluate import Reference
 from codegen.readers.keras.era import detect, from_option
 from tests.readers.files import (

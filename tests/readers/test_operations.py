@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from codegen.activations import ELEMENTWISE
 from codegen.layers.operations import RULES
 from codegen.layers.shared.formulas import FORMULAS
+from codegen.program.activations import ELEMENTWISE
 from codegen.readers.keras import ops
 from codegen.readers.operations import TABLE, Row
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import Dense, Embedding
 from codegen.layers.recurrent import (
@@ -19,6 +18,7 @@ from codegen.layers.recurrent import (
     SimpleRNNCell,
 )
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.activations import Activation
 
 
 def of_nodes(

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.activations import ELEMENTWISE, Activation
 from codegen.errors import CodegenError
 from codegen.layers.core import ActivationLayer
 from codegen.layers.merging import Concatenate
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.activations import ELEMENTWISE, Activation
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS
 from codegen.targets import TARGETS

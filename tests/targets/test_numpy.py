@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codegen.activations import ELEMENTWISE, Activation
 from codegen.errors import UnsupportedError
 from codegen.layers.recurrent import Bidirectional, Recurrent, StackedCells
 from codegen.lowered import Lowered
@@ -29,6 +28,7 @@ from codegen.model import Graph, Layer, Model
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.split_loops import split_loops
 from codegen.program import dims
+from codegen.program.activations import ELEMENTWISE, Activation
 from codegen.program.evaluate import Reference
 from codegen.program.ops import (
     Affine,

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.activations import ELEMENTWISE, Activation
 from codegen.layers.core import ActivationLayer, Dense
 from codegen.layers.merging import Merge
 from codegen.layers.operations import Operation
@@ -23,6 +22,7 @@ from codegen.layers.shared.formulas import UNARY
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
+from codegen.program.activations import ELEMENTWISE, Activation
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import FUNCTIONS, Expr, call
 from codegen.targets.python.parts import function_texts, used_functions

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 
 import codegen
-from codegen.activations import ELEMENTWISE, Activation
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
 from codegen.program import dims
+from codegen.program.activations import ELEMENTWISE, Activation
 from codegen.program.evaluate import MEANING, Reference
 from codegen.program.ops import (
     FUNCTIONS,

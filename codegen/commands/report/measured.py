@@ -20,8 +20,8 @@ from codegen.commands.pairs import (
 )
 from codegen.commands.report.observed import layer_values
 from codegen.commands.verify import Report, verify
-from codegen.differences import Difference
 from codegen.lowered import Lowered
+from codegen.lowered.differences import Difference
 from codegen.model import Array
 from codegen.program.evaluate import Reference
 from codegen.running import Outputs, Runner

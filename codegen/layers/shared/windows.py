@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError, NotStreamable
 from codegen.layers.shared.axes import transpose
 from codegen.program import dims
+from codegen.program.activations import LINEAR, Activation
 from codegen.program.builder import SAME
 from codegen.program.dims import Dim
 from codegen.program.ops import At, Mat, Number, Vec

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError, Problem
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import ActivationLayer, BatchNormalization, Dense, PReLU, Rescaling
@@ -24,6 +23,7 @@ from codegen.layers.merging import Merge
 from codegen.layers.normalization import scale_and_offset
 from codegen.layers.recurrent import LSTMCell, Recurrent
 from codegen.model import Array, Constant, Layer, Model, Ref
+from codegen.program.activations import Activation
 from codegen.program.ops import Compare, Expr, Number, Select, call
 from codegen.readers.audio.chain import AudioFile, Chain, opened
 from codegen.readers.options import Options

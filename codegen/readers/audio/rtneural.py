@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import LINEAR, Activation
 from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.convolution import Convolution
 from codegen.layers.core import ActivationLayer, BatchNormalization, Dense, PReLU, Rescaling
@@ -25,6 +24,7 @@ from codegen.layers.reshaping import Reshape
 from codegen.layers.shared.windows import padding_of, reach
 from codegen.model import Array, Layer, Model, Ref
 from codegen.program import dims
+from codegen.program.activations import LINEAR, Activation
 from codegen.readers.audio.chain import MAX_LAYERS, AudioFile, Chain, opened
 from codegen.readers.options import Options
 from codegen.readers.settings import MAX_INTEGER, Config, show, whole

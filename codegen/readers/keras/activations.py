@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from codegen.activations import Activation
 from codegen.errors import LayerError
+from codegen.program.activations import Activation
 from codegen.program.ops import Expr, Local
 from codegen.readers.keras.era import Era
 from codegen.readers.settings import Config, show

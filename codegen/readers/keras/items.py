@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.model import Array, Graph, Layer, Unsupported
+from codegen.program.activations import Activation
 from codegen.readers.files.hdf5 import Stored
 from codegen.readers.keras import activations
 from codegen.readers.keras.era import Era

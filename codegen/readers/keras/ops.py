@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer, AsFloat, Dense, Identity
 from codegen.layers.merging import Concatenate, Merge
@@ -19,6 +18,7 @@ from codegen.layers.operations import ELLIPSIS, EVERYTHING, NEW_AXIS, Operation,
 from codegen.layers.reshaping import Flatten, Permute, Reshape
 from codegen.layers.shared.formulas import FORMULAS
 from codegen.model import Array, Layer
+from codegen.program.activations import Activation
 from codegen.readers.keras.constants import LARGEST, depth, is_array, load
 from codegen.readers.keras.items import Item
 from codegen.readers.operations import KERAS, Row

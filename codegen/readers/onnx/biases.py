@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.activations import LINEAR
 from codegen.layers.core import Dense
 from codegen.layers.operations import Operation
 from codegen.model import Array, Graph, Layer, Ref
+from codegen.program.activations import LINEAR
 
 
 def with_biases(graph: Graph) -> Graph:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered import Lowered
+from codegen.lowered.recorded import TOLERANCE
 from codegen.program.ops import Port, constants, width_of
-from codegen.recorded import TOLERANCE
 from codegen.targets import TARGETS
 from codegen.targets.base import facts
 from codegen.targets.c import cpp, kernels, methods, states

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered import Lowered
+from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
 from codegen.model import FACTS, Array
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.join_products import join_products
 from codegen.passes.split_loops import split_loops
 from codegen.program.integers import LIMITS
-from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.base import facts
 from codegen.targets.numpy.elementwise import in_calls
 from codegen.targets.numpy.integers import Doubles, tables

@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 from codegen.lowered import Lowered
+from codegen.lowered.recorded import TOLERANCE
 from codegen.model import FACTS
 from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
 from codegen.program.derived import is_int8
 from codegen.program.ops import width_of
-from codegen.recorded import TOLERANCE
 from codegen.targets.base import facts
 from codegen.targets.python.file import File
 from codegen.targets.python.integers import IntegerPrinter

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered import Lowered
+from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
 from codegen.model import Array
-from codegen.recorded import LARGEST, TOLERANCE, recorded
 from codegen.targets.spine.lines import WIDTH, filled
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import SIGMOID
 from codegen.errors import LayerError
 from codegen.layers.recurrent import (
     TANH,
@@ -20,6 +19,7 @@ from codegen.layers.recurrent import (
     StackedCells,
 )
 from codegen.model import Array, Layer
+from codegen.program.activations import SIGMOID
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.items import (
     Bound,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.activations import SELU_ALPHA, SELU_SCALE, Activation
 from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer
 from codegen.layers.operations import Operation
 from codegen.layers.reshaping import Reshape
 from codegen.model import Array, Ref
 from codegen.program import dims
+from codegen.program.activations import SELU_ALPHA, SELU_SCALE, Activation
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator
 from codegen.readers.onnx.rules.elementwise import activation, curve, formula

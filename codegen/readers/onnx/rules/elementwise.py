@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer, AsFloat
 from codegen.layers.operations import Operation
 from codegen.layers.shared.formulas import BINARY, FORMULAS, OTHER
 from codegen.model import Array
+from codegen.program.activations import Activation
 from codegen.readers import operations
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator, Rule

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import SIGMOID, Activation
 from codegen.errors import LayerError
 from codegen.layers.operations import Operation
 from codegen.layers.recurrent import (
@@ -28,6 +27,7 @@ from codegen.layers.reshaping import Reshape
 from codegen.layers.wrappers import TimeDistributed
 from codegen.model import Array, Graph, Input, Layer, Node, Ref
 from codegen.program import dims
+from codegen.program.activations import SIGMOID, Activation
 from codegen.readers.onnx.call import Call
 from codegen.readers.onnx.operator import Operator
 from codegen.readers.onnx.values import Operand, Value

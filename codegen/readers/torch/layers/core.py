@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.layers.core import ActivationLayer, Dense, Embedding, Identity, PReLU
 from codegen.layers.merging import Concatenate, Merge
 from codegen.layers.operations import Operation
 from codegen.layers.reshaping import Flatten, Permute
 from codegen.model import Layer
+from codegen.program.activations import Activation
 from codegen.readers.settings import Config
 from codegen.readers.torch.layers.bound import Bound, Builder, Kind
 

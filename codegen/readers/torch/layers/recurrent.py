@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from codegen.activations import Activation
 from codegen.errors import LayerError
 from codegen.layers.recurrent import (
     TANH,
@@ -19,6 +18,7 @@ from codegen.layers.recurrent import (
     SimpleRNNCell,
 )
 from codegen.model import Array, Layer
+from codegen.program.activations import Activation
 from codegen.readers.torch.layers.bound import Bound, Builder, Kind
 
 # Gates in the order of the rows, and in that of the canonical layers' columns.

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from codegen.differences import Difference, difference
 from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
 from codegen.integers import Found, Scheme, to_integers
 from codegen.lowered import Lowered, Quantised
+from codegen.lowered.differences import Difference, difference
+from codegen.lowered.prewarm import prewarmed
+from codegen.lowered.recorded import calls, noise
+from codegen.lowered.samples import read_samples
 from codegen.lowering import lower
 from codegen.model import Array
 from codegen.passes.quantise_weights import quantise_weights
-from codegen.prewarm import prewarmed
 from codegen.program.evaluate import Reference
 from codegen.program.integers import machine_of
 from codegen.program.ops import Port, reads, walk_ops
 from codegen.program.portable import Portable
-from codegen.recorded import calls, noise
-from codegen.samples import read_samples
 
 MEASURED = 32  # steps of a model that has them
 MOST_MEASURED = 256  # rows of calibration data

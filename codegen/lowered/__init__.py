@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from codegen.differences import Difference
+from codegen.lowered.differences import Difference
 from codegen.model import Model
 from codegen.program.ops import Program
 
