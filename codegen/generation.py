@@ -7,10 +7,9 @@ from typing import Any
 
 from codegen.errors import UnsupportedError, UsageError
 from codegen.integers.quantisation import quantised
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, too_large
 from codegen.lowering import lower
 from codegen.model import Model
-from codegen.program.fits import too_large
 from codegen.targets import TARGETS
 from codegen.targets.base import Target, dtype_of
 from codegen.text.banner import Origin

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from codegen.errors import Problem
+from codegen.program import ops
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
     from codegen.program.tensor import Tensor
 
-Array = npt.NDArray[Any]
+Array = ops.Array
 
 # Of audio models: in hertz, dB and dBu. The generated file has each as a constant.
 FACTS = ("sample_rate", "loudness", "input_level_dbu", "output_level_dbu")
@@ -115,7 +115,7 @@ class Constant(Layer):
     """An array that stands in a call in place of a tensor, with all its axes.
 
     Whether the first is the batch axis is told by the layer that is called on it: see
-    `settled` in `codegen/program/tensor.py`.
+    `settled` in `codegen/layers/shared/calls.py`.
     """
 
     value: Array

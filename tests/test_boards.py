@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 import codegen
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from tests.support.agreement import inputs
 from tests.support.compilers import CModel, CompileError
 from tests.support.emulators import BOARDS, RUNNABLE, measure, run_model

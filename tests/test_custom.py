@@ -15,8 +15,8 @@ from click.testing import CliRunner
 import codegen
 from codegen.commands.main import main
 from codegen.errors import CodegenError, UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.running import Made
 from codegen.targets import TARGETS as FOUND
 from docs.make.blocks import blocks

@@ -17,9 +17,8 @@ import pytest
 
 import codegen
 from codegen.errors import UnsupportedError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.running import Runner
 from codegen.running.python import PythonRunner
 from tests.support.fixtures import Call, Case

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.lowered import Lowered
-from codegen.program.evaluate import Reference
+from codegen.lowered import Lowered, Reference
 from codegen.program.integers import Integers
 from tests.support.integer_programs import PROGRAMS, inputs, random_program
 from tests.support.targets import flat, inputs_of_step

@@ -9,7 +9,7 @@ import keras.layers as kl
 import numpy as np
 import pytest
 
-from codegen.program.evaluate import Reference
+from codegen.lowered import Reference
 from tests.layers.oracle import lowered, randomised
 from tests.support.targets import TARGETS, flat, module, rendered, selftest, started
 

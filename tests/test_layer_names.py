@@ -7,9 +7,9 @@ import pytest
 
 from codegen.layers.merging import Merge
 from codegen.layers.wrappers import TimeDistributed
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
-from codegen.program.evaluate import Reference
 from tests.support.models import dense, gru
 
 

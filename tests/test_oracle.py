@@ -22,9 +22,8 @@ from hypothesis import strategies as st
 
 import codegen
 from codegen.errors import UnsupportedError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.support.targets import (
     TARGETS,
     TOLERANCE,

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import codegen
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.support import targets
 from tests.support.compilers import WARNINGS
 

@@ -21,11 +21,11 @@ from codegen.commands import boards
 from codegen.commands.main import main
 from codegen.errors import UnsupportedError
 from codegen.integers import Scheme, to_integers
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowered.prewarm import prewarmed
 from codegen.lowering import lower
 from codegen.program import portable
-from codegen.program.evaluate import MEANING, Reference
+from codegen.program.evaluate import MEANING
 from codegen.program.integers import Integers
 from tests.layers.oracle import lowered as lowered_keras
 from tests.layers.oracle import randomised

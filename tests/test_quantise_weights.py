@@ -17,14 +17,13 @@ from codegen.commands.boards import cost
 from codegen.commands.main import main
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.integers.quantisation import quantised
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowered.differences import decided, difference
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Model, Node, Ref
 from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
 from codegen.program.derived import int8_of, numbers_of, scales_of
-from codegen.program.evaluate import Reference
 from codegen.program.ops import Affine, Buffer, constants, map_buffers, walk_ops
 from codegen.targets.c import sizes
 from tests.support.agreement import agree, inputs

@@ -36,9 +36,8 @@ from codegen.commands.report.page import Wanted, noise, page
 from codegen.commands.report.source import recurrent_layers
 from codegen.commands.report.work import work
 from codegen.commands.verify import samples
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.text.templates import source
 from tests.layers.oracle import lowered, randomised
 from tests.onnx.test_structures import gtcrn

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import CodegenError
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Model, Ref
-from codegen.program.evaluate import Reference
 
 SECONDS = 600
 BACKENDS = ("tensorflow", "torch", "jax")

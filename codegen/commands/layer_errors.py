@@ -9,9 +9,9 @@ import numpy as np
 
 from codegen.integers.quantisation import taken
 from codegen.integers.split import split_in_place
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.model import Array
-from codegen.program.evaluate import Machine, Reference
+from codegen.program.evaluate import Machine
 from codegen.program.integers import Integers
 from codegen.program.ops import Buffer, Program, Shift, Vec, walk_ops, writes
 

@@ -9,12 +9,11 @@ import numpy as np
 
 from codegen.errors import CodegenError
 from codegen.integers.quantisation import taken
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowered.differences import Difference, difference
 from codegen.model import Array
 from codegen.program import dims
 from codegen.program.dims import symbols
-from codegen.program.evaluate import Reference
 from codegen.program.ops import Port
 from codegen.running import Outputs, Runner
 

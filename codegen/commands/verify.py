@@ -30,11 +30,10 @@ from codegen.commands.pairs import (
 )
 from codegen.commands.verify_integers import Equality, verify_integers
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowered.differences import Difference, worst_of
 from codegen.model import Array
 from codegen.program.dims import symbols
-from codegen.program.evaluate import Reference
 from codegen.program.ops import Gather, walk_ops
 from codegen.running import Outputs, Runner
 

@@ -16,11 +16,10 @@ from codegen.commands.layer_errors import LayerError, behind_layers
 from codegen.commands.pairs import Interpreted, cut_to, is_mark, lengths_of, row_at
 from codegen.errors import CodegenError
 from codegen.integers.quantisation import taken
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference, machine_of
 from codegen.lowered.differences import Difference, difference
 from codegen.model import Array
-from codegen.program.evaluate import Reference
-from codegen.program.integers import Integers, machine_of
+from codegen.program.integers import Integers
 from codegen.program.ops import Port
 from codegen.running import Outputs, Runner
 

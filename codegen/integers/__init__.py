@@ -21,9 +21,8 @@ from codegen.integers.conversion import Made, convert
 from codegen.integers.ranges import Range, Ranges, find_ranges
 from codegen.integers.split import split_in_place
 from codegen.lowered import Lowered
-from codegen.model import Array
 from codegen.program.looped import looped
-from codegen.program.ops import Buffer, Program
+from codegen.program.ops import Array, Buffer, Program
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from codegen.integers.ranges import MARGIN, Range
-from codegen.lowered import Lowered
-from codegen.model import Array
-from codegen.program.evaluate import Reference
-from codegen.program.ops import Vec
+from codegen.lowered import Lowered, Reference
+from codegen.program.ops import Array, Vec
 from codegen.program.portable import Portable
 
 

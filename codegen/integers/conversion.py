@@ -29,12 +29,12 @@ from codegen.integers.fixed import MOST, SHORT, Fixed, exponent, with_fraction
 from codegen.integers.ranges import NOTHING, Range, Ranges, affine_range, largest
 from codegen.integers.split import buffers_of, free_name
 from codegen.integers.weights import rounded
-from codegen.model import Array
 from codegen.passes.quantise_weights import in_rows
 from codegen.program import dims
 from codegen.program.derived import numbers_of
 from codegen.program.ops import (
     Affine,
+    Array,
     At,
     Block,
     Buffer,

@@ -13,10 +13,10 @@ from codegen.integers.fixed import ONE, SHORT, CannotFit, Fixed
 from codegen.integers.ranges import weighted_mean
 from codegen.integers.split import free_name
 from codegen.integers.tables import is_inexact, numeric, only_leaf
-from codegen.model import Array
 from codegen.program import dims
 from codegen.program.ops import (
     LOWEST,
+    Array,
     At,
     Binary,
     Buffer,

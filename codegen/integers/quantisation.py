@@ -13,17 +13,14 @@ import numpy as np
 
 from codegen.errors import CodegenError, Problem, UnsupportedError, UsageError
 from codegen.integers import Found, Scheme, to_integers
-from codegen.lowered import Lowered, Quantised
+from codegen.lowered import Lowered, Quantised, Reference, machine_of
 from codegen.lowered.differences import Difference, difference
 from codegen.lowered.prewarm import prewarmed
 from codegen.lowered.recorded import calls, noise
 from codegen.lowered.samples import read_samples
 from codegen.lowering import lower
-from codegen.model import Array
 from codegen.passes.quantise_weights import quantise_weights
-from codegen.program.evaluate import Reference
-from codegen.program.integers import machine_of
-from codegen.program.ops import Port, reads, walk_ops
+from codegen.program.ops import Array, Port, reads, walk_ops
 from codegen.program.portable import Portable
 
 MEASURED = 32  # steps of a model that has them

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program.evaluate import MEANING, OPERATORS
 from codegen.program.ops import (
+    Array,
     At,
     Binary,
     Call,

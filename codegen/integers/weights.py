@@ -13,9 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from codegen.integers.fixed import exponent
-from codegen.model import Array
 from codegen.program.derived import numbers_of
-from codegen.program.ops import Buffer
+from codegen.program.ops import Array, Buffer
 
 LARGEST = {"int8": 127, "int16": 32767}
 LARGEST_SUM = 65535

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from codegen.errors import LayerError
+from codegen.layers.shared.calls import carry, of_graph
 from codegen.model import Array, Graph, Input, Layer
-from codegen.program.ops import At
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
@@ -52,7 +51,7 @@ class Scanned(Layer):
         results: list[Tensor] = []
         with b.loop(count, carried=True) as t:
             rows = [x.at(t).reshape(s) for x, s in zip(inputs, shapes[:given], strict=True)]
-            found = b.graph(self.graph, (*rows, *states))
+            found = of_graph(b, self.graph, (*rows, *states))
             split = len(found) - len(states)
             for number, y in enumerate(found[:split]):
                 if count == 1 and y.buffer.kind == "temp":
@@ -65,20 +64,3 @@ class Scanned(Layer):
         x = inputs[0]
         ends = (replace(s, lead=x.lead, last=x.time or x.last) for s in states)
         return (*(b.like(out, *inputs) for out in results), *ends)
-
-
-def carry(b: Builder, following: list[tuple[Tensor, Tensor]]) -> None:
-    """Replace states by what they become; all of them are read before one is written."""
-    states = {state.buffer for state, _ in following}
-    stores = []
-    for number, (state, y) in enumerate(following):
-        if state.size != y.size:
-            raise LayerError(f"a state of shape {state.shape} becomes one of {y.shape}")
-        value = y.vec()
-        if y.buffer in states and y.buffer is not state.buffer:
-            value = b.temp(f"next_{number}", y.size)
-            b.copy(value, y.vec())
-        if y.buffer is not state.buffer:
-            stores.append((state.vec(), value))
-    for target, value in stores:
-        b.copy(target, At(value))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from codegen.errors import LayerError
+from codegen.layers.shared.calls import of_graph
 from codegen.model import Graph, Layer, Unsupported
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class TimeDistributed(Layer):
             raise LayerError(x.mask.refusal)
         out: Tensor | None = None
         with b.loop(x.shape[0]) as t, b.part("step", inner=True):
-            (y,) = b.graph(self.graph, [x.at(t)])
+            (y,) = of_graph(b, self.graph, [x.at(t)])
             if x.shape[0] == 1:
                 out = y.reshape((1, *y.shape))
             else:

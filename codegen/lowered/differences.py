@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.model import Array
+from codegen.program.ops import Array
 
 # A sum of probabilities may be off by this.
 WHOLE = 1e-3

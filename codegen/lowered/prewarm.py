@@ -13,13 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from codegen.errors import Problem, UnsupportedError
-from codegen.lowered import Lowered
-from codegen.model import Array
+from codegen.lowered import Lowered, Reference, machine_of
 from codegen.program import dims
-from codegen.program.evaluate import Reference
-from codegen.program.integers import machine_of
 from codegen.program.looped import looped
 from codegen.program.ops import (
+    Array,
     Buffer,
     Loop,
     Op,

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered
-from codegen.model import Array
+from codegen.lowered import Lowered, Reference, machine_of
 from codegen.program.dims import symbols, value
-from codegen.program.evaluate import Machine, Reference, Rounding
-from codegen.program.integers import ONE, machine_of
-from codegen.program.ops import Gather, Port, Program, walk_ops
+from codegen.program.evaluate import Machine, Rounding
+from codegen.program.integers import ONE
+from codegen.program.ops import Array, Gather, Port, Program, walk_ops
 
 # A wrong convention shows as 1e-2, float32 rounding over so few steps as 1e-6.
 TOLERANCE = 2e-5

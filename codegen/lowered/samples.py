@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
-from codegen.model import Array
+from codegen.program.ops import Array
 
 
 def read_samples(data: str, lowered: Lowered) -> list[Array]:

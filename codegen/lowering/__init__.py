@@ -14,9 +14,9 @@ from codegen.errors import LayerError, NeedsHop, NotStreamable, Problem, TooLate
 from codegen.layers.core import Embedding
 from codegen.layers.recurrent import Cell, Recurrent, StackedCells
 from codegen.layers.reshaping import Flatten, Permute
-from codegen.layers.scanned import carry
 from codegen.layers.shared.axes import transpose
-from codegen.lowered import LayerReport, Lowered
+from codegen.layers.shared.calls import carry, settled
+from codegen.lowered import LayerReport, Lowered, too_large
 from codegen.lowered.prewarm import prewarmed
 from codegen.lowering.caches import as_lines
 from codegen.lowering.fold_norm import fold
@@ -26,7 +26,6 @@ from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
 from codegen.program.evaluate import Machine
-from codegen.program.fits import too_large
 from codegen.program.looped import looped
 from codegen.program.ops import (
     Block,
@@ -41,10 +40,11 @@ from codegen.program.ops import (
     rows_seen,
     walk_ops,
 )
-from codegen.program.tensor import Tensor, settled
+from codegen.program.tensor import Tensor
 from codegen.text.names import argument_names
 
 LARGEST_HOP = 1 << 16
+COPIED = "copied to the caller"
 MOVED = "it swaps the time axis with another"
 
 
@@ -393,7 +393,7 @@ def _output_of_model(
     found = _output(tensors or (), ref)
     if is_run:
         found = replace(found.reshape((1, *found.shape)), time=True)
-    with b.block(_OutputCopy(name="output", class_name="output"), 0, found.lead):
+    with b.block("output", "output", COPIED, 0, found.lead):
         return _settled(b, found)
 
 
@@ -428,7 +428,7 @@ def _call(
     lead = max((x.lead for x in tensors), default=0)
     used: Layer = layer
     order: tuple[int, ...] = ()
-    with b.block(layer, call, lead):
+    with b.block(layer.name, layer.class_name, layer.describe, call, lead):
         if isinstance(layer, Constant):
             return layer.lower(b)
         tensors, keywords = settled(layer, tensors, keywords)
@@ -478,7 +478,7 @@ def _before_first_step(
     whole = Builder(step=False, streamable=True, shared=Shared(b.shared.is_double))
     given = [_constant_rows(x) for x in tensors]
     named = {key: tuple(_constant_rows(x) for x in rows) for key, rows in keywords.items()}
-    with whole.block(layer, call):
+    with whole.block(layer.name, layer.class_name, layer.describe, call):
         found = layer.lower(whole, *given, **named)
     machine = Machine()
     for state in whole.states.values():
@@ -553,9 +553,9 @@ def _finish(
         if whole and x.buffer not in renamed and not x.buffer.scope:
             renamed[x.buffer] = buffer  # the layer writes its result straight to the caller
         else:
-            with b.block(_OutputCopy(name=f"output_{number}", class_name="output"), 0, x.lead):
+            with b.block(f"output_{number}", "output", COPIED, 0, x.lead):
                 b.copy(buffer.vec(), x.vec())
-    with b.block(_Following(name="states", class_name="states")):
+    with b.block("states", "states", "kept for the next step"):
         carry(b, following)
     blocks = tuple(
         Block(k.name, k.title, map_buffers(k.ops, lambda f: renamed.get(f, f))) for k in b.blocks
@@ -570,26 +570,6 @@ def _finish(
         tuple(b.checks),
     )
     return _Result(program, shapes, warmup, b.fills_up)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _OutputCopy(Layer):
-    """Stands for the block that copies a tensor which is no scratch to the output."""
-
-    @property
-    def describe(self) -> str:
-        """What the block does."""
-        return "copied to the caller"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Following(Layer):
-    """Stands for the block that replaces the states of the graph."""
-
-    @property
-    def describe(self) -> str:
-        """What the block does."""
-        return "kept for the next step"
 
 
 def _reports(model: Model, whole: _Result, step: _Result | None) -> tuple[LayerReport, ...]:

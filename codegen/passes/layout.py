@@ -24,9 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program.derived import column, int8_of, is_int8, matrix, scales_of
-from codegen.program.ops import Affine, Buffer, Mat, Program, Vec, reads, walk_ops
+from codegen.program.ops import Affine, Array, Buffer, Mat, Program, Vec, reads, walk_ops
 
 NARROW = 4
 BLOCK = 8

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import LayerError, NeedsHop, NotStreamable, TooLate
-from codegen.model import Array, Graph, Input, Layer
 from codegen.program import dims
 from codegen.program.activations import Activation
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
+    Array,
     At,
     Block,
     Buffer,
@@ -46,7 +46,7 @@ from codegen.program.ops import (
     const,
     expr,
 )
-from codegen.program.tensor import Tensor, Window, settled
+from codegen.program.tensor import Tensor, Window
 
 SAME = (
     "padding='same' reaches into the future; padding='causal', or ZeroPadding1D on the left "
@@ -108,12 +108,14 @@ class Builder:
     # ---- structure ----------------------------------------------------------------------
 
     @contextmanager
-    def block(self, layer: Layer, call: int = 0, after: int = 0) -> Iterator[None]:
-        """Ops of one call of `layer`, which run once `after` steps have gone by."""
-        self._prefix = layer.name if call == 0 else f"{layer.name}_{call + 1}"
-        self._const_prefix = layer.name
-        self._call, self._layer = (layer.name, call), (layer.name,)
-        self._title = f"layer {layer.name!r} ({layer.class_name})"
+    def block(
+        self, name: str, class_name: str, describe: str, call: int = 0, after: int = 0
+    ) -> Iterator[None]:
+        """Ops of one call of a layer, which run once `after` steps have gone by."""
+        self._prefix = name if call == 0 else f"{name}_{call + 1}"
+        self._const_prefix = name
+        self._call, self._layer = (name, call), (name,)
+        self._title = f"layer {name!r} ({class_name})"
         self._ops, outer = [[]], self._ops
         try:
             with self.when(after):
@@ -122,7 +124,7 @@ class Builder:
         finally:
             self._ops, self._scope = outer, []
         if ops:
-            self.blocks.append(Block(self._prefix, f"{self._prefix}: {layer.describe}", ops))
+            self.blocks.append(Block(self._prefix, f"{self._prefix}: {describe}", ops))
 
     @contextmanager
     def part(
@@ -189,28 +191,6 @@ class Builder:
     def emit(self, op: Op) -> None:
         """Append any op."""
         self._ops[-1].append(op)
-
-    def graph(self, graph: Graph, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Emit a graph inside the block of a wrapper; returns its outputs."""
-        given = dict(zip(graph.inputs, inputs, strict=True))
-        values: list[tuple[Tensor, ...]] = []
-        calls: dict[int, int] = {}
-        for number, node in enumerate(graph.nodes):
-            if isinstance(node.layer, Input):
-                values.append((given[number],))
-                continue
-            call = calls[id(node.layer)] = calls.get(id(node.layer), -1) + 1
-            arguments = [values[ref.node][ref.index] for ref in node.inputs]
-            keywords = {
-                key: tuple(values[ref.node][ref.index] for ref in refs)
-                for key, refs in node.keywords.items()
-            }
-            name = node.layer.name.rsplit("/", 1)[-1]
-            part = name if call == 0 else f"{name}_{call + 1}"
-            with self.part(part, inner=True, of=(node.layer.name, call)):
-                given_to, named = settled(node.layer, arguments, keywords)
-                values.append(node.unmasked(node.layer.lower(self, *given_to, **named)))
-        return tuple(values[ref.node][ref.index] for ref in graph.outputs)
 
     # ---- what a layer may refuse ---------------------------------------------------------
 

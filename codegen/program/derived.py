@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program import dims
 from codegen.program.ops import (
+    Array,
     Buffer,
     Mat,
     Part,

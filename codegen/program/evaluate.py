@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from codegen.lowered import Lowered
-from codegen.model import Array
 from codegen.program import dims
 from codegen.program.derived import numbers_of
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
+    Array,
     At,
     Binary,
     Buffer,
@@ -36,13 +35,10 @@ from codegen.program.ops import (
     Negate,
     Number,
     Op,
-    Port,
-    Program,
     Reduce,
     Select,
     Shift,
     Softmax,
-    State,
     Vec,
     When,
     elements,
@@ -340,151 +336,6 @@ def _lengths(ops: Sequence[Op]) -> Iterator[Dim]:
             yield op.count
         if isinstance(op, Reduce):
             yield from (count for _, count in op.counters)
-
-
-class Reference:
-    """A lowered model with the methods of a generated one; a leading batch axis everywhere."""
-
-    def __init__(
-        self,
-        lowered: Lowered,
-        batch: int = 1,
-        dtype: Any = np.float64,
-        machine: Machine | None = None,
-    ) -> None:
-        self.lowered = lowered
-        self.machine = Machine(batch, dtype) if machine is None else machine
-        self.reset()
-
-    @property
-    def states(self) -> tuple[State, ...]:
-        """States of the model, in order."""
-        program = self.lowered.step or self.lowered.whole
-        return program.states
-
-    def reset(self) -> None:
-        """Every state at its start."""
-        self._start(carried=True)
-
-    def _start(self, carried: bool) -> None:
-        self.machine.seen = 0
-        for program in (self.lowered.whole, self.lowered.step):
-            for state in program.states if program else ():
-                if carried or not state.carried:
-                    initial = 0.0 if state.initial is None else np.ravel(state.initial)
-                    self.machine.array(state.buffer)[:] = initial
-
-    def step(self, *inputs: Array) -> tuple[Array, ...] | None:
-        """One step; None while warming up."""
-        program = self.lowered.step
-        if program is None:
-            raise ValueError(f"the model has no step: {self.lowered.reason}")
-        outputs = self._run(program, inputs, {})
-        self.machine.seen += 1
-        return None if self.machine.seen <= self.lowered.warmup else outputs
-
-    def predict(self, *inputs: Array) -> tuple[Array, ...]:
-        """Whole sequences; states that Keras does not carry start fresh."""
-        program = self.lowered.whole
-        known = self._lengths(inputs)
-        self._start(carried=False)
-        if program.integers and self.lowered.loops:  # whose bits are those of the steps
-            return self._stepped(inputs)
-        outputs = self._run(program, inputs, known)
-        self.machine.seen = known.get("steps", 0) // self.lowered.hop
-        return outputs
-
-    def _stepped(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Predict as a loop around the step."""
-        step = self.lowered.step
-        assert step is not None
-        counts = [np.shape(x)[1] for x, port in zip(inputs, step.inputs, strict=True) if port.time]
-        found = []
-        for t in range(counts[0] if counts else 1):
-            rows = (
-                np.asarray(x)[:, t] if port.time else x
-                for x, port in zip(inputs, step.inputs, strict=True)
-            )
-            y = self.step(*rows)
-            if y is not None:
-                found.append(y)
-        shapes = [
-            (self.machine.batch, 0, *(self.machine.number(n) for n in port.shape))
-            if whole.time
-            else None
-            for port, whole in zip(step.outputs, self.lowered.whole.outputs, strict=True)
-        ]
-        return tuple(
-            np.stack([y[n] for y in found], axis=1)
-            if found and shape
-            else (np.zeros(shape) if shape else found[-1][n])
-            for n, shape in enumerate(shapes)
-        )
-
-    def _lengths(self, inputs: Sequence[Array]) -> dict[str, int]:
-        """The free lengths of the inputs, each of which has to fit."""
-        program = self.lowered.whole
-        known: dict[str, int] = {}
-        for port, x in zip(program.inputs, inputs, strict=True):
-            wanted = (self.machine.batch, *port.shape)
-            if np.ndim(x) != len(wanted):
-                raise ValueError(f"expected {len(wanted)} axes, found {np.shape(x)}")
-            for dim, length in zip(wanted, np.shape(x), strict=True):
-                if isinstance(dim, int):
-                    if dim != length:
-                        raise ValueError(f"expected shape {wanted}, found {np.shape(x)}")
-                    continue
-                (name,) = dims.symbols(dim)
-                if known.setdefault(name, length) != length:
-                    raise ValueError(f"expected {known[name]} steps, found {length}")
-        for left, relation, right in program.checks:
-            a, b = dims.value(left, known), dims.value(right, known)
-            if not (a == b if relation == "==" else a >= b):
-                raise ValueError(f"this number of steps is not accepted: {a} {relation} {b}")
-        return known
-
-    def _run(
-        self, program: Program, inputs: Sequence[Array], known: dict[str, int]
-    ) -> tuple[Array, ...]:
-        self.machine.known = dict(known)
-        for port, x in zip(program.inputs, inputs, strict=True):
-            target = self.machine.array(port.buffer)
-            target[:] = np.reshape(np.asarray(x), (self.machine.batch, -1))
-        with np.errstate(all="ignore"):  # NaN and infinity are results like others
-            if program is self.lowered.step:
-                self.machine.run(program.ops)
-            else:  # whole sequences may take much scratch: forget what no later op needs
-                for op, done in zip(program.ops, _last_uses(program.ops), strict=True):
-                    self.machine.execute(op)
-                    for buffer in done:
-                        self.machine.memory.pop(buffer, None)
-        return tuple(self._output(port) for port in program.outputs)
-
-    def _output(self, port: Port) -> Array:
-        shape = tuple(self.machine.number(n) for n in port.shape)
-        return np.array(self.machine.array(port.buffer).reshape(self.machine.batch, *shape))
-
-    def get_state(self) -> list[Array]:
-        """Copies of all states, shaped."""
-        batch = self.machine.batch
-        return [self.machine.array(s.buffer).reshape(batch, *s.shape).copy() for s in self.states]
-
-    def set_state(self, states: Sequence[Array]) -> None:
-        """Put back what get_state gave."""
-        for state, values in zip(self.states, states, strict=True):
-            self.machine.array(state.buffer)[:] = np.reshape(values, (self.machine.batch, -1))
-
-
-def _last_uses(ops: Sequence[Op]) -> list[set[Buffer]]:
-    """For each op the scratch that it is the last to use."""
-    seen: set[Buffer] = set()
-    found = []
-    for op in reversed(ops):
-        inner = walk_ops((op,))
-        used = {v.buffer for i in inner for v in (*reads(i), *writes(i)) if v.buffer.kind == "temp"}
-        found.append(used - seen)
-        seen |= used
-    return found[::-1]
 
 
 UNIT = 2.0**-24  # what rounding to float32 changes in a number, relative to it

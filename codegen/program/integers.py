@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from codegen.lowered import Lowered
-from codegen.model import Array
 from codegen.program.evaluate import OPERATORS, Machine
 from codegen.program.ops import (
     Affine,
+    Array,
     At,
     Binary,
     Buffer,
@@ -32,7 +31,6 @@ from codegen.program.ops import (
     Vec,
     first_row,
 )
-from codegen.program.portable import Portable
 
 ONE = 1 << 15  # 1.0 with 15 bits of fraction
 LIMITS = {"int8": 1 << 7, "int16": 1 << 15, "int32": 1 << 31}
@@ -59,11 +57,6 @@ def looked_up(table: Array, shift: int, value: Array) -> Array:
     q = np.clip(value, 0, ((len(table) - 1) << shift) - 1)
     k = q >> shift
     return np.asarray(table[k] + shifted((table[k + 1] - table[k]) * (q - (k << shift)), shift))
-
-
-def machine_of(lowered: Lowered, batch: int = 1) -> Machine:
-    """The machine that says what a model computes to the last bit, on every computer."""
-    return Integers(batch) if lowered.whole.integers else Portable(batch)
 
 
 class Integers(Machine):

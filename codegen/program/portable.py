@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program.evaluate import MEANING, Machine
-from codegen.program.ops import Call, Expr, Softmax
+from codegen.program.ops import Array, Call, Expr, Softmax
 
 _LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # their sum is ln 2
 _LARGEST, _SMALLEST = 709.782712893384, -745.2  # beyond them exp is infinite or zero

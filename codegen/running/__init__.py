@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from codegen.lowered import Lowered
-from codegen.model import Array
+from codegen.program.ops import Array
 
 Outputs = tuple[Array, ...]
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import CodegenError
-from codegen.model import Array
 from codegen.program import dims
-from codegen.program.ops import Port
+from codegen.program.ops import Array, Port
 from codegen.running import Made, Outputs, Runner
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import CodegenError
-from codegen.model import Array
+from codegen.program.ops import Array
 from codegen.running import Made, Outputs, Runner
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from codegen.errors import NumberError
-from codegen.model import Array
+from codegen.program.ops import Array
 
 PER_LINE = 6
 SHORT_PER_LINE = 12  # of int8, int16 and uint16

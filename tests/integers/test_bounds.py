@@ -15,11 +15,10 @@ import pytest
 from codegen.errors import UnsupportedError
 from codegen.integers import Scheme, to_integers
 from codegen.layers.recurrent import GRUCell, LSTMCell, SimpleRNNCell
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array, Layer, Model
 from codegen.program.activations import ELEMENTWISE, Activation
-from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from tests.support.models import chain, conv, dense, recurrent
 

@@ -11,10 +11,9 @@ import pytest
 import codegen
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.integers import Scheme, to_integers
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from tests.support.fixtures import Case, cases
 

@@ -18,9 +18,9 @@ from codegen.errors import CodegenError, UnsupportedError
 from codegen.integers import Found, Scheme, to_integers
 from codegen.integers.quantisation import quantised
 from codegen.layers.recurrent import GRUCell
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array, Layer, Model
-from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from codegen.program.ops import Affine, walk_ops
 from tests.support.models import chain, conv, dense, gru, lstm, recurrent, rnn

@@ -9,9 +9,8 @@ import numpy as np
 
 from codegen.errors import UnsupportedError
 from codegen.integers import Scheme, to_integers
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from codegen.program.integers import ONE, Integers
 from codegen.running.javascript import JavaScriptRunner
 from codegen.running.python import PythonRunner

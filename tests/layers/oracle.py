@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen import read
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 
 Array = npt.NDArray[Any]
 TOLERANCE = 2e-5

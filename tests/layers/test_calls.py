@@ -16,10 +16,9 @@ from keras import ops
 import codegen
 from codegen.commands.inspect import streaming
 from codegen.errors import CodegenError, ReadError, UnsupportedError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Constant
-from codegen.program.evaluate import Reference
 from codegen.readers.keras.table import TABLE
 from tests.layers.oracle import close, compare, lowered, randomised
 from tests.readers.files import (

@@ -13,8 +13,8 @@ from keras import layers as kl
 
 import codegen
 from codegen.errors import UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.layers.oracle import Array, close, lowered, randomised
 
 STEPS, FEATURES = 5, 3

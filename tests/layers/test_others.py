@@ -14,8 +14,8 @@ from keras import layers as kl
 
 from codegen import read
 from codegen.errors import UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.layers.oracle import close, compare, lowered, randomised
 
 Make = Callable[[], Any]

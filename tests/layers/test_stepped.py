@@ -9,9 +9,9 @@ import pytest
 
 from codegen.layers.core import Dense
 from codegen.layers.merging import Merge
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Model, Node, Ref, State
-from codegen.program.evaluate import Reference
 from tests.support.targets import TARGETS, TOLERANCE, started, worst
 
 KERNEL = np.array([[0.5, -0.25], [0.75, 0.1]])

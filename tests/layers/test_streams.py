@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from keras import layers as kl
 
-from codegen.program.evaluate import Reference
+from codegen.lowered import Reference
 from tests.layers.oracle import compare
 from tests.support.targets import TOLERANCE, started, worst
 

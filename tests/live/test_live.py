@@ -18,8 +18,8 @@ from torch.nn import functional
 
 import codegen
 from codegen.errors import CodegenError, ReadError, UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers.torch.layers import KINDS
 from tests.support.targets import TARGETS, TOLERANCE, started, worst
 

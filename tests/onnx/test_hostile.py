@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import codegen
 from codegen.errors import CodegenError, ReadError, UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers.onnx.reader import read as read_here
 from codegen.readers.options import Options
 from tests.support.onnx_models import make, model, saved

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from codegen.errors import UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from codegen.readers import onnx as onnx_reader
 from codegen.readers.options import Options
 from tests.support.onnx_models import Session, make, saved, worst

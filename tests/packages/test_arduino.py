@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import codegen
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.support.agreement import inputs
 from tests.support.compilers import WARNINGS
 from tests.support.emulators import BOARDS, run_model

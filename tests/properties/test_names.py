@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Input, Node, Ref
-from codegen.program.evaluate import Reference
 from codegen.targets import TARGETS
 from codegen.text.banner import Origin
 from tests.support.compilers import compile_c

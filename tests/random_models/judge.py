@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codegen.errors import CodegenError, ReadError, UnsupportedError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers.keras.reader import Reader
 from codegen.readers.options import Options
 from codegen.running.c import CRunner

@@ -22,8 +22,8 @@ import keras
 import numpy as np
 
 from codegen.errors import CodegenError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers.keras.reader import Reader
 from codegen.readers.options import Options
 from tests.random_models.build import Spec, randomised

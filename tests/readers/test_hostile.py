@@ -20,8 +20,8 @@ import pytest
 
 import codegen
 from codegen.errors import CodegenError, UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers.keras.reader import Reader
 from codegen.readers.options import Options
 from tests.readers import hostile

@@ -15,10 +15,10 @@ import codegen
 from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.layers.core import Dense, Identity, Rescaling
 from codegen.layers.recurrent import Bidirectional, Recurrent
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array, Input, Model, Unsupported
 from codegen.program.activations import Activation
-from codegen.program.evaluate import Reference
 from codegen.readers.keras.era import detect, from_option
 from tests.readers.files import (
     Json,

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 import codegen
 from codegen.commands.main import main
 from codegen.errors import UnsupportedError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers import bare_weights
 from codegen.readers.options import Options
 from codegen.readers.torch import description

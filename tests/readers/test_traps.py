@@ -22,8 +22,8 @@ import codegen
 from codegen import readers
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.layers.core import Identity
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.readers import sniff
 from codegen.readers.files.hdf5 import Group
 from codegen.readers.keras import weights

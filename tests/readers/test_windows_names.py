@@ -13,8 +13,8 @@ import pytest
 
 import codegen
 from codegen.errors import ReadError
+from codegen.lowered import Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.support.fixtures import Case, cases
 
 ERAS = ("tf212", "tf215", "keras3_0")

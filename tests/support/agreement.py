@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from codegen.program.ops import Port
 
 

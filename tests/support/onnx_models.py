@@ -16,10 +16,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import codegen
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from tests.support.targets import TOLERANCE, started
 
 Shape = Sequence[int | str]

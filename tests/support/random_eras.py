@@ -19,9 +19,8 @@ import numpy as np
 
 import codegen
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from tests.support.fixtures import FIXTURES, Array, Call
 
 NAME = "random.tar.xz"

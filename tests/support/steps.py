@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from tests.support.targets import TOLERANCE, flat, inputs_of_step, stepped, worst
 
 

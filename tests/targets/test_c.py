@@ -18,11 +18,11 @@ import codegen
 from codegen.errors import CodegenError
 from codegen.layers.core import ActivationLayer
 from codegen.layers.merging import Concatenate
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.activations import ELEMENTWISE, Activation
-from codegen.program.evaluate import MEANING, Reference
+from codegen.program.evaluate import MEANING
 from codegen.program.ops import FUNCTIONS
 from codegen.targets import TARGETS
 from codegen.targets.c import kernels

@@ -12,9 +12,8 @@ import pytest
 
 import codegen
 from codegen.integers import Scheme, to_integers
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.program.integers import ONE, Integers
 from codegen.program.ops import Affine, Loop, Op
 from codegen.targets import TARGETS

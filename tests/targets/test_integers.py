@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from codegen.integers import Scheme, to_integers
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array
-from codegen.program.evaluate import Reference
 from codegen.program.integers import Integers
 from codegen.running import Runner
 from codegen.running.javascript import JavaScriptRunner

@@ -14,9 +14,8 @@ from click.testing import CliRunner
 
 import codegen
 from codegen.commands.main import main
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
-from codegen.program.evaluate import Reference
 from codegen.running import javascript
 from tests.support.browser import reported, serving
 from tests.support.fixtures import FIXTURES

@@ -22,14 +22,13 @@ from hypothesis import strategies as st
 
 from codegen.errors import UnsupportedError
 from codegen.layers.recurrent import Bidirectional, Recurrent, StackedCells
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Graph, Layer, Model
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.split_loops import split_loops
 from codegen.program import dims
 from codegen.program.activations import ELEMENTWISE, Activation
-from codegen.program.evaluate import Reference
 from codegen.program.ops import (
     Affine,
     At,

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
 from codegen.program.builder import Builder
-from codegen.program.evaluate import Reference
 from codegen.program.ops import At, Buffer, Elementwise, Mat, Vec
 from codegen.program.tensor import Tensor
 from codegen.targets.spine.expressions import waiting

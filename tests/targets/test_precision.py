@@ -19,11 +19,11 @@ from codegen.layers.merging import Merge
 from codegen.layers.operations import Operation
 from codegen.layers.recurrent import GRUCell, LSTMCell, Recurrent, SimpleRNNCell
 from codegen.layers.shared.formulas import UNARY
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Array, Graph, Input, Layer, Model, Node, Ref
 from codegen.program.activations import ELEMENTWISE, Activation
-from codegen.program.evaluate import MEANING, Reference
+from codegen.program.evaluate import MEANING
 from codegen.program.ops import FUNCTIONS, Expr, call
 from codegen.targets.python.parts import function_texts, used_functions
 from tests.support import interpreters

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 
 import codegen
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Layer, Model, Node, Ref
 from codegen.program import dims
 from codegen.program.activations import ELEMENTWISE, Activation
-from codegen.program.evaluate import MEANING, Reference
+from codegen.program.evaluate import MEANING
 from codegen.program.ops import (
     FUNCTIONS,
     Affine,

@@ -9,10 +9,10 @@ import numpy as np
 
 from codegen.commands.pairs import Interpreted, cut_to, lengths_of, row_at
 from codegen.errors import CodegenError
-from codegen.lowered import Lowered
+from codegen.lowered import Lowered, Reference
 from codegen.model import Array
 from codegen.program.derived import numbers_of
-from codegen.program.evaluate import Machine, Reference
+from codegen.program.evaluate import Machine
 from codegen.program.ops import Buffer, Op, Program, reads, walk_ops, writes
 
 KEPT = 1 << 21  # numbers of one layer; of more, as many in even steps

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from codegen.lowered.recorded import LARGEST, record
-from codegen.model import Array
 from codegen.program import dims
-from codegen.program.ops import Port
+from codegen.program.ops import Array, Port
 from codegen.targets.c.expressions import INTEGERS, body_of
 from codegen.targets.c.file import Header
 from codegen.targets.c.weights import const_array

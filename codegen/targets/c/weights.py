@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codegen.model import Array
 from codegen.passes.layout import Packed
 from codegen.program.derived import numbers_of
-from codegen.program.ops import Buffer
+from codegen.program.ops import Array, Buffer
 from codegen.targets.c.expressions import INTEGERS
 from codegen.targets.c.file import Header
 from codegen.text import numbers

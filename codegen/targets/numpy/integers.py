@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program import dims
 from codegen.program.integers import ONE, shifted
 from codegen.program.ops import (
     Affine,
+    Array,
     At,
     Buffer,
     Call,

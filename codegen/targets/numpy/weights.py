@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.passes.fold_gates import NOTE
 from codegen.program import dims
-from codegen.program.ops import Buffer, Mat
+from codegen.program.ops import Array, Buffer, Mat
 from codegen.targets.numpy.instructions import Packed
 from codegen.targets.numpy.text import Module
 from codegen.targets.numpy.views import shape_text, view

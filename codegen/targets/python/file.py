@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program import dims
 from codegen.program.derived import column, is_int8
 from codegen.program.dims import Dim
-from codegen.program.ops import Buffer, Mat, Port, Vec, const
+from codegen.program.ops import Array, Buffer, Mat, Port, Vec, const
 from codegen.targets.spine.integers import Curve
 from codegen.text.names import Names, comment, common_words
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.lowered import Lowered
 from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
-from codegen.model import Array
+from codegen.program.ops import Array
 from codegen.targets.spine.lines import WIDTH, filled
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from codegen.model import Array
 from codegen.program import dims
 from codegen.program.derived import int8_of, matrix, scales_of
-from codegen.program.ops import Mat, first_row, matrix_of
+from codegen.program.ops import Array, Mat, first_row, matrix_of
 from codegen.targets.python.file import File, Table, product_of
 from codegen.text.numbers import block_texts, blocks, lines, number, per_line
 

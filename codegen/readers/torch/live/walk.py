@@ -20,9 +20,9 @@ from codegen.errors import CodegenError, LayerError, ReadError
 from codegen.layers.operations import Operation
 from codegen.layers.recurrent import Bidirectional, Recurrent
 from codegen.layers.reshaping import Flatten, Reshape
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from codegen.model import Array, Constant, Graph, Input, Layer, Model, Node, Ref, State, Unsupported
-from codegen.program.evaluate import Reference
 from codegen.readers.options import Options
 from codegen.readers.settings import Config
 from codegen.readers.torch import layers
