@@ -12,7 +12,7 @@ from codegen.lowering import lower
 from codegen.model import Model
 from codegen.targets import TARGETS
 from codegen.targets.base import Target, dtype_of
-from codegen.text.banner import Origin
+from codegen.targets.spine.banner import Origin
 from codegen.text.names import identifier
 
 

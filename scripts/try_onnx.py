@@ -27,7 +27,7 @@ from codegen.lowering import lower
 from codegen.model import Array
 from codegen.running import Made
 from codegen.targets import TARGETS
-from codegen.text.banner import Origin
+from codegen.targets.spine.banner import Origin
 
 TOLERANCE = 2e-5
 

@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 
 import codegen
 from codegen.commands.main import main
-from codegen.errors import CodegenError, Problem, UnsupportedError
-from codegen.text.visible import LONGEST_LINE, LONGEST_WORD, visible
+from codegen.errors import (
+    LONGEST_LINE,
+    LONGEST_WORD,
+    CodegenError,
+    Problem,
+    UnsupportedError,
+    visible,
+)
 from tests.readers.hostile import Sequential, dense, gru, keras3_weights, zipped
 
 ODD = {

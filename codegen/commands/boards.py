@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from codegen.errors import LONGEST_CELL, visible
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.ops import Buffer, Program, bytes_of, reads, walk_ops
 from codegen.targets.c import sizes
-from codegen.text.visible import LONGEST_CELL, visible
 
 KIB = 1024
 

@@ -24,7 +24,14 @@ from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import is_generated, read_banner, request_of
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
-from codegen.errors import CodegenError, Problem, UnsupportedError
+from codegen.errors import (
+    LONGEST_WORD,
+    CodegenError,
+    Problem,
+    UnsupportedError,
+    visible,
+    visible_lines,
+)
 from codegen.generation import target_for, target_named
 from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
@@ -41,7 +48,6 @@ from codegen.targets import TARGETS
 from codegen.targets.base import Option, Target
 from codegen.text import terminal
 from codegen.text.names import identifier
-from codegen.text.visible import LONGEST_WORD, visible, visible_lines
 from codegen.text.writing import refuse_model_as_out, write
 
 if TYPE_CHECKING:

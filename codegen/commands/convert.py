@@ -23,7 +23,7 @@ from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
 from codegen.targets import TARGETS
 from codegen.targets.base import Target
-from codegen.text.banner import Origin
+from codegen.targets.spine.banner import Origin
 from codegen.text.names import identifier
 
 if TYPE_CHECKING:

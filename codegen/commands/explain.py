@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 
+from codegen.errors import visible
 from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.targets.spine.equations import LONGEST_EQUATION, Equations
-from codegen.text.visible import visible
 
 
 def explain(lowered: Lowered, width: int = 80) -> str:

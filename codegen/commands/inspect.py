@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
-from codegen.errors import CodegenError, Problem, UnsupportedError
+from codegen.errors import LONGEST_CELL, CodegenError, Problem, UnsupportedError, visible
 from codegen.integers.quantisation import INTEGERS, quantised
 from codegen.lowered import Lowered
 from codegen.lowered.differences import text as measures
@@ -16,7 +16,6 @@ from codegen.model import Graph, Input, Model
 from codegen.program import dims
 from codegen.program.ops import bytes_of, constants
 from codegen.text import terminal
-from codegen.text.visible import LONGEST_CELL, visible
 
 if TYPE_CHECKING:
     from codegen.readers.torch.reader import Bare

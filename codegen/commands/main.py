@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from codegen.errors import CodegenError, UsageError
-from codegen.text.visible import visible, visible_lines
+from codegen.errors import CodegenError, UsageError, visible, visible_lines
 from codegen.version import __version__
 
 # Each command with its line in --help, which then need not load the generator.

@@ -11,7 +11,7 @@ from typing import Any
 from codegen.errors import UsageError
 from codegen.lowered import Lowered
 from codegen.running import Made, Runner
-from codegen.text.banner import Origin
+from codegen.targets.spine.banner import Origin
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,12 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.targets.base import facts
+from codegen.targets.spine.banner import Origin, banner
 from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity, waiting
 from codegen.targets.spine.integers import Curve, apart, fractions
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
 from codegen.text import numbers, templates
-from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
 from codegen.text.words import JAVASCRIPT_WORDS
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import jinja2
 
+from codegen.errors import visible
 from codegen.text.names import comment, identifier
 from codegen.text.numbers import number
-from codegen.text.visible import visible
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -157,7 +157,7 @@ def test_the_other_layout_is_the_same_turned(
     op: str, direction: str, rows: int, tmp_path: Path
 ) -> None:
     """Onnxruntime does not run layout 1: the same node with layout 0 has the numbers."""
-    from codegen.program.evaluate import Reference
+    from codegen.lowered import Reference
 
     x = numbers(9, STEPS, rows, INPUTS)
     found = {}

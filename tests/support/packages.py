@@ -12,7 +12,7 @@ from codegen.lowered import Lowered
 from codegen.packages import PACKAGES
 from codegen.packages.folder import files, write
 from codegen.targets import TARGETS
-from codegen.text.banner import Origin
+from codegen.targets.spine.banner import Origin
 
 
 def command(*arguments: str | Path) -> Result:

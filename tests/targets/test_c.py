@@ -29,8 +29,8 @@ from codegen.targets.c import kernels
 from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
+from codegen.targets.spine.banner import Origin
 from codegen.text import templates
-from codegen.text.banner import Origin
 from tests.support.agreement import agree, inputs
 from tests.support.compilers import COMPILERS, WARNINGS, CModel
 from tests.support.models import PARAMETERS, bidirectional, chain, conv, dense, embedding, gru, lstm

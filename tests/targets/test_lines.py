@@ -11,9 +11,9 @@ import pytest
 import codegen
 from codegen.commands.check import read_banner
 from codegen.targets import TARGETS
+from codegen.targets.spine.banner import Origin
 from codegen.targets.spine.python_lines import broken
 from codegen.text import names
-from codegen.text.banner import Origin
 from tests.support.fixtures import Case, cases, torch_cases
 from tests.support.recorded import REFUSED, read
 from tests.support.targets import options, rendered

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
+from codegen.errors import LONGEST_CELL, visible
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -38,7 +39,6 @@ from codegen.program.ops import (
     writes,
 )
 from codegen.targets.spine.expressions import ATOM, OPERATORS
-from codegen.text.visible import LONGEST_CELL, visible
 
 TIMES = "\N{CIRCLED DOT OPERATOR}"  # of vectors, element by element
 SIGNS = {"-": "\N{MINUS SIGN}", "*": TIMES, "/": "/", "+": "+"}

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from codegen.errors import visible
 from codegen.lowered import LayerReport, Lowered
 from codegen.model import Input, Model
-from codegen.text.visible import visible
 
 BOX, HEIGHT = 236, 66  # pixels
 ACROSS, DOWN = 24, 42  # between boxes

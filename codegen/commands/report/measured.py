@@ -20,12 +20,12 @@ from codegen.commands.pairs import (
 )
 from codegen.commands.report.observed import layer_values
 from codegen.commands.verify import Report, verify
+from codegen.errors import LONGEST_CELL, visible
 from codegen.lowered import Lowered, Reference
 from codegen.lowered.differences import Difference
 from codegen.model import Array
 from codegen.running import Outputs, Runner
 from codegen.targets import TARGETS
-from codegen.text.visible import LONGEST_CELL, visible
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from codegen.errors import CodegenError
+from codegen.errors import LONGEST_CELL, CodegenError, visible
 from codegen.model import Array
 from codegen.text.templates import source
-from codegen.text.visible import LONGEST_CELL, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,8 +26,9 @@ from codegen.targets.c.expressions import HOOKS, dim_text
 from codegen.targets.c.file import Header
 from codegen.targets.c.integers import RANGES
 from codegen.targets.c.lines import fitted
-from codegen.text import banner, templates
-from codegen.text.banner import Origin, Sizes
+from codegen.targets.spine import banner
+from codegen.targets.spine.banner import Origin, Sizes
+from codegen.text import templates
 
 
 def render(

@@ -33,8 +33,8 @@ from codegen.targets.base import dtype_of
 from codegen.targets.c.expressions import ARENAS, HOOKS, INTEGERS, Used, ring_row
 from codegen.targets.c.integers import WORDS, IntegerPrinter
 from codegen.targets.c.ops import STAGED, Printer
+from codegen.targets.spine.banner import Origin
 from codegen.targets.spine.outline import Outline
-from codegen.text.banner import Origin
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
 from codegen.text.words import C_WORDS

@@ -24,11 +24,11 @@ from codegen.targets.numpy.integers import Doubles, tables
 from codegen.targets.numpy.methods import Methods
 from codegen.targets.numpy.text import METHODS, Module
 from codegen.targets.numpy.weights import Weights
+from codegen.targets.spine.banner import Origin, banner
 from codegen.targets.spine.integers import fractions
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
-from codegen.text.banner import Origin, banner
 from codegen.text.names import Names, comment
 from codegen.text.templates import render as filled
 from codegen.text.words import PYTHON_WORDS

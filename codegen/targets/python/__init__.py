@@ -40,12 +40,12 @@ from codegen.targets.python.parts import (
 from codegen.targets.python.selftest import selftest_parts, small_selftest
 from codegen.targets.python.states import States
 from codegen.targets.python.weights import Weights
+from codegen.targets.spine.banner import Origin, Sizes, banner
 from codegen.targets.spine.integers import apart, fractions
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
 from codegen.targets.spine.python_lines import broken
 from codegen.text import templates
-from codegen.text.banner import Origin, Sizes, banner
 from codegen.text.names import Names, comment
 from codegen.text.words import PYTHON_WORDS
 

@@ -27,7 +27,7 @@ from codegen.program.ops import (
     width_of,
 )
 from codegen.targets.base import dtype_of
-from codegen.text.banner import Sizes
+from codegen.targets.spine.banner import Sizes
 
 
 class Outline:
