@@ -1,14 +1,16 @@
 """Gates that cost less: slopes go into the weights, gates of one kind stand side by side.
 
 sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: with x / 2 computed by halved weights, one tanh serves the
-sigmoid gates and the tanh of a layer together. hard_sigmoid is then a clip alone. The sum rounds to
-6e-8 whatever the value is, so only `gate_sigmoid` may be folded.
+sigmoid gates and the tanh of a layer together, in place. hard_sigmoid is then a clip alone. The sum
+rounds to 6e-8 whatever the value is, so only `gate_sigmoid` may be folded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import groupby
 
 from codegen.program import dims
 from codegen.program.derived import column, made, rows_of
@@ -52,7 +54,10 @@ class _Segment:
 
 @dataclass(frozen=True)
 class Folding:
-    """Whose slopes go into the weights, and the order of the gates by function, if not kept."""
+    """Whose slopes go into the weights, and the order of the gates by function, if not kept.
+
+    Where they are put in order, one call serves all neighbours of one function.
+    """
 
     slopes: Mapping[str, tuple[float, float]]
     order: Sequence[str] = ()
@@ -95,7 +100,7 @@ def _folded(program: Program, folding: Folding) -> Program:
             segments = _segments(op, users[op.out.buffer].values())
             if segments is not None:
                 _add(change, op, segments, folding)
-    return program.map_ops(change.op) if change.products else program
+    return program.map_blocks(lambda block: change.body(block.ops)) if change.ops else program
 
 
 def _segments(affine: Affine, users: Iterable[Op]) -> list[_Segment] | None:
@@ -155,13 +160,29 @@ def _add(change: _Change, affine: Affine, segments: Sequence[_Segment], folding:
     bias = affine.bias
     folds = [folding.of(s.function, bias is not None) for s in segments]
     order = sorted(range(len(segments)), key=lambda k: (folding.place(segments[k].function), k))
-    if order == sorted(order) and all(f == (1.0, 0.0) for f in folds):
-        return
     moved: dict[int, int] = {}
     end = 0
     for k in order:
         moved[segments[k].start] = end
         end += segments[k].size
+    steps = [
+        () if not s.function else _REST[s.function] if f != (1.0, 0.0) else (s.function,)
+        for s, f in zip(segments, folds, strict=True)
+    ]
+    done = [0] * len(segments)
+    calls: list[Op] = []
+    for level in range(2 if folding.order else 0):
+        now = [own[level : level + 1] for own in steps]
+        for step, run in groupby(order, now.__getitem__):
+            members = [k for k in run if done[k] == level]
+            if step and len(members) > 1 - level:
+                start, last = moved[segments[members[0]].start], segments[members[-1]]
+                gates = affine.out[start : moved[last.start] + last.size]
+                calls.append(Elementwise(gates.size, (), ((gates, _called(step[0], At(gates))),)))
+                for k in members:
+                    done[k] += 1
+    if order == sorted(order) and all(f == (1.0, 0.0) for f in folds) and not calls:
+        return
 
     def matrix(mat: Mat, shifted: bool) -> Mat:
         parts = [
@@ -180,63 +201,63 @@ def _add(change: _Change, affine: Affine, segments: Sequence[_Segment], folding:
         scaled = matrix(column(bias), True)
         new_bias = Vec(scaled.buffer, scaled.offset, bias.size, scaled.row_stride)
     products = tuple((matrix(m, False), v) for m, v in affine.products)
-    change.products[id(affine)] = Affine(affine.out, new_bias, products)
-    folded = {
-        (s.start, s.size): s.function
-        for s, f in zip(segments, folds, strict=True)
-        if f != (1.0, 0.0)
+    change.ops[id(affine)] = [Affine(affine.out, new_bias, products), *calls]
+    change.results[affine.out.buffer] = {
+        s.start: (moved[s.start], steps[k][done[k] :] if s.function else None)
+        for k, s in enumerate(segments)
     }
-    change.results[affine.out.buffer] = _Result(moved, folded)
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What becomes of the result of a product."""
-
-    moved: dict[int, int]  # where a segment starts: where it starts now
-    folded: dict[tuple[int, int], str]  # start and size of a segment: what is folded
 
 
 @dataclass(frozen=True)
 class _Change:
     """Puts in the new products, and reads their results where they now are."""
 
-    products: dict[int, Affine] = field(default_factory=dict)  # by the id of the old one
-    results: dict[Buffer, _Result] = field(default_factory=dict)
+    ops: dict[int, list[Op]] = field(default_factory=dict)  # by the id of the old product
+    # For where a segment starts: where it starts now, and what is left of its function.
+    results: dict[Buffer, dict[int, tuple[int, Sequence[str] | None]]] = field(default_factory=dict)
+
+    def body(self, ops: Iterable[Op]) -> tuple[Op, ...]:
+        """The ops as they have to be now."""
+        return tuple(new for op in ops for new in self.ops.get(id(op)) or [self.op(op)])
 
     def op(self, op: Op) -> Op:
         """The op as it has to be now."""
-        if isinstance(op, Affine):
-            return self.products.get(id(op), op)
         if isinstance(op, Elementwise):
             named = tuple((name, self.expr(e)) for name, e in op.locals)
             return Elementwise(op.size, named, tuple((v, self.expr(e)) for v, e in op.stores))
         if isinstance(op, (Loop, When)):
-            return replace(op, body=tuple(self.op(o) for o in op.body))
+            return replace(op, body=self.body(op.body))
         return op
 
     def expr(self, node: Expr) -> Expr:
         """The expression as it has to be now."""
-        if isinstance(node, At):
-            result = self.results.get(node.vec.buffer)
-            if result is None:
-                return node
-            return At(replace(node.vec, offset=result.moved[dims.fixed(node.vec.offset)]))
+        if isinstance(node, At) and node.vec.buffer in self.results:
+            start, _ = self.results[node.vec.buffer][dims.fixed(node.vec.offset)]
+            return At(replace(node.vec, offset=start))
         if isinstance(node, Call) and isinstance(node.arguments[0], At):
             vec = node.arguments[0].vec
-            result = self.results.get(vec.buffer)
-            if result is not None:
-                key = (dims.fixed(vec.offset), dims.fixed(vec.size))
-                if result.folded.get(key) == node.function:
-                    return _rest(node.function, self.expr(node.arguments[0]))
+            if vec.buffer in self.results:
+                _, left = self.results[vec.buffer][dims.fixed(vec.offset)]
+                if left is not None:
+                    return reduce(lambda x, step: _called(step, x), left, self.expr(At(vec)))
         return with_children(node, self.expr)
 
 
-def _rest(function: str, x: Expr) -> Expr:
-    """The activation of what the scaled weights give."""
-    if function == "gate_sigmoid":
-        return Number(0.5) * Call("tanh", (x,)) + Number(0.5)
-    return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))
+# The steps of an activation that are left where its slope is in the weights.
+_REST = {
+    "gate_sigmoid": ("tanh", "half"),
+    "hard_sigmoid": ("clip",),
+    "hard_sigmoid_3": ("clip",),
+}
+
+
+def _called(step: str, x: Expr) -> Expr:
+    """A function, or what is left of one."""
+    if step == "half":
+        return Number(0.5) * x + Number(0.5)
+    if step == "clip":
+        return Call("max", (Call("min", (x, Number(1.0))), Number(0.0)))
+    return Call(step, (x,))
 
 
 # ---- what has been halved ----------------------------------------------------------------------

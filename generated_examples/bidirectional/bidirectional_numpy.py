@@ -221,8 +221,10 @@ class Model:
         #     forward_sums =
         #         forward_gates_kernel(16 x 3) x[3 * t:3 * t + 3]
         #         + forward_gates_recurrent_kernel(16 x 4) forward_h + forward_bias
-        #     update = 0.5 * tanh(forward_sums[0:4]) + 0.5
-        #     reset = 0.5 * tanh(forward_sums[4:8]) + 0.5
+        #     forward_sums[0:8] = tanh(forward_sums[0:8])
+        #     forward_sums[0:8] = 0.5 * forward_sums[0:8] + 0.5
+        #     update = forward_sums[0:4]
+        #     reset = forward_sums[4:8]
         #     candidate = tanh(forward_sums[8:12] + reset * forward_sums[12:16])
         #     forward_h' = update * (forward_h - candidate) + candidate
         #     forward_output[4 * t:4 * t + 4] = forward_h
@@ -230,8 +232,10 @@ class Model:
         #     backward_sums =
         #         backward_gates_kernel(16 x 3) x[3 * steps - 3 * t - 3:3 * steps - 3 * t]
         #         + backward_gates_recurrent_kernel(16 x 4) backward_h + backward_bias
-        #     update = 0.5 * tanh(backward_sums[0:4]) + 0.5
-        #     reset = 0.5 * tanh(backward_sums[4:8]) + 0.5
+        #     backward_sums[0:8] = tanh(backward_sums[0:8])
+        #     backward_sums[0:8] = 0.5 * backward_sums[0:8] + 0.5
+        #     update = backward_sums[0:4]
+        #     reset = backward_sums[4:8]
         #     candidate = tanh(backward_sums[8:12] + reset * backward_sums[12:16])
         #     backward_h' = update * (backward_h - candidate) + candidate
         #     backward_output[4 * steps - 4 * t - 4:4 * steps - 4 * t] = backward_h
@@ -241,7 +245,7 @@ class Model:
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         x_in = bidirectional_forward_inputs[:3]
         forward_sums = empty((16,) + lead, float32)
-        update_and_reset = forward_sums[:8]
+        forward_gates = forward_sums[:8]
         reset = forward_sums[4:8]
         forward_recurrent = forward_sums[12:]
         candidate = forward_sums[8:12]
@@ -251,9 +255,9 @@ class Model:
         for t in range(steps):
             x_in[...] = x[t]
             BIDIRECTIONAL_FORWARD_SUMS_MATRIX.dot(bidirectional_forward_inputs, forward_sums)
-            tanh(update_and_reset, update_and_reset)
-            multiply(HALF, update_and_reset, update_and_reset)
-            add(update_and_reset, HALF, update_and_reset)
+            tanh(forward_gates, forward_gates)
+            multiply(HALF, forward_gates, forward_gates)
+            add(forward_gates, HALF, forward_gates)
             multiply(reset, forward_recurrent, forward_recurrent)
             add(candidate, forward_recurrent, candidate)
             tanh(candidate, candidate)
@@ -263,7 +267,7 @@ class Model:
             forward_output[t] = forward_h
         x_in_2 = bidirectional_backward_inputs[:3]
         backward_sums = empty((16,) + lead, float32)
-        update_and_reset_2 = backward_sums[:8]
+        backward_gates = backward_sums[:8]
         reset_2 = backward_sums[4:8]
         backward_recurrent = backward_sums[12:]
         candidate_2 = backward_sums[8:12]
@@ -273,9 +277,9 @@ class Model:
         for t in range(steps):
             x_in_2[...] = x[steps - t - 1]
             BIDIRECTIONAL_BACKWARD_SUMS_MATRIX.dot(bidirectional_backward_inputs, backward_sums)
-            tanh(update_and_reset_2, update_and_reset_2)
-            multiply(HALF, update_and_reset_2, update_and_reset_2)
-            add(update_and_reset_2, HALF, update_and_reset_2)
+            tanh(backward_gates, backward_gates)
+            multiply(HALF, backward_gates, backward_gates)
+            add(backward_gates, HALF, backward_gates)
             multiply(reset_2, backward_recurrent, backward_recurrent)
             add(candidate_2, backward_recurrent, candidate_2)
             tanh(candidate_2, candidate_2)

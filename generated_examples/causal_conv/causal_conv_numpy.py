@@ -305,10 +305,8 @@ class Model:
         #       + kernel(4 x 3 from 6) x + bias
         #   output = max(output, 0)
         #   line' = line without its oldest row, then x
-        (
-            line, line_in_and_conv1d_line_in, output_inputs, output, line_2, line_3, x_2,
-        ) = self.conv1d
-        line_in_and_conv1d_line_in[...] = line
+        (line, line_in, output_inputs, output, line_2, line_3, x_2) = self.conv1d
+        line_in[...] = line
         CONV1D_OUTPUT_MATRIX.dot(output_inputs, output)
         maximum(output, ZERO, out=output)
         line_3[...] = line_2
@@ -341,16 +339,18 @@ class Model:
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
         #   sums =
         #       gates_kernel(16 x 4) conv1d_2_output + gates_recurrent_kernel(16 x 4) h + bias
-        #   update = 0.5 * tanh(sums[0:4]) + 0.5
-        #   reset = 0.5 * tanh(sums[4:8]) + 0.5
+        #   sums[0:8] = tanh(sums[0:8])
+        #   sums[0:8] = 0.5 * sums[0:8] + 0.5
+        #   update = sums[0:4]
+        #   reset = sums[4:8]
         #   candidate = tanh(sums[8:12] + reset * sums[12:16])
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
-        (sums_inputs, sums, update_and_reset, reset, recurrent, candidate, h, update) = self.gru
+        (sums_inputs, sums, gates, reset, recurrent, candidate, h, update) = self.gru
         GRU_SUMS_MATRIX.dot(sums_inputs, sums)
-        tanh(update_and_reset, update_and_reset)
-        multiply(HALF, update_and_reset, update_and_reset)
-        add(update_and_reset, HALF, update_and_reset)
+        tanh(gates, gates)
+        multiply(HALF, gates, gates)
+        add(gates, HALF, gates)
         multiply(reset, recurrent, recurrent)
         add(candidate, recurrent, candidate)
         tanh(candidate, candidate)
@@ -417,7 +417,7 @@ class Model:
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
         conv1d_2_output_in = gru_inputs[:4]
         sums = empty((16,) + lead, float32)
-        update_and_reset = sums[:8]
+        gates = sums[:8]
         reset = sums[4:8]
         recurrent = sums[12:]
         candidate = sums[8:12]
@@ -427,9 +427,9 @@ class Model:
         for t in range(steps):
             conv1d_2_output_in[...] = conv1d_2_output[t]
             GRU_SUMS_MATRIX.dot(gru_inputs, sums)
-            tanh(update_and_reset, update_and_reset)
-            multiply(HALF, update_and_reset, update_and_reset)
-            add(update_and_reset, HALF, update_and_reset)
+            tanh(gates, gates)
+            multiply(HALF, gates, gates)
+            add(gates, HALF, gates)
             multiply(reset, recurrent, recurrent)
             add(candidate, recurrent, candidate)
             tanh(candidate, candidate)

@@ -279,12 +279,13 @@ class Model:
 
         # gru_1: GRU(4, reset_after=False, recurrent_activation=hard_sigmoid)
         #   gates = gates_kernel(8 x 3) x + gates_recurrent_kernel(8 x 4) h + gates_bias
-        #   reset = max(min(gates[4:8], 1), 0)
+        #   gates = max(min(gates, 1), 0)
+        #   reset = gates[4:8]
         #   reset_h = reset * h
         #   candidate =
         #       candidate_kernel(4 x 3) x + candidate_recurrent_kernel(4 x 4) reset_h
         #       + candidate_bias
-        #   update = max(min(gates[0:4], 1), 0)
+        #   update = gates[0:4]
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
         #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
@@ -302,10 +303,11 @@ class Model:
 
         # lstm_1: LSTM(4, recurrent_activation=hard_sigmoid)
         #   gates = kernel(16 x 4) gru_1_h + recurrent_kernel(16 x 4) h + bias
-        #   input_gate = max(min(gates[0:4], 1), 0)
-        #   forget_gate = max(min(gates[4:8], 1), 0)
+        #   gates[0:12] = max(min(gates[0:12], 1), 0)
+        #   input_gate = gates[0:4]
+        #   forget_gate = gates[4:8]
         #   candidate = tanh(gates[12:16])
-        #   output_gate = max(min(gates[8:12], 1), 0)
+        #   output_gate = gates[8:12]
         #   cell = forget_gate * c + input_gate * candidate
         #   c' = cell
         #   h' = output_gate * tanh(cell)

@@ -10796,6 +10796,7 @@ class Model:
             outside(gru_layer_2_h, lead),
         )
         self.memory = (input_node_name_inputs, gru_layer_1_inputs, gru_layer_2_inputs)
+        self.y = outside(y.reshape((2,) + lead), lead)
         self.reset()
 
     def step(self, x):
@@ -10806,12 +10807,13 @@ class Model:
 
         # input_node_name: GRU(64, reset_after=False, recurrent_activation=hard_sigmoid), stateful
         #   gates = gates_kernel(128 x 4) x + gates_recurrent_kernel(128 x 64) h + gates_bias
-        #   reset = max(min(gates[64:128], 1), 0)
+        #   gates = max(min(gates, 1), 0)
+        #   reset = gates[64:128]
         #   reset_h = reset * h
         #   candidate =
         #       candidate_kernel(64 x 4) x + candidate_recurrent_kernel(64 x 64) reset_h
         #       + candidate_bias
-        #   update = max(min(gates[0:64], 1), 0)
+        #   update = gates[0:64]
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
         #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
@@ -10831,12 +10833,13 @@ class Model:
         #   gates =
         #       gates_kernel(128 x 64) input_node_name_h + gates_recurrent_kernel(128 x 64) h
         #       + gates_bias
-        #   reset = max(min(gates[64:128], 1), 0)
+        #   gates = max(min(gates, 1), 0)
+        #   reset = gates[64:128]
         #   reset_h = reset * h
         #   candidate =
         #       candidate_kernel(64 x 64) input_node_name_h
         #       + candidate_recurrent_kernel(64 x 64) reset_h + candidate_bias
-        #   update = max(min(gates[0:64], 1), 0)
+        #   update = gates[0:64]
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
         #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
@@ -10858,12 +10861,13 @@ class Model:
         #   gates =
         #       gates_kernel(128 x 64) gru_layer_1_h + gates_recurrent_kernel(128 x 64) h
         #       + gates_bias
-        #   reset = max(min(gates[64:128], 1), 0)
+        #   gates = max(min(gates, 1), 0)
+        #   reset = gates[64:128]
         #   reset_h = reset * h
         #   candidate =
         #       candidate_kernel(64 x 64) gru_layer_1_h
         #       + candidate_recurrent_kernel(64 x 64) reset_h + candidate_bias
-        #   update = max(min(gates[0:64], 1), 0)
+        #   update = gates[0:64]
         #   candidate = tanh(candidate)
         #   h' = update * (h - candidate) + candidate
         #   hard_sigmoid gates come as 0.2 * x + 0.5, of which the part from 0 to 1 counts
@@ -10890,7 +10894,9 @@ class Model:
         subtract(y, y_top_value, y)
         exp(y, y)
         ONES_2.dot(y, y_total_value)
-        return divide(y, y_total_value).T
+        divide(y, y_total_value, y)
+
+        return self.y.copy()
 
     def predict(self, x):
         """The outputs for one whole input; stateful layers go on from their state."""

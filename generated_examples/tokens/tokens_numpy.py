@@ -230,6 +230,7 @@ class Model:
         self.x_shape = self.x.shape
         self.states = (outside(gru_h, lead),)
         self.memory = (gru_inputs,)
+        self.y = outside(y.reshape((9,) + lead), lead)
         self.reset()
 
     def step(self, x):
@@ -245,16 +246,18 @@ class Model:
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
         #   sums =
         #       gates_kernel(20 x 4) embedding_output + gates_recurrent_kernel(20 x 5) h + bias
-        #   update = 0.5 * tanh(sums[0:5]) + 0.5
-        #   reset = 0.5 * tanh(sums[5:10]) + 0.5
+        #   sums[0:10] = tanh(sums[0:10])
+        #   sums[0:10] = 0.5 * sums[0:10] + 0.5
+        #   update = sums[0:5]
+        #   reset = sums[5:10]
         #   candidate = tanh(sums[10:15] + reset * sums[15:20])
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
-        (sums_inputs, sums, update_and_reset, reset, recurrent, candidate, h, update) = self.gru
+        (sums_inputs, sums, gates, reset, recurrent, candidate, h, update) = self.gru
         GRU_SUMS_MATRIX.dot(sums_inputs, sums)
-        tanh(update_and_reset, update_and_reset)
-        multiply(HALF, update_and_reset, update_and_reset)
-        add(update_and_reset, HALF, update_and_reset)
+        tanh(gates, gates)
+        multiply(HALF, gates, gates)
+        add(gates, HALF, gates)
         multiply(reset, recurrent, recurrent)
         add(candidate, recurrent, candidate)
         tanh(candidate, candidate)
@@ -271,7 +274,9 @@ class Model:
         subtract(y, y_top_value, y)
         exp(y, y)
         ONES_9.dot(y, y_total_value)
-        return divide(y, y_total_value).T
+        divide(y, y_total_value, y)
+
+        return self.y.copy()
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""
@@ -292,7 +297,7 @@ class Model:
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
         embedding_output_in = gru_inputs[:4]
         sums = empty((20,) + lead, float32)
-        update_and_reset = sums[:10]
+        gates = sums[:10]
         reset = sums[5:10]
         recurrent = sums[15:]
         candidate = sums[10:15]
@@ -302,9 +307,9 @@ class Model:
         for t in range(steps):
             embedding_output_in[...] = embedding_output[t]
             GRU_SUMS_MATRIX.dot(gru_inputs, sums)
-            tanh(update_and_reset, update_and_reset)
-            multiply(HALF, update_and_reset, update_and_reset)
-            add(update_and_reset, HALF, update_and_reset)
+            tanh(gates, gates)
+            multiply(HALF, gates, gates)
+            add(gates, HALF, gates)
             multiply(reset, recurrent, recurrent)
             add(candidate, recurrent, candidate)
             tanh(candidate, candidate)

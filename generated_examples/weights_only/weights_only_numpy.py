@@ -187,12 +187,14 @@ class Model:
             lstm_1_h,
         )
         # dense_1: Dense(2)
-        self.dense_1 = (lstm_1_inputs[3:],)
+        y = empty((1, 2) + lead, float32)
+        self.dense_1 = (lstm_1_inputs[3:], y[0])
         x = lstm_1_inputs[:3].reshape((1, 3) + lead)
         self.x = outside(x.reshape((3,) + lead), lead)
         self.x_shape = self.x.shape
         self.states = (outside(lstm_1_h, lead), outside(lstm_1_c, lead))
         self.memory = (lstm_1_inputs, lstm_1_c)
+        self.y = outside(y.reshape((2,) + lead), lead)
         self.reset()
 
     def step(self, x):
@@ -203,10 +205,11 @@ class Model:
 
         # lstm_1: LSTM(5, recurrent_activation=hard_sigmoid)
         #   gates = kernel(20 x 3) x + recurrent_kernel(20 x 5) h + bias
-        #   input_gate = max(min(gates[0:5], 1), 0)
-        #   forget_gate = max(min(gates[5:10], 1), 0)
+        #   gates[0:15] = max(min(gates[0:15], 1), 0)
+        #   input_gate = gates[0:5]
+        #   forget_gate = gates[5:10]
         #   candidate = tanh(gates[15:20])
-        #   output_gate = max(min(gates[10:15], 1), 0)
+        #   output_gate = gates[10:15]
         #   cell = forget_gate * c + input_gate * candidate
         #   c' = cell
         #   h' = output_gate * tanh(cell)
@@ -226,8 +229,10 @@ class Model:
 
         # dense_1: Dense(2)
         #   y = kernel(2 x 5) lstm_1_h + bias
-        (inputs,) = self.dense_1
-        return DENSE_1_MATRIX.dot(inputs).T
+        (inputs, y) = self.dense_1
+        DENSE_1_MATRIX.dot(inputs, y)
+
+        return self.y.copy()
 
     def predict(self, x):
         """The outputs for one whole input, from the initial state."""

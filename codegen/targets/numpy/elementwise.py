@@ -251,6 +251,8 @@ class ElementwisePlan:
         found = self.value(node)
         if isinstance(found, _Value):
             self.steps[found.number].name = self.steps[found.number].name or name
+        elif isinstance(found, At):
+            self.arrays.named.setdefault(found.vec, name)
         self.locals[name] = found
 
     def operand(self, node: Expr, name: str) -> tuple[list[Instruction], Vec]:

@@ -30,7 +30,7 @@ from codegen.program.ops import (
 )
 from codegen.targets.numpy.instructions import Instruction, vectors
 from codegen.targets.numpy.plan import Planner
-from codegen.targets.numpy.text import Module, Scope, StepScope, fresh, lines_of
+from codegen.targets.numpy.text import Module, Scope, StepScope, lines_of
 from codegen.targets.numpy.views import Base, shape_text
 from codegen.targets.spine.equations import LONGEST_EQUATION, Equations
 from codegen.targets.spine.lines import broken, indented
@@ -89,28 +89,21 @@ class Methods:
         if program is None:
             self._keep_states()
             return None
-        planned = self.planner.blocks
-        final = max((n for n, part in enumerate(planned) if part), default=-1)
         body: list[str] = []
-        value: str | None = None
-        for number, (block, part) in enumerate(zip(program.blocks, planned, strict=True)):
-            ends = number == final and self._ends(program, part[-1])
-            lines, found = self._step_block(block, part, ends)
-            body, value = body + lines, found or value
+        for block, part in zip(program.blocks, self.planner.blocks, strict=True):
+            body += self._step_block(block, part)
         head = [*self._taken(program)]
         self._keep_states()
         results = []
-        for number, port in enumerate(program.outputs if value is None else ()):
+        for number, port in enumerate(program.outputs):
             attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
             self.init.append(f"self.{attribute} = {self._outside(first, port)}")
             results.append(f"self.{attribute}.copy()")
-        lines = [*_locals(first.locals), *head, *self._guarded(program, body)]
-        if value is None:
-            lines.append("")
+        lines = [*_locals(first.locals), *head, *self._guarded(program, body), ""]
         late = self.outline.warmup
         if late:
             lines += [f"if self.seen < {late}:", "    self.seen += 1", "    return None"]
-        lines += [f"return {_one_or_all(results)}"] if results else []
+        lines.append(f"return {_one_or_all(results)}")
         rows = f" of {self.outline.hop} rows" if self.outline.hop > 1 else ""
         waits = f"; None for the first {late}" if late else ""
         summary = f"One step{rows}{waits}. The state is kept."
@@ -150,30 +143,16 @@ class Methods:
         limit = LIMITS[kinds[port.name]]
         return f"{-limit}, {limit - 1}"
 
-    def _ends(self, program: Program, last: Instruction) -> bool:
-        """Whether `last` computes all that step returns."""
-        port = program.outputs[0]
-        alone = len(program.outputs) == 1 and not self.outline.warmup and len(port.shape) == 1
-        alone = alone and not self.module.integers
-        return alone and vectors(last)[1] == [port.buffer.vec()]
-
-    def _step_block(
-        self, block: Block, instructions: Sequence[Instruction], ends: bool
-    ) -> tuple[list[str], str | None]:
-        """The lines of a block; where it `ends` the step, the new value that they return."""
+    def _step_block(self, block: Block, instructions: Sequence[Instruction]) -> list[str]:
+        """The lines of a block."""
         scope = self._step_scope(self.first.init, block.name)
         scope.bases = self.first.bases
         before = len(self.init)
-        body = [*lines_of(instructions[:-1] if ends else instructions, scope)]
-        value = fresh(instructions[-1], scope) if ends else None
-        if value:
-            body.append(f"return {value}.T")
-        elif ends:
-            body += lines_of(instructions[-1:], scope)
+        body = [*lines_of(instructions, scope)]
         self.first.reads |= scope.reads
         self.first.locals |= scope.locals
         if not body:
-            return [], None
+            return []
         title = f"# {comment(block.title, 88)}"
         self.init.insert(before, title)
         lines = ["", title, *self._told(block)]
@@ -181,7 +160,7 @@ class Methods:
             attribute = self.attributes(block.name)
             self.init.append(f"self.{attribute} = ({_listed(scope.kept)})")
             lines += _unpacked(scope.kept.values(), f"self.{attribute}")
-        return lines + body, value
+        return lines + body
 
     def _outside(self, scope: Scope, port: Port | State) -> str:
         """An array with the shape that users see."""

@@ -7,7 +7,6 @@ inputs and a 1 for the bias.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -48,13 +47,9 @@ from codegen.targets.numpy.instructions import (
     Product,
     Repeat,
     Ufunc,
-    overlap,
     packed,
-    vectors,
 )
 from codegen.targets.numpy.rows import Parts, Rows, Window
-
-LOOK_BACK = 100  # instructions among which one finds its partner
 
 
 def can_be_axis(loop: Loop, counters: frozenset[str] = frozenset()) -> bool:
@@ -164,20 +159,15 @@ class Planner:
         self.blocks: list[list[Instruction]] = []
         for block in program.blocks:
             self.name = block.name
-            self.blocks.append(join(self.plan(block.ops)))
+            self.blocks.append(self.plan(block.ops))
         places = {
             Vec(buffer, offset, size): name
             for buffer in temps(program)
             for name, offset, size in buffer.places
         }
         local = {v: name for v, name in self.arrays.named.items() if v.size != v.buffer.size}
-        every = names_of([op for block in self.blocks for op in block])
-        self.hints = {
-            **places,
-            **self.names,
-            **every,
-            **local,
-        }  # names of values, by where they are held
+        # Names of values, by where they are held.
+        self.hints = {**places, **self.names, **local}
 
     def plan(self, ops: Sequence[Op], axes: Axes = ()) -> list[Instruction]:
         """Instructions of the ops in order."""
@@ -196,9 +186,9 @@ class Planner:
             self.loops.append(op.counter)
             body = self.plan(op.body, axes)
             self.loops.pop()
-            return [Repeat(op.counter, op.count, tuple(join(body)), axes)]
+            return [Repeat(op.counter, op.count, tuple(body), axes)]
         if isinstance(op, When):
-            return [After(op.after, tuple(join(self.plan(op.body, axes))))]
+            return [After(op.after, tuple(self.plan(op.body, axes)))]
         if isinstance(op, Affine):
             return self._affine(op, axes)
         if isinstance(op, Elementwise):
@@ -259,9 +249,10 @@ class Planner:
 
     def _product_of_row(self, op: Affine, window: Window) -> list[Instruction]:
         """The product of a window that holds all inputs side by side, and a 1 for the bias."""
-        copies: list[Instruction] = [
-            Ufunc("copy", (At(x),), slot, (), f"{x.buffer.name}_in") for x, slot in window.copies
-        ]
+        copies: list[Instruction] = []
+        for x, slot in window.copies:
+            self.names[slot] = f"{x.buffer.name}_in"
+            copies.append(Ufunc("copy", (At(x),), slot, ()))
         mats = [mat for mat, _ in op.products]
         read = [f"{x.buffer.name} ({dims.text(x.size)})" for _, x in op.products]
         bias = op.bias
@@ -309,95 +300,3 @@ class Planner:
             result.append(Ufunc("log", (At(total),), total, axes))
         last = "subtract" if op.log else "divide"
         return [*result, Ufunc(last, (out, At(total.every(size))), op.out, axes)]
-
-
-# ---- joining calls -------------------------------------------------------------------------
-
-
-def join(instructions: Sequence[Instruction]) -> list[Instruction]:
-    """Equal functions of neighbouring vectors become one call, where the order allows it.
-
-    So one tanh serves all gates of a layer.
-    """
-    result = list(instructions)
-    later = 1
-    while later < len(result):
-        found = _partner(result, later)
-        if found is None:
-            later += 1
-            continue
-        earlier, result[found[0]] = found
-        del result[later]
-        later = max(1, earlier)  # what comes before has no new partner
-    return result
-
-
-def _partner(instructions: Sequence[Instruction], later: int) -> tuple[int, Ufunc] | None:
-    mine = instructions[later]
-    if not isinstance(mine, Ufunc):
-        return None
-    read, written = vectors(mine)
-    for earlier in range(later - 1, max(-1, later - 1 - LOOK_BACK), -1):
-        other = instructions[earlier]
-        if isinstance(other, (Repeat, After)):
-            return None
-        if isinstance(other, Ufunc):
-            joined = _joined(other, mine) or _joined(mine, other)
-            if joined is not None and not _conflict(other, read, written):
-                return earlier, joined
-        if _conflict(other, read, written):
-            return None
-    return None
-
-
-def _conflict(other: Instruction, read: list[Vec], written: list[Vec]) -> bool:
-    other_read, other_written = vectors(other)
-    return any(overlap(v, w) for v in other_written for w in (*read, *written)) or any(
-        overlap(v, w) for v in other_read for w in written
-    )
-
-
-def _joined(first: Ufunc, second: Ufunc) -> Ufunc | None:
-    if first.function != second.function or first.axes != second.axes:
-        return None
-    out = _side_by_side(first.out, second.out)
-    # Two calls would see each other's, and shares are of one vector.
-    if out is None or first.function == "choose" or first.function.startswith(SHARES):
-        return None
-    operands: list[Expr] = []
-    for a, b in zip(first.operands, second.operands, strict=True):
-        both = _side_by_side(a.vec, b.vec) if isinstance(a, At) and isinstance(b, At) else None
-        if both is None and not (isinstance(a, Number) and a == b):
-            return None
-        operands.append(a if both is None else At(both))
-    names = [n for n in (first.name, second.name) if n]
-    name = _both(*names) if len(names) == 2 else "".join(names)
-    return Ufunc(first.function, tuple(operands), out, first.axes, name)
-
-
-def _both(first: str, second: str) -> str:
-    """A name for what lies side by side: `update_and_reset`, `input_gate_to_output_gate`."""
-    ends = re.split("_and_|_to_", f"{first}_and_{second}")
-    return f"{first}_and_{second}" if len(ends) == 2 else f"{ends[0]}_to_{ends[-1]}"
-
-
-def _side_by_side(left: Vec, right: Vec) -> Vec | None:
-    if left.buffer is not right.buffer or left.stride != 1 or right.stride != 1:
-        return None
-    if right.offset - left.offset != left.size:
-        return None
-    return Vec(left.buffer, left.offset, left.size + right.size)
-
-
-def names_of(instructions: Sequence[Instruction]) -> dict[Vec, str]:
-    """Names for vectors: those of the values of the program that they hold."""
-    found: dict[Vec, str] = {}
-    for op in instructions:
-        if isinstance(op, (Repeat, After)):
-            for vec, name in names_of(op.body).items():
-                found.setdefault(vec, name)
-        elif isinstance(op, Ufunc) and op.name:
-            whole = op.out.size == op.out.buffer.size
-            if not whole or op.out.buffer.name.startswith("scratch"):
-                found.setdefault(op.out, op.name)
-    return found

@@ -7,8 +7,8 @@ there; what lives elsewhere is copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
 from codegen.program import dims
@@ -105,7 +105,7 @@ class Rows:
             begin, end = starts[min(places)], starts[max(places) + 1]
             copies = tuple(copied.pop(place) for place in places if place in copied)
             inside = tuple(starts[place] - begin for place in places)
-            windows[key] = Window(row.vec()[begin:end], inside, copies)
+            windows[key] = Window(row.vec()[begin:end], inside, tuple(_together(copies)))
         return windows
 
     def _home(self, vec: Vec) -> tuple[Buffer, int] | None:
@@ -132,6 +132,29 @@ class Rows:
             ):
                 return row
         return None
+
+
+def _together(copies: Iterable[tuple[Vec, Vec]]) -> list[tuple[Vec, Vec]]:
+    """One copy for what lies side by side on both sides."""
+    found: list[tuple[Vec, Vec]] = []
+    for pair in copies:
+        if found and all(_follows(b, a) for a, b in zip(found[-1], pair, strict=True)):
+            source, slot = (
+                replace(a, size=a.size + b.size) for a, b in zip(found.pop(), pair, strict=True)
+            )
+            found.append((source, slot))
+        else:
+            found.append(pair)
+    return found
+
+
+def _follows(second: Vec, first: Vec) -> bool:
+    end = first.offset + first.size
+    return (
+        second.buffer is first.buffer
+        and second.stride == first.stride == 1
+        and second.offset == end
+    )
 
 
 def _size(part: Vec | None) -> int:

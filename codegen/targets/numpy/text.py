@@ -257,7 +257,17 @@ class Scope:
         if isinstance(source, Vec) and source.stride == 0:
             return f"{self.short(source.buffer.name)}_value"
         found = self.hints.get(source) if isinstance(source, Vec) else None
-        return found or self.short(source.buffer.name)
+        return found or self._from_to(source) or self.short(source.buffer.name)
+
+    def _from_to(self, source: Vec | Mat) -> str:
+        """A name for neighbours: those of the first and the last value that it holds."""
+        if isinstance(source, Mat) or source.size == source.buffer.size:
+            return ""
+        own = [(v, name) for v, name in self.hints.items() if v.buffer is source.buffer]
+        end = source.offset + source.size
+        first = [name for v, name in own if v.offset == source.offset]
+        last = [name for v, name in own if v.offset + v.size == end]
+        return f"{first[0]}_to_{last[0]}" if first and last else ""
 
     def short(self, name: str) -> str:
         """A name without that of the block in front."""
@@ -402,24 +412,6 @@ def lines_of(instructions: Iterable[Instruction], scope: Scope) -> Iterator[str]
         statement = [*_statement(instruction, scope)]
         yield from scope.take()
         yield from statement
-
-
-def fresh(op: Instruction, scope: Scope) -> str | None:
-    """What the instruction computes as a new array, where its function makes one by itself."""
-    if isinstance(op, Product) and not op.axes:
-        return None if op.add or not op.fixed else f"{_matrix(op, scope)}.dot({scope.get(op.x)})"
-    own = ("copy", "choose", "clip", "erf")
-    if not isinstance(op, Ufunc) or op.axes or op.function in own or scope.module.curves:
-        return None
-    # Not where another shape or type would come of the operands.
-    sources = [operand.vec for operand in op.operands if isinstance(operand, At)]
-    shaped = [v for v in sources if v.size == op.out.size and v.stride != 0]
-    if all(v.buffer.kind == "const" for v in shaped):
-        return None
-    if any(v.buffer.dtype != "float32" for v in sources):
-        return None
-    operands = [scope.operand(operand, (), op.out.size) for operand in op.operands]
-    return f"{scope.module.use(op.function)}({', '.join(operands)})"
 
 
 def _statement(instruction: Instruction, scope: Scope) -> Iterator[str]:
