@@ -87,6 +87,7 @@ def _text(header: Header) -> Iterator[str]:
         string_header=functions.string,
         inline=functions.inline,
         compact=functions.compact,
+        loads=functions.loads,
         host=header.profile == "host",
         lanes=header.profile == "host" and not header.integers,
         too_large_for_avr=arrays.too_large(weights),

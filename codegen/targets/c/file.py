@@ -233,11 +233,11 @@ def own_words(integers: bool = False) -> list[str]:
     """What a header calls its own, without the prefix: no constant of a model may be called so."""
     if integers:
         return [*PAGE, *WORDS]
-    kernels = """test_close product tile
-    tiles column lanes at sums unroll roll stored dot affine softmax log_softmax softmax_strided
-    log_softmax_strided gather shift push ring floor_div min_length max_length wide tanh_each
-    sigmoid_each gate_sigmoid gate_sigmoid_each hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min
-    max sqrt abs floor round compact state_size input_size output_size h_included read_int8
-    read_uint16 words bits weight tile_int8 product_int8 affine_int8 dot_int8 gather_int8 products
-    block blocks keep"""
+    kernels = """test_close product tile tiles column lanes at sums unroll roll stored dot
+    affine softmax log_softmax softmax_strided log_softmax_strided gather shift push ring
+    floor_div min_length max_length wide tanh_each sigmoid_each gate_sigmoid gate_sigmoid_each
+    hard_sigmoid_each hard_sigmoid hard_sigmoid_3 min max sqrt abs floor round compact vldm
+    next_four add_eight state_size input_size output_size h_included read_int8 read_uint16 words
+    bits weight tile_int8 product_int8 affine_int8 dot_int8 gather_int8 products block blocks
+    keep"""
     return [*PAGE, *kernels.split(), *HOOKS]

@@ -49,6 +49,7 @@ class Functions:
     hooks: set[str] = field(default_factory=set)  # functions that a user may bring
     inline: bool = False
     compact: bool = False
+    loads: bool = False  # may load several numbers by one instruction
     string: bool = False
     math: bool = False
 
@@ -58,6 +59,7 @@ class Functions:
         self.hooks.update(CALLS.get(source, ()))
         self.string |= source in WITH_STRING
         self.compact |= source in WITH_COMPACT
+        self.loads |= source == "affine"
         self.math |= not source
 
 
