@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import (
     pictures,
+    report_before,
     report_c,
     report_integers,
     report_mcu,
@@ -51,4 +52,7 @@ def write() -> None:
         (RESULTS / "integers.svg").write_text(pictures.integers(integers), encoding="utf-8")
         parts += ["## C of integers", "", "![Integers beside floats](integers.svg)", ""]
         parts += [report_integers.markdown(integers)]
+    before = load("before")
+    if before:
+        parts += ["## Beside an earlier generator", "", report_before.markdown(before)]
     (RESULTS / "README.md").write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
