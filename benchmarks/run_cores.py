@@ -21,7 +21,6 @@ import numpy as np
 from codegen.commands.report.work import KINDS, Work, work
 from codegen.commands.verify import samples
 from codegen.errors import UnsupportedError
-from codegen.generation import render
 from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
 from codegen.lowering import lower
@@ -82,8 +81,8 @@ def models() -> Iterator[tuple[str, Any]]:
 
 def count(board: str, lowered: Lowered, options: dict[str, Any], folder: Path) -> int:
     """Instructions of the last of a few steps."""
-    full = TARGETS["c"].complete({"profile": "mcu", **options})
-    header = "".join(render(lowered, TARGETS["c"], "model", full, Origin("model.h")))
+    options = {"profile": "mcu", **options}
+    header = "".join(TARGETS["c"].render(lowered, "model", options, Origin("model.h")))
     given = samples(lowered, STEPS)
     found = emulators.run_model(board, header, "model", *given, folder=folder, strict=False)
     return found.instructions

@@ -37,6 +37,12 @@ def generate(model: Model, target: str = "numpy", name: str | None = None, **opt
     Options are those of the target (`codegen.targets.TARGETS[target].options`). Raises
     UnsupportedError with every problem of the model.
     """
-    from codegen.generation import generate as generate_text
+    from codegen.targets import target_named, words
+    from codegen.targets.spine.banner import Origin
+    from codegen.text.names import identifier
 
-    return generate_text(model, target, name, **options)
+    chosen = target_named(target)
+    name = identifier(model.name) if name is None else chosen.checked_name(name)
+    out = name + chosen.suffixes[0]
+    origin = Origin(out, words(chosen, out, options))
+    return "".join(chosen.render(chosen.lowered(model, options), name, options, origin))

@@ -21,7 +21,6 @@ import onnxruntime
 
 import codegen
 from codegen.commands.convert import pairs
-from codegen.generation import render
 from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Array
@@ -79,7 +78,7 @@ def largest(lowered: Lowered, target: str, inputs: Mapping[str, Array], wanted: 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / f"model{chosen.suffixes[0]}"
         options = chosen.complete({})
-        text = render(lowered, chosen, "model", options, Origin(out.name, ()))
+        text = chosen.render(lowered, "model", options, Origin(out.name, ()))
         out.write_text("".join(text), encoding="utf-8")
         model = chosen.start(Made(out, "model", lowered, "float32", Path(folder)))
         worst = 0.0

@@ -32,8 +32,6 @@ from codegen.errors import (
     visible,
     visible_lines,
 )
-from codegen.generation import target_for, target_named
-from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
 from codegen.lowered.differences import text as measures
 from codegen.lowered.prewarm import MOST_STEPS
@@ -44,7 +42,7 @@ from codegen.packages import PACKAGES
 from codegen.packages.folder import write as write_package
 from codegen.readers import running
 from codegen.running import Made, Runner
-from codegen.targets import TARGETS
+from codegen.targets import TARGETS, target_of
 from codegen.targets.base import Option, Target
 from codegen.text import terminal
 from codegen.text.names import identifier
@@ -430,7 +428,7 @@ def verify(
     if against == "keras" and run.running:
         flags = " and ".join(f"--{key.replace('_', '-')}" for key in RUNNING)
         raise click.UsageError(f"--against keras: Keras has no {flags}")
-    lowered = quantised(lower(run), _calibrated(params, path, model))
+    lowered = _as_made(run, params, path, model)
     if layers and against != "keras" and not lowered.whole.integers:
         raise click.UsageError("--layers needs --against keras, or a file of integers")
     dtype = params.get("dtype") or lowered.model.dtype
@@ -497,6 +495,7 @@ def compare(
     from codegen.commands.pairs import in_real_numbers
     from codegen.commands.verify import samples as samples_for
     from codegen.commands.verify import steps_of
+    from codegen.integers.quantisation import quantised
     from codegen.lowered.samples import read_samples
 
     with tempfile.TemporaryDirectory() as folder:
@@ -670,6 +669,13 @@ def _as_run(trained: Model, reading: Mapping[str, Any], params: Mapping[str, Any
     return running(trained, chosen["rate_ratio"] or 1.0, chosen["prewarm"] or 0)
 
 
+def _as_made(run: Model, params: dict[str, Any], path: Path, model: str) -> Lowered:
+    """The model as it was when the file with these parameters was printed, rounded or not."""
+    from codegen.integers.quantisation import quantised
+
+    return quantised(lower(run), _calibrated(params, path, model))
+
+
 def _file(path: Path, model: str, trained: Model, reading: Mapping[str, Any], folder: Path) -> File:
     """A generated file of the model, running."""
     from codegen.commands.report.measured import File
@@ -681,8 +687,8 @@ def _file(path: Path, model: str, trained: Model, reading: Mapping[str, Any], fo
             f"{trained.digest}); convert it again"
         )
     params = _banner_params(path)
-    lowered = quantised(lower(_as_run(trained, reading, params)), _calibrated(params, path, model))
-    target = params["target"] or target_for(path.name)
+    lowered = _as_made(_as_run(trained, reading, params), params, path, model)
+    target = target_of(path.name, params["target"]).name
     dtype = params.get("dtype") or lowered.model.dtype
     return File(path, target, dtype, params, lowered, _started(path, params, lowered, folder))
 
@@ -763,7 +769,7 @@ def _started(path: Path, params: dict[str, Any], lowered: Lowered, folder: Path)
     """The generated file, running."""
     name = params["name"] or identifier(path.stem)
     dtype = params.get("dtype") or lowered.model.dtype
-    target = target_named(params["target"] or target_for(path.name))
+    target = target_of(path.name, params["target"])
     return target.start(Made(path, name, lowered, dtype, folder))
 
 

@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 import codegen
 from codegen.commands import inspect as report
 from codegen.errors import CodegenError, UsageError
-from codegen.generation import checked_name, render, target_for, target_named, words
-from codegen.integers.quantisation import quantised
 from codegen.lowered import Lowered
-from codegen.lowering import lower
 from codegen.model import Model
 from codegen.packages import PACKAGES
 from codegen.packages import folder as packaging
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
-from codegen.targets import TARGETS
+from codegen.targets import TARGETS, target_of, words
 from codegen.targets.base import Target
 from codegen.targets.spine.banner import Origin
 from codegen.text.names import identifier
@@ -142,13 +139,13 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
         raise UsageError("use --target, since standard output has no suffix")
     # a folder may be given as `.`
     out = request.out if package is None else str(Path(request.out).resolve())
-    chosen = target_named(target or target_for(Path(out).name))
+    chosen = target_of(Path(out).name, target)
     own = _own(chosen, options)
-    name = None if request.name is None else checked_name(request.name, chosen)
+    name = None if request.name is None else chosen.checked_name(request.name)
     advance("read")
     model = read_model(request.model, request.reading)
     advance("lower")
-    lowered = quantised(lower(model), chosen.complete(own))
+    lowered = chosen.lowered(model, own)
     base = Path(out).name
     if name is None:
         stem = Path(model.source if out == "-" else out).stem
@@ -157,7 +154,7 @@ def convert(request: Request, advance: Callable[[str], None] = lambda _: None) -
     typed = words(chosen, base if package is None else f"{name}{chosen.suffixes[0]}", own)
     origin = Origin(base, (*typed, *_given(request)))
     advance("write")
-    text = render(lowered, chosen, name, own, origin)
+    text = chosen.render(lowered, name, own, origin)
     files: dict[str, Iterable[str]] = {}
     if package is not None:
         files = packaging.files(package, lowered, name, own, origin, text)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
 from codegen.errors import LONGEST_CELL, CodegenError, Problem, UnsupportedError, visible
-from codegen.integers.quantisation import INTEGERS, quantised
 from codegen.lowered import Lowered
 from codegen.lowered.differences import text as measures
 from codegen.lowering import time_inputs
@@ -280,6 +279,8 @@ def schemes(lowered: Lowered, known: Mapping[str, Any]) -> str:
 
     `known` has the options that say between which numbers things lie.
     """
+    from codegen.integers.quantisation import INTEGERS, quantised
+
     rows = [("", "flash", "RAM", "error")]
     for name in ("float", "weights", "int16", "int8"):
         options = {} if name == "float" else {"quantize": name}

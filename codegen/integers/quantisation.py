@@ -26,7 +26,6 @@ from codegen.program.portable import Portable
 MEASURED = 32  # steps of a model that has them
 MOST_MEASURED = 256  # rows of calibration data
 INTEGERS = ("int8", "int16")
-NEEDS = ("calibration", "input_range", "io")
 
 
 def quantised(lowered: Lowered, options: Mapping[str, Any]) -> Lowered:
@@ -35,11 +34,6 @@ def quantised(lowered: Lowered, options: Mapping[str, Any]) -> Lowered:
     Raises UnsupportedError where a layer cannot be, or where a range is missing.
     """
     scheme = options.get("quantize")
-    if scheme not in INTEGERS:
-        for name in NEEDS:
-            if options.get(name) not in (None, (), "float"):
-                flag = name.replace("_", "-")
-                raise UsageError(f"--{flag} is of integers: it needs --quantize int8 or int16")
     if scheme is None:
         return lowered
     steps = lowered.model.prewarm

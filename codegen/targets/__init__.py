@@ -8,8 +8,11 @@ c/ numpy/ python/ javascript.py    what turns programs into text
 from __future__ import annotations
 
 import keyword
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from codegen.errors import UsageError
 from codegen.targets.base import Option, Target
 from codegen.text.words import C_WORDS
 
@@ -29,17 +32,20 @@ INTEGERS = (
         "calibration",
         "Sample inputs (.npz or .csv) that the ranges of the integers are measured with.",
         kind=Path,
+        of_integers=True,
     ),
     Option(
         "input_range",
         "Range of an input, for integers: NAME=LOW:HIGH.",
         kind=tuple,
+        of_integers=True,
     ),
     Option(
         "io",
         "Inputs and outputs of an integer file: floats, or int16.",
         default="float",
         choices=("float", "int16"),
+        of_integers=True,
     ),
 )
 WEIGHTS = Option(
@@ -106,3 +112,29 @@ TARGETS: dict[str, Target] = {
         Target("javascript", "javascript", (".js", ".mjs"), (DTYPE, *INTEGERS, WEIGHTS)),
     )
 }
+
+
+def target_named(name: str) -> Target:
+    """The target; UsageError with the choices where there is none."""
+    if name not in TARGETS:
+        raise UsageError(f"no target {name!r}: choose one of {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def target_for(out: str) -> Target | None:
+    """The target that OUT's suffix means, C for .h and NumPy for .py; None where it means none."""
+    return next((target for target in TARGETS.values() if out.endswith(target.suffixes)), None)
+
+
+def target_of(out: str, name: str | None) -> Target:
+    """The target of this name, else that of OUT's suffix; UsageError where there is none."""
+    found = target_for(out) if name is None else target_named(name)
+    if found is None:
+        raise UsageError(f"{out}: use --target, since the suffix does not say which language")
+    return found
+
+
+def words(target: Target, out: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options of the target as typed, with --target where OUT's suffix does not imply it."""
+    implied = target_for(out) is target
+    return (*(() if implied else ("--target", target.name)), *target.words(options))

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codegen.errors import UsageError
-from codegen.lowered import Lowered
+from codegen.errors import UnsupportedError, UsageError
+from codegen.lowered import Lowered, too_large
+from codegen.lowering import lower
+from codegen.model import Model
 from codegen.running import Made, Runner
 from codegen.targets.spine.banner import Origin
+from codegen.text.names import identifier
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Option:
     default: object = None
     choices: tuple[str, ...] = ()
     kind: type = str
+    of_integers: bool = False  # so that it takes --quantize int8 or int16
 
     @property
     def flag(self) -> str:
@@ -54,12 +58,19 @@ class Target:
     def render(
         self, lowered: Lowered, name: str, options: Mapping[str, Any], origin: Origin
     ) -> Iterator[str]:
-        """A generated file in pieces; `name` is an identifier, `options` has every option.
+        """A generated file in pieces; `name` is an identifier.
 
         The piece of an array is made when its turn comes, since weights may be large.
+        UnsupportedError comes before the first, where a number does not fit the file's.
         """
+        complete = self.complete(options)
+        if lowered.model.dtype == "float64" and dtype_of(lowered, complete) == "float32":
+            whole = lowered.quantised.original if lowered.quantised else lowered
+            problems = too_large(whole, "--dtype float64 keeps it")
+            if problems:
+                raise UnsupportedError(lowered.model.source, problems)
         module = importlib.import_module(f"codegen.targets.{self.name}")
-        pieces: Iterator[str] = module.render(lowered, name, options, origin)
+        pieces: Iterator[str] = module.render(lowered, name, complete, origin)
         return pieces
 
     def start(self, made: Made) -> Runner:
@@ -67,6 +78,24 @@ class Target:
         module = importlib.import_module(f"codegen.running.{self.runner}")
         runner: Runner = module.start(made)
         return runner
+
+    def lowered(self, model: Model, options: Mapping[str, Any]) -> Lowered:
+        """The model as programs, rounded or in integers where the options ask for that."""
+        complete = self.complete(options)
+        found = lower(model)
+        if complete["quantize"] is None:
+            return found
+        from codegen.integers.quantisation import quantised  # loaded when it is needed
+
+        return quantised(found, complete)
+
+    def checked_name(self, name: str) -> str:
+        """A name given by the user, which must be an identifier already."""
+        if not name.isidentifier() or not name.isascii() or name in self.keywords:
+            better = identifier(name)
+            better = f"{better}_model" if better in self.keywords else better
+            raise UsageError(f"name {name!r} is not an identifier; {better!r} would be")
+        return name
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Every option with its value; an unknown option or choice is refused."""
@@ -82,6 +111,9 @@ class Target:
             elif option.choices and value not in option.choices:
                 choices = ", ".join(option.choices)
                 raise UsageError(f"{option.flag} {value}: expected one of {choices}")
+            integers = values.get("quantize") in ("int8", "int16")
+            if option.of_integers and not integers and value not in (option.default, ()):
+                raise UsageError(f"{option.flag} is of integers: it needs --quantize int8 or int16")
             values[option.name] = value
         return values
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from codegen import generate
 from codegen.errors import CodegenError
-from codegen.generation import generate
 from codegen.layers import attention, convolution, core, dense, normalization, padding, pooling
 from codegen.layers import recurrent as rnn
 from codegen.layers.conv_lstm import ConvLSTMCell, ConvRecurrent
