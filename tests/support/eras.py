@@ -46,10 +46,10 @@ be stepped at all, and why not, is in [layers.md](layers.md).
 """
 
 
-def table() -> str:
-    """The page as Markdown."""
-    found: dict[str, dict[str, str]] = {}
-    for case in fixtures.cases():
+def marks(era: str) -> dict[str, str]:
+    """The column of an era: each layer that its models hold, with `p` or `ps`."""
+    found: dict[str, str] = {}
+    for case in fixtures.cases(era):
         if entry(NEEDED, case):
             continue  # a class of one's own, or a release that the file does not tell
         for source in range(len(case.sources)):
@@ -59,13 +59,17 @@ def table() -> str:
                 continue
             mark = "p" if lowered.step is None else "ps"
             for name in classes(lowered.model.layers):
-                row = found.setdefault(name, {})
-                row[case.era] = max(mark, row.get(case.era, ""))
+                found[name] = max(mark, found.get(name, ""))
             break  # the other files of a case hold the same model
+    return found
+
+
+def table(columns: dict[str, dict[str, str]]) -> str:
+    """The page as Markdown, of the marks of each era."""
     lines = ["| layer | " + " | ".join(ERAS.values()) + " |"]
     lines.append("| --- |" + " :---: |" * len(ERAS))
-    for name in sorted(found):
-        cells = (found[name].get(era, "") for era in ERAS)
+    for name in sorted({name for column in columns.values() for name in column}):
+        cells = (columns[era].get(name, "") for era in ERAS)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return HEAD + "\n".join(lines) + "\n"
 
@@ -79,4 +83,4 @@ def classes(layers: tuple[Layer, ...]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(table(), end="")  # noqa: T201  # the page goes to standard output
+    print(table({era: marks(era) for era in ERAS}), end="")  # noqa: T201  # the page goes to standard output
