@@ -453,6 +453,8 @@ def test_verify_with_data_of_ones_own(here: Path) -> None:
     assert "over 7 steps" in done("verify", "model.h5", "a.py", "--data", "x.csv").stdout
     np.savez(here / "x.npz", x=rows[:5])
     assert "over 5 steps" in done("verify", "model.h5", "a.py", "--data", "x.npz").stdout
+    np.save(here / "x.npy", rows[:3])
+    assert "over 3 steps" in done("verify", "model.h5", "a.py", "--data", "x.npy").stdout
     done("convert", str(TWO_INPUTS), "-o", "two.py")
     shapes = [i["shape"] for i in inspected(TWO_INPUTS)["inputs"]]
     np.savez(here / "two.npz", *(np.ones((6, n)) for _, n in shapes))

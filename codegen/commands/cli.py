@@ -386,7 +386,7 @@ def inspect(
     help="Number of time steps.",
 )
 @click.option(
-    "--data", type=click.Path(), help="Test inputs: .npz (arrays in input order) or .csv."
+    "--data", type=click.Path(), help="Test inputs: .npy, .npz (arrays in input order) or .csv."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -461,7 +461,7 @@ def verify(
 @click.option(
     "--data",
     type=click.Path(),
-    help="Inputs: .npz (arrays in input order) or .csv, instead of noise.",
+    help="Inputs: .npy, .npz (arrays in input order) or .csv, instead of noise.",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=100, show_default=True, help="Steps of noise."
@@ -610,7 +610,7 @@ def explain(model: str, **options: Any) -> None:
 @click.option(
     "--data",
     type=click.Path(),
-    help="Inputs: .npz (arrays in input order) or .csv, instead of noise.",
+    help="Inputs: .npy, .npz (arrays in input order) or .csv, instead of noise.",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of noise."

@@ -33,15 +33,14 @@ def read_samples(data: str, lowered: Lowered) -> list[Array]:
 
 
 def _arrays(data: str, inputs: int) -> list[Array]:
-    """The arrays of a .npz in their order, or the rows of a .csv as the only input."""
+    """The arrays of a .npz in their order, or the only input: a .npy, or the rows of a .csv."""
     try:
         if data.endswith(".csv"):
             return [np.loadtxt(data, delimiter=",", ndmin=2)]
         with Path(data).open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                raise CodegenError(f"{data}: one array alone; save the inputs with numpy.savez")
-            found = [np.asarray(arrays[key]) for key in arrays.files]
+            alone = isinstance(arrays, np.ndarray)
+            found = [arrays] if alone else [np.asarray(arrays[key]) for key in arrays.files]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise CodegenError(f"{data}: cannot be read: {error}") from error
     if len(found) < inputs:
