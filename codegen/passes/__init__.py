@@ -1,6 +1,6 @@
 """Passes: each makes another program of a program, which computes the same to rounding.
 
-What a target runs stands in its `PASSES`, in order. `layout` and `scratch` are analyses.
+What a target runs stands in its `PASSES`, in order. `layout` is an analysis.
 """
 
 from __future__ import annotations

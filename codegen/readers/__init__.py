@@ -21,7 +21,7 @@ from codegen.errors import ReadError
 from codegen.lowering.rate import at_ratio
 from codegen.model import Model
 from codegen.readers import sniff
-from codegen.readers.files.contained import rehearse
+from codegen.readers.files.limits import rehearse
 from codegen.readers.keras import reader as keras
 from codegen.readers.options import Options
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from codegen.errors import ReadError
 from codegen.readers import formats
 from codegen.readers.files import archive
-from codegen.readers.files.account import Digest
+from codegen.readers.files.limits import Digest
 from codegen.readers.settings import parse_object
 
 HDF5, ZIP, DIRECTORY, JSON = "hdf5", "zip", "directory", "json"

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import codegen
 from codegen.errors import CodegenError
 from codegen.readers import bare_weights
-from codegen.readers.files import contained
+from codegen.readers.files import limits
 from codegen.readers.options import Options
 from codegen.readers.torch import propose
 from codegen.targets import TARGETS
@@ -79,7 +79,7 @@ SECONDS = 200  # by the clock for one input, on a busy machine; a good one takes
 
 # The HDF5 library loops for ever on some damaged files, and the child that reads them is then given
 # up. A good seed takes a tenth of this.
-contained.SECONDS = 2
+limits.SECONDS = 2
 
 
 class HangError(Exception):

@@ -11,7 +11,7 @@ import pytest
 
 from codegen.lowered import Lowered, recorded
 from codegen.lowering import lower
-from codegen.targets.c import selftest  # loaded here, before anything of it is replaced
+from codegen.targets.c import methods  # loaded here, before anything of it is replaced
 from docs.make import onnx as page
 from tests.support.onnx_nodes import Read, joined, node_tests, outputs_of, read_all, wrong
 from tests.support.targets import TARGETS, started
@@ -34,7 +34,7 @@ def parts() -> list[tuple[list[Read], Lowered]]:
 @pytest.fixture
 def _recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The self-tests of one model are the same in all targets."""
-    for module in (recorded, selftest):
+    for module in (recorded, methods):
         monkeypatch.setattr(module, "record", RECORDED)
 
 

@@ -388,9 +388,9 @@ def test_the_limit_can_be_set(tmp_path: Path) -> None:
 
 
 def test_a_library_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from codegen.readers.files import contained
+    from codegen.readers.files import limits
 
-    monkeypatch.setattr(contained, "SECONDS", 1)
+    monkeypatch.setattr(limits, "SECONDS", 1)
 
     def spin() -> None:
         while True:
@@ -398,7 +398,7 @@ def test_a_library_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch, tmp_
 
     for work in (spin, lambda: __import__("os").kill(__import__("os").getpid(), 9)):
         with pytest.raises(CodegenError, match=r"m\.h5: damaged file: reading it"):
-            contained.rehearse(work, "m.h5", 10, 2**20)
+            limits.rehearse(work, "m.h5", 10, 2**20)
 
 
 def test_shards_stay_in_their_folder(tmp_path: Path) -> None:

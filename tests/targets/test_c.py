@@ -25,7 +25,7 @@ from codegen.program.activations import ELEMENTWISE, Activation
 from codegen.program.evaluate import MEANING
 from codegen.program.ops import FUNCTIONS
 from codegen.targets import TARGETS
-from codegen.targets.c import kernels
+from codegen.targets.c import parts
 from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
@@ -462,11 +462,11 @@ def test_the_table_of_sources_says_what_they_take() -> None:
     for path in SOURCES:
         text, name = source(path), path.name.split(".")[0]
         hooks = {h for h in HOOKS if re.search(rf"\bRNN_{h.upper()}\b", text)}
-        assert hooks == set(kernels.CALLS.get(name, ())), name
-        assert ("memcpy" in text) == (name in kernels.WITH_STRING), name
-        assert ("RNN_COMPACT" in text) == (name in kernels.WITH_COMPACT), name
+        assert hooks == set(parts.CALLS.get(name, ())), name
+        assert ("memcpy" in text) == (name in parts.WITH_STRING), name
+        assert ("RNN_COMPACT" in text) == (name in parts.WITH_COMPACT), name
         in_functions = path.parent.name == "functions"
-        inline = in_functions and name not in kernels.WITHOUT_INLINE
+        inline = in_functions and name not in parts.WITHOUT_INLINE
         assert ("RNN_INLINE" in text) == inline, name
         library = r"\b(expm?1?|log(1p)?|tanh|erf|pow|sqrt|fabs|floor|rint)f?\("
         assert not re.search(rf"{library}|HUGE_VAL|INFINITY|NAN", text), name

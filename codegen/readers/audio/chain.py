@@ -14,7 +14,7 @@ from codegen.errors import LayerError, Problem, ReadError
 from codegen.layers.merging import Merge
 from codegen.layers.operations import EVERYTHING, Operation
 from codegen.model import FACTS, Array, Graph, Input, Layer, Model, Node, Ref, Unsupported
-from codegen.readers.files.account import Budget, Digest
+from codegen.readers.files.limits import Budget, Digest
 from codegen.readers.options import Options
 from codegen.readers.settings import parse_object, show
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from codegen.errors import CodegenError, ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
+from codegen.readers.files.limits import Budget
 
 MAX_DEPTH = 64  # groups inside groups: a nested model takes two or three
 MAX_GROUPS = 200_000

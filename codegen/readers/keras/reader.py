@@ -23,8 +23,8 @@ from codegen.errors import LayerError, ReadError, UnsupportedError
 from codegen.model import Graph, Input, Model
 from codegen.readers import formats, sniff
 from codegen.readers.files import hdf5
-from codegen.readers.files.account import Budget, Digest
 from codegen.readers.files.hdf5 import Group
+from codegen.readers.files.limits import Budget, Digest
 from codegen.readers.keras import era, weights
 from codegen.readers.keras.era import Era
 from codegen.readers.keras.flatten import Flattener

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget, Digest
+from codegen.readers.files.limits import Budget, Digest
 from codegen.readers.onnx.tensors import Tensors
 from codegen.readers.options import Options
 from codegen.readers.settings import show

@@ -11,7 +11,7 @@ from onnx import TensorProto
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
+from codegen.readers.files.limits import Budget
 from codegen.readers.settings import show
 
 MAX_AXES = 32

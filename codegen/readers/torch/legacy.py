@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
+from codegen.readers.files.limits import Budget
 from codegen.readers.torch import state_dict
 from codegen.readers.torch.pickles import Interpreter, Storage, TensorRef
 from codegen.readers.torch.tensors import STORED, Weights, stored_type

@@ -8,8 +8,8 @@ import numpy as np
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
 from codegen.readers.files.archive import Archive
+from codegen.readers.files.limits import Budget
 from codegen.readers.torch.tensors import STORED, Stored, Weights, as_numbers, checked, size
 
 SUFFIX = ".npy"

@@ -12,7 +12,7 @@ import numpy as np
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
+from codegen.readers.files.limits import Budget
 from codegen.readers.settings import show
 from codegen.readers.torch.tensors import WRAPPERS, Stored, Weights, checked
 

@@ -22,7 +22,7 @@ from codegen.layers.core import Embedding
 from codegen.model import Graph, Input, Layer, Model, Node, Ref, Unsupported
 from codegen.readers import sniff
 from codegen.readers.files import archive
-from codegen.readers.files.account import Budget, Digest
+from codegen.readers.files.limits import Budget, Digest
 from codegen.readers.options import Options
 from codegen.readers.settings import parse_object
 from codegen.readers.torch import (

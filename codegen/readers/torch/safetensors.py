@@ -13,7 +13,7 @@ import numpy as np
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
+from codegen.readers.files.limits import Budget
 from codegen.readers.settings import MAX_TEXT, parse_object
 from codegen.readers.torch.tensors import Stored, Weights, as_numbers, checked, size, stored_type
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
+from codegen.readers.files.limits import Budget
 from codegen.readers.torch.pickles import Opaque, Storage, TensorRef
 from codegen.readers.torch.tensors import (
     WRAPPERS,

@@ -10,8 +10,8 @@ from functools import cache
 
 from codegen.errors import ReadError
 from codegen.model import Array
-from codegen.readers.files.account import Budget
 from codegen.readers.files.archive import Archive
+from codegen.readers.files.limits import Budget
 from codegen.readers.torch import pickles, state_dict
 from codegen.readers.torch.pickles import Storage
 from codegen.readers.torch.tensors import Weights

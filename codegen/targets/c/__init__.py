@@ -3,8 +3,8 @@
 `--profile host` stores weights in Keras' orientation for kernels that vectorise; `mcu` stores
 eight outputs side by side for kernels that keep sums in registers and code small.
 
-`file` prepares a model, `ops` prints its ops as statements; here the page of the header is put
-together, each part of it from the module of its name.
+`file` prepares a model, `ops` prints its ops as statements, `methods` what stands around them, and
+`parts` what stands before; here the page of the header is put together.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from codegen.lowered.recorded import TOLERANCE
 from codegen.program.ops import Port, constants, width_of
 from codegen.targets import TARGETS
 from codegen.targets.base import facts
-from codegen.targets.c import cpp, kernels, methods, states
-from codegen.targets.c import selftest as tests
-from codegen.targets.c import weights as arrays
+from codegen.targets.c import cpp, methods, parts
 from codegen.targets.c.expressions import HOOKS, dim_text
 from codegen.targets.c.file import Header
 from codegen.targets.c.integers import RANGES
@@ -44,11 +42,11 @@ def _text(header: Header) -> Iterator[str]:
     body = "\n".join(header.printer.block(block) for block in header.program.blocks)
     step = methods.step(header, body) if lowered.step is not None else None
     predict = methods.predict(header, body)
-    reset, restart = states.resets(header)
-    get_state, set_state = states.state_access(header)
-    selftest = tests.selftest(header)
-    weights = arrays.weights(header)
-    functions = kernels.functions(header)
+    reset, restart = methods.resets(header)
+    get_state, set_state = methods.state_access(header)
+    selftest = methods.selftest(header)
+    weights = parts.weights(header)
+    functions = parts.functions(header)
     hooks = [f"{header.upper}_{name.upper()}" for name in HOOKS if name in functions.hooks]
     given = (*constants(header.outline.first), *header.used.raw)
     finite = all(b.data is None or np.isfinite(b.data).all() for b in given)
@@ -78,10 +76,10 @@ def _text(header: Header) -> Iterator[str]:
         saturates=saturates,
         state_type=header.state_type,
         macros=_macros(header),
-        members=states.members(header),
+        members=methods.members(header),
         step=step,
         predict=predict,
-        state_order=states.state_order(header),
+        state_order=methods.state_order(header),
         # NaN and infinity are macros of it.
         math_header=functions.math or not (finite and selftest["is_finite"]),
         string_header=functions.string,
@@ -90,7 +88,7 @@ def _text(header: Header) -> Iterator[str]:
         loads=functions.loads,
         host=header.profile == "host",
         lanes=header.profile == "host" and not header.integers,
-        too_large_for_avr=arrays.too_large(weights),
+        too_large_for_avr=parts.too_large(weights),
         weights=weights,
         functions=functions.texts.values(),
         restart=restart,
@@ -142,7 +140,7 @@ def _macros(header: Header) -> list[str]:
     for stem, port, _ in _ports(header):
         if port.buffer.dtype == "int16":  # a value is q / 2^fraction
             lines.append(f"#define {stem}_FRACTION {port.buffer.fraction}")
-    lines.append(f"#define {header.upper}_STATE_SIZE {states.state_size(header)}")
+    lines.append(f"#define {header.upper}_STATE_SIZE {methods.state_size(header)}")
     if header.lowered.step is not None:
         if header.lowered.warmup:
             lines.append(f"#define {header.upper}_WARMUP {header.lowered.warmup}")
@@ -158,7 +156,7 @@ def _macros(header: Header) -> list[str]:
 
 def _sizes(header: Header) -> Sizes:
     """Bytes, once the blocks have been printed."""
-    total = sum(array.bytes for array in arrays.weights(header))
+    total = sum(array.bytes for array in parts.weights(header))
     state = header.outline.sizes().state + 4 * (len(header.rings) + bool(header.lowered.warmup))
     scratch = sum(n * width_of(dtype, header.bytes) for dtype, n in header.plan.sizes.items())
     return Sizes(total, state, scratch)
@@ -173,5 +171,5 @@ def sizes(lowered: Lowered, options: Mapping[str, Any]) -> tuple[Sizes, tuple[st
     header = Header(lowered, "model", TARGETS["c"].complete(options), Origin("model.h"))
     for block in header.program.blocks:
         header.printer.block(block)
-    states.resets(header)  # the arrays that states start from
+    methods.resets(header)  # the arrays that states start from
     return _sizes(header), tuple(sorted(header.used.kernels))

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from codegen.passes.fold_gates import Halved
-from codegen.passes.layout import Packed, Packing
-from codegen.passes.scratch import Plan
+from codegen.passes.layout import Packed, Packing, Plan
 from codegen.program.dims import Compound, Dim, Symbol
 from codegen.program.ops import Buffer, Expr, Vec
 from codegen.targets.spine.expressions import ATOM, PRODUCT, SUM, Scalars

@@ -8,8 +8,7 @@ from typing import Any
 from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.passes.fold_gates import Halved, halve_gates
-from codegen.passes.layout import Packed, Packing, pack
-from codegen.passes.scratch import Plan, plan
+from codegen.passes.layout import Packed, Packing, Plan, pack, plan
 from codegen.passes.split_calls import split_calls
 from codegen.program import dims
 from codegen.program.dims import Dim

@@ -1,15 +1,22 @@
-"""`step` and `predict` of a C header."""
+"""The methods of a C header: `step` and `predict`, the state and its copies, the self-test."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+
+from codegen.lowered.recorded import LARGEST, record
 from codegen.program import dims
 from codegen.program.dims import Dim
-from codegen.program.ops import in_stream, rows_seen
-from codegen.targets.c.expressions import body_of, indent
+from codegen.program.ops import Array, Buffer, Port, State, in_stream, rows_seen
+from codegen.targets.c.expressions import ARENAS, INTEGERS, body_of, indent
 from codegen.targets.c.file import Header
-from codegen.targets.c.states import restart_call
+from codegen.targets.c.parts import const_array
+from codegen.text.names import comment
+
+# ---- step and predict ----------------------------------------------------------------------------
 
 
 def step(header: Header, body: str) -> dict[str, str]:
@@ -244,3 +251,230 @@ def _grows(header: Header, counts: Sequence[Dim], low: Dim, high: Dim) -> str:
     pairs = [[dims.substitute(d, {"steps": n}) for n in (high, low)] for d in counts]
     parts = [f"{header.printer.dim(a)} > {header.printer.dim(b)}" for a, b in pairs if a != b]
     return " || ".join(dict.fromkeys(parts)) or "0"
+
+
+# ---- states --------------------------------------------------------------------------------------
+
+
+def state_size(header: Header) -> int:
+    """How many numbers get_state gives."""
+    size = sum(dims.fixed(s.buffer.size) for s in header.outline.states)
+    return size + (1 if header.lowered.warmup else 0)
+
+
+def state_order(header: Header) -> str:
+    """What these numbers are, for the comment at get_state."""
+    parts = [
+        f"{s.layer} {s.role}" + (" (oldest first)" if s.line else "") for s in header.outline.states
+    ]
+    if header.lowered.warmup:
+        parts.append("the number of steps seen")
+    if not parts:
+        return ""
+    return comment(f", in this order: {', '.join(parts)}", 400)
+
+
+def members(header: Header) -> list[str]:
+    """The members of the state structure."""
+    lines = []
+    for state in header.program.states:
+        shape = " x ".join(str(n) for n in state.shape)
+        name = header.members[state.buffer]
+        ring = ", a ring" if state.buffer in header.rings else ""
+        fraction = f", q / 2^{state.buffer.fraction}" if state.buffer.fraction else ""
+        lines.append(
+            f"{header.type_of(state.buffer)} {name}[{state.buffer.size}];"
+            f" /* {comment(f'{state.layer}: {state.role}, {shape}{ring}{fraction}')} */"
+        )
+        if ring:
+            lines.append(f"int {name}_at; /* its oldest row */")
+    if header.lowered.warmup:
+        lines.append("int seen; /* steps since reset, up to the warm-up */")
+    lines += _padding(header)
+    for dtype, name in ARENAS.items():
+        if header.plan.sizes[dtype]:
+            kind, size = INTEGERS.get(dtype, header.real), header.plan.sizes[dtype]
+            lines.append(f"{kind} {name}[{size}]; /* undefined between calls */")
+    return lines or ["char unused; /* the model has no state */"]
+
+
+def _start(header: Header, state: State) -> list[str]:
+    name = header.members[state.buffer]
+    size = state.buffer.size
+    value = header.zero(state.buffer)
+    if state.initial is not None and np.any(state.initial):
+        wanted, kind = f"{state.buffer.name}_initial", state.buffer.dtype
+        initial = np.ravel(state.initial)
+        initial = initial.astype(kind) if header.integers else initial
+        buffer = Buffer(wanted, size, "const", kind, initial, fraction=state.buffer.fraction)
+        header.name_const(buffer, wanted)
+        value = header.printer.element(buffer.vec(), "i")
+    lines = [f"for (int i = 0; i < {size}; ++i) {{", f"    s->{name}[i] = {value};", "}"]
+    if state.buffer in header.rings:
+        lines.append(f"s->{name}_at = 0;")
+    return lines
+
+
+def resets(header: Header) -> tuple[str, str]:
+    """The bodies of reset and restart; the second is empty where one does for both."""
+    fresh = [line for s in header.outline.fresh for line in _start(header, s)]
+    if header.lowered.warmup:
+        fresh.append("s->seen = 0;")
+    kept = [line for s in header.outline.carried for line in _start(header, s)]
+    if not fresh and not kept:
+        return body_of(["(void)s; /* there is no state */"]), ""
+    if not kept:
+        return body_of(fresh), ""
+    if not fresh:
+        return body_of(kept), ""
+    return body_of([f"{header.prefix}_restart(s);", *kept]), body_of(fresh)
+
+
+def restart_call(header: Header) -> list[str]:
+    """What predict does first: bring the states to their start that are not carried."""
+    method = header.outline.restart
+    return [f"{header.prefix}_{method}(s);"] if method else []
+
+
+def state_access(header: Header) -> tuple[str, str]:
+    """The bodies of get_state and set_state."""
+    get: list[str] = []
+    put: list[str] = []
+    offset = 0
+    for state in header.outline.states:
+        name, size = header.members[state.buffer], dims.fixed(state.buffer.size)
+        place = f"values[{offset} + i]" if offset else "values[i]"
+        loop = f"for (int i = 0; i < {size}; ++i) {{"
+        source = f"s->{name}[i]"
+        if state.buffer in header.rings:
+            _, row = header.rings[state.buffer]
+            source = f"s->{name}[(s->{name}_at * {row} + i) % {size}]"
+        get += [loop, f"    {place} = {source};", "}"]
+        cast = "(int16_t)" if state.buffer.dtype == "int16" else ""
+        put += [loop, f"    s->{name}[i] = {cast}{place};", "}"]
+        if state.buffer in header.rings:
+            put.append(f"s->{name}_at = 0;")
+        offset += size
+    if header.lowered.warmup:
+        get.append(f"values[{offset}] = ({header.state_type})s->seen;")
+        put.append(f"s->seen = (int)values[{offset}];")
+    if not get:
+        get = put = ["(void)s;", "(void)values;"]
+    return body_of(get), body_of(put)
+
+
+def _padding(header: Header) -> list[str]:
+    """Room for the last input, padded, and its outputs, where a step takes several rows."""
+    if header.lowered.step is None or header.lowered.hop == 1:
+        return []
+    lines = []
+    for k, port in enumerate(header.program.inputs):
+        if port.time:
+            kind = header.type_of(port.buffer)
+            lines.append(f"{kind} padded_{k}[{port.buffer.size}]; /* last rows of an input */")
+    for k, port in enumerate(header.program.outputs):
+        if port.time:
+            kind = header.type_of(port.buffer)
+            lines.append(f"{kind} rest_{k}[{port.buffer.size}]; /* their outputs */")
+    return lines
+
+
+# ---- self-test -----------------------------------------------------------------------------------
+
+
+def selftest(header: Header) -> dict[str, Any]:
+    """What the page needs: arrays, the body of the function, what was recorded."""
+    test = record(header.lowered, header.max_steps)
+    arrays = []
+    calls: list[str] = []
+    for k, (x, port) in enumerate(zip(test.inputs, header.program.inputs, strict=True)):
+        name = f"{header.prefix}_test_x_{k}"
+        arrays.append(const_array(header, name, _stored(x, port), ""))
+        per = dims.fixed(port.buffer.size) if test.by_step else 0
+        calls.append(f"{name} + t * {per}" if test.by_step and port.time else name)
+    declared = []
+    checks = []
+    due = test.steps - header.lowered.warmup
+    for k, y in enumerate(test.outputs):
+        name = f"{header.prefix}_test_y_{k}"
+        arrays.append(const_array(header, name, _stored(y, header.program.outputs[k]), ""))
+        size = y.size // due if test.by_step else y.size
+        kind = header.type_of(header.program.outputs[k].buffer)
+        declared.append(f"static {kind} y_{k}[{size}];")
+        calls.append(f"y_{k}")
+        place = name
+        if test.by_step:
+            t = f"(t - {header.lowered.warmup})" if header.lowered.warmup else "t"
+            place = f"{name} + {t} * {size}"
+        if header.integers:
+            checks.append(f"memcmp(y_{k}, {place}, sizeof y_{k}) == 0")
+            continue
+        of = header.number(test.sizes[k])
+        checks.append(f"{header.prefix}_test_close(y_{k}, {place}, {size}, {of})")
+    condition = " && ".join(checks)
+    after = []
+    if test.states:
+        flat = np.concatenate([np.ravel(state) for state in test.states])
+        arrays.append(const_array(header, f"{header.prefix}_test_states", flat, ""))
+        declared.append(f"static {header.state_type} states[{header.upper}_STATE_SIZE];")
+        expected = f"{header.prefix}_test_states"
+        close = f"(memcmp(states, {expected}, sizeof {expected}) == 0)"
+        if not header.integers:
+            close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size}, "
+            close += f"{header.number(test.state_size)})"
+        after = [
+            f"{header.prefix}_get_state(&state, states);",
+            f"if (!{close}) {{",
+            "    return 1;",
+            "}",
+        ]
+    body = [f"static {header.prefix}_state state; /* not on the stack, which may be small */"]
+    lines = [f"{header.prefix}_reset(&state);"]
+    if test.by_step:
+        call = f"{header.prefix}_step(&state, {', '.join(calls)})"
+        wanted = "1" if not header.lowered.warmup else f"(t >= {header.lowered.warmup})"
+        guard = f"t >= {header.lowered.warmup} && " if header.lowered.warmup else ""
+        test_line = f"if ({guard}!({condition})) {{"
+        lines += [
+            f"for (int t = 0; t < {test.steps}; ++t) {{",
+            f"    if ({call} != {wanted}) {{",
+            "        return 1;",
+            "    }",
+            "    " + test_line,
+            "        return 1;",
+            "    }",
+            "}",
+        ]
+        what = f"inputs and outputs of {test.steps} steps"
+    else:
+        lengths = [str(n) for n in test.lengths]
+        call = f"{header.prefix}_predict(&state, {', '.join([*lengths, *calls])})"
+        lines += [
+            f"if ({call} != 0) {{",
+            "    return 1;",
+            "}",
+            f"if (!({condition})) {{",
+            "    return 1;",
+            "}",
+        ]
+        what = "input and output of one predict"
+    body += [
+        *declared,
+        "for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */",
+        *(f"    {line}" for line in (*lines, *after)),
+        "}",
+        "return 0;",
+    ]
+    return {
+        "arrays": arrays,
+        "body": body_of(body),
+        "what": what,
+        "is_finite": test.is_finite,
+        "largest": header.number(LARGEST),
+    }
+
+
+def _stored(values: Array, port: Port) -> Array:
+    """The numbers of an input or an output in its type."""
+    dtype = port.buffer.dtype
+    return values.astype(dtype) if dtype in INTEGERS else values

@@ -2,9 +2,9 @@
 
 With `--runtime micropython` the file is as small as it can be, for boards with a few kilobytes.
 
-This file knows the options and the page. `ops` prints ops by `expressions` as
-`views`; `methods`, `states` and `selftest` are the methods around them;
-`file` keeps what all of them share, which `weights` and `parts` write.
+This file knows the options and the page. `ops` prints ops by `expressions` as `views`; `methods`
+has what stands around them, states and self-test included; `file` keeps what all of them share,
+which `weights` and `parts` write.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from codegen.program.ops import width_of
 from codegen.targets.base import facts
 from codegen.targets.python.file import File
 from codegen.targets.python.integers import IntegerPrinter
-from codegen.targets.python.methods import Methods
+from codegen.targets.python.methods import Methods, States, selftest_parts, small_selftest
 from codegen.targets.python.ops import Printer, uses_infinity
 from codegen.targets.python.parts import (
     FUNCTIONS,
@@ -37,8 +37,6 @@ from codegen.targets.python.parts import (
     runtime_texts,
     used_functions,
 )
-from codegen.targets.python.selftest import selftest_parts, small_selftest
-from codegen.targets.python.states import States
 from codegen.targets.python.weights import Weights
 from codegen.targets.spine.banner import Origin, Sizes, banner
 from codegen.targets.spine.integers import apart, fractions

@@ -1,19 +1,26 @@
-"""The methods step and predict of a plain Python file: reading, computing, returning."""
+"""The methods of a plain Python file: `step` and `predict`, the states, the self-test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from codegen.lowered import Lowered
+from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.integers import LIMITS
-from codegen.program.ops import Port, Program, rows_looked_up
+from codegen.program.ops import Array, Buffer, Port, Program, State, rows_looked_up
 from codegen.targets.python.file import tuple_text
 from codegen.targets.python.ops import Printer
-from codegen.targets.python.states import States, limits
 from codegen.targets.python.views import BlockView
+from codegen.targets.spine.lines import WIDTH, filled
 from codegen.targets.spine.outline import Outline
+
+# ---- step and predict ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -232,3 +239,257 @@ def _signature(program: Program) -> str:
         ", ".join(f"{p.buffer.name} {tuple_text(p.shape)}" for p in ports)
         for ports in (program.inputs, program.outputs)
     )
+
+
+# ---- states --------------------------------------------------------------------------------------
+
+
+class States:
+    """Bodies of the methods that have to do with states."""
+
+    def __init__(self, outline: Outline, printer: Printer) -> None:
+        self.outline, self.printer, self.file = outline, printer, printer.file
+
+    def _start(self, state: State) -> Iterator[str]:
+        """Lines that put a state at its start."""
+        printer = self.printer
+        self.file.help("zeros")
+        name = printer.name(state.buffer)
+        if state.initial is None or not np.any(state.initial):
+            yield f"self.{name} = zeros({dims.text(state.buffer.size)})"
+        else:
+            initial = self.file.array(f"{state.buffer.name}_initial", state.initial)
+            self.file.help("store")
+            yield f"self.{name} = zeros({dims.text(state.buffer.size)})"
+            yield f"store(self.{name}, 0, {initial})"
+        if printer.is_ring(state.buffer):
+            yield f"self.{printer.oldest(state.buffer)} = 0"
+
+    def resets(self) -> tuple[list[str], list[str]]:
+        """The bodies of reset and of restart; no restart where reset does or nothing is to do."""
+        seen = ["self.seen = 0  # steps since the start"] if self.outline.warmup else []
+        fresh = [line for s in self.outline.fresh for line in self._start(s)]
+        carried = [line for s in self.outline.carried for line in self._start(s)]
+        if not carried:
+            return [*fresh, *seen] or ["pass  # there are no states"], []
+        if not fresh and not seen:
+            return carried, []
+        return ["self.restart()", *carried], [*fresh, *seen]
+
+    def restart(self) -> list[str]:
+        """What predict does first."""
+        method = self.outline.restart
+        return [f"self.{method}()"] if method else []
+
+    def get_state(self) -> list[str]:
+        """The body of get_state."""
+        printer = self.printer
+        lines = []
+        items = []
+        for state in self.outline.states:
+            name = f"self.{printer.name(state.buffer)}"
+            value = f"list({name})"
+            if printer.is_ring(state.buffer):
+                oldest = f"self.{printer.oldest(state.buffer)}"
+                value = f"{self.file.help('turned')}({name}, {oldest})"
+            items.append(self.file.nested(value, state.shape))
+        if self.outline.warmup:
+            items.append("[self.seen]")
+        lines.append("return [")
+        lines += [f"    {item}," for item in items]
+        lines.append("]")
+        return lines if items else ["return []"]
+
+    def set_state(self) -> list[str]:
+        """The body of set_state."""
+        printer = self.printer
+        count = len(self.outline.states) + bool(self.outline.warmup)
+        states = "state" if count == 1 else "states"
+        lines = [
+            f"if len(states) != {count}:",
+            f'    raise ValueError("expected {count} {states}, found %d" % len(states))',
+        ]
+        plain = not self.outline.warmup and all(_is_plain(s) for s in self.outline.states)
+        if self.file.small and plain and self.file.integers and self.outline.states:
+            integers = self.file.help("integers")
+            names = [f"self.{printer.name(s.buffer)}" for s in self.outline.states]
+            return [
+                "values = [",
+                *(
+                    f"    {integers}(states[{n}], {s.shape[0]}, {LIMITS[s.buffer.dtype]}),"
+                    for n, s in enumerate(self.outline.states)
+                ),
+                "]",
+                f"{', '.join(names)}{',' if len(names) == 1 else ''} = values",
+            ]
+        if self.file.small and plain:
+            numbers = self.file.help("numbers")
+            return [
+                f"self.{printer.name(s.buffer)} = {numbers}(states[{n}], {s.shape[0]})"
+                for n, s in enumerate(self.outline.states)
+            ] or ["pass"]
+        read = self.file.help("read")
+        self.file.help("store")
+        items = []
+        for n, state in enumerate(self.outline.states):
+            given = f'(states[{n}], {state.shape}, "{printer.name(state.buffer)}"'
+            if self.file.integers:
+                within = f", {limits(state.buffer)}"
+                items.append(f"{self.file.help('read_whole')}{given}{within}),")
+            else:
+                items.append(f"{read}{given}),")
+        if self.outline.warmup:
+            items.append(f'{read}(states[{len(items)}], (1,), "steps seen"),')
+        if not items:
+            return lines
+        lines += ["values = [", *(f"    {item}" for item in items), "]"]
+        for n, state in enumerate(self.outline.states):
+            lines.append(f"store(self.{printer.name(state.buffer)}, 0, values[{n}])")
+            if printer.is_ring(state.buffer):
+                lines.append(f"self.{printer.oldest(state.buffer)} = 0")
+        if self.outline.warmup:
+            lines.append(f"self.seen = int(values[{len(self.outline.states)}][0])")
+        return lines
+
+
+def limits(buffer: Buffer) -> str:
+    """The least and the largest number of a buffer of integers."""
+    limit = LIMITS[buffer.dtype]
+    return f"{-limit}, {limit - 1}"
+
+
+def _is_plain(state: State) -> bool:
+    """Whether get_state gives the state as one flat list, as it stands."""
+    return len(state.shape) == 1 and not state.line
+
+
+# ---- self-test -----------------------------------------------------------------------------------
+
+
+def selftest_parts(lowered: Lowered) -> dict[str, Any]:
+    """The data of the self-test, and the body of the function that judges."""
+    record = recorded(lowered)
+    data = ["INPUTS = ("]
+    for call in record.calls:
+        data += _indented(f"{', '.join(literal(x) for x in call)},", "(", "),")
+    data += [")", "EXPECTED = ("]
+    for result in record.results:
+        values = ", ".join(literal(y) for y in result)
+        data += _indented(values, "", ",") if len(result) == 1 else _indented(values, "(", "),")
+    data.append(")")
+    if record.test.states:
+        data.append("STATES = (")
+        for state in record.test.states:
+            data += _indented(literal(state), "", ",")
+        data.append(")")
+    code = ["for run in range(2):  # the second run starts from a used state", "    model.reset()"]
+    rest = "INPUTS"
+    if record.waiting:
+        code += [f"    for x in INPUTS[:{record.waiting}]:"]
+        code += ["        if model.step(*x) is not None:", "            return False"]
+        rest = f"INPUTS[{record.waiting}:]"
+    code += [f"    found = [model.{record.method}(*x) for x in {rest}]"]
+    sizes = [f"{size:g}" for size in record.test.sizes]
+    checks = [f"close(found, EXPECTED, {', '.join(sizes)})"]
+    if lowered.whole.integers:
+        checks = ["same(found, EXPECTED)"]
+    elif len(sizes) > 1:
+        checks = ["all([close(*y) for y in outputs])"]
+        code += [
+            "outputs = []",
+            "for call, expected in zip(found, EXPECTED):",
+            f"    outputs += zip(call, expected, ({', '.join(sizes)}))",
+        ]
+    if record.test.states:  # the steps seen, which come last with a warm-up, are not recorded
+        shown = f"[:{len(record.test.states)}]" if record.waiting else ""
+        states = f"model.get_state(){shown}, STATES"
+        exact = lowered.whole.integers
+        size = record.test.state_size
+        checks += [f"same({states})" if exact else f"close({states}, {size:g})"]
+    code += [f"return {' and '.join(checks)}"]
+    return {"data": "\n".join(data), "lines": code}
+
+
+def small_selftest(lowered: Lowered, help_: Callable[[str], str]) -> str:
+    """The same for a small board: it lives only while the file runs as a program.
+
+    All is compared as flat lists, by few lines: a board with 16 KB has room for little more.
+    """
+    record = recorded(lowered)
+    call = f"model.{record.method}({'x' if len(record.calls[0]) == 1 else '*x'})"
+    wrong = f"not abs(f - e) <= {TOLERANCE} * (size + abs(e))"
+    exact = lowered.whole.integers
+    if exact:
+        wrong = "f != e"
+    elif not record.test.is_finite:  # NaN was recorded where there is no finite number
+        wrong = f"abs(f) < {LARGEST:g} if e != e else {wrong}"
+
+    def check(found: str, expected: str, size: float, shape: tuple[int, ...]) -> str:
+        flat = found if len(shape) == 1 else f'{help_("read")}({found}, {shape}, "result")'
+        return f"check({flat}, {expected}{'' if exact else f', {size:g}'})"
+
+    def rows(inputs: Sequence[tuple[Array, ...]], *results: Sequence[str]) -> list[str]:
+        given = [literal(x[0] if len(x) == 1 else x) for x in inputs]
+        lines = [", ".join(parts) for parts in zip(given, *results, strict=True)]
+        if results:
+            lines = [f"({line})" for line in lines]
+        return [part for line in lines for part in _indented(line, "", ",", 12)]
+
+    lines = [
+        f"def check(found, expected{'' if exact else ', size'}):",
+        "    for f, e in zip(found, expected):",
+        f"        if {wrong}:",
+        "            raise SystemExit(1)",
+        "",
+        "",
+        'if __name__ == "__main__":',
+        "    model = Model()",
+        "    for run in range(2):",
+        "        model.reset()  # the second run starts from a used state",
+    ]
+    if record.waiting:
+        lines += ["        for x in (", *rows(record.calls[: record.waiting]), "        ):"]
+        lines += [f"            if {call} is not None:", "                raise SystemExit(1)"]
+    shapes = [y.shape for y in record.results[0]]
+    flat = [[literal(np.ravel(y)) for y in results] for results in record.results]
+    results = [one[0] if len(one) == 1 else f"({', '.join(one)})" for one in flat]
+    lines += [
+        "        for x, y in (",
+        *rows(record.calls[record.waiting :], results),
+        "        ):",
+    ]
+    found, wanted = [call], ["y"]
+    if len(shapes) > 1:
+        wanted = [f"y[{n}]" for n in range(len(shapes))]
+        lines.append(f"            found = {call}")
+        found = [f"found[{n}]" for n in range(len(shapes))]
+    for n, size in enumerate(record.test.sizes or [1.0] * len(shapes)):
+        lines.append(f"            {check(found[n], wanted[n], size, shapes[n])}")
+    for n, state in enumerate(record.test.states):
+        expected = literal(np.ravel(state))
+        left = f"model.get_state()[{n}]"
+        lines.append(f"        {check(left, expected, record.test.state_size, state.shape)}")
+    return "\n".join([*lines, '    print("self-test passed")'])
+
+
+def literal(values: Array | tuple[Array, ...]) -> str:
+    """Nested tuples (never lists, which MicroPython is slow to compile)."""
+    if not isinstance(values, tuple) and np.ndim(values) == 0:
+        if np.asarray(values).dtype.kind in "iu":
+            return str(int(values))
+        number = float(values)
+        if not np.isfinite(number):
+            return f'float("{number}")'
+        return repr(number)
+    inner = ", ".join(literal(v) for v in values)
+    return f"({inner},)" if len(values) == 1 else f"({inner})"
+
+
+def _indented(text: str, opening: str, closing: str, by: int = 4) -> list[str]:
+    """A line of the self-test's data, broken at commas where it is long."""
+    start = " " * by
+    if len(line := f"{start}{opening}{text}{closing}") <= WIDTH:
+        return [line]
+    if opening:
+        return [f"{start}{opening}", *filled(text, f"{start}    "), f"{start}{closing}"]
+    return filled(text + closing, start, f"{start}    ")

@@ -1,13 +1,15 @@
-"""Reads a file once in a child process, which may die or hang in the parent's place.
+"""What reading a file may take: bytes of weights, and time and memory in a child process.
 
 The HDF5 library is large and written in C: some damaged files make it loop for ever, crash or ask
-for all the memory there is. What a child has read to its end, the parent reads the same way; what
-the child refuses, the parent refuses in the same words, without another try. Where there is no
-fork (Windows) files are read without this.
+for all the memory there is. `rehearse` reads a file once in a child, which may die or hang in the
+parent's place. What a child has read to its end, the parent reads the same way; what the child
+refuses, the parent refuses in the same words, without another try. Where there is no fork (Windows)
+files are read without this.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from codegen.errors import ReadError
+from codegen.readers.settings import MAX_TEXT
 
 SECONDS = 10  # of CPU time, and one more for every BYTES_PER_SECOND of the file
 BYTES_PER_SECOND = 4 << 20
@@ -113,3 +116,55 @@ def _wait(child: int, seconds: float) -> int | None:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
+
+
+class Budget:
+    """How many bytes of numbers may still be read, over all files of a model."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def take(self, size: int, where: str) -> None:
+        """Count `size` bytes, or refuse; `where` names the file and the array in it."""
+        self.used += size
+        if self.used > self.limit:
+            raise ReadError(
+                f"{where} brings the weights to {self.used:,}, more than {self.limit:,} bytes; "
+                "raise the limit (--max-bytes) if you trust the file"
+            )
+
+
+class Digest:
+    """The SHA-256 over the files of a model, in a fixed order; generated files name it."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, path: Path) -> None:
+        """Count a whole file."""
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    self._hash.update(block)
+        except OSError as error:
+            raise ReadError(f"{path.name}: cannot be read ({error.strerror})") from None
+
+    def text(self, path: Path, counted: bool = True) -> bytes:
+        """The content of a file of text, which is counted too."""
+        try:
+            if not path.is_file():
+                raise ReadError(f"{path.name}: no such file")
+            if path.stat().st_size > MAX_TEXT:
+                raise ReadError(f"{path.name}: too large for a configuration")
+            data = path.read_bytes()
+        except OSError as error:
+            raise ReadError(f"{path.name}: cannot be read ({error.strerror})") from None
+        if counted:
+            self._hash.update(data)
+        return data
+
+    @property
+    def short(self) -> str:
+        """Its first 16 hexadecimal digits."""
+        return self._hash.hexdigest()[:16]
