@@ -322,7 +322,7 @@ LANGUAGES = {
 def opened(page: Path, folder: Path) -> tuple[str, Runner]:
     """A page's text, and what runs its blocks in a folder that has what they need."""
     text = page.read_text(encoding="utf-8")
-    if page.is_relative_to(EXAMPLES):
+    if page.resolve().is_relative_to(EXAMPLES):
         shutil.copytree(page.parent, folder, dirs_exist_ok=True)
     runner = Runner(folder)
     runner.prepare(text, page.name)
