@@ -120,6 +120,16 @@ int activity_selftest(void);
 #ifndef ACTIVITY_WEIGHTS
 #define ACTIVITY_WEIGHTS
 #endif
+/* Whether one instruction loads eight weights, as on a Cortex-M with an FPU. */
+#ifndef ACTIVITY_VLDM
+#if !defined(__GNUC__) || !defined(__ARM_FP) || !defined(__thumb2__) || defined(ACTIVITY_READ)
+#define ACTIVITY_VLDM 0
+#elif (__ARM_FP & 4) && __ARM_ARCH_PROFILE == 'M'
+#define ACTIVITY_VLDM 1
+#else
+#define ACTIVITY_VLDM 0
+#endif
+#endif
 #ifndef ACTIVITY_READ
 #define ACTIVITY_READ(weight) (weight)
 #endif
@@ -600,6 +610,42 @@ static float activity_exp(float x)
 #define ACTIVITY_EXP(x) activity_exp(x)
 #endif
 
+/* The next four values of v; and eight sums, to which the next eight weights times a value are
+   added. A Cortex-M with an FPU loads either by one instruction, for which compilers take four or
+   eight. */
+#if ACTIVITY_VLDM
+#define ACTIVITY_NEXT_FOUR(v) \
+    register float a __asm__("s4"), b __asm__("s5"), c __asm__("s6"), d __asm__("s7"); \
+    __asm__("vldmia %0!, {s4-s7}" \
+            : "+r"(v), "=t"(a), "=t"(b), "=t"(c), "=t"(d) \
+            : "m"(*(const float(*)[4])v))
+#define ACTIVITY_ADD_EIGHT(w, v) \
+    do { \
+        register float w0 __asm__("s16"), w1 __asm__("s17"), w2 __asm__("s18"); \
+        register float w3 __asm__("s19"), w4 __asm__("s20"), w5 __asm__("s21"); \
+        register float w6 __asm__("s22"), w7 __asm__("s23"); \
+        __asm__("vldmia %0!, {s16-s23}" \
+                : "+r"(w), "=t"(w0), "=t"(w1), "=t"(w2), "=t"(w3), "=t"(w4), "=t"(w5), \
+                  "=t"(w6), "=t"(w7) \
+                : "m"(*(const float(*)[8])w)); \
+        sum0 += v * w0, sum1 += v * w1, sum2 += v * w2, sum3 += v * w3; \
+        sum4 += v * w4, sum5 += v * w5, sum6 += v * w6, sum7 += v * w7; \
+    } while (0)
+#else
+#define ACTIVITY_NEXT_FOUR(v) const float a = *v++, b = *v++, c = *v++, d = *v++
+#define ACTIVITY_ADD_EIGHT(w, v) \
+    do { \
+        sum0 += v * ACTIVITY_READ(w[0]); \
+        sum1 += v * ACTIVITY_READ(w[1]); \
+        sum2 += v * ACTIVITY_READ(w[2]); \
+        sum3 += v * ACTIVITY_READ(w[3]); \
+        sum4 += v * ACTIVITY_READ(w[4]); \
+        sum5 += v * ACTIVITY_READ(w[5]); \
+        sum6 += v * ACTIVITY_READ(w[6]); \
+        sum7 += v * ACTIVITY_READ(w[7]); \
+        w += 8; \
+    } while (0)
+#endif
 /* y = b + W x + U h for `rows` rows, b, W and U packed in w: for eight rows at once their b, then
    for each x, then for each h, their eight weights, so that eight sums stay in registers; each of
    the last rows % 8 rows stands whole. With `more`, y is added to and w has no b. */
@@ -624,51 +670,16 @@ static ACTIVITY_COMPACT void activity_affine(float *ACTIVITY_RESTRICT y, int row
         for (part = 0; part < 2; ++part) {
             const float *v = part == 0 ? x : h;
             const int n = part == 0 ? nx : nh;
-            for (k = n / 4; k != 0; --k, w += 32) {
-                const float a = *v++, b = *v++, c = *v++, d = *v++;
-                sum0 += a * ACTIVITY_READ(w[0]);
-                sum1 += a * ACTIVITY_READ(w[1]);
-                sum2 += a * ACTIVITY_READ(w[2]);
-                sum3 += a * ACTIVITY_READ(w[3]);
-                sum4 += a * ACTIVITY_READ(w[4]);
-                sum5 += a * ACTIVITY_READ(w[5]);
-                sum6 += a * ACTIVITY_READ(w[6]);
-                sum7 += a * ACTIVITY_READ(w[7]);
-                sum0 += b * ACTIVITY_READ(w[8]);
-                sum1 += b * ACTIVITY_READ(w[9]);
-                sum2 += b * ACTIVITY_READ(w[10]);
-                sum3 += b * ACTIVITY_READ(w[11]);
-                sum4 += b * ACTIVITY_READ(w[12]);
-                sum5 += b * ACTIVITY_READ(w[13]);
-                sum6 += b * ACTIVITY_READ(w[14]);
-                sum7 += b * ACTIVITY_READ(w[15]);
-                sum0 += c * ACTIVITY_READ(w[16]);
-                sum1 += c * ACTIVITY_READ(w[17]);
-                sum2 += c * ACTIVITY_READ(w[18]);
-                sum3 += c * ACTIVITY_READ(w[19]);
-                sum4 += c * ACTIVITY_READ(w[20]);
-                sum5 += c * ACTIVITY_READ(w[21]);
-                sum6 += c * ACTIVITY_READ(w[22]);
-                sum7 += c * ACTIVITY_READ(w[23]);
-                sum0 += d * ACTIVITY_READ(w[24]);
-                sum1 += d * ACTIVITY_READ(w[25]);
-                sum2 += d * ACTIVITY_READ(w[26]);
-                sum3 += d * ACTIVITY_READ(w[27]);
-                sum4 += d * ACTIVITY_READ(w[28]);
-                sum5 += d * ACTIVITY_READ(w[29]);
-                sum6 += d * ACTIVITY_READ(w[30]);
-                sum7 += d * ACTIVITY_READ(w[31]);
+            for (k = n / 4; k != 0; --k) {
+                ACTIVITY_NEXT_FOUR(v);
+                ACTIVITY_ADD_EIGHT(w, a);
+                ACTIVITY_ADD_EIGHT(w, b);
+                ACTIVITY_ADD_EIGHT(w, c);
+                ACTIVITY_ADD_EIGHT(w, d);
             }
-            for (k = n % 4; k != 0; --k, w += 8) {
+            for (k = n % 4; k != 0; --k) {
                 const float a = *v++;
-                sum0 += a * ACTIVITY_READ(w[0]);
-                sum1 += a * ACTIVITY_READ(w[1]);
-                sum2 += a * ACTIVITY_READ(w[2]);
-                sum3 += a * ACTIVITY_READ(w[3]);
-                sum4 += a * ACTIVITY_READ(w[4]);
-                sum5 += a * ACTIVITY_READ(w[5]);
-                sum6 += a * ACTIVITY_READ(w[6]);
-                sum7 += a * ACTIVITY_READ(w[7]);
+                ACTIVITY_ADD_EIGHT(w, a);
             }
         }
         y[0] = sum0, y[1] = sum1, y[2] = sum2, y[3] = sum3;

@@ -67,7 +67,7 @@ def curves(after, recordings):
     under = f'x="{X + WIDTH / 2:g}" y="{Y + HEIGHT + 44}"'
     yield f'<text class="middle" {under}>seconds since the change</text>'
     for n, (name, kind, legend) in enumerate(
-        (("int8", "ours", "int8 network"), ("no network", "other", "spread, nearest mean"))
+        (("int8", "ours", "int8 network"), ("no network", "other", "no network"))
     ):
         points = [
             f"{X + WIDTH * (i + 1) / 20:g} {Y + HEIGHT * (1 - count / recordings):g}"

@@ -1,4 +1,8 @@
-"""examples/ holds what the generator makes today, and each folder has the parts it promises."""
+"""examples/ holds what the generator makes today, and each folder has the parts it promises.
+
+`pytest tests/examples --update-golden` makes the files anew, and what they take on boards; the
+difference is the review.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from codegen.commands.check import read_banner
 from codegen.commands.main import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,9 +26,13 @@ FILES = sorted(
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_generated_file_is_what_its_command_makes_today(
-    file: str, monkeypatch: pytest.MonkeyPatch
+    file: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = EXAMPLES / file
+    if request.config.getoption("--update-golden"):
+        arguments = read_banner(path).arguments
+        monkeypatch.chdir(next(home for home in path.parents if (home / arguments[0]).exists()))
+        assert CliRunner().invoke(main, ["convert", *arguments]).exit_code == 0
     monkeypatch.chdir(path.parent)
     result = CliRunner().invoke(main, ["check", path.name])
     assert result.exit_code == 0, result.output

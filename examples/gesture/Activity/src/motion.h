@@ -1,7 +1,7 @@
 /* motion.h: readings of a sensor as the network was trained to see them, in integers alone.
  *
  * An accelerometer measures gravity, too. Its slow part, a mean over 16 readings (1.6 s), is taken
- * away; prepare() of train.py does the same in training. Accelerations go in as g, rotations as
+ * away; prepare() of motion.py does the same in training. Accelerations go in as g, rotations as
  * turns a second, both times 2^ACTIVITY_INPUT_0_FRACTION.
  */
 #ifndef MOTION_H
