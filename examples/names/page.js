@@ -68,11 +68,10 @@ function write() {
   );
 }
 
-for (const select of [at.first, at.second]) {
+for (const [select, wanted] of [[at.first, "Icelandic"], [at.second, "Italian"]]) {
   select.append(...writer.languages.map((name) => made("option", {}, name)));
+  select.selectedIndex = Math.max(0, writer.languages.indexOf(wanted));
 }
-at.first.value = "Icelandic";
-at.second.value = "Italian";
 form.addEventListener("input", show);
 form.addEventListener("submit", (event) => {
   event.preventDefault();

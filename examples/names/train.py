@@ -119,7 +119,7 @@ def trained(names: Names, letters: str, languages: list[str]) -> keras.Model:
     count = Counter(language for language, _ in names)
     share = np.array([count[language] ** -0.5 for language, _ in names])
     weight *= (share / share.mean())[:, None]
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * (len(names) // 64))
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * max(1, len(names) // 64))
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=1e-3),
         "sparse_categorical_crossentropy",
@@ -159,6 +159,8 @@ def main() -> None:
     languages = sorted({language for language, _ in names})
     train = [pair for pair in names if tenth(pair[1]) > 0]
     test = [pair for pair in names if tenth(pair[1]) == 0]
+    if not train or not test:
+        sys.exit(f"{len(names)} usable names are too few: some hundreds are needed")
     model = trained(train, letters, languages)
     reached = bits(model, test, letters, languages)
     print(f"{len(train)} names to learn, {len(test)} to test, {len(letters)} letters")

@@ -85,7 +85,7 @@ def bits(model, language, text):
     return found
 
 
-def main(languages="Icelandic", count="10", temperature="0.8", seed="1", start=""):
+def main(languages=LANGUAGES[0], count="10", temperature="0.8", seed="1", start=""):
     """Print so many names."""
     model, dice = Model(), Dice(int(seed))
     for _ in range(int(count)):
