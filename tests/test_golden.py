@@ -44,9 +44,8 @@ MODELS: dict[str, tuple[str, str | None, Mapping[str, Any]]] = {
 ENDINGS = {"c": ".h", "numpy": "_numpy.py", "python": "_plain.py", "javascript": ".js"}
 FILES = [(name, target) for name in MODELS for target in ENDINGS]
 MODELS["worklet"] = ("drive.keras", None, {})
-MODELS["plugin"] = ("amp.json", None, {"prewarm": 4800})
-FILES += [("worklet", "javascript"), ("plugin", "c")]
-STEMS = {"worklet": "drive", "plugin": "amp"}
+FILES += [("worklet", "javascript")]
+STEMS = {"worklet": "drive"}
 
 
 def path_of(name: str, target: str) -> Path:

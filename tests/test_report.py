@@ -47,6 +47,7 @@ from tests.support.fixtures import FIXTURES
 
 EXAMPLES = Path(__file__).parents[1] / "generated_examples"
 SEED = EXAMPLES / "seed" / "seed.h5"
+AMPLIFIER = EXAMPLES.parent / "examples" / "amplifier" / "amp.json"
 VOID = ("meta", "br", "link", "img", "input", "hr")
 HOSTILE = (
     "</style><script>alert(1)</script>'\"&amp;<img src=http://x.test/y onerror=alert(1)>\u202e"
@@ -131,7 +132,7 @@ def kinds() -> Iterator[tuple[str, Any]]:
     yield "free length, no step", EXAMPLES / "bidirectional" / "bidirectional.keras"
     yield "integers", EXAMPLES / "tokens" / "tokens.keras"
     yield "delay line", EXAMPLES / "causal_conv" / "causal_conv.keras"
-    yield "audio", EXAMPLES / "plugin" / "amp.json"
+    yield "audio", AMPLIFIER
     yield "PyTorch", FIXTURES / "torch" / "torch113" / "gru_stacked" / "weights.pt"
     yield "ONNX", with_states
     yield "weights alone", EXAMPLES / "weights_only" / "weights.h5"
@@ -207,8 +208,8 @@ def test_names_of_files_stay_text(tmp_path: Path) -> None:
 def test_the_same_bytes_again(tmp_path: Path) -> None:
     """In another process, with another order of hashes and other settings of matplotlib."""
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nsvg.fonttype: path\n")
-    model, out, again = EXAMPLES / "plugin" / "amp.json", tmp_path / "a.html", tmp_path / "b.html"
-    words = ["report", str(model), "--steps", "5", "-o"]
+    out, again = tmp_path / "a.html", tmp_path / "b.html"
+    words = ["report", str(AMPLIFIER), "--steps", "5", "-o"]
     assert run(*words, out).exit_code == 0
     settings = {"PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
     command = [sys.executable, "-m", "codegen", *words, str(again)]

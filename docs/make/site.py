@@ -25,7 +25,6 @@ OUTSIDE = {
     "benchmarks/results/README.md": "results.md",
     "benchmarks/results/size.svg": "size.svg",
     "benchmarks/results/speed.svg": "speed.svg",
-    "generated_examples/plugin/plugin.svg": "plugin.svg",
     **{
         path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).as_posix()
         for path in sorted((ROOT / "examples").rglob("*"))
