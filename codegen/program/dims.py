@@ -223,6 +223,11 @@ def text(
     return " ".join(parts)
 
 
+def is_plain(dim: Dim) -> bool:
+    """Whether it is a number from 0 on, or a symbol alone."""
+    return _single(dim) and (isinstance(dim, int) or isinstance(dim.terms[0][0], Symbol))
+
+
 def _single(dim: Dim) -> bool:
     if isinstance(dim, int):
         return dim >= 0

@@ -640,7 +640,7 @@ def test_the_text_of_a_view_is_the_view(
     behind = (2,) if lead else ()
     array = np.arange(int(np.prod(behind)) * size).reshape(tuple(shape) + behind)
     grid = load(text_of(_overlapping())).grid
-    text = view(Base("array", tuple(shape)), offset, spans, str)
+    text = str(view(Base("array", tuple(shape)), offset, spans, str))
     found = eval(text, {"array": array, "lead": behind, "grid": grid})  # noqa: S307
     flat = array.reshape((size, *behind))
     index = np.full((1,) * len(spans), offset)

@@ -1,7 +1,8 @@
 """The numpy target: a module with one class, whole-array operations throughout.
 
-This file knows the page. `methods` writes the methods: `plan` makes instructions of ops, with
-`elementwise` and `rows`; `text` writes them with `views`, and `weights` the arrays.
+This file knows the page. `methods` writes the methods: `ops` their statements, with `elementwise`
+for what is computed and `rows` and `axes` for where; `scope` writes operands with `views`, and
+`weights` the arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from codegen.targets.base import facts
 from codegen.targets.numpy.elementwise import in_calls
 from codegen.targets.numpy.integers import Doubles, tables
 from codegen.targets.numpy.methods import Methods
-from codegen.targets.numpy.text import METHODS, Module
+from codegen.targets.numpy.ops import METHODS
+from codegen.targets.numpy.scope import Module
 from codegen.targets.numpy.weights import Weights
 from codegen.targets.spine.banner import Origin, banner
 from codegen.targets.spine.integers import fractions

@@ -6,10 +6,9 @@ where neither is possible.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     At,
@@ -38,7 +37,7 @@ from codegen.program.ops import (
     walk_ops,
 )
 from codegen.program.rewrite import with_children
-from codegen.targets.numpy.instructions import Axes, Instruction, Ufunc, is_full, overlap
+from codegen.targets.numpy.axes import Axes, along, is_full, overlap
 
 UFUNCS = {
     "+": "add",
@@ -71,11 +70,6 @@ UFUNCS = {
     "limited": "limited",  # of integers, methods that count
     "fixed": "fixed",
 }
-
-
-def curve_of(vec: Vec, shift: int, mirror: int | None) -> str:
-    """The function that a table stands for, as an instruction names it; nobody else sees that."""
-    return f"{vec.buffer.name} {id(vec.buffer)} {shift} {mirror}"
 
 
 def in_calls(program: Program) -> Program:
@@ -161,17 +155,35 @@ class _Step:
     boolean: bool = False
 
 
+@dataclass(frozen=True)
+class Ufunc:
+    """`out = function(operands)` for each element; `copy` and `choose` are functions too.
+
+    An operand is an At, Number, Index or Count: no other expression is left.
+    """
+
+    function: str
+    operands: tuple[Expr, ...]
+    out: Vec
+
+
 class Arrays:
-    """Makes scratch buffers, and knows which scratch is not read again."""
+    """Knows which scratch is not read again, and what is held where."""
 
     def __init__(self, ops: Sequence[Op]) -> None:
         self.position = -1
         self.named: dict[Vec, str] = {}  # places that hold a local of the program
+        self.hints: dict[Vec, str] = {}  # names for parts of arrays
         self._reads: dict[Buffer, list[tuple[int, Vec]]] = {}
         for number, op in enumerate(walk_ops(tuple(ops))):
-            for vec in reads(op):
-                whole = Vec(vec.buffer, 0, vec.buffer.size) if isinstance(vec, Mat) else vec
-                self._reads.setdefault(vec.buffer, []).append((number, whole))
+            for source in reads(op):
+                vec = source.buffer.vec() if isinstance(source, Mat) else source
+                self._reads.setdefault(vec.buffer, []).append((number, vec))
+
+    def name(self, vec: Vec, name: str) -> None:
+        """Note that the place holds a local."""
+        if self.named.setdefault(vec, name) == name and vec.size != vec.buffer.size:
+            self.hints[vec] = name
 
     def is_dead(self, vec: Vec, loops: Sequence[str]) -> bool:
         """Whether nothing reads the elements after the current op, in this call or the next."""
@@ -180,83 +192,82 @@ class Arrays:
         later = self._reads.get(vec.buffer, ())
         return not any(n > self.position and overlap(vec, other) for n, other in later)
 
-    def scratch(self, name: str, size: Dim, axes: Axes, dtype: str = "float32") -> Vec:
-        """New scratch for `size` elements along the axes."""
-        shape = (*(axis.count for axis in axes), size)
-        buffer = Buffer(name, dims.product(shape), "temp", dtype, None, (), shape)
-        offset: Dim = 0
-        stride = size
-        for axis in reversed(axes):
-            offset = offset + dims.symbol(axis.counter) * stride
-            stride = stride * axis.count
-        return Vec(buffer, offset, size)
+
+def scratch(name: str, size: Dim, axes: Axes, dtype: str = "float32") -> Vec:
+    """New scratch for `size` elements along the axes."""
+    offset, whole = along(axes, size)
+    shape = (*(axis.count for axis in axes), size)
+    return Vec(Buffer(name, whole, "temp", dtype, None, (), shape), offset, size)
 
 
-class ElementwisePlan:
-    """Orders the operations of one Elementwise (or the value of a Reduce) and places them."""
+class Schedule:
+    """The functions of one Elementwise (or of the value of a Reduce) in order, and their places.
 
-    def __init__(self, arrays: Arrays, axes: Axes, loops: Sequence[str], size: Dim) -> None:
-        self.arrays = arrays
-        self.axes = axes
-        self.loops = loops
-        self.size = size
+    `curve` is told of what tables stand for, and returns its name.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        axes: Axes,
+        loops: Sequence[str],
+        size: Dim,
+        curve: Callable[[Vec, int, int | None], str],
+    ) -> None:
+        self.arrays, self.axes, self.loops, self.size = arrays, axes, loops, size
+        self.curve = curve
         self.steps: list[_Step] = []
         self.locals: dict[str, Expr] = {}
         self.known: dict[Expr, Expr] = {}
+        self.homes: dict[int, Vec] = {}  # where the result of a step must be in the end
+        self.late: list[tuple[Vec, Expr]] = []  # what is only copied
+        self.last_use: dict[int, int] = {}
+        self.places: dict[int, Vec] = {}
+
+    # ---- steps ------------------------------------------------------------------------------
 
     def value(self, node: Expr) -> Expr:
-        """The operand that holds the expression; emits what computes it."""
+        """The operand that holds the expression; adds the steps that compute it."""
         if isinstance(node, Local):
             return self.locals[node.name]
-        if isinstance(node, (At, Number, Index, Count, _Value)):
+        if isinstance(node, (At, Number, Count, Index)):
             return node
-        if node in self.known:
-            return self.known[node]
+        if node not in self.known:
+            self.known[node] = self._computed(node)
+        return self.known[node]
+
+    def _computed(self, node: Expr) -> Expr:
         if isinstance(node, Select):
-            condition, yes, no = children(node)
-            if not isinstance(condition, Compare):
-                condition = Compare("!=", condition, Number(0.0))
-            operands = (self._compare(condition), self.value(yes), self.value(no))
-            result = self._emit("choose", operands)
-        elif bounds := _bounds(node):
-            result = self._emit("clip", tuple(self.value(part) for part in bounds))
-        elif isinstance(node, Table):
-            function = curve_of(node.vec, node.shift, node.mirror)
-            result = self._emit(function, (self.value(node.value),))
-        elif isinstance(node, (Binary, Compare)):
-            result = self._emit(UFUNCS[node.operator], self._values(node))
-        else:
-            assert isinstance(node, Call), node
-            result = self._emit(UFUNCS[node.function], self._values(node))
-        self.known[node] = result
-        return result
+            test, yes, no = children(node)
+            if not isinstance(test, Compare):
+                test = Compare("!=", test, Number(0.0))
+            condition = self._emit(UFUNCS[test.operator], children(test), boolean=True)
+            return self._emit("choose", (condition, yes, no))
+        if bounds := _bounds(node):
+            return self._emit("clip", bounds)
+        if isinstance(node, Table):
+            return self._emit(self.curve(node.vec, node.shift, node.mirror), (node.value,))
+        assert isinstance(node, (Binary, Compare, Call)), node
+        function = node.function if isinstance(node, Call) else node.operator
+        return self._emit(UFUNCS[function], children(node))
 
-    def _values(self, node: Expr) -> tuple[Expr, ...]:
-        return tuple(self.value(child) for child in children(node))
-
-    def _compare(self, node: Compare) -> Expr:
-        return self._emit(UFUNCS[node.operator], self._values(node), boolean=True)
-
-    def _emit(self, function: str, operands: tuple[Expr, ...], boolean: bool = False) -> Expr:
-        numbers = [o.value for o in operands if isinstance(o, Number)]
-        if len(numbers) == len(operands) and function in ("add", "subtract", "multiply", "divide"):
-            a, b = numbers
-            folded = {"add": a + b, "subtract": a - b, "multiply": a * b}.get(function)
-            return Number(a / b if folded is None else folded)
+    def _emit(self, function: str, nodes: Sequence[Expr], boolean: bool = False) -> Expr:
+        operands = tuple(n if isinstance(n, _Value) else self.value(n) for n in nodes)
         self.steps.append(_Step(function, operands, "", boolean))
         return _Value(len(self.steps) - 1)
 
     def local(self, name: str, node: Expr) -> None:
         """Define a local."""
-        found = self.value(node)
+        found = self.locals[name] = self.value(node)
         if isinstance(found, _Value):
             self.steps[found.number].name = self.steps[found.number].name or name
         elif isinstance(found, At):
-            self.arrays.named.setdefault(found.vec, name)
-        self.locals[name] = found
+            self.arrays.name(found.vec, name)
 
-    def operand(self, node: Expr, name: str) -> tuple[list[Instruction], Vec]:
-        """Instructions that compute an expression into a vector of full shape, and the vector.
+    # ---- places -----------------------------------------------------------------------------
+
+    def reduced(self, node: Expr, name: str) -> tuple[list[Ufunc], Vec]:
+        """What computes an expression into a vector of full shape, and the vector.
 
         The vector has that name where it is new.
         """
@@ -264,110 +275,85 @@ class ElementwisePlan:
         vec = found.vec if isinstance(found, At) else None
         if vec and vec.buffer.kind != "const" and is_full(vec, self.axes, self.size):
             return [], vec
-        target = self.scratch(name)
+        target = scratch(name, self.size, self.axes)
         return self.place([(target, found)]), target
 
-    def scratch(self, name: str, dtype: str = "float32") -> Vec:
-        """New scratch for a value."""
-        return self.arrays.scratch(name, self.size, self.axes, dtype)
-
-    def place(self, stores: Sequence[tuple[Vec, Expr]]) -> list[Instruction]:
-        """The instructions that compute the operands and store them."""
-        return _Placement(self, stores).instructions()
-
-
-class _Placement:
-    """Decides where the result of every step goes."""
-
-    def __init__(self, plan: ElementwisePlan, stores: Sequence[tuple[Vec, Expr]]) -> None:
-        self.plan, self.steps = plan, plan.steps
-        self.targets = [target for target, _ in stores]
-        self.homes: dict[int, Vec] = {}  # where the result of a step must be in the end
-        self.late: list[tuple[Vec, Expr]] = []  # what is only copied
+    def place(self, stores: Sequence[tuple[Vec, Expr]]) -> list[Ufunc]:
+        """Steps in order, then copies: everything is read before anything is overwritten."""
+        targets = [target for target, _ in stores]
+        last = len(self.steps)  # when what is stored is read
         for target, operand in stores:
             if isinstance(operand, _Value) and operand.number not in self.homes:
                 self.homes[operand.number] = target
             else:
                 self.late.append((target, operand))
-        last = len(self.steps)  # when what is stored is read
-        self.last_use = {o.number: last for _, o in stores if isinstance(o, _Value)}
+            if isinstance(operand, _Value):
+                self.last_use[operand.number] = last
         for number, step in reversed([*enumerate(self.steps)]):
             for operand in step.operands:
                 if isinstance(operand, _Value):
                     self.last_use.setdefault(operand.number, number)
-        self.places: dict[int, Vec] = {}
-        self.named = plan.arrays.named
-
-    def instructions(self) -> list[Instruction]:
-        """Steps in order, then copies: everything is read before anything is overwritten."""
-        result: list[Instruction] = []
-        finish: list[Instruction] = []
-        axes = self.plan.axes
+        result: list[Ufunc] = []
+        finish: list[Ufunc] = []
         for number, step in enumerate(self.steps):
             if number not in self.last_use:
                 continue
             out = self.places[number] = self._choose(number, step)
             if step.name:
-                self.named.setdefault(out, step.name)
-            operands = tuple(self._placed(o) for o in step.operands)
-            result.append(Ufunc(step.function, operands, out, axes, step.name))
+                self.arrays.name(out, step.name)
+            result.append(Ufunc(step.function, tuple(map(self._placed, step.operands)), out))
             home = self.homes.get(number, out)
             if out != home:
-                finish.append(Ufunc("copy", (At(out),), home, axes))
+                finish.append(Ufunc("copy", (At(out),), home))
         for target, operand in self.late:
             placed = self._placed(operand)
             if isinstance(placed, At) and any(
-                overlap(placed.vec, other) for other in self.targets if other != target
+                overlap(placed.vec, other) for other in targets if other != target
             ):
-                keep = self.plan.scratch("kept")
-                result.append(Ufunc("copy", (placed,), keep, axes))
+                keep = scratch("kept", self.size, self.axes)
+                result.append(Ufunc("copy", (placed,), keep))
                 placed = At(keep)
             if placed != At(target):
-                finish.append(Ufunc("copy", (placed,), target, axes))
+                finish.append(Ufunc("copy", (placed,), target))
         return result + finish
 
     def _choose(self, number: int, step: _Step) -> Vec:
         """Where the result of the step goes: where it is stored, over an operand, or anywhere."""
         if step.boolean:
-            return self.plan.scratch("condition", "bool")
+            return scratch("condition", self.size, self.axes, "bool")
         home = self.homes.get(number)
         if home is not None and self._may_write(number, step, home):
             return home
+        named = self.arrays.named
         operands = step.operands[2:] if step.function == "choose" else step.operands
         spots = [(operand, vec) for operand in operands if (vec := self._vec(operand))]
-        for operand, spot in sorted(spots, key=lambda pair: pair[1] in self.named):
-            if step.name and self.named.get(spot, step.name) != step.name:
+        for operand, spot in sorted(spots, key=lambda pair: pair[1] in named):
+            if step.name and named.get(spot, step.name) != step.name:
                 continue  # one array, one name
             if self._is_free(number, operand, spot) and self._may_write(number, step, spot):
                 return spot
-        return self.plan.scratch(step.name or "scratch")
+        return scratch(step.name or "scratch", self.size, self.axes)
 
     def _is_free(self, number: int, operand: Expr, spot: Vec) -> bool:
         """Whether nobody needs what the operand holds, nor stores into it too early."""
-        stores = [n for n, target in self.homes.items() if overlap(target, spot)]
-        if isinstance(operand, _Value):
-            free = True
-        else:
-            later = any(spot == self.homes[n] and n > number for n in stores)
-            free = later or self.plan.arrays.is_dead(spot, self.plan.loops)
+        stores = [n for n, home in self.homes.items() if overlap(home, spot)]
+        free = isinstance(operand, _Value) or self.arrays.is_dead(spot, self.loops)
+        free = free or any(spot == self.homes[n] and n > number for n in stores)
         until = self.last_use[number]
         return free and not any(number < n < until or until == len(self.steps) for n in stores)
 
     def _may_write(self, number: int, step: _Step, out: Vec) -> bool:
         """Whether nothing is lost where the result of the step is written there."""
-        if not is_full(out, self.plan.axes, self.plan.size) or out.buffer.dtype != "float32":
+        if not is_full(out, self.axes, self.size) or out.buffer.dtype != "float32":
             return False
         later = [o for step in self.steps[number + 1 :] for o in step.operands]
-        later += [o for _, o in self.late]
-        if any(isinstance(o, At) and overlap(o.vec, out) for o in later):
-            return False
-        for n, place in self.places.items():
-            if self.last_use[n] > number and overlap(place, out):
-                return False
+        needed = [o.vec for o in (*later, *(o for _, o in self.late)) if isinstance(o, At)]
+        needed += [place for n, place in self.places.items() if self.last_use[n] > number]
         read = [self._vec(operand) for operand in step.operands]
+        needed += [vec for vec in read if vec and vec != out]
         if step.function == "choose" and read[1] == out:
             return False  # of its two copies the first must not overwrite what the second reads
-        return not any(v is not None and v != out and overlap(v, out) for v in read)
+        return not any(overlap(vec, out) for vec in needed)
 
     def _placed(self, operand: Expr) -> Expr:
         return At(self.places[operand.number]) if isinstance(operand, _Value) else operand

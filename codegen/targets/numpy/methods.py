@@ -28,9 +28,9 @@ from codegen.program.ops import (
     walk,
     walk_ops,
 )
-from codegen.targets.numpy.instructions import Instruction, vectors
-from codegen.targets.numpy.plan import Planner
-from codegen.targets.numpy.text import Module, Scope, StepScope, lines_of
+from codegen.targets.numpy.ops import Printer
+from codegen.targets.numpy.rows import Rows
+from codegen.targets.numpy.scope import Module, Scope, StepScope
 from codegen.targets.numpy.views import Base, shape_text
 from codegen.targets.spine.equations import LONGEST_EQUATION, Equations
 from codegen.targets.spine.lines import broken, indented
@@ -61,9 +61,11 @@ class Methods:
         names = Names(PYTHON_WORDS, self.taken)
         self.inputs = [names(port.buffer.name) for port in outline.first.inputs]
         self.attributes = Names(PYTHON_WORDS, ATTRIBUTES)
-        self.planner = Planner(outline.first, outline.step is not None)
-        self.init: list[str] = []
-        self.first = self._step_scope(Names(PYTHON_WORDS, words, METHOD_NAMES), "")
+        self.rows = Rows()
+        self.printer = Printer(module, outline.first, self.rows, outline.step is not None, True)
+        names = Names(PYTHON_WORDS, words, METHOD_NAMES)
+        self.first = StepScope(module, names, self.printer.homes, self.printer.hints)
+        self.init = self.first.setup
         self.initials = {
             state.buffer: const(
                 f"{state.buffer.name}_initial", np.reshape(state.initial, state.shape)
@@ -74,13 +76,6 @@ class Methods:
         self.numbers = {state.buffer: n for n, state in enumerate(outline.states)}
         self.memory: list[Buffer] = []  # what holds the states: rows, or arrays of their own
 
-    def _step_scope(self, init: Names, prefix: str) -> StepScope:
-        names = Names(PYTHON_WORDS, self.taken, self.inputs)
-        scope = StepScope(self.module, names, init)
-        scope.prefix, scope.setup = prefix, self.init
-        scope.hints, scope.homes = self.planner.hints, self.planner.rows.homes
-        return scope
-
     # ---- step -------------------------------------------------------------------------------
 
     def step(self) -> dict[str, Any] | None:
@@ -90,8 +85,8 @@ class Methods:
             self._keep_states()
             return None
         body: list[str] = []
-        for block, part in zip(program.blocks, self.planner.blocks, strict=True):
-            body += self._step_block(block, part)
+        for block, expanded in zip(program.blocks, self.printer.program.blocks, strict=True):
+            body += self._step_block(block, expanded)
         head = [*self._taken(program)]
         self._keep_states()
         results = []
@@ -99,7 +94,7 @@ class Methods:
             attribute = self.attributes("y" if len(program.outputs) == 1 else f"y_{number}")
             self.init.append(f"self.{attribute} = {self._outside(first, port)}")
             results.append(f"self.{attribute}.copy()")
-        lines = [*_locals(first.locals), *head, *self._guarded(program, body), ""]
+        lines = [*_locals(first.inside), *head, *self._guarded(program, body), ""]
         late = self.outline.warmup
         if late:
             lines += [f"if self.seen < {late}:", "    self.seen += 1", "    return None"]
@@ -143,14 +138,10 @@ class Methods:
         limit = LIMITS[kinds[port.name]]
         return f"{-limit}, {limit - 1}"
 
-    def _step_block(self, block: Block, instructions: Sequence[Instruction]) -> list[str]:
+    def _step_block(self, block: Block, expanded: Block) -> list[str]:
         """The lines of a block."""
-        scope = self._step_scope(self.first.init, block.name)
-        scope.bases = self.first.bases
-        before = len(self.init)
-        body = [*lines_of(instructions, scope)]
-        self.first.reads |= scope.reads
-        self.first.locals |= scope.locals
+        before, scope = len(self.init), self.first
+        body = self.printer.lines(expanded, scope, Names(PYTHON_WORDS, self.taken, self.inputs))
         if not body:
             return []
         title = f"# {comment(block.title, 88)}"
@@ -189,7 +180,7 @@ class Methods:
     def _keep_states(self) -> None:
         """The lines of __init__ that make the states; their memory is what predict works on."""
         seen = [self._outside(self.first, state) for state in self.outline.states]
-        homes = self.planner.rows.homes
+        homes = self.printer.homes
         every = [homes.get(state.buffer, (state.buffer, 0))[0] for state in self.outline.states]
         self.memory = list(dict.fromkeys(every))
         self.init.append(f"self.states = ({_listed(seen)})")
@@ -220,14 +211,12 @@ class Methods:
         outline, program = self.outline, self.outline.whole
         if self.module.integers and outline.loops:
             return {"name": "predict", "summary": self._summary(), "lines": [*self._by_steps()]}
-        planner = self.planner
+        printer = self.printer
         if outline.step is not None:
-            planner = Planner(program, False, self.planner.rows)
+            self.rows.next_method()
+            printer = Printer(self.module, program, self.rows, False, False)
         names = Names(PYTHON_WORDS, self.taken, self.inputs)
-        scope = Scope(self.module, names)
-        scope.hints, homes = planner.hints, self.planner.rows.homes
-        scope.homes = {s.buffer: homes[s.buffer] for s in outline.states if s.buffer in homes}
-        scope.homes.update(planner.rows.homes)
+        scope = Scope(self.module, names, printer.homes, printer.hints)
         head = [*self._given(program, scope), *self._refused(program)]
         if outline.restart:
             head.append(f"self.{outline.restart}()")
@@ -236,17 +225,17 @@ class Methods:
                 shape = buffer.shape or (buffer.size,)
                 scope.bases[buffer] = Base(names(buffer.name), shape)
             head += _unpacked([scope.bases[buffer].name for buffer in self.memory], "self.memory")
-        taken = (*self.taken, *self._shared(planner.blocks, scope))
+        taken = (*self.taken, *self._shared(printer, scope))
         body: list[str] = []
-        for block, instructions in zip(program.blocks, planner.blocks, strict=True):
-            scope.names, scope.prefix = Names(PYTHON_WORDS, taken), block.name
-            lines = [*lines_of(instructions, scope)]
+        for block, expanded in zip(program.blocks, printer.program.blocks, strict=True):
+            lines = printer.lines(expanded, scope, Names(PYTHON_WORDS, taken))
             if lines:
                 # A model with a step has its equations there.
                 told = [] if outline.step else self._told(block)
                 body += ["", f"# {comment(block.title, 88)}", *told, *lines]
+        scope.lines = []
         results = [self._result(port, scope) for port in program.outputs]
-        body = [*scope.take(), *body]
+        body = [*scope.lines, *body]
         lines = [*_locals({"lead", *scope.reads}), *head, *self._guarded(program, body), ""]
         if outline.warmup:
             count = dims.text(dims.symbol(program.lengths[0]) // outline.hop)
@@ -329,13 +318,12 @@ class Methods:
             yield f'        "found {found}" % ({_listed(program.lengths)})'
             yield "    )"
 
-    def _shared(self, planned: Sequence[Sequence[Instruction]], scope: Scope) -> list[str]:
+    def _shared(self, printer: Printer, scope: Scope) -> list[str]:
         """Names of the arrays that more than one block uses: these keep the name of their block."""
         first: dict[Buffer, int] = {}
-        for number, instructions in enumerate(planned):
-            read_or_written = (v for op in instructions for part in vectors(op) for v in part)
-            for buffer in dict.fromkeys(v.buffer for v in read_or_written):
-                if buffer.kind != "const" and first.setdefault(buffer, number) != number:
+        for number, block in enumerate(printer.program.blocks):
+            for buffer in dict.fromkeys(printer.buffers(block)):
+                if first.setdefault(buffer, number) != number:
                     scope.full_names.setdefault(buffer, scope.names(buffer.name))
         for port in self.outline.whole.outputs:
             scope.full_names.setdefault(port.buffer, scope.names(port.buffer.name))

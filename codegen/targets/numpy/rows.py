@@ -10,11 +10,49 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
+from typing import TypeAlias
 
 from codegen.program import dims
-from codegen.program.ops import Affine, Buffer, Op, Vec, walk_ops, writes
+from codegen.program.derived import column, parts_of
+from codegen.program.ops import Affine, Buffer, Mat, Op, Vec, walk_ops, writes
 
-Parts = tuple["Vec | None", ...]  # None is the 1
+Parts: TypeAlias = "tuple[Vec | None, ...]"  # None is the 1
+Place: TypeAlias = tuple[Buffer, int]  # a row, and where in it
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a packed matrix, from `row` and `column` on: `factor * mat + shift`."""
+
+    row: int
+    column: int
+    mat: Mat
+    factor: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A matrix made of constants when the generated file is imported, zero elsewhere."""
+
+    name: str
+    rows: int
+    columns: int
+    pieces: tuple[Piece, ...]
+    note: str = field(default="", compare=False)  # what its columns are multiplied by
+
+
+def packed(name: str, mats: Sequence[tuple[Mat, int]], note: str = "") -> Packed:
+    """The matrices side by side, each from its column on."""
+    pieces: list[Piece] = []
+    for mat, first in mats:
+        row = 0
+        for part in parts_of(mat):
+            if part.mat is not None:
+                pieces.append(Piece(row, first, part.mat, part.factor, part.shift))
+            row += part.rows
+    columns = max(first + dims.fixed(mat.columns) for mat, first in mats)
+    return Packed(name, dims.fixed(mats[0][0].rows), columns, tuple(pieces), note)
 
 
 @dataclass(frozen=True)
@@ -23,20 +61,34 @@ class Window:
 
     vec: Vec
     starts: tuple[int, ...]  # where in it each input lies, and last the 1 where there is a bias
-    copies: tuple[tuple[Vec, Vec], ...] = ()  # from, to: what has to be copied before
+    copies: tuple[tuple[Vec, Vec], ...]  # from, to: what has to be copied before
+
+    def matrix(self, op: Affine, stem: str) -> Packed:
+        """The matrix that this is multiplied by; a bias is a column of it where there is a 1."""
+        mats = [mat for mat, _ in op.products]
+        read = [f"{x.buffer.name} ({dims.text(x.size)})" for _, x in op.products]
+        if op.bias is not None and len(self.starts) > len(mats):
+            mats.append(column(op.bias))
+            read.append("1")
+        parts = sorted(zip(self.starts, mats, read, strict=True), key=lambda part: part[0])
+        note = f"Columns for {', '.join(text for *_, text in parts)}."
+        return packed(f"{stem}_matrix", [(mat, start) for start, mat, _ in parts], note)
 
 
 @dataclass
 class Rows:
-    """The rows of a method, and the buffers that live in them: each by its row and place.
+    """The rows of a file, and the buffers that live in them.
 
-    `other` are the rows of another method: one with the same parts serves both, with the states
-    that live in it.
+    A product of the same matrices has the same place in every method, with the states there.
     """
 
-    other: Rows | None = None
-    homes: dict[Buffer, tuple[Buffer, int]] = field(default_factory=dict)
-    parts: dict[Buffer, Parts] = field(default_factory=dict)
+    homes: dict[Buffer, Place] = field(default_factory=dict)
+    known: dict[object, list[tuple[Place, ...]]] = field(default_factory=dict)  # by matrices
+    ones: dict[Buffer, int] = field(default_factory=dict)  # where in each row the 1 is
+
+    def next_method(self) -> None:
+        """Of what lives in rows, only states are in the next method."""
+        self.homes = {b: place for b, place in self.homes.items() if b.kind == "state"}
 
     def lay_out(
         self,
@@ -46,115 +98,105 @@ class Rows:
         may_live: Callable[[Vec], bool],
     ) -> dict[int, Window]:
         """The windows of products by id; `inputs` are what one reads in a row, if it does."""
-        products = [(n, op) for n, op in enumerate(ops) if isinstance(op, Affine) and inputs(op)]
+        found = [(n, op, inputs(op)) for n, op in enumerate(ops) if isinstance(op, Affine)]
+        products = [(n, op, parts) for n, op, parts in found if parts]
         windows: dict[int, Window] = {}
-        while products:
-            (position, op), *products = products
-            first, stem = inputs(op), op.out.buffer.name.rpartition("_")[0]
-            row = f"{stem if stem.startswith(name) else name}_inputs"
-            if products and _can_share(first, second := inputs(products[0][1])):
-                later, other = products[0]
-                if not _change(ops[position:later], [part for part in first if part in second]):
-                    windows.update(self._row(row, {id(op): first, id(other): second}, may_live))
-                    products = products[1:]
+        filled: dict[Place, tuple[Vec, int]] = {}  # by what, and before which op
+        for number, (position, op, parts) in enumerate(products):
+            places = self._again(op, parts) or self._piece(parts)
+            if places is None:
+                users = [(op, parts)]
+                for later, other, more in products[number + 1 : number + 2]:
+                    shared = [part for part in parts if part in more]
+                    if _can_share(parts, more) and not _change(ops[position:later], shared):
+                        users.append((other, more))
+                stem = op.out.buffer.name.rpartition("_")[0]
+                self._row(f"{stem if stem.startswith(name) else name}_inputs", users)
+                places = self.known[_key(op, parts)][-1]
+            copies: list[tuple[Vec, Vec]] = []
+            for part, place in sorted(zip(parts, places, strict=True), key=lambda pair: pair[1][1]):
+                if part is None or self._home(part) == place:
                     continue
-            found = self._piece(first)
-            windows.update({id(op): found} if found else self._row(row, {id(op): first}, may_live))
+                known, since = filled.get(place, (None, 0))
+                if may_live(part) and self._home(part) is None:
+                    self.homes[part.buffer] = place
+                elif known != part or _change(ops[since:position], [part]):
+                    copies.append((part, place[0].vec()[place[1] : place[1] + part.size]))
+                    filled[place] = part, position
+            row, begin = min(places, key=lambda place: place[1])
+            end = max(start + _size(part) for part, (_, start) in zip(parts, places, strict=True))
+            starts = tuple(start - begin for _, start in places)
+            windows[id(op)] = Window(row.vec()[begin:end], starts, tuple(_together(copies)))
         return windows
 
-    def _piece(self, wanted: Parts) -> Window | None:
-        """A piece of a row where all that is wanted lives, side by side."""
-        places = [None if v is None else self._home(v) for v in wanted]
-        rows = {place[0] for place in places if place}
-        row = rows.pop() if rows else None
-        if row is None or rows or len(set(wanted)) < len(wanted):
-            return None
-        one = next((s for part, s in zip(*self._laid(row), strict=False) if part is None), None)
-        starts = [one if v is None else p and p[1] for v, p in zip(wanted, places, strict=True)]
-        known = [start for start in starts if start is not None]
-        ends = [start + _size(v) for v, start in zip(wanted, known, strict=False)]
-        gaps = [b - a for (_, a), (b, _) in pairwise(sorted(zip(known, ends, strict=True)))]
-        if len(known) < len(wanted) or any(gaps):
-            return None
-        begin = min(known)
-        return Window(row.vec()[begin : max(ends)], tuple(start - begin for start in known))
+    def _again(self, op: Affine, parts: Parts) -> tuple[Place, ...] | None:
+        """Where another product of the same matrices reads, if nothing else lives there."""
+        living = {place: buffer for buffer, place in self.homes.items()}
+        for places in self.known.get(_key(op, parts), ()):
+            pairs = zip(parts, places, strict=True)
+            if all(
+                part is None or living.get(at, part.buffer) is part.buffer for part, at in pairs
+            ):
+                return places
+        return None
 
-    def _row(
-        self, name: str, users: dict[int, Parts], may_live: Callable[[Vec], bool]
-    ) -> dict[int, Window]:
+    def _piece(self, wanted: Parts) -> tuple[Place, ...] | None:
+        """Where all that is wanted lives, side by side in one row."""
+        homes = [self._home(v) for v in wanted if v is not None]
+        rows = {place[0] for place in homes if place}
+        if None in homes or len(rows) != 1 or len(set(wanted)) < len(wanted):
+            return None
+        (row,) = rows
+        if None in wanted and row not in self.ones:
+            return None
+        found = tuple((v and self._home(v)) or (row, self.ones[row]) for v in wanted)
+        spans = sorted(
+            (start, start + _size(v)) for v, (_, start) in zip(wanted, found, strict=True)
+        )
+        return None if any(end != start for (_, end), (start, _) in pairwise(spans)) else found
+
+    def _row(self, name: str, users: Sequence[tuple[Affine, Parts]]) -> None:
         """A row for one product or two: what the second reads alone, what both do, the first."""
-        parts, *rest = users.values()
-        for last in rest:
+        (_, parts), *rest = users
+        for _, last in rest:
             shared = [part for part in parts if part in last]
             alone = (tuple(part for part in one if part not in shared) for one in (last, parts))
             parts = (*next(alone), *shared, *next(alone))
         starts = [0, *accumulate(map(_size, parts))]
-        row = self._known(parts, starts) or Buffer(name, starts[-1], "row", shape=(starts[-1],))
-        self.parts[row] = parts
-        copied: dict[int, tuple[Vec, Vec]] = {}  # by place
-        for place, (part, start) in enumerate(zip(parts, starts, strict=False)):
-            if part is None or self._home(part) == (row, start):
-                continue
-            if may_live(part) and self._home(part) is None:
-                self.homes[part.buffer] = (row, start)
-            else:
-                copied[place] = (part, row.vec()[start : start + part.size])
-        windows: dict[int, Window] = {}
-        for key, own in users.items():
-            places = [*range(len(parts))] if own is parts else [parts.index(p) for p in own]
-            begin, end = starts[min(places)], starts[max(places) + 1]
-            copies = tuple(copied.pop(place) for place in places if place in copied)
-            inside = tuple(starts[place] - begin for place in places)
-            windows[key] = Window(row.vec()[begin:end], inside, tuple(_together(copies)))
-        return windows
+        row = Buffer(name, starts[-1], "row", shape=(starts[-1],))
+        if None in parts:
+            self.ones[row] = starts[parts.index(None)]
+        for op, own in users:
+            numbers = range(len(parts)) if own is parts else [parts.index(part) for part in own]
+            places = tuple((row, starts[k]) for k in numbers)
+            self.known.setdefault(_key(op, own), []).append(places)
 
-    def _home(self, vec: Vec) -> tuple[Buffer, int] | None:
+    def _home(self, vec: Vec) -> Place | None:
         """Where a whole buffer lives."""
-        if vec != vec.buffer.vec():
-            return None
-        found = self.homes.get(vec.buffer)
-        return found or (self.other.homes.get(vec.buffer) if self.other else None)
+        return self.homes.get(vec.buffer) if vec == vec.buffer.vec() else None
 
-    def _laid(self, row: Buffer) -> tuple[Parts, list[int]]:
-        parts = self.parts[row] if row in self.parts or not self.other else self.other.parts[row]
-        return parts, [0, *accumulate(map(_size, parts))]
 
-    def _known(self, parts: Parts, starts: Sequence[int]) -> Buffer | None:
-        """A row of the other method for parts of these sizes, where all its states have a place."""
-        homes = self.other.homes if self.other else {}
-        for row in dict.fromkeys(homes[v.buffer][0] for v in parts if v and v.buffer in homes):
-            others, places = self._laid(row)
-            same = [a is None for a in parts] == [b is None for b in others] and starts == places
-            pairs = zip(parts, others, starts, strict=False)
-            if same and not any(
-                b and b.buffer.kind == "state" and a != b and homes.get(b.buffer) == (row, start)
-                for a, b, start in pairs
-            ):
-                return row
-        return None
+def _key(op: Affine, parts: Parts) -> object:
+    return tuple(mat for mat, _ in op.products), op.bias, len(parts)
 
 
 def _together(copies: Iterable[tuple[Vec, Vec]]) -> list[tuple[Vec, Vec]]:
     """One copy for what lies side by side on both sides."""
     found: list[tuple[Vec, Vec]] = []
-    for pair in copies:
-        if found and all(_follows(b, a) for a, b in zip(found[-1], pair, strict=True)):
-            source, slot = (
-                replace(a, size=a.size + b.size) for a, b in zip(found.pop(), pair, strict=True)
-            )
-            found.append((source, slot))
+    for x, slot in copies:
+        if found and _follows(x, found[-1][0]) and _follows(slot, found[-1][1]):
+            first, place = found.pop()
+            size = first.size + x.size
+            found.append((replace(first, size=size), replace(place, size=size)))
         else:
-            found.append(pair)
+            found.append((x, slot))
     return found
 
 
 def _follows(second: Vec, first: Vec) -> bool:
-    end = first.offset + first.size
-    return (
-        second.buffer is first.buffer
-        and second.stride == first.stride == 1
-        and second.offset == end
-    )
+    """Whether one vector begins where another ends."""
+    one_by_one = second.stride == first.stride == 1 and second.buffer is first.buffer
+    return one_by_one and second.offset == first.offset + first.size
 
 
 def _size(part: Vec | None) -> int:

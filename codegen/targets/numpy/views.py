@@ -28,7 +28,24 @@ class Base:
     behind: str = "lead"
 
 
-def view(base: Base, offset: Dim, spans: Sequence[Span], use: Callable[[str], str]) -> str:
+@dataclass(frozen=True)
+class View:
+    """The text of an array, or of a part of it by an index."""
+
+    array: str
+    index: str = ""
+    is_whole: bool = False  # it is an array by its name
+
+    def __str__(self) -> str:
+        return f"{self.array}[{self.index}]" if self.index else self.array
+
+    @property
+    def elements(self) -> str:
+        """What is assigned to."""
+        return f"{self.array}[{self.index or '...'}]"
+
+
+def view(base: Base, offset: Dim, spans: Sequence[Span], use: Callable[[str], str]) -> View:
     """`base[offset + sum of index * stride]` with one axis for each span, slowest first.
 
     A span of stride 0 becomes an axis of length 1, which NumPy repeats by itself. `use` is told of
@@ -44,16 +61,16 @@ def view(base: Base, offset: Dim, spans: Sequence[Span], use: Callable[[str], st
         order.append("::-1" if back else ":")
     own = [dims.product(base.shape[n + 1 :]) for n in range(len(base.shape))]
     other: list[Dim] = [*(stride for _, stride in forwards[:-1]), 1]
-    text = _indexed(base, own, start, forwards, use) or _indexed(base, other, start, forwards, use)
-    if text is None:
+    found = _indexed(base, own, start, forwards, use) or _indexed(base, other, start, forwards, use)
+    if found is None:
         pairs = ", ".join(f"({dims.text(n)}, {dims.text(s)})" for n, s in moving)
         row = _reshaped(base, (-1,) if len(base.shape) > 1 else base.shape, use)
-        text = f"{use('grid')}({row}, {dims.text(offset)}, {pairs})"
+        found = View(f"{use('grid')}({row}, {dims.text(offset)}, {pairs})")
     elif "::-1" in order:
-        text = f"{text}[{', '.join(order)}]"
+        found = View(f"{found}", ", ".join(order))
     if len(moving) < len(spans):
-        text = f"{text}[{', '.join(':' if stride != 0 else 'None' for _, stride in spans)}]"
-    return text
+        found = View(f"{found}", ", ".join(":" if stride != 0 else "None" for _, stride in spans))
+    return found
 
 
 def shape_text(shape: Sequence[Dim], behind: str = "lead") -> str:
@@ -65,15 +82,15 @@ def shape_text(shape: Sequence[Dim], behind: str = "lead") -> str:
     return f"{own} + {behind}" if shape else behind
 
 
-def _reshaped(base: Base, shape: Sequence[Dim], use: Callable[[str], str]) -> str:
+def _reshaped(base: Base, shape: Sequence[Dim], use: Callable[[str], str]) -> View:
     if tuple(shape) == tuple(base.shape) and base.behind != "unit":
-        return base.name
-    return f"{base.name}.reshape({shape_text(shape, base.behind and use(base.behind))})"
+        return View(base.name, is_whole=True)
+    return View(f"{base.name}.reshape({shape_text(shape, base.behind and use(base.behind))})")
 
 
 def _indexed(
     base: Base, strides: Sequence[Dim], start: Dim, spans: Sequence[Span], use: Callable[[str], str]
-) -> str | None:
+) -> View | None:
     """By an index for each axis of an array with these strides, None where the spans do not fit."""
     shape: list[Dim] = []
     parts: list[str] = []
@@ -94,10 +111,10 @@ def _indexed(
         outer, rest = stride, rest - first * stride
     if left or rest != 0:
         return None
-    text = _reshaped(base, shape, use)
+    whole = _reshaped(base, shape, use)
     while parts and parts[-1] == ":":
         parts.pop()
-    return f"{text}[{', '.join(parts)}]" if parts else text
+    return View(whole.array, ", ".join(parts)) if parts else whole
 
 
 def _place(first: Dim, length: Dim, outermost: bool) -> str | None:
@@ -120,7 +137,8 @@ def _slice(first: Dim, count: Dim, step: int, length: Dim, outermost: bool) -> s
         return None  # it may run into the next row; the outermost axis has none
     opening = dims.text(first) if first != 0 else ""
     closing = "" if stop == length and step == 1 else dims.text(stop)
-    wide = {" ", "("} & {*opening, *closing}  # formatters have space around the colon then
+    # Formatters have space around the colon then.
+    wide = not (dims.is_plain(first) and (dims.is_plain(stop) or not closing))
     parts = [opening, closing, str(step)] if step > 1 else [opening, closing]
     return (" : " if wide else ":").join(parts).strip()
 

@@ -11,8 +11,8 @@ import numpy as np
 from codegen.passes.fold_gates import NOTE
 from codegen.program import dims
 from codegen.program.ops import Array, Buffer, Mat
-from codegen.targets.numpy.instructions import Packed
-from codegen.targets.numpy.text import Module
+from codegen.targets.numpy.rows import Packed
+from codegen.targets.numpy.scope import Module
 from codegen.targets.numpy.views import shape_text, view
 from codegen.targets.spine.lines import WIDTH
 from codegen.text import names, numbers
@@ -104,7 +104,7 @@ class Weights:
         if (mat.columns == 1 and base.shape[-1] != 1) or len(base.shape) == 1:
             text = f"{view(base, mat.offset, spans[:1], self.module.use)}[:, None]"
         else:
-            text = view(base, mat.offset, spans, self.module.use)
+            text = f"{view(base, mat.offset, spans, self.module.use)}"
         text = text if factor == 1.0 else f"{self.module.literal(factor)} * {text}"
         return text if shift == 0.0 else f"{text} + {self.module.literal(shift)}"
 
