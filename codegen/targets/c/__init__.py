@@ -148,9 +148,9 @@ def _macros(header: Header) -> list[str]:
             lines.append(f"#define {header.upper}_HOP {header.lowered.hop}")
     if header.max_steps is not None:
         lines.append(f"#define {header.upper}_MAX_STEPS {header.max_steps}")
-    for name, value in facts(header.lowered):
-        number = f"({value})" if value.startswith("-") else value
-        lines.append(f"#define {header.upper}_{name} {number}")
+    known = header.lowered.model.facts
+    for (name, text), (_, value) in zip(facts(header.lowered), known, strict=True):
+        lines.append(f"#define {header.upper}_{name} {f'({text})' if value < 0 else text}")
     return lines
 
 

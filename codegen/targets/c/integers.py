@@ -300,10 +300,9 @@ def _source(printer: IntegerPrinter, stem: str, kind: str) -> str:
     names = {"p": printer.prefix, "P": printer.upper, "real": printer.real_type, "kind": kind}
     names |= {"one": printer.real_number(1.0), "half": printer.real_number(0.5)}
     if stem in LINES:
-        names["real"] = INTEGERS[kind]
+        names |= {"real": INTEGERS[kind], "of_kind": f"_{kind}"}
     folder = ELSEWHERE.get(stem, "integers")
-    text = "".join(templates.render(f"c/{folder}/{stem}.c.j2", **names))
-    return text.replace(f"_{stem}(", f"_{stem}_{kind}(", 1) if stem in LINES else text
+    return "".join(templates.render(f"c/{folder}/{stem}.c.j2", **names))
 
 
 def _of_table(printer: IntegerPrinter, name: str, node: Table) -> str:

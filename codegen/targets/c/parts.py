@@ -142,6 +142,7 @@ def _each(header: Header, name: str) -> str:
 def _source(header: Header, path: str) -> str:
     """A source with this file's prefixes, its number type, and the suffix of its literals."""
     names = {"p": header.prefix, "P": header.upper, "real": header.real, "f": header.suffix}
+    names["of_kind"] = ""  # for numbers of one type alone
     return "".join(templates.render(f"c/{path}.c.j2", **names))
 
 

@@ -9,7 +9,7 @@ which `weights` and `parts` write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,7 @@ from codegen.targets.python.parts import (
     used_functions,
 )
 from codegen.targets.python.weights import Weights
-from codegen.targets.spine.banner import Origin, Sizes, banner
+from codegen.targets.spine.banner import Origin, Sizes, banner, made
 from codegen.targets.spine.integers import apart, fractions
 from codegen.targets.spine.lines import fitted
 from codegen.targets.spine.outline import Outline
@@ -135,7 +135,8 @@ class _File:
         lines = banner(self.lowered, self.origin, self._sizes())
         pieces = templates.render(
             "python/small.py.j2" if self.small else "python/model.py.j2",
-            banner=shortened(lines) if self.small else lines,
+            # What made the file, and whose it is: no layer table and no sizes.
+            banner=[*made(self.lowered, self.origin), lines[-1]] if self.small else lines,
             title=f"{comment(self.name)}, from {comment(self.lowered.model.source)}.",
             uses_math=uses_math,
             uses_infinity=infinity or uses_infinity(self.printed),
@@ -177,9 +178,3 @@ class _File:
             elif part.buffer is not self.file.zero:
                 weights += count * item
         return replace(self.outline.sizes(), weights=weights)
-
-
-def shortened(lines: Sequence[str]) -> list[str]:
-    """The banner without layer table and sizes."""
-    kept = [k for k, line in enumerate(lines) if line.startswith("Model: ")]
-    return [*lines[: kept[0] + 1], lines[-1]]

@@ -34,7 +34,7 @@ class IntegerPrinter(Printer):
     def count(self, dim: Dim) -> str:
         """A length or a loop counter."""
         text = dims.text(dim)
-        return f"({text})" if " " in text else text
+        return text if isinstance(dim, int) or dims.is_plain(dim) else f"({text})"
 
     def bound(self, node: Expr, index: str) -> tuple[str, int]:
         """The text, and how tightly it binds."""
