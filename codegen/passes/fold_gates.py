@@ -7,7 +7,7 @@ rounds to 6e-8 whatever the value is, so only `gate_sigmoid` may be folded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import groupby
@@ -31,11 +31,12 @@ from codegen.program.ops import (
     When,
     children,
     reads,
+    roots,
     walk,
     walk_ops,
     writes,
 )
-from codegen.program.rewrite import with_children
+from codegen.program.rewrite import map_exprs, with_children
 
 # Slope and offset that go into the weights, for activations of which a clip or tanh then is left.
 FOLDED = {
@@ -100,7 +101,9 @@ def _folded(program: Program, folding: Folding) -> Program:
             segments = _segments(op, users[op.out.buffer].values())
             if segments is not None:
                 _add(change, op, segments, folding)
-    return program.map_blocks(lambda block: change.body(block.ops)) if change.ops else program
+    return (
+        program.map_blocks(lambda block: tuple(change.body(block.ops))) if change.ops else program
+    )
 
 
 def _segments(affine: Affine, users: Iterable[Op]) -> list[_Segment] | None:
@@ -123,7 +126,7 @@ def _segments(affine: Affine, users: Iterable[Op]) -> list[_Segment] | None:
             continue
         if any(v.buffer is buffer for v in writes(op)) or not isinstance(op, Elementwise):
             return None
-        for root in [e for _, e in op.locals] + [e for _, e in op.stores]:
+        for root in roots(op):
             for vec, function in _uses(root, buffer):
                 if vec.stride != 1 or not (
                     isinstance(vec.offset, int) and isinstance(vec.size, int)
@@ -216,18 +219,13 @@ class _Change:
     # For where a segment starts: where it starts now, and what is left of its function.
     results: dict[Buffer, dict[int, tuple[int, Sequence[str] | None]]] = field(default_factory=dict)
 
-    def body(self, ops: Iterable[Op]) -> tuple[Op, ...]:
+    def body(self, ops: Iterable[Op]) -> Iterator[Op]:
         """The ops as they have to be now."""
-        return tuple(new for op in ops for new in self.ops.get(id(op)) or [self.op(op)])
-
-    def op(self, op: Op) -> Op:
-        """The op as it has to be now."""
-        if isinstance(op, Elementwise):
-            named = tuple((name, self.expr(e)) for name, e in op.locals)
-            return Elementwise(op.size, named, tuple((v, self.expr(e)) for v, e in op.stores))
-        if isinstance(op, (Loop, When)):
-            return replace(op, body=self.body(op.body))
-        return op
+        for op in ops:
+            if isinstance(op, (Loop, When)):
+                yield replace(op, body=tuple(self.body(op.body)))
+            else:
+                yield from self.ops.get(id(op)) or [map_exprs(op, self.expr)]
 
     def expr(self, node: Expr) -> Expr:
         """The expression as it has to be now."""

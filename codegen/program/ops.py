@@ -499,6 +499,16 @@ class Program:
                 found[op.index.buffer] = min(rows, found.get(op.index.buffer, rows))
         return found
 
+    def map_buffers(self, change: Callable[[Buffer], Buffer]) -> Program:
+        """The program with every buffer replaced by `change(buffer)`."""
+        ports = (
+            tuple(replace(port, buffer=change(port.buffer)) for port in ports)
+            for ports in (self.inputs, self.outputs)
+        )
+        states = tuple(replace(state, buffer=change(state.buffer)) for state in self.states)
+        changed = self.map_blocks(lambda block: map_buffers(block.ops, change))
+        return replace(changed, inputs=next(ports), outputs=next(ports), states=states)
+
     def map_ops(self, change: Callable[[Op], Op]) -> Program:
         """The program with each op, under its heading, replaced."""
         return self.map_blocks(lambda block: tuple(map(change, block.ops)))
@@ -522,11 +532,8 @@ def reads(op: Op) -> tuple[Vec | Mat, ...]:
     if isinstance(op, Affine):
         pairs = tuple(v for pair in op.products for v in pair)
         return pairs if op.bias is None else (op.bias, *pairs)
-    if isinstance(op, Elementwise):
-        roots = [e for _, e in op.locals] + [e for _, e in op.stores]
-        return tuple(e.vec for root in roots for e in walk(root) if isinstance(e, (At, Table)))
-    if isinstance(op, Reduce):
-        return tuple(e.vec for e in walk(op.value) if isinstance(e, (At, Table)))
+    if isinstance(op, (Elementwise, Reduce)):
+        return tuple(e.vec for root in roots(op) for e in walk(root) if isinstance(e, (At, Table)))
     if isinstance(op, Softmax):
         return (op.x,) if op.table is None else (op.x, op.table)
     if isinstance(op, Gather):
@@ -541,6 +548,13 @@ def writes(op: Op) -> tuple[Vec, ...]:
     if isinstance(op, Shift):
         return (op.line.vec(),)
     return () if isinstance(op, (Loop, When)) else (op.out,)
+
+
+def roots(op: Op) -> tuple[Expr, ...]:
+    """The expressions of a plain op (no loop)."""
+    if isinstance(op, Elementwise):
+        return tuple(e for _, e in (*op.locals, *op.stores))
+    return (op.value,) if isinstance(op, Reduce) else ()
 
 
 def rows_seen(whole: Program) -> list[Dim]:

@@ -49,6 +49,16 @@ def map_op(op: Op, vec: Callable[[Vec], Vec], mat: Callable[[Mat], Mat]) -> Op:
     return Shift(op.line, vec(op.x))
 
 
+def map_exprs(op: Op, change: Callable[[Expr], Expr]) -> Op:
+    """The op with each of its expressions replaced."""
+    if isinstance(op, (Loop, When)):
+        return replace(op, body=tuple(map_exprs(o, change) for o in op.body))
+    if isinstance(op, Elementwise):
+        named = tuple((name, change(e)) for name, e in op.locals)
+        return Elementwise(op.size, named, tuple((vec, change(e)) for vec, e in op.stores))
+    return replace(op, value=change(op.value)) if isinstance(op, Reduce) else op
+
+
 def with_children(node: Expr, change: Callable[[Expr], Expr]) -> Expr:
     """The expression with `change` applied to each of its operands."""
     if isinstance(node, Binary):

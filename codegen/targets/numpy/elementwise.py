@@ -7,7 +7,7 @@ where neither is possible.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from codegen.program.dims import Dim
 from codegen.program.ops import (
@@ -17,26 +17,22 @@ from codegen.program.ops import (
     Call,
     Compare,
     Count,
-    Elementwise,
     Expr,
     Index,
     Local,
-    Loop,
     Mat,
     Negate,
     Number,
     Op,
     Program,
-    Reduce,
     Select,
     Table,
     Vec,
-    When,
     children,
     reads,
     walk_ops,
 )
-from codegen.program.rewrite import with_children
+from codegen.program.rewrite import map_exprs, with_children
 from codegen.targets.numpy.axes import Axes, along, is_full, overlap
 
 UFUNCS = {
@@ -74,16 +70,7 @@ UFUNCS = {
 
 def in_calls(program: Program) -> Program:
     """Write all expressions in what NumPy has, in few array operations; equal to rounding."""
-
-    def one(op: Op) -> Op:
-        if isinstance(op, (Loop, When)):
-            return replace(op, body=tuple(map(one, op.body)))
-        if isinstance(op, Elementwise):
-            named = tuple((name, simplify(node)) for name, node in op.locals)
-            return replace(op, locals=named, stores=tuple((v, simplify(e)) for v, e in op.stores))
-        return replace(op, value=simplify(op.value)) if isinstance(op, Reduce) else op
-
-    return program.map_ops(one)
+    return program.map_ops(lambda op: map_exprs(op, simplify))
 
 
 def simplify(node: Expr) -> Expr:

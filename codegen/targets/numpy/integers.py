@@ -27,23 +27,20 @@ from codegen.program.ops import (
     Mat,
     Number,
     Op,
-    Port,
     Program,
-    Reduce,
-    Shift,
     Softmax,
-    State,
     Table,
     Vec,
     When,
     call,
+    const,
     first_row,
-    map_expr,
     matrix_of,
+    roots,
     walk,
     walk_ops,
 )
-from codegen.program.rewrite import with_children
+from codegen.program.rewrite import map_exprs, with_children
 
 SCALE = 2.0**-16  # what a sum of products is multiplied by first, with the scale of its row
 
@@ -57,42 +54,20 @@ class Doubles:
 
     def __call__(self, program: Program) -> Program:
         """The program in float64."""
-        return replace(
-            program,
-            inputs=tuple(self._port(port) for port in program.inputs),
-            outputs=tuple(self._port(port) for port in program.outputs),
-            states=tuple(self._state(state) for state in program.states),
-            blocks=tuple(
-                replace(block, ops=tuple(self._ops(block.ops, ()))) for block in program.blocks
-            ),
-            integers=False,
-        )
-
-    # ---- buffers ----------------------------------------------------------------------------
+        whole = program.map_blocks(lambda block: tuple(self._ops(block.ops, ())))
+        return replace(whole.map_buffers(self._buffer), integers=False)
 
     def _buffer(self, buffer: Buffer) -> Buffer:
         if buffer not in self.buffers:
             self.buffers[buffer] = replace(buffer, dtype=_type(buffer), scales=None, unit=1.0)
         return self.buffers[buffer]
 
-    def _vec(self, vec: Vec) -> Vec:
-        return replace(vec, buffer=self._buffer(vec.buffer))
-
-    def _port(self, port: Port) -> Port:
-        return replace(port, buffer=self._buffer(port.buffer))
-
-    def _state(self, state: State) -> State:
-        return replace(state, buffer=self._buffer(state.buffer))
-
     def _const(self, key: object, name: str, data: Array, unit: float = 1.0) -> Buffer:
         """A constant of `unit` times these numbers."""
         if key not in self.made:
-            shape = data.shape
-            flat = data.reshape(-1)
-            self.made[key] = Buffer(name, flat.size, "const", "float32", flat, (), shape, unit=unit)
+            new = replace(const(name, data), dtype="float32", unit=unit)
+            self.made[key] = self.buffers[new] = new
         return self.made[key]
-
-    # ---- ops --------------------------------------------------------------------------------
 
     def _ops(self, ops: tuple[Op, ...], scope: tuple[str, ...]) -> Iterator[Op]:
         for op in ops:
@@ -103,31 +78,20 @@ class Doubles:
                     yield replace(op, body=tuple(self._ops(body, scope)))
                 case Affine():
                     yield from self._affine(op, scope)
-                case Elementwise():
-                    named = tuple((name, self._expr(e)) for name, e in op.locals)
-                    stores = tuple((self._vec(v), self._expr(e)) for v, e in op.stores)
-                    yield Elementwise(op.size, named, stores)
-                case Reduce():
-                    yield replace(op, out=self._vec(op.out), value=self._expr(op.value))
-                case Softmax():
-                    assert op.table is not None, op
-                    vecs = (self._vec(v) for v in (op.out, op.x, op.table))
-                    yield Softmax(*(next(vecs), next(vecs)), op.log, next(vecs), op.shift)
                 case Gather():
                     yield self._gather(op)
-                case Shift():
-                    yield Shift(self._buffer(op.line), self._vec(op.x))
+                case _:
+                    yield map_exprs(op, _rewritten)
 
     def _affine(self, op: Affine, scope: tuple[str, ...]) -> Iterator[Op]:
         """All sums of products, then these times their scales, then the sum of all."""
         rows, name = op.out.size, op.out.buffer.name
-        terms: list[Expr] = [] if op.bias is None else [At(self._vec(op.bias))]
+        terms: list[Expr] = [] if op.bias is None else [At(op.bias)]
         size = rows * len(op.products)
         sums = Buffer(f"{name}_sums", size, "temp", "float32", None, scope, (size,)).vec()
         for number, (mat, x) in enumerate(op.products):
             part = sums[number * rows : (number + 1) * rows]
-            own = replace(mat, buffer=self._buffer(mat.buffer))
-            yield Affine(part, None, ((own, self._vec(x)),))
+            yield Affine(part, None, ((mat, x),))
             terms.append(At(part))
         fixed = all(isinstance(mat.offset, int) for mat, _ in op.products)
         if fixed and len(op.products) > 1:
@@ -144,7 +108,7 @@ class Doubles:
         total: Expr = Number(0.0)
         for number, term in enumerate(terms):
             total = term if number == 0 else total + term
-        yield Elementwise(rows, (), ((self._vec(op.out), total),))
+        yield Elementwise(rows, (), ((op.out, total),))
 
     @staticmethod
     def _requantised(sums: Vec, scales: Vec, quotient: Expr) -> Op:
@@ -183,10 +147,7 @@ class Doubles:
         buffer = self._const(key, table.buffer.name, data)
         count, columns = data.shape
         own = Mat(buffer, 0, count, columns, columns)
-        return Gather(self._vec(op.out), own, self._vec(op.index))
-
-    def _expr(self, node: Expr) -> Expr:
-        return _rewritten(map_expr(node, self._vec))
+        return Gather(op.out, own, op.index)
 
 
 def _rewritten(node: Expr) -> Expr:
@@ -226,12 +187,7 @@ def _type(buffer: Buffer) -> str:
 def tables(program: Program) -> Iterator[Table]:
     """Every use of a table, those of softmax too."""
     for op in walk_ops(program.ops):
-        roots: list[Expr] = []
-        if isinstance(op, Elementwise):
-            roots = [e for _, e in (*op.locals, *op.stores)]
-        elif isinstance(op, Reduce):
-            roots = [op.value]
-        elif isinstance(op, Softmax) and op.table is not None:
+        if isinstance(op, Softmax) and op.table is not None:
             yield Table(op.table, op.shift, At(op.x))
-        for root in roots:
+        for root in roots(op):
             yield from (node for node in walk(root) if isinstance(node, Table))

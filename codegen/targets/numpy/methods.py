@@ -17,13 +17,12 @@ from codegen.program.ops import (
     Block,
     Buffer,
     Call,
-    Elementwise,
     Number,
     Port,
     Program,
-    Reduce,
     State,
     const,
+    roots,
     rows_looked_up,
     walk,
     walk_ops,
@@ -387,15 +386,10 @@ def _equations(block: Block) -> list[str]:
 
 def _is_risky(program: Program) -> bool:
     """Whether something may overflow or divide by zero, as it then does in Keras."""
-    for op in walk_ops(program.ops):
-        if isinstance(op, Elementwise):
-            roots = [e for _, e in (*op.locals, *op.stores)]
-        else:
-            roots = [op.value] if isinstance(op, Reduce) else []
-        for node in (inner for root in roots for inner in walk(root)):
-            match node:
-                case Call(function=function) if function in RISKY:
-                    return True
-                case Binary(operator="/", right=right) if not isinstance(right, Number):
-                    return True
+    for node in (e for op in walk_ops(program.ops) for root in roots(op) for e in walk(root)):
+        match node:
+            case Call(function=function) if function in RISKY:
+                return True
+            case Binary(operator="/", right=right) if not isinstance(right, Number):
+                return True
     return False
