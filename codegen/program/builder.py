@@ -523,7 +523,7 @@ class Builder:
         count = (total - reach) // stride + 1
         self.check(count, ">=", 1)
         behind = x.behind + right if x.time and isinstance(right, int) else 0
-        yield Window(self, x, count, size, stride, dilation, rows, lead=x.lead, behind=behind)
+        yield Window(self.loop, x, count, size, stride, dilation, rows, lead=x.lead, behind=behind)
         self.leave(x, role, fill)
 
     def padded(self, x: Tensor, left: Dim, right: Dim, fill: float = 0.0) -> Tensor:
@@ -567,7 +567,7 @@ class Builder:
             extra, lead = extra + count, lead + 1
         kind = partial(
             Window,
-            self,
+            self.loop,
             x,
             count,
             taps,

@@ -6,18 +6,14 @@ Keras knows no constants: each is a tensor whose batch axis has length 1, or tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from codegen.errors import LayerError
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import Array, Buffer, Vec
-
-if TYPE_CHECKING:
-    from codegen.program.builder import Builder
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +93,7 @@ class Window:
     delay `line` and the newest in `x`.
     """
 
-    builder: Builder
+    loop: Callable[[Dim], AbstractContextManager[Dim]]  # the builder's
     x: Tensor
     count: Dim
     size: int
@@ -111,11 +107,9 @@ class Window:
     behind: int = 0
     late: str = ""
 
-    @contextmanager
-    def positions(self) -> Iterator[Dim]:
+    def positions(self) -> AbstractContextManager[Dim]:
         """A parallel loop over the positions."""
-        with self.builder.loop(self.count) as position:
-            yield position
+        return self.loop(self.count)
 
     def tap(self, position: Dim, number: Dim) -> Tensor:
         """Row number `number` of the window, oldest first, at a position."""
