@@ -71,12 +71,12 @@ def check_start(shape: tuple[Dim, ...], start: tuple[Dim, ...]) -> None:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class SimpleRNNCell(Cell):
-    """h' = act(x K + b + h U)."""
+class KernelCell(Cell):
+    """A cell with a kernel and a recurrent kernel, whose columns are those of its gates in turn."""
 
-    kernel: Array  # (inputs, units)
-    recurrent_kernel: Array  # (units, units)
-    bias: Array | None  # (units,)
+    kernel: Array  # (inputs, gates * units)
+    recurrent_kernel: Array  # (outputs, gates * units)
+    bias: Array | None  # (gates * units,)
     activation: Activation = TANH
 
     @property
@@ -88,6 +88,22 @@ class SimpleRNNCell(Cell):
     def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """The state h."""
         return (("h", (self.units,)),)
+
+    def sums(self, b: Builder, role: str, x: Tensor, h: Vec) -> Vec:
+        """Emit x K + b + h U."""
+        out = b.temp(role, int(self.kernel.shape[1]))
+        b.affine(
+            out,
+            b.vector("bias", self.bias),
+            (b.weight("kernel", self.kernel.T), x.vec()),
+            (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
+        )
+        return out
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimpleRNNCell(KernelCell):
+    """h' = act(x K + b + h U)."""
 
     @property
     def describe(self) -> str:
@@ -97,41 +113,21 @@ class SimpleRNNCell(Cell):
     def advance(self, b: Builder, x: Tensor, states: tuple[Tensor, ...]) -> Tensor:
         """Emit one step."""
         h = states[0].vec()
-        a = b.temp("a", self.units)
-        b.affine(
-            a,
-            b.vector("bias", self.bias),
-            (b.weight("kernel", self.kernel.T), x.vec()),
-            (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
-        )
+        a = self.sums(b, "a", x, h)
         b.copy(h, b.apply(self.activation, At(a), self.units, "activated"))
         return states[0]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class GRUCell(Cell):
+class GRUCell(KernelCell):
     """z, r = gate(x K + b + h U); h' = z h + (1 - z) candidate.
 
     The candidate is act(x K + b + (r h) U) for reset_after=False, act(x K + b0 + r (h U + b1))
-    for True.
+    for True: the bias is then (2, 3 * units), b0 and b1. Columns are those of z, r, candidate.
     """
 
-    kernel: Array  # (inputs, 3 * units), columns z, r, candidate
-    recurrent_kernel: Array  # (units, 3 * units)
-    bias: Array | None  # (3 * units,), or (2, 3 * units) with reset_after: input, recurrent
-    activation: Activation = TANH
     recurrent_activation: Activation = SIGMOID
     reset_after: bool = False
-
-    @property
-    def units(self) -> int:
-        """Size of the state."""
-        return int(self.recurrent_kernel.shape[0])
-
-    @property
-    def states(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """The state h."""
-        return (("h", (self.units,)),)
 
     @property
     def describe(self) -> str:
@@ -193,16 +189,13 @@ class GRUCell(Cell):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LSTMCell(Cell):
+class LSTMCell(KernelCell):
     """c' = f c + i act(candidate); h' = o act(c').
 
-    With a projection (Sak et al. 2014) h' is that times `projection`.
+    Columns are those of i, f, candidate, o. With a projection (Sak et al. 2014) h' is that times
+    `projection`.
     """
 
-    kernel: Array  # (inputs, 4 * units), columns i, f, candidate, o
-    recurrent_kernel: Array  # (outputs, 4 * units)
-    bias: Array | None  # (4 * units,)
-    activation: Activation = TANH
     recurrent_activation: Activation = SIGMOID
     projection: Array | None = None  # (outputs, units); without one, outputs = units
 
@@ -229,13 +222,7 @@ class LSTMCell(Cell):
         """Emit one step."""
         n = self.units
         h, c = states[0].vec(), states[1].vec()
-        gates = b.temp("gates", 4 * n)
-        b.affine(
-            gates,
-            b.vector("bias", self.bias),
-            (b.weight("kernel", self.kernel.T), x.vec()),
-            (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
-        )
+        gates = self.sums(b, "gates", x, h)
         parts = [gates[k * n : (k + 1) * n] for k in range(4)]
         gate = self.recurrent_activation.gate
         input_gate = b.apply(gate, At(parts[0]), n, "input_gate")

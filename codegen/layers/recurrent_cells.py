@@ -41,13 +41,7 @@ class PeepholeLSTMCell(LSTMCell):
         """Emit one step."""
         n = self.units
         h, c = states[0].vec(), states[1].vec()
-        gates = b.temp("gates", 4 * n)
-        b.affine(
-            gates,
-            b.vector("bias", self.bias),
-            (b.weight("kernel", self.kernel.T), x.vec()),
-            (b.weight("recurrent_kernel", self.recurrent_kernel.T), h),
-        )
+        gates = self.sums(b, "gates", x, h)
         sums: list[Expr] = [At(gates[k * n : (k + 1) * n]) for k in range(4)]
         last = sums[3]
         if self.peepholes is not None:

@@ -30,13 +30,14 @@ from codegen.program.ops import (
     Vec,
     When,
     children,
+    map_exprs,
     reads,
     roots,
     walk,
     walk_ops,
+    with_children,
     writes,
 )
-from codegen.program.rewrite import map_exprs, with_children
 
 # Slope and offset that go into the weights, for activations of which a clip or tanh then is left.
 FOLDED = {

@@ -23,11 +23,11 @@ from codegen.program.ops import (
     Program,
     Vec,
     When,
+    map_op,
     reads,
     walk_ops,
     writes,
 )
-from codegen.program.rewrite import map_op
 from codegen.text.names import common_words
 
 # A zero costs a multiplication: so many are about as slow as the calls that a join saves.

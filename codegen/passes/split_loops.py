@@ -22,11 +22,11 @@ from codegen.program.ops import (
     Shift,
     Vec,
     When,
+    map_op,
     reads,
     walk_ops,
     writes,
 )
-from codegen.program.rewrite import map_op
 
 FEW = 65536  # multiply-adds that take less time than to keep their sums for all time steps
 

@@ -17,9 +17,9 @@ from codegen.program.ops import (
     Program,
     Vec,
     map_buffers,
+    map_op,
     walk_ops,
 )
-from codegen.program.rewrite import map_op
 
 Place = TypeVar("Place", Vec, Mat)
 

@@ -669,24 +669,58 @@ def const(name: str, data: Array) -> Buffer:
     return Buffer(name, flat.size, "const", dtype, flat, (), np.shape(data))
 
 
+def with_children(node: Expr, change: Callable[[Expr], Expr]) -> Expr:
+    """The expression with `change` applied to each of its operands."""
+    parts = tuple(change(child) for child in children(node))
+    if isinstance(node, (Binary, Compare)):
+        return type(node)(node.operator, *parts)
+    if isinstance(node, (Negate, Select)):
+        return type(node)(*parts)
+    if isinstance(node, Call):
+        return Call(node.function, parts)
+    return replace(node, value=parts[0]) if isinstance(node, Table) else node
+
+
 def map_expr(node: Expr, change: Callable[[Vec], Vec]) -> Expr:
     """The expression with every vector replaced by `change(vector)`."""
-    if isinstance(node, At):
-        return At(change(node.vec))
-    if isinstance(node, Binary):
-        return Binary(node.operator, map_expr(node.left, change), map_expr(node.right, change))
-    if isinstance(node, Compare):
-        return Compare(node.operator, map_expr(node.left, change), map_expr(node.right, change))
-    if isinstance(node, Negate):
-        return Negate(map_expr(node.value, change))
-    if isinstance(node, Select):
-        parts = (map_expr(child, change) for child in children(node))
-        return Select(*parts)
-    if isinstance(node, Call):
-        return Call(node.function, tuple(map_expr(a, change) for a in node.arguments))
-    if isinstance(node, Table):
-        return replace(node, vec=change(node.vec), value=map_expr(node.value, change))
-    return node
+    node = with_children(node, lambda child: map_expr(child, change))
+    return replace(node, vec=change(node.vec)) if isinstance(node, (At, Table)) else node
+
+
+def map_op(
+    op: Op,
+    vec: Callable[[Vec], Vec],
+    mat: Callable[[Mat], Mat],
+    line: Callable[[Buffer], Buffer] = lambda buffer: buffer,
+) -> Op:
+    """The op with every vector and matrix replaced, and the line of a Shift by `line`."""
+    if isinstance(op, (Loop, When)):
+        return replace(op, body=tuple(map_op(o, vec, mat, line) for o in op.body))
+    if isinstance(op, Affine):
+        products = tuple((mat(m), vec(v)) for m, v in op.products)
+        bias = None if op.bias is None else vec(op.bias)
+        return replace(op, out=vec(op.out), bias=bias, products=products)
+    if isinstance(op, Elementwise):
+        named = tuple((name, map_expr(e, vec)) for name, e in op.locals)
+        return Elementwise(op.size, named, tuple((vec(v), map_expr(e, vec)) for v, e in op.stores))
+    if isinstance(op, Reduce):
+        return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
+    if isinstance(op, Softmax):
+        table = None if op.table is None else vec(op.table)
+        return replace(op, out=vec(op.out), x=vec(op.x), table=table)
+    if isinstance(op, Gather):
+        return replace(op, out=vec(op.out), table=mat(op.table), index=vec(op.index))
+    return Shift(line(op.line), vec(op.x))
+
+
+def map_exprs(op: Op, change: Callable[[Expr], Expr]) -> Op:
+    """The op with each of its expressions replaced."""
+    if isinstance(op, (Loop, When)):
+        return replace(op, body=tuple(map_exprs(o, change) for o in op.body))
+    if isinstance(op, Elementwise):
+        named = tuple((name, change(e)) for name, e in op.locals)
+        return Elementwise(op.size, named, tuple((vec, change(e)) for vec, e in op.stores))
+    return replace(op, value=change(op.value)) if isinstance(op, Reduce) else op
 
 
 def map_buffers(ops: tuple[Op, ...], change: Callable[[Buffer], Buffer]) -> tuple[Op, ...]:
@@ -698,24 +732,4 @@ def map_buffers(ops: tuple[Op, ...], change: Callable[[Buffer], Buffer]) -> tupl
     def mat(m: Mat) -> Mat:
         return replace(m, buffer=change(m.buffer))
 
-    def one(op: Op) -> Op:
-        if isinstance(op, (Loop, When)):
-            return replace(op, body=tuple(one(o) for o in op.body))
-        if isinstance(op, Affine):
-            products = tuple((mat(m), vec(v)) for m, v in op.products)
-            bias = None if op.bias is None else vec(op.bias)
-            return replace(op, out=vec(op.out), bias=bias, products=products)
-        if isinstance(op, Elementwise):
-            local = tuple((name, map_expr(e, vec)) for name, e in op.locals)
-            stores = tuple((vec(v), map_expr(e, vec)) for v, e in op.stores)
-            return Elementwise(op.size, local, stores)
-        if isinstance(op, Reduce):
-            return replace(op, out=vec(op.out), value=map_expr(op.value, vec))
-        if isinstance(op, Softmax):
-            table = None if op.table is None else vec(op.table)
-            return replace(op, out=vec(op.out), x=vec(op.x), table=table)
-        if isinstance(op, Gather):
-            return replace(op, out=vec(op.out), table=mat(op.table), index=vec(op.index))
-        return Shift(change(op.line), vec(op.x))
-
-    return tuple(one(op) for op in ops)
+    return tuple(map_op(op, vec, mat, change) for op in ops)

@@ -41,9 +41,9 @@ def letters(text: str, name: str) -> tuple[Axis, ...]:
     return tuple(found)
 
 
-def traced(graph: Any, opset: int) -> Mapping[str, int]:
+def traced(graph: Any) -> Mapping[str, int]:
     """The time axis of each input that a recurrent node reads along, by the name of the input."""
-    trace = _Trace(graph, opset)
+    trace = _Trace(graph)
     found: dict[str, int] = {}
     for node in graph.node:
         if node.op_type in RECURRENT and node.domain in ("", "ai.onnx") and node.input:
@@ -56,8 +56,7 @@ def traced(graph: Any, opset: int) -> Mapping[str, int]:
 class _Trace:
     """Goes from a value back to the inputs, as long as it is plain which axis is which."""
 
-    def __init__(self, graph: Any, opset: int) -> None:
-        self._opset = opset
+    def __init__(self, graph: Any) -> None:
         self._arrays = {str(t.name): t for t in graph.initializer}
         self._inputs = {
             str(x.name): len(x.type.tensor_type.shape.dim)

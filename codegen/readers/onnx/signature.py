@@ -60,7 +60,7 @@ class Signature:
         if options.initial_state is not None and not self._states:
             raise ReadError(f"{file.label}: --initial-state without --state IN=OUT")
         self._said = self._axes(names)
-        self._traced = traced(self._proto, file.opsets[""])
+        self._traced = traced(self._proto)
         self._batch = self._batch_names()
         self._computed: dict[str, tuple[int | None, ...]] = {}  # the shapes of outputs
         self._drops_time = False  # an input is a sequence of one step, and has no axis for it

@@ -55,7 +55,6 @@ class Refused:
     ref: Ref
 
 
-Known = Array  # of dtype object where it holds lengths that are free
 Operand = Value | Array | Refused | None
 
 

@@ -21,10 +21,10 @@ from codegen.program.ops import (
     Shift,
     Vec,
     When,
+    map_op,
     reads,
     writes,
 )
-from codegen.program.rewrite import map_op
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ from codegen.program.ops import (
     Table,
     Vec,
     children,
+    map_exprs,
     reads,
     walk_ops,
+    with_children,
 )
-from codegen.program.rewrite import map_exprs, with_children
 from codegen.targets.numpy.axes import Axes, along, is_full, overlap
 
 UFUNCS = {

@@ -35,12 +35,13 @@ from codegen.program.ops import (
     call,
     const,
     first_row,
+    map_exprs,
     matrix_of,
     roots,
     walk,
     walk_ops,
+    with_children,
 )
-from codegen.program.rewrite import map_exprs, with_children
 
 SCALE = 2.0**-16  # what a sum of products is multiplied by first, with the scale of its row
 
