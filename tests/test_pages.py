@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ def test_the_table_of_alternatives_is_of_the_results() -> None:
         assert comparison.markdown(page) == text, "python -m docs.make.comparison"
 
 
+def test_the_first_page_shows_what_it_is_about() -> None:
+    """Equations beside the loop on the first screen, and a terminal session; both are run."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = blocks.blocks(text, "README.md")
+    loop = found[0]
+    assert "convert" in loop.markers["excerpt"]
+    assert "s->gru_h[i] = update * s->gru_h[i] + (1.0f - update) * candidate;" in loop.text
+    assert text.count("\n", 0, text.index("## ")) < 30
+    assert re.search(r"^\| \*h.* \| `s->gru_h\[i\] = ", text, re.MULTILINE)
+    sessions = [blocks.commands(block.text) for block in found if block.language == "console"]
+    words = [[command.split()[:2] for command, printed in one if printed] for one in sessions]
+    assert [["rnn-codegen", one] for one in ("inspect", "convert", "verify", "check")] in words
+
+
 # ---- the runner of blocks itself ----------------------------------------------------------------
 
 
@@ -69,6 +84,7 @@ def test_a_block_that_fails_is_told(language: str, text: str, said: str, tmp_pat
     [
         ("html", "<script>const = 1</script>\n"),
         ("sh", "if\n"),
+        ("console", "$ if\n"),
         ("c", "int main(void) {\n"),
         ("js", "const = 1\n"),
         ("cpp", "int x = ;\n"),
@@ -79,6 +95,10 @@ def test_a_block_that_is_not_run_has_its_syntax_checked(
 ) -> None:
     with pytest.raises(PageError):
         Runner(tmp_path).run(Block("page.md:1", language, text, {"check": "it needs a board"}))
+
+
+def test_a_session_that_is_not_run_may_be_of_any_command(tmp_path: Path) -> None:
+    Runner(tmp_path).run(Block("page.md:1", "console", "$ python x\n1\n", {"check": "a board"}))
 
 
 def test_an_excerpt_stands_in_what_is_printed(tmp_path: Path) -> None:
@@ -96,6 +116,21 @@ def test_blocks_are_found_with_their_markers() -> None:
         Block("page.md:5", "python", "pass\n", {"file": "x.py"}),
         Block("page.md:9", "sh", ":\n"),
     ]
+
+
+def test_code_in_the_last_column_of_a_table_is_an_excerpt(tmp_path: Path) -> None:
+    page = (
+        "```sh\n:\n```\n<!-- excerpt: printf 'a;\\nb;\\n' -->\n"
+        "| A | B |\n| --- | --- |\n| `x` | `a;` |\n| `y` | `b;` |\n\n"
+        "| a table | `of no command` |\n\n```sh\nfalse\n```\n"
+    )
+    found = blocks.blocks(page, "page.md")
+    assert [block.place for block in found] == ["page.md:1", "page.md:5", "page.md:12"]
+    assert found[1].text == "a;\nb;"
+    runner = Runner(tmp_path)
+    runner.run(found[1])
+    with pytest.raises(PageError, match=r"page\.md:5: not printed"):
+        runner.run(blocks.blocks(page.replace("`b;`", "`c;`"), "page.md")[1])
 
 
 def test_console_blocks_are_recorded_anew_where_something_changed(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ The blocks of a page run from top to bottom, in a folder of the page's own. The 
 block is. A comment right before it, which no reader sees, says what else it needs:
 
     <!-- file: main.py -->         saves the block under this name, for a later block to run
-    <!-- excerpt: COMMAND -->      the block stands in what the command prints
+    <!-- excerpt: COMMAND -->      the block, or the code in the last column of the table that
+                                   follows, stands in what the command prints
     <!-- check: it needs a board -->   checks the syntax alone, for this reason
     <!-- before: CODE -->          CODE stands before the block when it runs
     <!-- needs: MODULE -->         runs where this Python has the module, else checks the syntax
@@ -46,6 +47,8 @@ exec "{python}" -m codegen "$@"
 """
 COMMENT = r"<!-- (\w+): ((?:(?!-->).)*) -->\n+"
 FENCE = re.compile(rf"((?:{COMMENT})*)^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TABLE = re.compile(r"^<!-- excerpt: (.*) -->\n((?:\|.*\n)+)", re.MULTILINE)
+LAST_COLUMN = re.compile(r"\| `([^`]*)` \|$", re.MULTILINE)
 MARKER = re.compile(COMMENT, re.DOTALL)
 PREPARED = re.compile(r"<!-- (files|prepare): (.*?) -->", re.DOTALL)
 INCLUDES = re.compile(r"(?:\s*(?:#.*|/\*.*\*/)?\n)*")
@@ -80,13 +83,19 @@ class Block:
 
 def blocks(text: str, name: str) -> list[Block]:
     """The blocks of a page that is called `name`."""
-    found = []
+    found: dict[int, Block] = {}
+
+    def add(at: int, language: str, code: str, markers: dict[str, str]) -> None:
+        line = text.count("\n", 0, at) + 1
+        found[line] = Block(f"{name}:{line}", language, code, markers)
+
     for match in FENCE.finditer(text):
-        language, code = match[4], match[5]
-        line = text.count("\n", 0, match.start(4)) + 1
         markers = {key: value.strip() for key, value in MARKER.findall(match[1])}
-        found.append(Block(f"{name}:{line}", language, code, markers))
-    return found
+        add(match.start(4), match[4], match[5], markers)
+    for match in TABLE.finditer(text):
+        code = "\n".join(LAST_COLUMN.findall(match[2]))
+        add(match.start(2), "text", code, {"excerpt": match[1]})
+    return [block for _, block in sorted(found.items())]
 
 
 class Runner:
@@ -192,6 +201,11 @@ def _console(runner: Runner, block: Block) -> None:
         pattern = pattern.replace(re.escape("...\n"), r"(?:.*\n)*")
         if not re.fullmatch(pattern, ROUNDING.sub("#", tidy(said))):
             raise PageError(f"{block.place}: {command}printed\n{said}where the page has\n{wanted}")
+
+
+def _console_syntax(runner: Runner, block: Block) -> None:
+    for command, _ in commands(block.text):
+        _shell_syntax(runner, replace(block, text=command))
 
 
 def tidy(text: str) -> str:
@@ -306,7 +320,7 @@ class Ways:
 
 LANGUAGES = {
     "sh": Ways(_shell, _shell_syntax),
-    "console": Ways(_console, _nothing),
+    "console": Ways(_console, _console_syntax),
     "python": Ways(_python, _python_syntax),
     "c": Ways(_c, _c_syntax),
     "cpp": Ways(_cpp_syntax, _cpp_syntax),
