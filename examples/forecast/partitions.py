@@ -4,12 +4,14 @@
     python partitions.py spark rides.csv forecasts.csv
 
 `forecast` takes the pandas frame of a partition and returns one, so it works with any map over
-partitions. Workers need NumPy, pandas and two files, days.py and forecast_numpy.py: a cluster is
-sent them with `client.upload_file` (Dask) or `sparkContext.addPyFile` (Spark).
+partitions. Workers need NumPy, pandas and two files, days.py and forecast_numpy.py, which
+`client.upload_file` sends to a cluster of Dask, and `sparkContext.addPyFile` to one of Spark.
 """
 
+import os
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -85,7 +87,13 @@ def main(engine, table, out):
     else:
         from pyspark.sql import SparkSession
 
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         spark = SparkSession.builder.master("local[2]").getOrCreate()
+        for name in (
+            "days.py",
+            "forecast_numpy.py",
+        ):  # what the workers need, here and on a cluster
+            spark.sparkContext.addPyFile(str(Path(__file__).with_name(name)))
         found = with_spark(spark.createDataFrame(days)).toPandas()
         spark.stop()
     found = found.sort_values(["station", "date"])
