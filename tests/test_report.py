@@ -315,6 +315,16 @@ def test_formulas_have_the_sizes_and_the_code_is_that_of_the_header() -> None:
     assert "h'=update*h+(1-update)*candidate" in plain
 
 
+def test_formulas_have_places_in_time_as_they_are_written_by_hand() -> None:
+    """Products without a sign, and a colon that stands apart from sums."""
+    low = lower(codegen.read(EXAMPLES / "bidirectional" / "bidirectional.keras"))
+    formulas = "\n".join(str(line) for one in recurrent_layers(low, {}) for line in one.formulas)
+    minus = unicodedata.lookup("MINUS SIGN")
+    assert re.search(r">\d+ t : \d+ t \+ \d+<", formulas)
+    assert f"steps {minus} 1" in formulas.replace("&nbsp;", " ")
+    assert not re.search(r"\d \* |steps - ", formulas)
+
+
 def test_a_layer_that_only_delays_is_not_recurrent() -> None:
     low = lower(codegen.read(EXAMPLES / "causal_conv" / "causal_conv.keras"))
     assert low.step is not None
@@ -354,6 +364,18 @@ def test_estimates_hold_for_a_model_that_was_not_counted(tmp_path: Path) -> None
         given = samples(low, 3)
         counted = emulators.run_model(board, header, "model", *given, folder=tmp_path).instructions
         assert told[board].low < counted < told[board].high, (board, counted, told[board])
+
+
+@pytest.mark.parametrize(
+    ("kind", "per"), [("delay line", "a step"), ("several inputs, no step", "a predict")]
+)
+def test_the_page_says_what_instructions_are_counted_for(kind: str, per: str) -> None:
+    given = KINDS[kind]
+    model = codegen.read(given) if isinstance(given, Path) else None
+    text = page_of(lower(model) if model else lowered(randomised(given())))
+    assert f"<h2>Instructions {per}</h2>" in text
+    assert f"Instructions {per}, estimated" in text
+    assert f"multiply-adds {per}<" in text
 
 
 def test_work_is_counted_on_the_ops() -> None:
@@ -419,6 +441,23 @@ def test_the_page_is_never_written_over_what_it_is_made_of(tmp_path: Path) -> No
         found = run("report", model, out, "--data", tmp_path / "x.npz", "-o", over)
         assert found.exit_code == 1, found.output
         assert over.read_bytes() == before
+
+
+def test_pages_and_plots_are_written_again_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the current folder, too, which is not a model that is a folder."""
+    made(tmp_path, SEED, "a.py")
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ("report", "seed.h5", "--steps", 9, "-o", "r.html"),
+        ("verify", "seed.h5", "a.py", "--steps", 9, "--plot", "p.svg"),
+        ("inspect", "seed.h5", "--plot", "p.svg"),
+        ("compare", "a.py", "a.py", "--steps", 9, "--plot", "p.svg"),
+    ):
+        for _ in range(2):
+            found = run(*words)
+            assert found.exit_code == 0, found.output
 
 
 def test_a_file_of_another_model_is_refused_and_the_page_stays(tmp_path: Path) -> None:
@@ -503,6 +542,16 @@ function measure(frame, width) {
   }
   for (const math of page.querySelectorAll("math")) {
     if (math.getBoundingClientRect().height < 8) note("flat:", math);
+  }
+  for (const box of page.querySelectorAll(".scroll")) {
+    const shade = frame.contentWindow.getComputedStyle(box).backgroundImage.includes("gradient");
+    const wide = box.scrollWidth > box.clientWidth;
+    const clear = [...box.querySelectorAll("table, pre, math")].every((inner) =>
+      frame.contentWindow.getComputedStyle(inner).backgroundColor === "rgba(0, 0, 0, 0)");
+    if (wide && !(shade && clear)) note("nothing says that it scrolls:", box);
+    if (wide && box.tabIndex !== 0) note("no key scrolls:", box);
+    if (wide && width > 1000 && box.classList.contains("small")) note("small and cut:", box);
+    if (box.querySelector("caption")) note("a caption scrolls away:", box);
   }
   for (const image of page.querySelectorAll("img")) if (!image.alt) note("no text:", image);
   const asked = frame.contentWindow.performance.getEntriesByType("resource");

@@ -46,7 +46,7 @@ from codegen.targets import TARGETS, target_of
 from codegen.targets.base import Option, Target
 from codegen.text import terminal
 from codegen.text.names import identifier
-from codegen.text.writing import refuse_model_as_out, write
+from codegen.text.writing import refuse_source_as_out, write
 
 if TYPE_CHECKING:
     from codegen.commands.report.measured import File
@@ -277,7 +277,7 @@ def convert(
     """Convert MODEL to a source file."""
     reading, own = split(options)
     if out != "-" and package is None:
-        refuse_model_as_out(out, model, reading["config"])
+        refuse_source_as_out(out, model, reading["config"])
     with _progress("convert", 4, _is_large(model)) as advance:
         request = Request(model, out, target, name, package, reading, own)
         made = conversion.convert(request, advance)
@@ -327,7 +327,8 @@ def inspect(
 ) -> None:
     """Show the layers, sizes and problems of MODEL."""
     reading, _ = split(options)
-    _refuse_source_as_out(plot, model, reading["config"])
+    if plot is not None:
+        refuse_source_as_out(plot, model, reading["config"])
     bare = bare_weights(model, reading)
     if bare is not None:
         if plot is not None:
@@ -419,7 +420,8 @@ def verify(
     from codegen.commands import verify as verifying
     from codegen.lowered.samples import read_samples
 
-    _refuse_source_as_out(plot, model, out, data, options["config"])
+    if plot is not None:
+        refuse_source_as_out(plot, model, out, data, options["config"])
     reading, _ = split(options)
     trained = _as_trained(model, reading)
     path = Path(out)
@@ -490,7 +492,8 @@ def compare(
     custom: tuple[str, ...],
 ) -> None:
     """Run two generated files of one model and compare their numbers."""
-    _refuse_source_as_out(plot, first, second, data, model)
+    if plot is not None:
+        refuse_source_as_out(plot, first, second, data, model)
     from codegen.commands import compare as comparing
     from codegen.commands.pairs import in_real_numbers
     from codegen.commands.verify import samples as samples_for
@@ -626,7 +629,7 @@ def report(
 
     reading, _ = split(options)
     if page != "-":
-        _refuse_source_as_out(page, model, reading["config"], *out, data)
+        refuse_source_as_out(page, model, reading["config"], *out, data)
     with (
         tempfile.TemporaryDirectory() as folder,
         _progress("report", reporting.stages(len(out)) + 1) as advance,
@@ -713,7 +716,7 @@ def _inspect_bare(found: Bare, model: str, as_json: bool, layers: str | None) ->
 
     text = proposal_text(found.proposal)
     if layers is not None:
-        refuse_model_as_out(layers, model, None)
+        refuse_source_as_out(layers, model)
         write(layers, [text])
     if as_json:
         _print_json(inspecting.bare_json(found))
@@ -761,8 +764,14 @@ def _calibrated(params: dict[str, Any], out: Path, model: str) -> dict[str, Any]
         return params
     if Path(name).name != name:
         raise CodegenError(f"{out}: its banner names a file elsewhere: {name!r}")
-    beside = out.parent / name
-    return {**params, "calibration": str(beside if beside.exists() else Path(model).parent / name)}
+    places = [folder / name for folder in dict.fromkeys((out.parent, Path(model).parent))]
+    found = next(filter(Path.exists, places), None)
+    if found is None:
+        raise CodegenError(
+            f"{out}: was made with --calibration {name}, which is needed to make it again; "
+            f"copy that file to {' or '.join(map(str, places))}"
+        )
+    return {**params, "calibration": str(found)}
 
 
 def _started(path: Path, params: dict[str, Any], lowered: Lowered, folder: Path) -> Runner:
@@ -806,16 +815,6 @@ def _write_plot(plot: str, drawn: tuple[str, str]) -> None:
     from codegen.commands.report.plots import standing
 
     write(plot, [standing(*drawn)])
-
-
-def _refuse_source_as_out(out: str | None, *sources: str | None) -> None:
-    """OUT, if there is one, must be none of the files that are read for it, nor hold a model."""
-    if out is None:
-        return
-    read = [Path(source) for source in sources if source and Path(source).exists()]
-    if Path(out).exists() and any(map(Path(out).samefile, read)):
-        raise CodegenError(f"{out}: is read here; choose another name for what is written")
-    refuse_model_as_out(out, "", None)
 
 
 def _print_report(found: Report, out: str, as_json: bool, warmup: int, layers: bool) -> None:

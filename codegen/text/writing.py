@@ -14,19 +14,20 @@ from pathlib import Path
 from codegen.errors import CodegenError
 
 
-def refuse_model_as_out(out: str, model: str, config: str | None) -> None:
-    """OUT must be neither MODEL, nor its configuration, nor any other file that holds a model."""
+def refuse_source_as_out(out: str, *sources: str | None) -> None:
+    """OUT must be no file that is read for it, none in a folder that is, and hold no model."""
     try:
         path = Path(out)
         if not path.exists():
             return
-        if any(o and Path(o).exists() and path.samefile(o) for o in (model, config)):
-            raise CodegenError(f"{out}: is the model itself; choose another OUT")
+        read = [Path(source) for source in sources if source and Path(source).exists()]
+        if any(map(path.samefile, read)):
+            raise CodegenError(f"{out}: is read here; choose another name for what is written")
         if path.is_dir():
             raise CodegenError(f"{out}: is a directory; choose another OUT")
         if not path.is_file():
             raise CodegenError(f"{out}: is not a regular file; use -o - for standard output")
-        inside = Path(model).is_dir() and path.resolve().parent == Path(model).resolve()
+        inside = any(one.is_dir() and path.resolve().parent == one.resolve() for one in read)
         with path.open("rb") as file:
             start = file.read(8)
     except OSError as error:

@@ -239,6 +239,10 @@ def test_a_file_with_calibration_is_made_again_from_its_banner(folder: Path) -> 
     assert run("check", out).exit_code == 1
     (folder / "data.npz").unlink()
     assert run("check", out).exit_code == 1
+    found = run("verify", folder / "seed.h5", out)
+    assert found.exit_code == 1
+    assert "made with --calibration data.npz, which is needed to make it again" in found.output
+    assert f"copy that file to {folder / 'data.npz'}\n" in found.output
 
 
 def test_verify_finds_one_changed_weight(folder: Path) -> None:

@@ -5,6 +5,8 @@ The words and the order are those of `explain`; matrices have their sizes below 
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup, escape
 
 from codegen.errors import LONGEST_CELL, visible
@@ -79,7 +81,7 @@ class Formulas:
             self.stored |= before
             if isinstance(op, When):
                 return [_row(_text(f"once {op.after} steps have gone by")), *inner]
-            last = dims.text(op.count - 1)
+            last = _dim(op.count - 1)
             order = "in order" if op.carried else "each by itself"
             return [_row(_text(f"for {op.counter} = 0 \u2026 {last}, {order}")), *inner]
         if isinstance(op, Affine):
@@ -93,7 +95,7 @@ class Formulas:
             targets = (self._vec(vec) for vec, _ in op.stores)
             return [*lines, *map(_equal, targets, values)]
         if isinstance(op, Reduce):
-            over = ", ".join(f"{name} < {dims.text(count)}" for name, count in op.counters)
+            over = ", ".join(f"{name} < {_dim(count)}" for name, count in op.counters)
             value = _row(_text(f"{op.kind} over {over} of "), self._expr(op.value))
             return [_equal(self._vec(op.out), value)]
         if isinstance(op, Softmax):
@@ -129,7 +131,8 @@ class Formulas:
             return _below(name, start)
         stop = _dim(vec.offset + vec.size * vec.stride)
         step = "" if vec.stride == 1 else f":{vec.stride}"
-        return _below(name, f"{start}:{stop}{step}")
+        colon = ":" if f"{start}{stop}".isalnum() else " : "
+        return _below(name, f"{start}{colon}{stop}{step}")
 
     def _mat(self, mat: Mat) -> Markup:
         name = self._name(mat.buffer)
@@ -176,7 +179,8 @@ class Formulas:
 
 
 def _dim(dim: Dim) -> str:
-    return dims.text(dim)
+    """A length or a place as it is written by hand: 3 t + 4."""
+    return re.sub(r"(?<=\d) \* ", " ", dims.text(dim)).replace("-", SIGNS["-"])
 
 
 def _row(*parts: Markup) -> Markup:

@@ -102,7 +102,7 @@ def page(wanted: Wanted, advance: Callable[[str], None] = lambda _: None) -> Ite
         memory=_memory(plot, sizes),
         boards=_boards(sizes),
         sizes=sizes,
-        instructions=_instructions(plot, told),
+        instructions=_instructions(plot, told, _per(lowered)),
         estimates=told,
         cores=list(zip(*told.values(), strict=True)),
         percent=_percent,
@@ -119,7 +119,7 @@ def page(wanted: Wanted, advance: Callable[[str], None] = lambda _: None) -> Ite
 
 
 def _per(lowered: Lowered) -> str:
-    """What multiply-adds are counted for."""
+    """What multiply-adds and instructions are counted for."""
     if lowered.step is not None:
         return "a step"
     return "a step, on average" if lowered.whole.lengths else "a predict"
@@ -224,13 +224,13 @@ def _estimates(lowered: Lowered, found: Sequence[Measured]) -> dict[str, list[Es
     return {name: each for name, each in told.items() if each}
 
 
-def _instructions(plot: _Plots, told: Mapping[str, Sequence[Estimate]]) -> Plot | None:
+def _instructions(plot: _Plots, told: Mapping[str, Sequence[Estimate]], per: str) -> Plot | None:
     if not told:
         return None
     svg = plots.bars(
         [one.core.name for one in next(iter(told.values()))],
         {name: [one.instructions for one in each] for name, each in told.items()},
-        "instructions a step, estimated",
+        f"instructions {per}, estimated",
         log=True,
         spread={name: [(one.low, one.high) for one in each] for name, each in told.items()},
     )
@@ -239,7 +239,7 @@ def _instructions(plot: _Plots, told: Mapping[str, Sequence[Estimate]]) -> Plot 
         for name, each in told.items()
         for e in each
     )
-    return plot(svg, f"Instructions a step, estimated: {text}")
+    return plot(svg, f"Instructions {per}, estimated: {text}")
 
 
 # ---- numbers -------------------------------------------------------------------------------
