@@ -103,7 +103,7 @@ class _Search:
         self.programs, self.measured = programs, measured
         self.found = Ranges(whole=whole_numbers(programs))
         self.operands = _wanted(programs)
-        self.last: set[Buffer] = set()  # what grew in the last round
+        self.last: dict[Buffer, None] = {}  # what grew in the last round, in order
         for program in programs:
             for port in program.inputs:
                 if port.buffer.dtype != "int32":
@@ -118,7 +118,7 @@ class _Search:
         """Walk the programs until nothing grows any more."""
         number = 0
         while True:
-            self.last = set()
+            self.last = {}
             for program in self.programs:
                 self._walk(program.ops)
             number += 1
@@ -133,7 +133,7 @@ class _Search:
 
     def _pin_growing(self) -> None:
         """Take the range of data for what grows at every step; without data it is missing."""
-        growing = {b for b in self.last if b.kind == "state"} or self.last
+        growing = [b for b in self.last if b.kind == "state"] or list(self.last)
         for buffer in growing:
             data = None if self.measured is None else self.measured.get(buffer.name)
             if data is None:
@@ -188,7 +188,7 @@ class _Search:
             whole = ANYTHING
         if found.of.get(buffer) != whole:
             found.of[buffer] = whole
-            self.last.add(buffer)
+            self.last[buffer] = None
 
     def of(self, buffer: Buffer) -> Range:
         """The range of a buffer as far as it is known now."""
@@ -207,17 +207,17 @@ class _Search:
         return expression_range(node, local, self.of, self.found.whole)
 
 
-def _wanted(programs: Sequence[Program]) -> set[Buffer]:
+def _wanted(programs: Sequence[Program]) -> dict[Buffer, None]:
     """What products multiply and tables are made for: where a narrow range counts."""
-    found: set[Buffer] = set()
+    found: dict[Buffer, None] = {}
     for op in (op for program in programs for op in walk_ops(program.ops)):
         if isinstance(op, Affine):
-            found |= {vec.buffer for _, vec in op.products}
+            found |= {vec.buffer: None for _, vec in op.products}
         elif isinstance(op, Elementwise):
             for node in (*(e for _, e in op.locals), *(e for _, e in op.stores)):
                 if is_inexact(node):
-                    found |= {e.vec.buffer for e in walk(node) if isinstance(e, At)}
-    return {buffer for buffer in found if buffer.kind not in ("const", "input")}
+                    found |= {e.vec.buffer: None for e in walk(node) if isinstance(e, At)}
+    return {buffer: None for buffer in found if buffer.kind not in ("const", "input")}
 
 
 def affine_range(op: Affine, of: _Of) -> Range:

@@ -73,6 +73,14 @@ def test_everything_that_is_missing_is_listed() -> None:
     assert "3 problem(s)" in told
 
 
+def test_what_is_missing_is_listed_in_the_order_of_the_layers() -> None:
+    layers = [replace(rnn(3, 3, activation="relu"), name=f"rnn_{k}") for k in range(6)]
+    lines = refusal(sequence(*layers), inputs={"input": (-1, 1)}).splitlines()[1:]
+    named = [line.split("'")[1] for line in lines]
+    assert named == sorted(named)
+    assert len(set(named)) == 6
+
+
 def test_data_bound_a_cell() -> None:
     x = noise(50, 3)
     found = made(sequence(lstm(3, 4)), data=[x])
