@@ -35,33 +35,22 @@ def state_bytes(lowered: Lowered, size: int = 4) -> int:
 def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem, ...]) -> Any:
     """The object of `inspect --json`; `lowered` is None for a model that is refused."""
     size = 8 if model.dtype == "float64" else 4
-    layers: list[dict[str, Any]]
-    if lowered is not None:
-        layers = [
-            {
-                "name": r.name,
-                "class": r.class_name,
-                "output_shape": list(r.output_shape),
-                "parameters": r.parameters,
-                "macs_per_step": r.macs,
-                "stateful": r.stateful,
-            }
-            for r in lowered.layers
+    keys = ("name", "class", "output_shape", "parameters", "macs_per_step", "stateful")
+    rows: list[tuple[Any, ...]]
+    outputs = []
+    if lowered is None:
+        rows = [
+            (
+                *(x.name, x.class_name, list(x.shape) if isinstance(x, Input) else None),
+                *(x.parameters, None, x.is_stateful),
+            )
+            for x in model.layers
         ]
     else:
-        layers = [
-            {
-                "name": layer.name,
-                "class": layer.class_name,
-                "output_shape": list(layer.shape) if isinstance(layer, Input) else None,
-                "parameters": layer.parameters,
-                "macs_per_step": None,
-                "stateful": layer.is_stateful,
-            }
-            for layer in model.layers
+        rows = [
+            (r.name, r.class_name, list(r.output_shape), r.parameters, r.macs, r.stateful)
+            for r in lowered.layers
         ]
-    outputs = []
-    if lowered is not None:
         for port in lowered.whole.outputs:
             shape = [n if isinstance(n, int) else None for n in port.shape]
             outputs.append({"name": port.name, "shape": shape, "dtype": model.dtype})
@@ -83,7 +72,7 @@ def inspect_json(model: Model, lowered: Lowered | None, problems: tuple[Problem,
             for n, layer in enumerate(model.inputs)
         ],
         "outputs": outputs,
-        "layers": layers,
+        "layers": [dict(zip(keys, row, strict=True)) for row in rows],
         "at_inference": list(model.at_inference),
         "stateful": any(layer.is_stateful for layer in model.layers),
         "time_axis": any(time_inputs(model)),

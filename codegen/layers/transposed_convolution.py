@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +23,12 @@ from codegen.layers.shared.windows import (
     width,
 )
 from codegen.model import Array
+from codegen.program.dims import Dim
 from codegen.program.ops import Number, Vec
 
 if TYPE_CHECKING:
     from codegen.program.builder import Builder
-    from codegen.program.tensor import Tensor
+    from codegen.program.tensor import Tensor, Window
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,7 +82,7 @@ class TransposedConvolution(WithFilters):
         if len(x.shape) != rank + 1:
             raise LayerError(f"its input has {len(x.shape)} axes, expected {rank + 1}")
         own, channels = self.kernel.shape[-2:]
-        filters, inputs = own * self.groups, channels // self.groups
+        filters = own * self.groups
         if x.shape[-1] != channels:
             raise LayerError(f"its kernel expects {channels} channels, found {x.shape[-1]}")
         kernel = self.kernel
@@ -107,44 +110,10 @@ class TransposedConvolution(WithFilters):
             full = b.tensor("output", shape)
             with window.positions() as o, b.each(places, "column") as at:
                 for phase in np.ndindex(*strides):
-                    rows = []
-                    pieces = []
-                    for i in range(taps[0]):
-                        for j in range(taps[1] if rank == 2 else 1):
-                            where = [phase[0] + strides[0] * (taps[0] - 1 - i)]
-                            if rank == 2:
-                                where.append(phase[1] + strides[1] * (taps[1] - 1 - j))
-                            if any(k >= size for k, size in zip(where, sizes, strict=True)):
-                                continue
-                            row = window.tap(o, i)
-                            rows.append(row.vec() if rank == 1 else row.row(at[0] + j))
-                            pieces.append(kernel[tuple(where)])  # (filters, inputs)
-                    target = [o * strides[0] + phase[0]]
-                    target += [
-                        c * s + f for c, s, f in zip(at, strides[1:], phase[1:], strict=True)
-                    ]
+                    target = [c * s + f for c, s, f in zip((o, *at), strides, phase, strict=True)]
+                    met = list(self._met(kernel, taps, phase, window, (o, *at)))
                     name = "kernel_" + "_".join(map(str, phase))
-
-                    def emit(
-                        y: Vec,
-                        rows: list[Vec] = rows,
-                        pieces: list[Array] = pieces,
-                        name: str = name,
-                    ) -> None:
-                        if not pieces:
-                            b.copy(y, Number(0.0) if offset is None else offset)
-                            return
-                        weight = b.weight(name, self._matrix(pieces))
-                        with b.loop(self.groups, counter="group") as g:
-                            columns = [
-                                (n * inputs, part_of(row, g, inputs)) for n, row in enumerate(rows)
-                            ]
-                            b.affine(
-                                part_of(y, g, own),
-                                None if offset is None else part_of(offset, g, own),
-                                *products(replace(weight, rows=own), columns, g * own),
-                            )
-
+                    emit = partial(self._products, b, name, met, offset)
                     activated(b, full.row(*target), filters, self.activation, emit)
         (cut, more), stride = crops[0], strides[0]
         y = replace(window.like(full), ahead=window.ahead * stride, behind=x.behind * stride)
@@ -161,6 +130,42 @@ class TransposedConvolution(WithFilters):
             columns = x.shape[1] - (taps[1] - 1) - past[1]
             y = _crop_columns(b, y, cut, columns * strides[1] + more)
         return y
+
+    def _met(
+        self,
+        kernel: Array,
+        taps: Sequence[int],
+        phase: tuple[int, ...],
+        window: Window,
+        at: Sequence[Dim],
+    ) -> Iterator[tuple[Vec, Array]]:
+        """The rows of the input that a phase meets at a position, and the weights of each."""
+        for tap in np.ndindex(*taps):
+            where = tuple(
+                f + s * (n - 1 - k)
+                for f, s, n, k in zip(phase, self.strides, taps, tap, strict=True)
+            )
+            if all(k < size for k, size in zip(where, kernel.shape, strict=False)):
+                row = window.tap(at[0], tap[0])
+                yield row.vec() if len(tap) == 1 else row.row(at[1] + tap[1]), kernel[where]
+
+    def _products(
+        self, b: Builder, name: str, met: list[tuple[Vec, Array]], offset: Vec | None, y: Vec
+    ) -> None:
+        """Emit the sum of one phase, a product for each group."""
+        if not met:
+            b.copy(y, Number(0.0) if offset is None else offset)
+            return
+        own, channels = self.kernel.shape[-2:]
+        inputs = channels // self.groups
+        weight = b.weight(name, self._matrix([piece for _, piece in met]))
+        with b.loop(self.groups, counter="group") as g:
+            columns = [(n * inputs, part_of(row, g, inputs)) for n, (row, _) in enumerate(met)]
+            b.affine(
+                part_of(y, g, own),
+                None if offset is None else part_of(offset, g, own),
+                *products(replace(weight, rows=own), columns, g * own),
+            )
 
     def _matrix(self, pieces: list[Array]) -> Array:
         """The rows of all groups, one group below the other, from (filters, inputs) of each tap."""

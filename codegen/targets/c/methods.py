@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from codegen.lowered.recorded import LARGEST, record
+from codegen.lowered.recorded import LARGEST, SelfTest, record
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import Array, Buffer, Port, State, in_stream, rows_seen
 from codegen.targets.c.expressions import ARENAS, INTEGERS, body_of, indent
 from codegen.targets.c.file import Header
-from codegen.targets.c.parts import const_array
+from codegen.targets.c.parts import ConstArray, const_array
 from codegen.text.names import comment
 
 # ---- step and predict ----------------------------------------------------------------------------
@@ -385,93 +385,87 @@ def _padding(header: Header) -> list[str]:
 def selftest(header: Header) -> dict[str, Any]:
     """What the page needs: arrays, the body of the function, what was recorded."""
     test = record(header.lowered, header.max_steps)
-    arrays = []
-    calls: list[str] = []
-    for k, (x, port) in enumerate(zip(test.inputs, header.program.inputs, strict=True)):
-        name = f"{header.prefix}_test_x_{k}"
-        arrays.append(const_array(header, name, _stored(x, port), ""))
-        per = dims.fixed(port.buffer.size) if test.by_step else 0
-        calls.append(f"{name} + t * {per}" if test.by_step and port.time else name)
-    declared = []
-    checks = []
+    arrays, calls = _inputs(header, test)
+    declared, checks = [], []
     due = test.steps - header.lowered.warmup
-    for k, y in enumerate(test.outputs):
-        name = f"{header.prefix}_test_y_{k}"
-        arrays.append(const_array(header, name, _stored(y, header.program.outputs[k]), ""))
+    for k, (y, port) in enumerate(zip(test.outputs, header.program.outputs, strict=True)):
+        expected = f"{header.prefix}_test_y_{k}"
+        arrays.append(const_array(header, expected, _stored(y, port), ""))
         size = y.size // due if test.by_step else y.size
-        kind = header.type_of(header.program.outputs[k].buffer)
-        declared.append(f"static {kind} y_{k}[{size}];")
+        declared.append(f"static {header.type_of(port.buffer)} y_{k}[{size}];")
         calls.append(f"y_{k}")
-        place = name
         if test.by_step:
             t = f"(t - {header.lowered.warmup})" if header.lowered.warmup else "t"
-            place = f"{name} + {t} * {size}"
-        if header.integers:
-            checks.append(f"memcmp(y_{k}, {place}, sizeof y_{k}) == 0")
-            continue
-        of = header.number(test.sizes[k])
-        checks.append(f"{header.prefix}_test_close(y_{k}, {place}, {size}, {of})")
-    condition = " && ".join(checks)
-    after = []
-    if test.states:
-        flat = np.concatenate([np.ravel(state) for state in test.states])
-        arrays.append(const_array(header, f"{header.prefix}_test_states", flat, ""))
-        declared.append(f"static {header.state_type} states[{header.upper}_STATE_SIZE];")
-        expected = f"{header.prefix}_test_states"
-        close = f"(memcmp(states, {expected}, sizeof {expected}) == 0)"
+            expected += f" + {t} * {size}"
+        check = f"memcmp(y_{k}, {expected}, sizeof y_{k}) == 0"
         if not header.integers:
-            close = f"{header.prefix}_test_close(states, {header.prefix}_test_states, {flat.size}, "
-            close += f"{header.number(test.state_size)})"
-        after = [
-            f"{header.prefix}_get_state(&state, states);",
-            f"if (!{close}) {{",
-            "    return 1;",
-            "}",
-        ]
-    body = [f"static {header.prefix}_state state; /* not on the stack, which may be small */"]
-    lines = [f"{header.prefix}_reset(&state);"]
-    if test.by_step:
-        call = f"{header.prefix}_step(&state, {', '.join(calls)})"
-        wanted = "1" if not header.lowered.warmup else f"(t >= {header.lowered.warmup})"
-        guard = f"t >= {header.lowered.warmup} && " if header.lowered.warmup else ""
-        test_line = f"if ({guard}!({condition})) {{"
-        lines += [
-            f"for (int t = 0; t < {test.steps}; ++t) {{",
-            f"    if ({call} != {wanted}) {{",
-            "        return 1;",
-            "    }",
-            "    " + test_line,
-            "        return 1;",
-            "    }",
-            "}",
-        ]
-        what = f"inputs and outputs of {test.steps} steps"
-    else:
-        lengths = [str(n) for n in test.lengths]
-        call = f"{header.prefix}_predict(&state, {', '.join([*lengths, *calls])})"
-        lines += [
-            f"if ({call} != 0) {{",
-            "    return 1;",
-            "}",
-            f"if (!({condition})) {{",
-            "    return 1;",
-            "}",
-        ]
-        what = "input and output of one predict"
-    body += [
+            check = _close(header, f"y_{k}", expected, size, test.sizes[k])
+        checks.append(check)
+    lines = _runs(header, test, ", ".join(calls), " && ".join(checks))
+    if test.states:
+        flat, expected = (
+            np.concatenate([np.ravel(s) for s in test.states]),
+            f"{header.prefix}_test_states",
+        )
+        arrays.append(const_array(header, expected, flat, ""))
+        declared.append(f"static {header.state_type} states[{header.upper}_STATE_SIZE];")
+        check = f"(memcmp(states, {expected}, sizeof {expected}) == 0)"
+        if not header.integers:
+            check = _close(header, "states", expected, flat.size, test.state_size)
+        lines += [f"{header.prefix}_get_state(&state, states);", *_unless(f"!{check}")]
+    body = [
+        f"static {header.prefix}_state state; /* not on the stack, which may be small */",
         *declared,
         "for (int run = 0; run < 2; ++run) { /* the second run starts from a used state */",
-        *(f"    {line}" for line in (*lines, *after)),
+        *(f"    {line}" for line in lines),
         "}",
         "return 0;",
     ]
+    what = "input and output of one predict"
     return {
         "arrays": arrays,
         "body": body_of(body),
-        "what": what,
+        "what": f"inputs and outputs of {test.steps} steps" if test.by_step else what,
         "is_finite": test.is_finite,
         "largest": header.number(LARGEST),
     }
+
+
+def _inputs(header: Header, test: SelfTest) -> tuple[list[ConstArray], list[str]]:
+    """The arrays of the inputs, and the arguments that they are in a call."""
+    arrays, calls = [], []
+    for k, (x, port) in enumerate(zip(test.inputs, header.program.inputs, strict=True)):
+        name = f"{header.prefix}_test_x_{k}"
+        arrays.append(const_array(header, name, _stored(x, port), ""))
+        moves = test.by_step and port.time
+        calls.append(f"{name} + t * {dims.fixed(port.buffer.size)}" if moves else name)
+    return arrays, calls
+
+
+def _close(header: Header, found: str, expected: str, size: int, of: float) -> str:
+    """The condition that numbers are those expected, to rounding."""
+    return f"{header.prefix}_test_close({found}, {expected}, {size}, {header.number(of)})"
+
+
+def _unless(failed: str) -> list[str]:
+    return [f"if ({failed}) {{", "    return 1;", "}"]
+
+
+def _runs(header: Header, test: SelfTest, arguments: str, condition: str) -> list[str]:
+    """One run from reset on: all steps, or one predict."""
+    start, warmup = f"{header.prefix}_reset(&state);", header.lowered.warmup
+    if not test.by_step:
+        lengths = "".join(f"{n}, " for n in test.lengths)
+        call = f"{header.prefix}_predict(&state, {lengths}{arguments})"
+        return [start, *_unless(f"{call} != 0"), *_unless(f"!({condition})")]
+    wanted = f"(t >= {warmup})" if warmup else "1"
+    guard = f"t >= {warmup} && " if warmup else ""
+    inner = [
+        *_unless(f"{header.prefix}_step(&state, {arguments}) != {wanted}"),
+        *_unless(f"{guard}!({condition})"),
+    ]
+    loop = f"for (int t = 0; t < {test.steps}; ++t) {{"
+    return [start, loop, *(f"    {line}" for line in inner), "}"]
 
 
 def _stored(values: Array, port: Port) -> Array:
