@@ -173,7 +173,7 @@ def test_integers_are_as_far_off_as_the_page_says(measure: Any, tmp_path: Path) 
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("build"))
     loud = 0.9 * sounds.chord([0, 7, 12, 19], 0.05, 44_100)
     np.savez(folder / "loud.npz", loud[:, None].astype(np.float32))
-    words = ["convert", str(folder / "amp.json"), "-o", str(folder / "amp.h"), "--prewarm", "1024"]
+    words = ["convert", str(folder / "amp.json"), "-o", str(folder / "amp.h")]
     words += ["--quantize", "int16", "--calibration", str(folder / "loud.npz")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
@@ -223,20 +223,19 @@ def test_the_program_plays_files(
         np.testing.assert_allclose(found, np.hstack(expected), atol=2e-3 if bits == 16 else 2e-5)
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "no WAV file"),
-        (b"RIFF\0\0\0\0WAVE", "no samples"),
-        (wav(np.zeros((3, 1)), 96_000, 16), "neither 44.1 nor 48 kHz"),
-        (wav(np.zeros((3, 1)), 44_100, 8), "neither 16, 24 or 32 bits nor floats of 32"),
-        (wav(np.zeros((3, 0)), 44_100, 16), "no channel"),
-        (wav(np.zeros((3, 1)), 44_100, 16)[:30], "no samples"),
-    ],
-)
-def test_files_that_it_cannot_play_are_told(
-    data: bytes, said: str, build: Path, tmp_path: Path
-) -> None:
+UNPLAYABLE = {
+    "empty": (b"", "no WAV file"),
+    "without chunks": (b"RIFF\0\0\0\0WAVE", "no samples"),
+    "of another rate": (wav(np.zeros((3, 1)), 96_000, 16), "neither 44.1 nor 48 kHz"),
+    "of 8 bits": (wav(np.zeros((3, 1)), 44_100, 8), "neither 16, 24 or 32 bits nor floats of 32"),
+    "without channels": (wav(np.zeros((3, 0)), 44_100, 16), "no channel"),
+    "cut": (wav(np.zeros((3, 1)), 44_100, 16)[:30], "no samples"),
+}
+
+
+@pytest.mark.parametrize("file", UNPLAYABLE)
+def test_files_that_it_cannot_play_are_told(file: str, build: Path, tmp_path: Path) -> None:
+    data, said = UNPLAYABLE[file]
     given = tmp_path / "given.wav"
     given.write_bytes(data)
     done = run(build / "amplifier", given, tmp_path / "made.wav")
@@ -255,7 +254,7 @@ def test_every_cut_of_a_file_is_read_safely(tmp_path: Path) -> None:
         (tmp_path / "given.wav").write_bytes(whole[:length])
         done = run(program, tmp_path / "given.wav", tmp_path / "made.wav")
         assert done.returncode in {0, 1}, done.stderr
-        assert "rror:" not in done.stderr
+        assert not re.search("Sanitizer|runtime error", done.stderr), done.stderr
 
 
 # ---- the plug-in --------------------------------------------------------------------------------
