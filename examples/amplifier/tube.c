@@ -2,17 +2,19 @@
  *
  *     tube IN.wav OUT.wav
  *
- *                                             300 V
- *                                               | 100 kOhm
- *           10 nF     68 kOhm                   |     22 nF
- *     in ----||----+---[===]---+--- grid | plate+--+---||---+--- out
- *                  |           |         |         |        |
- *               470 kOhm     120 pF   cathode    220 pF  470 kOhm
- *                  |           |         |         |        |
- *                 gnd         gnd     2.7 kOhm    gnd      gnd
- *                                     680 nF
- *                                        |
- *                                       gnd
+ *                                        300 V
+ *                                          |
+ *                                       100 kOhm
+ *          10 nF     68 kOhm               |        22 nF
+ *     in ---||---+----[==]----+-- grid   plate --+---||---+--- out
+ *                |            |            |     |        |
+ *            470 kOhm      120 pF       cathode  |    470 kOhm
+ *                |            |            |   220 pF     |
+ *               gnd          gnd           |     |       gnd
+ *                                          |    gnd
+ *                                2.7 kOhm and 680 nF
+ *                                          |
+ *                                         gnd
  *
  * The tube is a 12AX7 by the equations of N. Koren ("Improved vacuum tube models for SPICE
  * simulations", 1996). A grid that is driven positive conducts, behind a soft knee and 2 kOhm. That
