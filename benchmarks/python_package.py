@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[1]
 MODELS = {
     "generated_examples/seed/seed.h5": "3 x GRU(64), Dense(2)",
     "examples/amplifier/amp.json": "LSTM(20), Dense(1)",
-    "generated_examples/worklet/drive.keras": "4 x Conv1D(8), GRU(8), Dense(1)",
     "generated_examples/tokens/tokens.keras": "Embedding(4), GRU(5), Dense(9)",
 }
 STEPS, ROUNDS, TIMES = 512, 25, 1000

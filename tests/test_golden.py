@@ -43,14 +43,10 @@ MODELS: dict[str, tuple[str, str | None, Mapping[str, Any]]] = {
 }
 ENDINGS = {"c": ".h", "numpy": "_numpy.py", "python": "_plain.py", "javascript": ".js"}
 FILES = [(name, target) for name in MODELS for target in ENDINGS]
-MODELS["worklet"] = ("drive.keras", None, {})
-FILES += [("worklet", "javascript")]
-STEMS = {"worklet": "drive"}
 
 
 def path_of(name: str, target: str) -> Path:
-    stem = STEMS.get(name, name)
-    return EXAMPLES / name / f"{stem}{ENDINGS[target]}"
+    return EXAMPLES / name / f"{name}{ENDINGS[target]}"
 
 
 def arguments(name: str, target: str) -> list[str]:

@@ -21,8 +21,10 @@ from scipy.integrate import solve_ivp
 
 import codegen
 from codegen.commands.main import main
+from codegen.lowered import Reference
 from codegen.lowering import lower
 from tests.support import emulators, targets
+from tests.support.browser import reported, serving
 from tests.support.compilers import WARNINGS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "amplifier"
@@ -329,3 +331,48 @@ def test_blocks_buffers_and_rates_of_a_host(build: Path) -> None:
         np.testing.assert_array_equal(played([1, 64, 64, 137], 0.0), whole)
         assert np.max(np.abs(played([], -20.0))) < 0.9 * np.max(np.abs(whole))
         amp.cleanup(instance)
+
+
+# ---- the page ------------------------------------------------------------------------------------
+
+LISTENING = """
+<script type="module">
+  import { amplifier } from "./play.js";
+  const report = (found) => fetch("/found", { method: "POST", body: JSON.stringify(found) });
+  try {
+    const x = Float32Array.from(SAMPLES);
+    const context = new OfflineAudioContext(2, x.length / 2, 44100);
+    const source = context.createBufferSource();
+    source.buffer = context.createBuffer(2, x.length / 2, 44100);
+    source.buffer.copyToChannel(x.subarray(0, x.length / 2), 0);
+    source.buffer.copyToChannel(x.subarray(x.length / 2), 1);
+    source.connect(await amplifier(context)).connect(context.destination);
+    source.start();
+    const played = await context.startRendering();
+    const button = document.querySelector("button");
+    button.click();
+    while (button.textContent !== "Stop") await new Promise((done) => setTimeout(done, 10));
+    button.click();
+    while (button.textContent !== "Play") await new Promise((done) => setTimeout(done, 10));
+    await report([0, 1].map((channel) => [...played.getChannelData(channel)]));
+  } catch (error) {
+    await report(String(error));
+  }
+</script>
+"""
+
+
+def test_the_page_plays_the_model(tmp_path: Path) -> None:
+    """Both channels, each with a state of its own, as the interpreter computes them."""
+    folder = tmp_path / "page"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("build"))
+    x = np.random.default_rng(3).uniform(-1, 1, (2, 1000)).astype(np.float32)
+    samples = ", ".join(str(v) for v in x.ravel().tolist())
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    (folder / "test.html").write_text(page + LISTENING.replace("SAMPLES", f"[{samples}]"))
+    with serving(folder) as server:
+        found = reported(server, "test.html", tmp_path / "profile")
+    lowered = lower(codegen.read(EXAMPLE / "amp.json", prewarm=1024))
+    expected = Reference(lowered, 2).predict(x[..., None])[0][..., 0]
+    assert isinstance(found, list), found
+    assert targets.worst([np.array(found)], [expected]) < 2e-5

@@ -17,7 +17,6 @@ from codegen.commands.main import main
 from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.running import javascript
-from tests.support.browser import reported, serving
 from tests.support.fixtures import FIXTURES
 from tests.support.targets import rendered, started, worst
 
@@ -176,42 +175,3 @@ def test_the_suffix_chooses_the_language(
     Path(out).write_text(Path(out).read_text().replace("update * ", "0.5 * ", 1))
     assert invoke(main, ["check", out]).exit_code == 1
     assert invoke(main, ["verify", "last_step.h5", out]).exit_code == 1
-
-
-# ---- in a browser -------------------------------------------------------------------------------
-
-PAGE = """
-<script type="module">
-  import { drive } from "./play.js";
-  const report = (found) => fetch("/found", { method: "POST", body: JSON.stringify(found) });
-  try {
-    const x = Float32Array.from(SAMPLES);
-    const context = new OfflineAudioContext(2, x.length / 2, 44100);
-    const source = context.createBufferSource();
-    source.buffer = context.createBuffer(2, x.length / 2, 44100);
-    source.buffer.copyToChannel(x.subarray(0, x.length / 2), 0);
-    source.buffer.copyToChannel(x.subarray(x.length / 2), 1);
-    source.connect(await drive(context)).connect(context.destination);
-    source.start();
-    const played = await context.startRendering();
-    await report([0, 1].map((channel) => [...played.getChannelData(channel)]));
-  } catch (error) {
-    await report(String(error));
-  }
-</script>
-"""
-
-
-def test_an_audio_worklet_plays_the_model(tmp_path: Path) -> None:
-    """Both channels, each with a state of its own, as the interpreter computes them."""
-    folder = tmp_path / "page"
-    shutil.copytree(EXAMPLES / "worklet", folder)
-    x = np.random.default_rng(3).uniform(-1, 1, (2, 1000)).astype(np.float32)
-    samples = ", ".join(str(v) for v in x.ravel().tolist())
-    (folder / "test.html").write_text(PAGE.replace("SAMPLES", f"[{samples}]"))
-    with serving(folder) as server:
-        found = reported(server, "test.html", tmp_path / "profile")
-    lowered = lower(codegen.read(EXAMPLES / "worklet" / "drive.keras"))
-    expected = Reference(lowered, 2).predict(x[..., None])[0][..., 0]
-    assert isinstance(found, list), found
-    assert worst([np.array(found)], [expected]) < 2e-5

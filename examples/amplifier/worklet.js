@@ -1,8 +1,8 @@
 // Runs in the audio thread: every channel goes through a model of its own, sample by sample.
 
-import { Model } from "./drive.js";
+import { Model } from "./amp.js";
 
-class Drive extends AudioWorkletProcessor {
+class Amplifier extends AudioWorkletProcessor {
   models = []; // one for each channel, since each has a state
   x = new Float32Array(1);
   y = new Float32Array(1);
@@ -20,4 +20,4 @@ class Drive extends AudioWorkletProcessor {
   }
 }
 
-registerProcessor("drive", Drive);
+registerProcessor("amplifier", Amplifier);
