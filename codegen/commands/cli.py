@@ -11,19 +11,29 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
 from codegen.commands import convert as conversion
 from codegen.commands import inspect as inspecting
-from codegen.commands.boards import BOARDS
 from codegen.commands.check import check as check_file
 from codegen.commands.check import is_generated, read_banner, request_of
 from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
+from codegen.commands.options import (
+    Sectioned,
+    board_option,
+    custom_option,
+    data_option,
+    examples,
+    json_option,
+    plot_option,
+    reading_options,
+    steps_option,
+    target_options,
+)
 from codegen.errors import (
     LONGEST_WORD,
     CodegenError,
@@ -34,16 +44,13 @@ from codegen.errors import (
 )
 from codegen.lowered import Lowered
 from codegen.lowered.differences import text as measures
-from codegen.lowered.prewarm import MOST_STEPS
 from codegen.lowering import lower
-from codegen.lowering.rate import LARGEST
 from codegen.model import Model
 from codegen.packages import PACKAGES
 from codegen.packages.folder import write as write_package
 from codegen.readers import running
 from codegen.running import Made, Runner
 from codegen.targets import TARGETS, target_of
-from codegen.targets.base import Option, Target
 from codegen.text import terminal
 from codegen.text.names import identifier
 from codegen.text.writing import refuse_source_as_out, write
@@ -53,198 +60,18 @@ if TYPE_CHECKING:
     from codegen.commands.verify import Report
     from codegen.readers.torch.reader import Bare
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 VERIFIED_STEPS = 100  # of noise, where no number is given
 LONG_RUN = 2000  # steps; from here on a run may take seconds
+ERRORS = "the largest error at each step"
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
 PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
 FILE_WIDTH = 80  # columns of what is printed, but not to a terminal
 
 
-class Ratio(click.ParamType[float]):
-    """A number, or one over another."""
-
-    name = "ratio"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The quotient; refused where it is none from 1 to LARGEST."""
-        over, _, under = str(value).partition("/")
-        try:
-            ratio = float(over) / float(under or 1)
-        except (ValueError, ZeroDivisionError):
-            self.fail(f"{value!r} is neither a number nor RATE/RATE", param, ctx)
-        if not 1 <= ratio <= LARGEST:
-            self.fail(f"{value} is not from 1 to {LARGEST:g}", param, ctx)
-        return ratio
-
-
-# Options that say how the model is read, in the order in which the banner repeats them.
-READING = (
-    click.option(
-        "--config",
-        metavar="CONFIG.json",
-        help="Model configuration (to_json), or LAYERS.json, for a file that holds only weights.",
-    ),
-    click.option("--by-name", is_flag=True, help="Match weights to layers by name."),
-    click.option(
-        "--keras-version", help="Keras version that saved the file, if the file does not record it."
-    ),
-    click.option(
-        "--custom",
-        multiple=True,
-        metavar="[CLASS=]MODULE:FUNCTION|CLASS=KERAS_CLASS",
-        help="Your own function for a layer class or activation (CLASS: by default its name), "
-        "or the Keras class that CLASS extends without changing it.",
-    ),
-    click.option("--allow-nonfinite", is_flag=True, help="Accept NaN and infinite weights."),
-    click.option(
-        "--inference",
-        is_flag=True,
-        help="Treat layers called with training=True (random dropout) as at inference.",
-    ),
-    click.option(
-        "--max-bytes",
-        type=click.IntRange(1),
-        help="Limit on the total size of the weights.  [default: 256 MiB]",
-    ),
-    click.option(
-        "--state",
-        multiple=True,
-        metavar="IN=OUT",
-        help="ONNX: output OUT of one run is input IN of the next. One run is then one step.",
-    ),
-    click.option(
-        "--axes",
-        multiple=True,
-        metavar="NAME=LETTERS",
-        help="ONNX: the axes of an input or output: B batch, T time, _ other (BT_; B,512).",
-    ),
-    click.option(
-        "--constant",
-        multiple=True,
-        metavar="IN=NUMBER",
-        help="ONNX: input IN always has this value.",
-    ),
-    click.option(
-        "--initial-state",
-        metavar="FILE.npz",
-        help="ONNX: initial states, by the names of their inputs.",
-    ),
-    click.option(
-        "--rate-ratio",
-        type=Ratio(),
-        metavar="R|RATE/RATE",
-        help="Run a recurrent model at R times the sample rate of its training (96000/44100).",
-    ),
-    click.option(
-        "--prewarm",
-        type=click.IntRange(1, MOST_STEPS),
-        metavar="N",
-        help="Start from the state after N steps of silence (zeros); reset goes back to it.",
-    ),
-)
-
-
-def reading_options(function: Function) -> Function:
-    """Adds the options that say how MODEL is read."""
-    for option in reversed(READING):
-        function = option(function)
-    return function
-
-
-def board_option(function: Function) -> Function:
-    """Adds --board."""
-    names = click.Choice(list(BOARDS))
-    return click.option(
-        "--board", type=names, metavar="BOARD", help="Check that the C header fits this board."
-    )(function)
-
-
-ERRORS = "the largest error at each step"
-
-
-def plot_option(what: str) -> Callable[[Function], Function]:
-    """Adds --plot."""
-    help_text = f"Draw {what} as SVG (needs matplotlib)."
-    return click.option("--plot", metavar="FILE.svg", help=help_text)
-
-
-class Sectioned(click.Command):
-    """A command whose help lists its options in sections."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the options of the command itself, those that read MODEL, those of each target."""
-        own, reading = list[tuple[str, str]](), list[tuple[str, str]]()
-        parameters = [one for one in self.get_params(ctx) if not isinstance(one, click.Argument)]
-        names = {one.name for one in parameters}
-        apart = {option.name for target in TARGETS.values() for option in _apart(target)}
-        for parameter in parameters:
-            record = parameter.get_help_record(ctx)
-            if record is not None and parameter.name not in apart:
-                (reading if parameter.name in conversion.READING else own).append(record)
-        sections = {"Options": own, "How MODEL is read": reading}
-        for target in TARGETS.values():
-            found = (_as_click(option) for option in _apart(target) if option.name in names)
-            records = (option.get_help_record(ctx) for option in found)
-            sections[f"Target {target.name}"] = [one for one in records if one is not None]
-        for heading, listed in sections.items():
-            if listed:
-                with formatter.section(heading):
-                    formatter.write_dl(listed)
-
-
-def _apart(target: Target) -> list[Option]:
-    """The options of a target that another target does not have."""
-    return [
-        option
-        for option in target.options
-        if not all(option in other.options for other in TARGETS.values())
-    ]
-
-
-def _examples(*commands: str) -> str:
-    """What the help of a command ends with."""
-    return "\n".join(["\b", "Examples:", *(f"  rnn-codegen {command}" for command in commands)])
-
-
-# What click checks of an option's value; a whole number counts something, so there is one at least.
-KINDS: dict[type, click.ParamType[Any]] = {
-    str: click.STRING,
-    tuple: click.STRING,
-    Path: click.Path(),
-    int: click.IntRange(1),
-}
-
-
-def _as_click(option: Option) -> click.Option:
-    """The option as the command line has it."""
-    declared = [option.flag, option.name]
-    if option.kind is bool:
-        return click.Option(declared, is_flag=True, default=None, help=option.help)
-    kind = click.Choice(option.choices) if option.choices else KINDS[option.kind]
-    default = "" if option.default is None else f"  [default: {option.default}]"
-    many = option.kind is tuple
-    return click.Option(declared, type=kind, multiple=many, help=option.help + default)
-
-
-def target_options(command: click.Command) -> click.Command:
-    """Adds every option of every target once; the target itself refuses a choice not its own."""
-    seen: dict[str, Option] = {}
-    for target in TARGETS.values():
-        for option in target.options:
-            known = seen.setdefault(option.name, option)
-            choices = tuple(dict.fromkeys((*known.choices, *option.choices)))
-            seen[option.name] = replace(known, choices=choices)
-    command.params += [_as_click(option) for option in seen.values()]
-    return command
-
-
 @target_options
 @click.command(
     cls=Sectioned,
-    epilog=_examples(
+    epilog=examples(
         "convert model.h5 -o model.h",
         "convert model.keras -o model.py --target python",
         "convert weights.pt --config LAYERS.json -o model.js",
@@ -295,10 +122,10 @@ def convert(
 
 @click.command(
     cls=Sectioned,
-    epilog=_examples("inspect model.h5", "inspect weights.pt --layers LAYERS.json"),
+    epilog=examples("inspect model.h5", "inspect weights.pt --layers LAYERS.json"),
 )
 @click.argument("model", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.option(
     "--layers",
     metavar="LAYERS.json",
@@ -376,20 +203,12 @@ def inspect(
         click.echo(line)
 
 
-@click.command(cls=Sectioned, epilog=_examples("verify model.h5 model.h --steps 1000"))
+@click.command(cls=Sectioned, epilog=examples("verify model.h5 model.h --steps 1000"))
 @click.argument("model", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option(
-    "--steps",
-    type=click.IntRange(1),
-    default=VERIFIED_STEPS,
-    show_default=True,
-    help="Number of time steps.",
-)
-@click.option(
-    "--data", type=click.Path(), help="Test inputs: .npy, .npz (arrays in input order) or .csv."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@steps_option(VERIFIED_STEPS)
+@data_option
+@json_option
 @click.option(
     "--against",
     type=click.Choice(["interpreter", "keras"]),
@@ -457,29 +276,18 @@ def verify(
         raise click.exceptions.Exit(1)
 
 
-@click.command(cls=Sectioned, epilog=_examples("compare model.h model_int8.h --data recorded.npz"))
+@click.command(cls=Sectioned, epilog=examples("compare model.h model_int8.h --data recorded.npz"))
 @click.argument("first", type=click.Path())
 @click.argument("second", type=click.Path())
-@click.option(
-    "--data",
-    type=click.Path(),
-    help="Inputs: .npy, .npz (arrays in input order) or .csv, instead of noise.",
-)
-@click.option(
-    "--steps", type=click.IntRange(1), default=100, show_default=True, help="Steps of noise."
-)
+@data_option
+@steps_option(100)
 @click.option("--model", type=click.Path(), help="Path of the model, if it is not next to FIRST.")
 @click.option(
     "--tolerance", type=click.FloatRange(0), help="Fail if the largest error is above this."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @plot_option(ERRORS)
-@click.option(
-    "--custom",
-    multiple=True,
-    metavar="[CLASS=]MODULE:FUNCTION",
-    help="Allow this --custom option of the banners; it runs your own code.",
-)
+@custom_option
 def compare(
     first: str,
     second: str,
@@ -538,16 +346,11 @@ def compare(
 
 @click.command(
     cls=Sectioned,
-    epilog=_examples("check model.h", "check firmware/*.h --model models/model.h5"),
+    epilog=examples("check model.h", "check firmware/*.h --model models/model.h5"),
 )
 @click.argument("out", nargs=-1, required=True, type=click.Path())
 @click.option("--model", type=click.Path(), help="Path of the model, if it is not next to OUT.")
-@click.option(
-    "--custom",
-    multiple=True,
-    metavar="[CLASS=]MODULE:FUNCTION",
-    help="Allow this --custom option of the banner; it runs your own code.",
-)
+@custom_option
 @click.option(
     "--verify",
     "run",
@@ -581,7 +384,7 @@ def check(out: tuple[str, ...], model: str | None, custom: tuple[str, ...], run:
 
 @click.command(
     cls=Sectioned,
-    epilog=_examples("explain model.h5", "explain weights.pt --config LAYERS.json"),
+    epilog=examples("explain model.h5", "explain weights.pt --config LAYERS.json"),
 )
 @click.argument("model", type=click.Path())
 @reading_options
@@ -596,7 +399,7 @@ def explain(model: str, **options: Any) -> None:
 
 @click.command(
     cls=Sectioned,
-    epilog=_examples(
+    epilog=examples(
         "report model.h5 -o report.html",
         "report model.h5 model.h model_int8.h --data recorded.npz -o report.html",
     ),
@@ -610,14 +413,8 @@ def explain(model: str, **options: Any) -> None:
     metavar="FILE.html",
     help="The page to write; - for standard output.",
 )
-@click.option(
-    "--data",
-    type=click.Path(),
-    help="Inputs: .npy, .npz (arrays in input order) or .csv, instead of noise.",
-)
-@click.option(
-    "--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of noise."
-)
+@data_option
+@steps_option(200)
 @reading_options
 def report(
     model: str, out: tuple[str, ...], page: str, data: str | None, steps: int, **options: Any
