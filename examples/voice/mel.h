@@ -9,7 +9,7 @@
  * log10(1e-6 + power), the power weighted by a triangle around point b + 1 that ends at its
  * neighbours. mel.py computes the same with NumPy.
  *
- * C99, no malloc, no globals. mel_init computes all tables, which are in the struct.
+ * C99 and C++, no malloc, no globals. mel_init computes all tables, which are in the struct.
  */
 #ifndef MEL_H
 #define MEL_H
