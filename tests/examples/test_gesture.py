@@ -16,6 +16,7 @@ import pytest
 
 import codegen
 from tests.support.emulators import build, run, sizes
+from tests.support.examples import table
 from tests.support.targets import module
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "gesture"
@@ -30,17 +31,6 @@ HEADERS = {
 
 def readme() -> str:
     return (EXAMPLE / "README.md").read_text(encoding="utf-8")
-
-
-def table(first: str) -> dict[str, list[float]]:
-    """The figures of the table of README.md whose heading begins with `first`, by row."""
-    _, _, after = readme().partition(f"| {first} |")
-    rows = after.partition("\n\n")[0].splitlines()[2:]
-    cells = [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows]
-    return {
-        name: [float(re.sub(r"[^\d.]", "", figure)) for figure in figures]
-        for name, *figures in cells
-    }
 
 
 def recordings(step: int = 16, count: int = 4) -> list[list[str]]:
@@ -97,7 +87,7 @@ def test_the_generated_code_is_as_right_as_the_readme_says(tmp_path: Path) -> No
     for name, counts in found["right after"].items():
         assert counts == pytest.approx(kept["right after"][name], abs=1), name
 
-    said = table("readings that are right")
+    said = table(readme(), "readings that are right")
     for name, row in kept["readings"].items():
         assert said[name] == [round(100 * part, 1) for part in row.values()], name
     part = kept["readings"]["int8"]["as recorded"]
@@ -151,14 +141,14 @@ def test_a_reading_takes_what_the_readme_says(
         row = " | ".join(f"{number:,}" for number in found)
         text = re.sub(rf"(?m)^\| {kind} \| [\d,]+ \|.*$", f"| {kind} | {row} |", readme())
         (EXAMPLE / "README.md").write_text(text, encoding="utf-8")
-    assert table("a reading takes")[kind] == pytest.approx(found, rel=0.002), found
+    assert table(readme(), "a reading takes")[kind] == pytest.approx(found, rel=0.002), found
 
 
 def test_the_first_lines_say_what_the_table_says() -> None:
     said = re.search(r"([\d.]+) KB of flash and ([\d.]+) KB of RAM, and ([\d,]+) instr", readme())
     assert said is not None
     flash, ram, instructions = (float(figure.replace(",", "")) for figure in said.groups())
-    row = table("a reading takes")["int8"]
+    row = table(readme(), "a reading takes")["int8"]
     assert [1000 * flash, 1000 * ram, instructions] == pytest.approx(row[:3], rel=0.02)
 
 

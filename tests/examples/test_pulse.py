@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,8 +15,10 @@ import pytest
 from tests.packages.test_arduino import build as arduino_build
 from tests.support.compilers import CModel
 from tests.support.emulators import build, run, sizes
+from tests.support.examples import modules, table
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pulse"
+PAGE = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 HEADERS = {
     "float": EXAMPLE / "pulse_float.h",
     "int16": EXAMPLE / "pulse_int16.h",
@@ -30,14 +29,9 @@ SHOWN = 1000  # samples that the sketches read: 20 seconds
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[dict[str, ModuleType]]:
+def example() -> dict[str, Any]:
     """The example's own modules."""
-    names = ("simulate", "detect", "baseline", "picture", "measure")
-    sys.path.insert(0, str(EXAMPLE))
-    yield {name: __import__(name) for name in names}
-    sys.path.remove(str(EXAMPLE))
-    for name in names:
-        del sys.modules[name]
+    return modules(EXAMPLE, "detect", "baseline", "picture", "measure")
 
 
 @cache
@@ -45,22 +39,12 @@ def data() -> dict[str, Any]:
     return dict(np.load(EXAMPLE / "test.npz"))
 
 
-@cache
-def table(first: str) -> dict[str, list[float]]:
-    """The figures of the table of README.md whose heading begins with `first`, by row."""
-    text = (EXAMPLE / "README.md").read_text(encoding="utf-8")
-    _, _, after = text.partition(f"| {first} |")
-    rows = after.partition("\n\n")[0].splitlines()[2:]
-    cells = [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows]
-    return {name: [float(re.sub(r"[^\d.]", "", cell)) for cell in rest] for name, *rest in cells}
-
-
 # ---- the network --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("float", 2e-5), ("int16", 0.005), ("int8", 0.1)])
 def test_the_generated_code_computes_what_pytorch_computed(
-    kind: str, limit: float, example: dict[str, ModuleType], tmp_path: Path
+    kind: str, limit: float, example: dict[str, Any], tmp_path: Path
 ) -> None:
     # limits of integers: what their rounded weights cost at the steepest rise of a probability
     for counts, wanted in zip(data()["counts"][data()["kept"]], data()["probability"], strict=True):
@@ -70,8 +54,8 @@ def test_the_generated_code_computes_what_pytorch_computed(
         np.testing.assert_allclose(found[:, 0], wanted, rtol=0, atol=limit)
 
 
-def test_beats_are_found_as_the_readme_says(example: dict[str, ModuleType]) -> None:
-    said = table("network")
+def test_beats_are_found_as_the_readme_says(example: dict[str, Any]) -> None:
+    said = table(PAGE, "network")
     found = example["measure"].measured()
     assert set(said) == set(found)
     for kind, scores in found.items():
@@ -88,7 +72,7 @@ def test_beats_are_found_as_the_readme_says(example: dict[str, ModuleType]) -> N
         assert said[kind] == pytest.approx(now, abs=0.15), kind
 
 
-def test_the_picture_is_of_the_data(example: dict[str, ModuleType]) -> None:
+def test_the_picture_is_of_the_data(example: dict[str, Any]) -> None:
     drawn = example["picture"].picture(EXAMPLE / "test.npz")
     assert drawn == (EXAMPLE / "pulse.svg").read_text(encoding="utf-8")
 
@@ -159,7 +143,7 @@ def test_a_sample_costs_what_the_readme_says(kind: str, tmp_path: Path) -> None:
         flash = whole.text + whole.rodata + whole.data - rest.text - rest.rodata - rest.data
         ram = whole.bss + whole.data - rest.bss - rest.data + int(done.values["stack"])
         found += [flash, ram, int(done.values["instructions"])]
-    assert table("a sample takes")[kind] == pytest.approx(found, rel=0.02)
+    assert table(PAGE, "a sample takes")[kind] == pytest.approx(found, rel=0.02)
 
 
 # ---- the sketch ---------------------------------------------------------------------------------
@@ -172,15 +156,13 @@ def recording() -> Any:
 
 
 @pytest.fixture(scope="module")
-def said(example: dict[str, ModuleType], recording: Any) -> list[list[float]]:
+def said(
+    example: dict[str, Any], recording: Any, tmp_path_factory: pytest.TempPathFactory
+) -> list[list[float]]:
     """What the program for a PC prints of the recording."""
     measure = example["measure"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(EXAMPLE)
-        folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
-        lines = measure.played(measure.built("Pulse/src/Pulse.h", folder), recording)
-        shutil.rmtree(folder)
-    return list(lines)
+    program = measure.built("Pulse/src/Pulse.h", tmp_path_factory.mktemp("beats"))
+    return list(measure.played(program, recording))
 
 
 ANALOG = """\

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
-import sys
 import wave
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 from tests.support.compilers import WARNINGS
+from tests.support.examples import modules
 
 FOLDER = Path(__file__).parents[2] / "examples" / "voice"
 MODULES = ("mel", "scenes", "energy", "picture", "measure", "speech")
@@ -35,18 +33,7 @@ int main(void)
 """
 
 
-def imported() -> dict[str, ModuleType]:
-    """The modules of the example, whose names another folder may use, too."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        return {name: importlib.import_module(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-
-
-VOICE = imported()
+VOICE = modules(FOLDER, *MODULES)
 MEL, SCENES, MEASURE = VOICE["mel"], VOICE["scenes"], VOICE["measure"]
 RESULTS = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
 
