@@ -2,7 +2,7 @@
 
 A carried loop becomes a parallel loop with every op that depends on nothing carried, and a
 carried loop with the rest. Of a product with several terms, the terms that are known beforehand
-move, and the rest is added to their sum; unless they are so small that the sum costs more.
+move, and the rest is added to their sum. Small products stay: one computes all of them at once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from codegen.program.ops import (
 )
 
 FEW = 65536  # multiply-adds that take less time than to keep their sums for all time steps
+FEWEST = 8192  # those that cost no more than a call, which another product may save
 
 
 def split_loops(program: Program) -> Program:
@@ -59,7 +60,9 @@ def _read(op: Op) -> set[Buffer]:
 
 
 def _can_move(op: Op, counter: str) -> bool:
-    """Whether the op computes scratch of one iteration, whatever it reads."""
+    """Whether the op computes scratch of one iteration, whatever it reads, and is not small."""
+    if isinstance(op, Affine) and op.products and _is_small(op.products, FEWEST):
+        return False
     for o in walk_ops((op,)):
         if isinstance(o, (Shift, When)) or (isinstance(o, Loop) and o.carried):
             return False
@@ -140,10 +143,14 @@ def _parted(op: Op, varying: set[Buffer], counters: tuple[str, ...]) -> tuple[li
     rest = [p for p in op.products if p not in known]
     if not known or not rest or (op.bias is not None and op.bias.buffer in varying):
         return [], op
-    work = [dims.product((mat.rows, mat.columns)) for mat, _ in known]
-    if all(isinstance(n, int) for n in work) and sum(dims.fixed(n) for n in work) <= FEW:
+    if _is_small(known, FEW):
         return [], op
     size = op.out.size
     name = f"{op.out.buffer.name}_in"
     start = Buffer(name, size, "temp", "float32", None, counters, (size,)).vec()
     return [Affine(start, op.bias, tuple(known))], Affine(op.out, start, tuple(rest))
+
+
+def _is_small(products: Sequence[tuple[Mat, Vec]], most: int) -> bool:
+    work = [dims.product((mat.rows, mat.columns)) for mat, _ in products]
+    return all(isinstance(n, int) for n in work) and sum(map(dims.fixed, work)) <= most

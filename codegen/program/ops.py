@@ -47,7 +47,6 @@ class Buffer:
     scope: tuple[str, ...] = ()
     shape: tuple[Dim, ...] = ()  # for comments: the meaning of a const or a state, row-major
     parts: tuple[Part, ...] = ()  # one below the other, each with as many columns as `shape` says
-    places: tuple[tuple[str, int, int], ...] = ()  # name, offset, size of what lies in scratch
     scales: Array | None = None  # uint16: row r of int8 data stands for unit * scales[r] * data
     unit: float = 1.0
     fraction: int = 0  # an integer q stands for q / 2^fraction, in programs of integers

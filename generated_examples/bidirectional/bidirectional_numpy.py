@@ -12,7 +12,7 @@ bidirectional  (steps, 8)  216         Bidirectional(GRU(4, reset_after=True,
 
 Input input_1: (steps, 3) float32
 Output bidirectional: (steps, 8) float32
-Bytes: weights 1024, state 32, scratch 160.
+Bytes: weights 800, state 32, scratch 160.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -218,25 +218,36 @@ class Model:
 
         # bidirectional: Bidirectional(GRU(4, reset_after=True, recurrent_activation=sigmoid), ...
         #   for t = 0 ... steps - 1, in order:
-        #     forward_sums =
-        #         forward_gates_kernel(16 x 3) x[3 * t:3 * t + 3]
-        #         + forward_gates_recurrent_kernel(16 x 4) forward_h + forward_bias
-        #     forward_sums[0:8] = tanh(forward_sums[0:8])
-        #     forward_sums[0:8] = 0.5 * forward_sums[0:8] + 0.5
-        #     update = forward_sums[0:4]
-        #     reset = forward_sums[4:8]
-        #     candidate = tanh(forward_sums[8:12] + reset * forward_sums[12:16])
+        #     forward_gates =
+        #         forward_gates_kernel(8 x 3) x[3 * t:3 * t + 3]
+        #         + forward_gates_recurrent_kernel(8 x 4) forward_h + forward_gates_bias
+        #     forward_gates = tanh(forward_gates)
+        #     forward_gates = 0.5 * forward_gates + 0.5
+        #     forward_candidate =
+        #         forward_candidate_kernel(4 x 3) x[3 * t:3 * t + 3] + forward_candidate_bias
+        #     forward_recurrent =
+        #         forward_candidate_recurrent_kernel(4 x 4) forward_h
+        #         + forward_candidate_recurrent_bias
+        #     update = forward_gates[0:4]
+        #     reset = forward_gates[4:8]
+        #     candidate = tanh(forward_candidate + reset * forward_recurrent)
         #     forward_h' = update * (forward_h - candidate) + candidate
         #     forward_output[4 * t:4 * t + 4] = forward_h
         #   for t = 0 ... steps - 1, in order:
-        #     backward_sums =
-        #         backward_gates_kernel(16 x 3) x[3 * steps - 3 * t - 3:3 * steps - 3 * t]
-        #         + backward_gates_recurrent_kernel(16 x 4) backward_h + backward_bias
-        #     backward_sums[0:8] = tanh(backward_sums[0:8])
-        #     backward_sums[0:8] = 0.5 * backward_sums[0:8] + 0.5
-        #     update = backward_sums[0:4]
-        #     reset = backward_sums[4:8]
-        #     candidate = tanh(backward_sums[8:12] + reset * backward_sums[12:16])
+        #     backward_gates =
+        #         backward_gates_kernel(8 x 3) x[3 * steps - 3 * t - 3:3 * steps - 3 * t]
+        #         + backward_gates_recurrent_kernel(8 x 4) backward_h + backward_gates_bias
+        #     backward_gates = tanh(backward_gates)
+        #     backward_gates = 0.5 * backward_gates + 0.5
+        #     backward_candidate =
+        #         backward_candidate_kernel(4 x 3) x[3 * steps - 3 * t - 3:3 * steps - 3 * t]
+        #         + backward_candidate_bias
+        #     backward_recurrent =
+        #         backward_candidate_recurrent_kernel(4 x 4) backward_h
+        #         + backward_candidate_recurrent_bias
+        #     update = backward_gates[0:4]
+        #     reset = backward_gates[4:8]
+        #     candidate = tanh(backward_candidate + reset * backward_recurrent)
         #     backward_h' = update * (backward_h - candidate) + candidate
         #     backward_output[4 * steps - 4 * t - 4:4 * steps - 4 * t] = backward_h
         #   for t = 0 ... steps - 1, each by itself:
@@ -246,11 +257,11 @@ class Model:
         x_in = bidirectional_forward_inputs[:3]
         forward_sums = empty((16,) + lead, float32)
         forward_gates = forward_sums[:8]
-        reset = forward_sums[4:8]
-        forward_recurrent = forward_sums[12:]
-        candidate = forward_sums[8:12]
+        reset = forward_gates[4:]
+        forward_recurrent = forward_sums[12:16]
+        forward_candidate = forward_sums[8:12]
         forward_h = bidirectional_forward_inputs[3:7]
-        update = forward_sums[:4]
+        update = forward_gates[:4]
         forward_output = empty((steps, 4) + lead, float32)
         for t in range(steps):
             x_in[...] = x[t]
@@ -259,20 +270,20 @@ class Model:
             multiply(HALF, forward_gates, forward_gates)
             add(forward_gates, HALF, forward_gates)
             multiply(reset, forward_recurrent, forward_recurrent)
-            add(candidate, forward_recurrent, candidate)
-            tanh(candidate, candidate)
-            subtract(forward_h, candidate, forward_h)
+            add(forward_candidate, forward_recurrent, forward_candidate)
+            tanh(forward_candidate, forward_candidate)
+            subtract(forward_h, forward_candidate, forward_h)
             multiply(update, forward_h, forward_h)
-            add(forward_h, candidate, forward_h)
+            add(forward_h, forward_candidate, forward_h)
             forward_output[t] = forward_h
         x_in_2 = bidirectional_backward_inputs[:3]
         backward_sums = empty((16,) + lead, float32)
         backward_gates = backward_sums[:8]
-        reset_2 = backward_sums[4:8]
-        backward_recurrent = backward_sums[12:]
-        candidate_2 = backward_sums[8:12]
+        reset_2 = backward_gates[4:]
+        backward_recurrent = backward_sums[12:16]
+        backward_candidate = backward_sums[8:12]
         backward_h = bidirectional_backward_inputs[3:7]
-        update_2 = backward_sums[:4]
+        update_2 = backward_gates[:4]
         backward_output = empty((steps, 4) + lead, float32)
         for t in range(steps):
             x_in_2[...] = x[steps - t - 1]
@@ -281,11 +292,11 @@ class Model:
             multiply(HALF, backward_gates, backward_gates)
             add(backward_gates, HALF, backward_gates)
             multiply(reset_2, backward_recurrent, backward_recurrent)
-            add(candidate_2, backward_recurrent, candidate_2)
-            tanh(candidate_2, candidate_2)
-            subtract(backward_h, candidate_2, backward_h)
+            add(backward_candidate, backward_recurrent, backward_candidate)
+            tanh(backward_candidate, backward_candidate)
+            subtract(backward_h, backward_candidate, backward_h)
             multiply(update_2, backward_h, backward_h)
-            add(backward_h, candidate_2, backward_h)
+            add(backward_h, backward_candidate, backward_h)
             backward_output[steps - t - 1] = backward_h
         y = empty((steps, 8) + lead, float32)
         y[:, :4] = forward_output

@@ -14,7 +14,7 @@ gru          (steps, 4)  120         GRU(4, reset_after=True, recurrent_activati
 
 Input input_layer: (3) float32, one step
 Output gru: (4) float32, one step
-Bytes: weights 1156, state 232, scratch 116.
+Bytes: weights 1028, state 232, scratch 116.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -267,16 +267,19 @@ class Model:
         )
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
         gru_sums = empty((16,) + lead, float32)
+        gru_gates = gru_sums[:8]
+        gru_recurrent = gru_sums[12:16]
+        gru_candidate = gru_sums[8:12]
         gru_h = gru_inputs[4:8]
         self.gru = (
             gru_inputs,
             gru_sums,
-            gru_sums[:8],
-            gru_sums[4:8],
-            gru_sums[12:],
-            gru_sums[8:12],
+            gru_gates,
+            gru_gates[4:],
+            gru_recurrent,
+            gru_candidate,
             gru_h,
-            gru_sums[:4],
+            gru_gates[:4],
         )
         # output_0: copied to the caller
         y = empty((1, 4) + lead, float32)
@@ -337,13 +340,16 @@ class Model:
         line_5[...] = conv1d_1_output
 
         # gru: GRU(4, reset_after=True, recurrent_activation=sigmoid)
-        #   sums =
-        #       gates_kernel(16 x 4) conv1d_2_output + gates_recurrent_kernel(16 x 4) h + bias
-        #   sums[0:8] = tanh(sums[0:8])
-        #   sums[0:8] = 0.5 * sums[0:8] + 0.5
-        #   update = sums[0:4]
-        #   reset = sums[4:8]
-        #   candidate = tanh(sums[8:12] + reset * sums[12:16])
+        #   gates =
+        #       gates_kernel(8 x 4) conv1d_2_output + gates_recurrent_kernel(8 x 4) h
+        #       + gates_bias
+        #   gates = tanh(gates)
+        #   gates = 0.5 * gates + 0.5
+        #   candidate = candidate_kernel(4 x 4) conv1d_2_output + candidate_bias
+        #   recurrent = candidate_recurrent_kernel(4 x 4) h + candidate_recurrent_bias
+        #   update = gates[0:4]
+        #   reset = gates[4:8]
+        #   candidate = tanh(candidate + reset * recurrent)
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         (sums_inputs, sums, gates, reset, recurrent, candidate, h, update) = self.gru
@@ -418,11 +424,11 @@ class Model:
         conv1d_2_output_in = gru_inputs[:4]
         sums = empty((16,) + lead, float32)
         gates = sums[:8]
-        reset = sums[4:8]
-        recurrent = sums[12:]
+        reset = gates[4:]
+        recurrent = sums[12:16]
         candidate = sums[8:12]
         h = gru_inputs[4:8]
-        update = sums[:4]
+        update = gates[:4]
         y = empty((steps, 4) + lead, float32)
         for t in range(steps):
             conv1d_2_output_in[...] = conv1d_2_output[t]

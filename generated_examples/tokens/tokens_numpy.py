@@ -13,7 +13,7 @@ dense        (steps, 9)  54          Dense(9, softmax)
 
 Input input_layer: () int32, one step
 Output dense: (9) float32, one step
-Bytes: weights 1160, state 20, scratch 96.
+Bytes: weights 980, state 20, scratch 96.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -210,16 +210,19 @@ class Model:
         self.embedding = (x, embedding_output[0])
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
         gru_sums = empty((20,) + lead, float32)
+        gru_gates = gru_sums[:10]
+        gru_recurrent = gru_sums[15:20]
+        gru_candidate = gru_sums[10:15]
         gru_h = gru_inputs[4:9]
         self.gru = (
             gru_inputs,
             gru_sums,
-            gru_sums[:10],
-            gru_sums[5:10],
-            gru_sums[15:],
-            gru_sums[10:15],
+            gru_gates,
+            gru_gates[5:],
+            gru_recurrent,
+            gru_candidate,
             gru_h,
-            gru_sums[:5],
+            gru_gates[:5],
         )
         # dense: Dense(9, softmax)
         y = empty((1, 9) + lead, float32)
@@ -244,13 +247,16 @@ class Model:
         output[...] = EMBEDDING_TABLE[x_2[0]].T
 
         # gru: GRU(5, reset_after=True, recurrent_activation=sigmoid)
-        #   sums =
-        #       gates_kernel(20 x 4) embedding_output + gates_recurrent_kernel(20 x 5) h + bias
-        #   sums[0:10] = tanh(sums[0:10])
-        #   sums[0:10] = 0.5 * sums[0:10] + 0.5
-        #   update = sums[0:5]
-        #   reset = sums[5:10]
-        #   candidate = tanh(sums[10:15] + reset * sums[15:20])
+        #   gates =
+        #       gates_kernel(10 x 4) embedding_output + gates_recurrent_kernel(10 x 5) h
+        #       + gates_bias
+        #   gates = tanh(gates)
+        #   gates = 0.5 * gates + 0.5
+        #   candidate = candidate_kernel(5 x 4) embedding_output + candidate_bias
+        #   recurrent = candidate_recurrent_kernel(5 x 5) h + candidate_recurrent_bias
+        #   update = gates[0:5]
+        #   reset = gates[5:10]
+        #   candidate = tanh(candidate + reset * recurrent)
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         (sums_inputs, sums, gates, reset, recurrent, candidate, h, update) = self.gru
@@ -298,11 +304,11 @@ class Model:
         embedding_output_in = gru_inputs[:4]
         sums = empty((20,) + lead, float32)
         gates = sums[:10]
-        reset = sums[5:10]
-        recurrent = sums[15:]
+        reset = gates[5:]
+        recurrent = sums[15:20]
         candidate = sums[10:15]
         h = gru_inputs[4:9]
-        update = sums[:5]
+        update = gates[:5]
         gru_output = empty((steps, 5) + lead, float32)
         for t in range(steps):
             embedding_output_in[...] = embedding_output[t]

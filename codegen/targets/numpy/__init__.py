@@ -16,7 +16,6 @@ from codegen.lowered import Lowered
 from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
 from codegen.model import FACTS, Array
 from codegen.passes.fold_gates import fold_gates
-from codegen.passes.join_products import join_products
 from codegen.passes.split_loops import split_loops
 from codegen.program.integers import LIMITS
 from codegen.targets.base import facts
@@ -51,8 +50,8 @@ MODULE_NAMES = (
     *(name.upper() for name in FACTS),
 )
 # For step, and for predict, where loops stay only around what they carry.
-PASSES = (fold_gates, join_products, in_calls)
-WHOLE_PASSES = (fold_gates, join_products, split_loops, in_calls)
+PASSES = (fold_gates, in_calls)
+WHOLE_PASSES = (fold_gates, split_loops, in_calls)
 
 
 def render(

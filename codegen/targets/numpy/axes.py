@@ -103,7 +103,7 @@ def expand(program: Program) -> Program:
             shape = (*(axis.count for axis in own), *(buffer.shape or (buffer.size,)))
             scope = tuple(c for c in buffer.scope if c not in {a.counter for a in own})
             offset, size = along(own, buffer.size)
-            new = replace(buffer, size=size, shape=shape, scope=scope, places=())
+            new = replace(buffer, size=size, shape=shape, scope=scope)
             found[buffer] = (new, offset)
         return found[buffer]
 

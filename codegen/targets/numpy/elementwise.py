@@ -36,6 +36,7 @@ from codegen.program.ops import (
 )
 from codegen.targets.numpy.axes import Axes, along, is_full, overlap
 
+# What NumPy calls otherwise than a program does.
 UFUNCS = {
     "+": "add",
     "-": "subtract",
@@ -47,25 +48,12 @@ UFUNCS = {
     ">=": "greater_equal",
     "==": "equal",
     "!=": "not_equal",
-    "exp": "exp",
-    "expm1": "expm1",
-    "log": "log",
-    "log1p": "log1p",
-    "tanh": "tanh",
-    "erf": "erf",
-    "sin": "sin",
-    "cos": "cos",
     "atan": "arctan",
-    "sqrt": "sqrt",
     "abs": "absolute",
-    "floor": "floor",
     "round": "rint",
     "min": "minimum",
     "max": "maximum",
     "pow": "power",
-    "fmod": "fmod",
-    "limited": "limited",  # of integers, methods that count
-    "fixed": "fixed",
 }
 
 
@@ -237,7 +225,7 @@ class Schedule:
             return self._emit(self.curve(node.vec, node.shift, node.mirror), (node.value,))
         assert isinstance(node, (Binary, Compare, Call)), node
         function = node.function if isinstance(node, Call) else node.operator
-        return self._emit(UFUNCS[function], children(node))
+        return self._emit(UFUNCS.get(function, function), children(node))
 
     def _emit(self, function: str, nodes: Sequence[Expr], boolean: bool = False) -> Expr:
         operands = tuple(n if isinstance(n, _Value) else self.value(n) for n in nodes)

@@ -27,13 +27,12 @@ from codegen.program.ops import (
     Vec,
     When,
     reads,
-    temps,
     walk_ops,
     writes,
 )
 from codegen.targets.numpy.axes import Axes, Axis, can_be_axis, expand, moves
 from codegen.targets.numpy.elementwise import Arrays, Schedule, Ufunc, scratch
-from codegen.targets.numpy.rows import Parts, Rows, Window
+from codegen.targets.numpy.rows import Read, Rows, Window
 from codegen.targets.numpy.scope import LoopScope, Module, Scope
 from codegen.targets.spine.lines import indented
 from codegen.text.names import Names
@@ -59,10 +58,8 @@ class Printer:
         self.hints = self.arrays.hints
         self.loops: list[str] = []
         self.block = ""
-        self.windows: dict[int, Window] = {}  # by the id of a product
-        for buffer in temps(self.program):
-            for name, offset, size in buffer.places:
-                self.hints[Vec(buffer, offset, size)] = name
+        # By the id of a product; None where an earlier one computes it.
+        self.windows: dict[int, Window | None] = {}
         for op in walk_ops(self.program.ops):
             for name, node in op.locals if isinstance(op, Elementwise) else ():
                 if isinstance(node, At) and node.vec.size != node.vec.buffer.size:
@@ -74,9 +71,9 @@ class Printer:
 
     # ---- rows -------------------------------------------------------------------------------
 
-    def _lay_out(self, ops: Sequence[Op]) -> None:
+    def _lay_out(self, ops: tuple[Op, ...]) -> None:
         """Find the windows of all products in the ops, and names for what is read."""
-        self.windows.update(self.rows.lay_out(self.block, ops, self._inputs, self._may_live))
+        self.windows.update(self.rows.lay_out(self.block, ops, self._read_by, self._may_live))
         for op in ops:
             if isinstance(op, Loop) and not can_be_axis(op):
                 self.loops.append(op.counter)
@@ -84,29 +81,25 @@ class Printer:
                 self.loops.pop()
             elif isinstance(op, When):
                 self._lay_out(op.body)
-            elif isinstance(op, Affine) and id(op) in self.windows:
-                window = self.windows[id(op)]
-                self.hints.setdefault(window.vec, f"{self._stem(op)}_inputs")
+            elif window := self.windows.get(id(op)):
+                self.hints.setdefault(window.vec, f"{window.name}_inputs")
                 for x, slot in window.copies:
                     self.hints[slot] = f"{x.buffer.name}_in"
-
-    def _stem(self, op: Affine) -> str:
-        return op.out.buffer.name if op.out.buffer.kind == "temp" else self.block
 
     def _is_fixed(self, source: Vec | Mat, axes: Axes = ()) -> bool:
         """Whether it is a constant that no iteration changes."""
         counters = {axis.counter for axis in axes} | set(self.loops)
         return source.buffer.kind == "const" and not dims.symbols(source.offset) & counters
 
-    def _inputs(self, op: Affine) -> Parts:
-        """What the product reads in a row, with a 1 for its bias; nothing where a row is no use."""
+    def _read_by(self, op: Affine) -> Sequence[Read]:
+        """What the product reads, with a 1 for its bias; nothing where it reads no row."""
         fixed = all(self._is_fixed(m) and isinstance(v.size, int) for m, v in op.products)
         if not fixed or not op.products or not (self.is_step or self.loops):
             return ()
-        inputs: Parts = tuple(x for _, x in op.products)
+        read: list[Read] = [x for _, x in op.products]
         if op.bias is not None and self._is_fixed(op.bias):
-            inputs = (*inputs, None)
-        return inputs if len(inputs) > 1 else ()
+            read.append(None)
+        return read if len(set(read)) == len(read) else ()
 
     def _may_live(self, x: Vec) -> bool:
         """Whether the only place of a vector may be a part of a row."""
@@ -125,8 +118,8 @@ class Printer:
                     yield source.buffer
                 if source.buffer in self.homes:
                     yield self.homes[source.buffer][0]
-            if id(op) in self.windows:
-                yield self.windows[id(op)].vec.buffer
+            if window := self.windows.get(id(op)):
+                yield window.vec.buffer
 
     # ---- ops --------------------------------------------------------------------------------
 
@@ -189,13 +182,12 @@ class Printer:
     def _affine(self, op: Affine, scope: Scope, axes: Axes) -> None:
         bias = op.bias
         if not axes and id(op) in self.windows:
-            window = self.windows[id(op)]
-            for x, slot in window.copies:
-                self._call("copy", [At(x)], slot, scope)
-            matrix = self.module.matrix(window.matrix(op, self._stem(op)))
-            self._dot(matrix, window.vec, op.out, scope)
-            if len(window.starts) > len(op.products):
-                bias = None
+            if window := self.windows[id(op)]:
+                for x, slot in window.copies:
+                    self._call("copy", [At(x)], slot, scope)
+                self._dot(self.module.matrix(window.matrix), window.vec, window.out, scope)
+            if bias is not None and self._is_fixed(bias):
+                bias = None  # a column of the matrix
         elif not op.products:
             start: Expr = Number(0.0) if bias is None else At(bias)
             self._call("copy", [start], op.out, scope, axes)

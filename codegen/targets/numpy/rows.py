@@ -1,34 +1,29 @@
-"""Where the inputs of products lie: side by side in one array, so that one product reads them all.
+"""Which products are computed at once, and where their inputs lie.
 
-In the row `[reset h | x | 1 | h]` both products of a GRU find what they read without a gap, with
-a 1 for the bias; so does a layer that reads h alone. A vector that lives in a row is computed right
-there; what lives elsewhere is copied.
+Products that can read their inputs at the same time, some of them in common, become one: their
+rows are stacked to one matrix, with zeros where one does not read an input. Its inputs lie side by
+side in one array. In the row `[reset h | x | 1 | h]` both products of a GRU find what they read
+without a gap, with a 1 for the bias; so does a layer that reads h alone. A vector that lives in a
+row is computed right there; what lives elsewhere is copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import TypeAlias
 
 from codegen.program import dims
 from codegen.program.derived import column, parts_of
-from codegen.program.ops import Affine, Buffer, Mat, Op, Vec, walk_ops, writes
+from codegen.program.ops import Affine, Buffer, Mat, Op, Part, Vec, reads, walk_ops, writes
+from codegen.text.names import common_words
 
-Parts: TypeAlias = "tuple[Vec | None, ...]"  # None is the 1
+Read: TypeAlias = "Vec | None"  # None is the 1
 Place: TypeAlias = tuple[Buffer, int]  # a row, and where in it
 
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a packed matrix, from `row` and `column` on: `factor * mat + shift`."""
-
-    row: int
-    column: int
-    mat: Mat
-    factor: float = 1.0
-    shift: float = 0.0
+# A zero costs a multiplication: so many are about as slow as the calls that a join saves.
+MOST_ZEROS = 8192
 
 
 @dataclass(frozen=True)
@@ -38,48 +33,86 @@ class Packed:
     name: str
     rows: int
     columns: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[tuple[int, int, Part], ...]  # each from its row and its column on
     note: str = field(default="", compare=False)  # what its columns are multiplied by
 
 
-def packed(name: str, mats: Sequence[tuple[Mat, int]], note: str = "") -> Packed:
-    """The matrices side by side, each from its column on."""
-    pieces: list[Piece] = []
-    for mat, first in mats:
-        row = 0
+def packed(name: str, mats: Iterable[tuple[Mat, int, int]], note: str = "") -> Packed:
+    """The matrices, each from its row and its column on."""
+    pieces: list[tuple[int, int, Part]] = []
+    rows = columns = 0
+    for mat, first, left in mats:
+        row = first
         for part in parts_of(mat):
             if part.mat is not None:
-                pieces.append(Piece(row, first, part.mat, part.factor, part.shift))
+                pieces.append((row, left, part))
             row += part.rows
-    columns = max(first + dims.fixed(mat.columns) for mat, first in mats)
-    return Packed(name, dims.fixed(mats[0][0].rows), columns, tuple(pieces), note)
+        rows, columns = max(rows, row), max(columns, left + dims.fixed(mat.columns))
+    return Packed(name, rows, columns, tuple(pieces), note)
 
 
 @dataclass(frozen=True)
 class Window:
-    """What one product reads: a piece of a row."""
+    """What is computed at once: `out = matrix vec`, of which products, and what they are called."""
 
-    vec: Vec
-    starts: tuple[int, ...]  # where in it each input lies, and last the 1 where there is a bias
+    name: str
+    vec: Vec  # a piece of a row
     copies: tuple[tuple[Vec, Vec], ...]  # from, to: what has to be copied before
+    matrix: Packed
+    out: Vec
 
-    def matrix(self, op: Affine, stem: str) -> Packed:
-        """The matrix that this is multiplied by; a bias is a column of it where there is a 1."""
-        mats = [mat for mat, _ in op.products]
-        read = [f"{x.buffer.name} ({dims.text(x.size)})" for _, x in op.products]
-        if op.bias is not None and len(self.starts) > len(mats):
-            mats.append(column(op.bias))
-            read.append("1")
-        parts = sorted(zip(self.starts, mats, read, strict=True), key=lambda part: part[0])
-        note = f"Columns for {', '.join(text for *_, text in parts)}."
-        return packed(f"{stem}_matrix", [(mat, start) for start, mat, _ in parts], note)
+
+class _Group:
+    """Products that are computed at once, before the op at `position`, and all that they read."""
+
+    def __init__(self, position: int, op: Affine, read: Sequence[Read]) -> None:
+        self.position, self.ops, self.read = position, [(op, read)], read
+
+    def takes(self, op: Affine, read: Sequence[Read], between: tuple[Op, ...]) -> bool:
+        """Take a product that stands after the ops `between`, if it can be computed before them."""
+        ops = [*self.ops, (op, read)]
+        touched = {v.buffer for o in walk_ops(between) for v in (*reads(o), *writes(o))}
+        scratch = all(o.out == o.out.buffer.vec() and o.out.buffer.kind == "temp" for o, _ in ops)
+        if not scratch or op.out.buffer in touched or _change(between, read):
+            return False
+        every = [*self.read, *(x for x in read if x not in self.read)]
+        zeros = sum(
+            dims.fixed(one.out.size) * _size(x)
+            for one, own in ops
+            for x in every
+            if x and x not in own
+        )
+        if zeros > MOST_ZEROS or not any(x in self.read for x in read if x):
+            return False
+        self.ops, self.read = ops, every
+        return True
+
+    @property
+    def key(self) -> object:
+        """What it is known by in another method."""
+        return tuple((op.bias, *(mat for mat, _ in op.products)) for op, _ in self.ops)
+
+    def matrix(self, name: str, starts: Mapping[Read, int]) -> Packed:
+        """The matrix of all products, with the columns for what is read from `starts` on."""
+        row = 0
+        mats: list[tuple[Mat, int, int]] = []
+        for op, read in self.ops:
+            columns = [*(mat for mat, _ in op.products), *([column(op.bias)] if op.bias else [])]
+            mats += [(mat, row, starts[x]) for mat, x in zip(columns, read, strict=False)]
+            row += dims.fixed(op.out.size)
+        texts = (
+            f"{x.buffer.name} ({dims.text(x.size)})" if x else "1"
+            for x in sorted(starts, key=starts.__getitem__)
+        )
+        note = f"Columns for {', '.join(texts)}."
+        return packed(name, sorted(mats, key=lambda mat: mat[2]), note)
 
 
 @dataclass
 class Rows:
     """The rows of a file, and the buffers that live in them.
 
-    A product of the same matrices has the same place in every method, with the states there.
+    Products of the same matrices have the same place in every method, with the states there.
     """
 
     homes: dict[Buffer, Place] = field(default_factory=dict)
@@ -93,91 +126,106 @@ class Rows:
     def lay_out(
         self,
         name: str,
-        ops: Sequence[Op],
-        inputs: Callable[[Affine], Parts],
+        ops: tuple[Op, ...],
+        read_by: Callable[[Affine], Sequence[Read]],
         may_live: Callable[[Vec], bool],
-    ) -> dict[int, Window]:
-        """The windows of products by id; `inputs` are what one reads in a row, if it does."""
-        found = [(n, op, inputs(op)) for n, op in enumerate(ops) if isinstance(op, Affine)]
-        products = [(n, op, parts) for n, op, parts in found if parts]
-        windows: dict[int, Window] = {}
+    ) -> dict[int, Window | None]:
+        """What is computed in place of a product, by its id; None where an earlier one does.
+
+        `read_by` is what a product reads in a row, if it does; `name` is that of the block.
+        """
+        groups: list[_Group] = []
+        for position, op in enumerate(ops):
+            if not isinstance(op, Affine) or not (read := read_by(op)):
+                continue
+            earlier = ((g, ops[g.position : position]) for g in reversed(groups))
+            if not any(group.takes(op, read, between) for group, between in earlier):
+                groups.append(_Group(position, op, read))
+        groups = [group for group in groups if len(group.read) > 1 or len(group.ops) > 1]
+        windows: dict[int, Window | None] = {}
         filled: dict[Place, tuple[Vec, int]] = {}  # by what, and before which op
-        for number, (position, op, parts) in enumerate(products):
-            places = self._again(op, parts) or self._piece(parts)
+        for number, group in enumerate(groups):
+            first, _ = group.ops[0]
+            places = self._again(group) or self._piece(group.read)
             if places is None:
-                users = [(op, parts)]
-                for later, other, more in products[number + 1 : number + 2]:
-                    shared = [part for part in parts if part in more]
-                    if _can_share(parts, more) and not _change(ops[position:later], shared):
-                        users.append((other, more))
-                stem = op.out.buffer.name.rpartition("_")[0]
-                self._row(f"{stem if stem.startswith(name) else name}_inputs", users)
-                places = self.known[_key(op, parts)][-1]
+                users = [group]
+                for later in groups[number + 1 : number + 2]:
+                    shared = [x for x in group.read if x and x in later.read]
+                    if shared and not _change(ops[group.position : later.position], shared):
+                        users.append(later)
+                stem = first.out.buffer.name.rpartition("_")[0]
+                places = self._row(f"{stem if stem.startswith(name) else name}_inputs", users)
+            at = dict(zip(group.read, places, strict=True))
             copies: list[tuple[Vec, Vec]] = []
-            for part, place in sorted(zip(parts, places, strict=True), key=lambda pair: pair[1][1]):
-                if part is None or self._home(part) == place:
+            for x, place in sorted(at.items(), key=lambda item: item[1][1]):
+                if x is None or self._home(x) == place:
                     continue
                 known, since = filled.get(place, (None, 0))
-                if may_live(part) and self._home(part) is None:
-                    self.homes[part.buffer] = place
-                elif known != part or _change(ops[since:position], [part]):
-                    copies.append((part, place[0].vec()[place[1] : place[1] + part.size]))
-                    filled[place] = part, position
+                if may_live(x) and self._home(x) is None:
+                    self.homes[x.buffer] = place
+                elif known != x or _change(ops[since : group.position], [x]):
+                    copies.append((x, place[0].vec()[place[1] : place[1] + x.size]))
+                    filled[place] = x, group.position
             row, begin = min(places, key=lambda place: place[1])
-            end = max(start + _size(part) for part, (_, start) in zip(parts, places, strict=True))
-            starts = tuple(start - begin for _, start in places)
-            windows[id(op)] = Window(row.vec()[begin:end], starts, tuple(_together(copies)))
+            end = max(start + _size(x) for x, (_, start) in at.items())
+            out = first.out if len(group.ops) == 1 else self._stack([op for op, _ in group.ops])
+            stem = out.buffer.name if out.buffer.kind == "temp" else name
+            matrix = group.matrix(f"{stem}_matrix", {x: k - begin for x, (_, k) in at.items()})
+            windows.update(dict.fromkeys(id(op) for op, _ in group.ops))
+            copied = tuple(_together(copies))
+            windows[id(first)] = Window(stem, row.vec()[begin:end], copied, matrix, out)
         return windows
 
-    def _again(self, op: Affine, parts: Parts) -> tuple[Place, ...] | None:
-        """Where another product of the same matrices reads, if nothing else lives there."""
+    def _stack(self, ops: Sequence[Affine]) -> Vec:
+        """An array in which the results of the products live one after the other."""
+        names = [op.out.buffer.name for op in ops]
+        name = f"{common_words(names) or names[0].split('_')[0]}_sums"
+        starts = [0, *accumulate(dims.fixed(op.out.size) for op in ops)]
+        sums = Buffer(name, starts[-1], "temp", shape=(starts[-1],))
+        for op, start in zip(ops, starts, strict=False):
+            self.homes[op.out.buffer] = (sums, start)
+        return sums.vec()
+
+    def _again(self, group: _Group) -> tuple[Place, ...] | None:
+        """Where other products of the same matrices read, if nothing else lives there."""
         living = {place: buffer for buffer, place in self.homes.items()}
-        for places in self.known.get(_key(op, parts), ()):
-            pairs = zip(parts, places, strict=True)
-            if all(
-                part is None or living.get(at, part.buffer) is part.buffer for part, at in pairs
-            ):
+        for places in self.known.get(group.key, ()):
+            pairs = [(x, place) for x, place in zip(group.read, places, strict=True) if x]
+            if all(living.get(place, x.buffer) is x.buffer for x, place in pairs):
                 return places
         return None
 
-    def _piece(self, wanted: Parts) -> tuple[Place, ...] | None:
-        """Where all that is wanted lives, side by side in one row."""
-        homes = [self._home(v) for v in wanted if v is not None]
-        rows = {place[0] for place in homes if place}
-        if None in homes or len(rows) != 1 or len(set(wanted)) < len(wanted):
+    def _piece(self, read: Sequence[Read]) -> tuple[Place, ...] | None:
+        """Where all that is read lives, side by side in one row."""
+        rows = {home and home[0] for home in (self._home(x) for x in read if x)}
+        row = rows.pop()
+        if row is None or rows or (None in read and row not in self.ones):
             return None
-        (row,) = rows
-        if None in wanted and row not in self.ones:
-            return None
-        found = tuple((v and self._home(v)) or (row, self.ones[row]) for v in wanted)
-        spans = sorted(
-            (start, start + _size(v)) for v, (_, start) in zip(wanted, found, strict=True)
-        )
+        found = tuple((x and self._home(x)) or (row, self.ones[row]) for x in read)
+        spans = sorted((k, k + _size(x)) for x, (_, k) in zip(read, found, strict=True))
         return None if any(end != start for (_, end), (start, _) in pairwise(spans)) else found
 
-    def _row(self, name: str, users: Sequence[tuple[Affine, Parts]]) -> None:
-        """A row for one product or two: what the second reads alone, what both do, the first."""
-        (_, parts), *rest = users
-        for _, last in rest:
-            shared = [part for part in parts if part in last]
-            alone = (tuple(part for part in one if part not in shared) for one in (last, parts))
-            parts = (*next(alone), *shared, *next(alone))
-        starts = [0, *accumulate(map(_size, parts))]
+    def _row(self, name: str, users: Sequence[_Group]) -> tuple[Place, ...]:
+        """A row for one group or two: what the last reads alone, what both do, the first alone.
+
+        Returns the places of the first.
+        """
+        first, last = users[0].read, users[-1].read
+        shared = [x for x in first if x in last]
+        every = [x for x in last if x not in shared] + shared
+        every += [x for x in first if x not in shared]
+        starts = [0, *accumulate(map(_size, every))]
         row = Buffer(name, starts[-1], "row", shape=(starts[-1],))
-        if None in parts:
-            self.ones[row] = starts[parts.index(None)]
-        for op, own in users:
-            numbers = range(len(parts)) if own is parts else [parts.index(part) for part in own]
-            places = tuple((row, starts[k]) for k in numbers)
-            self.known.setdefault(_key(op, own), []).append(places)
+        if None in every:
+            self.ones[row] = starts[every.index(None)]
+        for group in users:
+            places = tuple((row, starts[every.index(x)]) for x in group.read)
+            self.known.setdefault(group.key, []).append(places)
+        return self.known[users[0].key][-1]
 
     def _home(self, vec: Vec) -> Place | None:
         """Where a whole buffer lives."""
         return self.homes.get(vec.buffer) if vec == vec.buffer.vec() else None
-
-
-def _key(op: Affine, parts: Parts) -> object:
-    return tuple(mat for mat, _ in op.products), op.bias, len(parts)
 
 
 def _together(copies: Iterable[tuple[Vec, Vec]]) -> list[tuple[Vec, Vec]]:
@@ -199,17 +247,11 @@ def _follows(second: Vec, first: Vec) -> bool:
     return one_by_one and second.offset == first.offset + first.size
 
 
-def _size(part: Vec | None) -> int:
-    return 1 if part is None else dims.fixed(part.size)
+def _size(x: Read) -> int:
+    return 1 if x is None else dims.fixed(x.size)
 
 
-def _can_share(first: Parts, second: Parts) -> bool:
-    """Whether products have vectors in common, and read none twice."""
-    twice = len(set(first)) < len(first) or len(set(second)) < len(second)
-    return not twice and any(part in second for part in first if part is not None)
-
-
-def _change(ops: Sequence[Op], parts: Sequence[Vec | None]) -> bool:
+def _change(ops: Sequence[Op], read: Sequence[Read]) -> bool:
     """Whether the ops write what a product reads."""
     written = {vec.buffer for op in walk_ops(tuple(ops)) for vec in writes(op)}
-    return any(part.buffer in written for part in parts if part is not None)
+    return any(x.buffer in written for x in read if x)

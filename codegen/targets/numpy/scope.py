@@ -45,7 +45,7 @@ class Module:
         if buffer.parts:
             rows, columns = (dims.fixed(n) for n in shape)
             mat = Mat(buffer, 0, rows, columns, columns)
-            name = self.matrix(packed(f"{buffer.name}_scaled", [(mat, 0)]))
+            name = self.matrix(packed(f"{buffer.name}_scaled", [(mat, 0, 0)]))
             return Base(name, shape[: 1 if columns == 1 else 2], behind)
         if buffer not in self.arrays:
             self.arrays[buffer] = self.names(buffer.name.upper())
@@ -54,8 +54,9 @@ class Module:
     def matrix(self, matrix: Packed) -> str:
         """The name of a packed matrix."""
         if matrix not in self.packed:
-            for piece in matrix.pieces:
-                self.constant(piece.mat.buffer)
+            for *_, part in matrix.pieces:
+                assert part.mat is not None, part
+                self.constant(part.mat.buffer)
             self.packed[matrix] = self.names(matrix.name.upper())
         return self.packed[matrix]
 
@@ -104,6 +105,8 @@ class Module:
 class Scope:
     """The top of `predict`: operands are the text of views, scratch is made where it is used."""
 
+    runs_once = True  # else arrays are made elsewhere, and numbers are arrays without axes
+
     def __init__(
         self, module: Module, names: Names, homes: dict[Buffer, Place], hints: dict[Vec, str]
     ) -> None:
@@ -139,8 +142,8 @@ class Scope:
         self.lines.append(line)
 
     def new(self, vec: Vec, axes: Axes) -> str | None:
-        """A name for the array if it is not made yet, and the vector is all of it."""
-        if vec.buffer in self.bases or not is_whole(vec, axes):
+        """A name for the array if it is to be made here and now, and the vector is all of it."""
+        if not self.runs_once or vec.buffer in self.bases or not is_whole(vec, axes):
             return None
         name = self.named(vec.buffer)
         self.bases[vec.buffer] = Base(name, (*(axis.count for axis in axes), vec.size))
@@ -224,7 +227,7 @@ class Scope:
 
     def number(self, value: float) -> str:
         """A number as an operand."""
-        return self.module.literal(value)
+        return self.module.literal(value) if self.runs_once else self.module.number(value)
 
     def numbers(self, count: Dim, behind: int = 0) -> str:
         """The numbers from 0 on along an axis with so many axes behind it, and those of a batch."""
@@ -281,6 +284,8 @@ class Scope:
 class StepScope(Scope):
     """A block of `step`: views are made in `__init__` and handed over in a tuple of the block."""
 
+    runs_once = False
+
     def __init__(
         self, module: Module, names: Names, homes: dict[Buffer, Place], hints: dict[Vec, str]
     ) -> None:
@@ -302,10 +307,6 @@ class StepScope(Scope):
     def make(self, line: str) -> None:
         """In __init__."""
         self.setup.append(line)
-
-    def new(self, vec: Vec, axes: Axes) -> str | None:
-        """Arrays are made in __init__."""
-        return None
 
     def base_inside(self, buffer: Buffer) -> Base:
         """Handed over like a view."""
@@ -329,13 +330,11 @@ class StepScope(Scope):
         """In __init__."""
         return self.bind(hint, made)
 
-    def number(self, value: float) -> str:
-        """Numbers are arrays without axes here."""
-        return self.module.number(value)
-
 
 class LoopScope(Scope):
     """The body of a Python loop."""
+
+    runs_once = False
 
     def __init__(self, parent: Scope, counter: str) -> None:
         super().__init__(parent.module, parent.names, parent.homes, parent.hints)
@@ -352,10 +351,6 @@ class LoopScope(Scope):
         moves = self._moves(*(buffer.shape or (buffer.size,)))
         return super().base(buffer) if moves else self.parent.base_inside(buffer)
 
-    def new(self, vec: Vec, axes: Axes) -> str | None:
-        """Arrays are made outside."""
-        return None
-
     def get(self, source: Vec | Mat, axes: Axes = (), bare: bool = False) -> View:
         """A name bound before the loop, or an index in it."""
         sizes = (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
@@ -368,7 +363,3 @@ class LoopScope(Scope):
         if str(found) not in self.known:
             self.known[str(found)] = self.parent.bind(self.hint_of(source), found)
         return self.known[str(found)]
-
-    def number(self, value: float) -> str:
-        """Numbers are arrays without axes here."""
-        return self.module.number(value)

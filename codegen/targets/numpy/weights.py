@@ -10,7 +10,7 @@ import numpy as np
 
 from codegen.passes.fold_gates import NOTE
 from codegen.program import dims
-from codegen.program.ops import Array, Buffer, Mat
+from codegen.program.ops import Array, Buffer, Mat, Part
 from codegen.targets.numpy.rows import Packed
 from codegen.targets.numpy.scope import Module
 from codegen.targets.numpy.views import shape_text, view
@@ -88,25 +88,25 @@ class Weights:
 
     def packed(self, packed: Packed, name: str) -> dict[str, Any]:
         """The statements that make a packed matrix."""
-        halved = any(piece.factor == 0.5 for piece in packed.pieces)
+        halved = any(part.factor == 0.5 for *_, part in packed.pieces)
         notes = [names.comment(packed.note, 10**4), *([NOTE] if halved else [])]
         lines = [f"{name} = {self.module.use('matrix')}({packed.rows}, {packed.columns})"]
-        for piece in packed.pieces:
-            rows, columns = dims.fixed(piece.mat.rows), dims.fixed(piece.mat.columns)
-            where = f"{_range(piece.row, rows, packed.rows)}, "
-            where += _range(piece.column, columns, packed.columns)
-            lines.append(f"{name}[{where}] = {self._piece(piece.mat, piece.factor, piece.shift)}")
+        for row, left, part in packed.pieces:
+            assert part.mat is not None, part
+            rows = _range(row, part.rows, packed.rows)
+            columns = _range(left, dims.fixed(part.mat.columns), packed.columns)
+            lines.append(f"{name}[{rows}, {columns}] = {self._piece(part.mat, part)}")
         return {"comments": [note for note in notes if note], "lines": lines}
 
-    def _piece(self, mat: Mat, factor: float, shift: float) -> str:
+    def _piece(self, mat: Mat, part: Part) -> str:
         base = self.module.constant(mat.buffer)
         spans = [(mat.rows, mat.row_stride), (mat.columns, mat.column_stride)]
         if (mat.columns == 1 and base.shape[-1] != 1) or len(base.shape) == 1:
             text = f"{view(base, mat.offset, spans[:1], self.module.use)}[:, None]"
         else:
             text = f"{view(base, mat.offset, spans, self.module.use)}"
-        text = text if factor == 1.0 else f"{self.module.literal(factor)} * {text}"
-        return text if shift == 0.0 else f"{text} + {self.module.literal(shift)}"
+        text = text if part.factor == 1.0 else f"{self.module.literal(part.factor)} * {text}"
+        return text if part.shift == 0.0 else f"{text} + {self.module.literal(part.shift)}"
 
 
 def _decimals(values: Array, dtype: str) -> Iterator[str]:
