@@ -22,11 +22,11 @@ from codegen.program.ops import (
     Shift,
     Vec,
     When,
-    map_op,
     reads,
     walk_ops,
     writes,
 )
+from codegen.program.spread import moved, spread
 
 FEW = 65536  # multiply-adds that take less time than to keep their sums for all time steps
 FEWEST = 8192  # those that cost no more than a call, which another product may save
@@ -101,33 +101,16 @@ def _split(loop: Loop, around: tuple[str, ...]) -> list[Op]:
         kept.append(late)
     if not before:
         return [loop]
-    grown: dict[Buffer, Buffer] = {}
-    for op in walk_ops(tuple(before)):
-        for out in writes(op):
-            old = out.buffer
-            if old not in grown:
-                grown[old] = replace(
-                    old,
-                    size=old.size * loop.count,
-                    shape=(loop.count, *(old.shape or (old.size,))),
-                    scope=tuple(c for c in old.scope if c != loop.counter),
-                )
-    t = dims.symbol(loop.counter)
+    grown: dict[Buffer, tuple[Buffer, Dim]] = {}
+    for out in (vec.buffer for op in walk_ops(tuple(before)) for vec in writes(op)):
+        if out not in grown:
+            grown[out] = spread(out, [(loop.counter, loop.count)])
 
-    def start(old: Buffer) -> Dim:
-        return t * old.size
+    def all_steps(ops: Sequence[Op]) -> tuple[Op, ...]:
+        return tuple(moved(op, lambda buffer: grown.get(buffer, (buffer, 0))) for op in ops)
 
-    def vec(v: Vec) -> Vec:
-        new = grown.get(v.buffer)
-        return v if new is None else replace(v, buffer=new, offset=v.offset + start(v.buffer))
-
-    def mat(m: Mat) -> Mat:
-        new = grown.get(m.buffer)
-        return m if new is None else replace(m, buffer=new, offset=m.offset + start(m.buffer))
-
-    first = replace(loop, body=tuple(map_op(op, vec, mat) for op in before), carried=False)
-    rest = tuple(map_op(op, vec, mat) for op in kept)
-    return [first, replace(loop, body=rest)] if rest else [first]
+    first = replace(loop, body=all_steps(before), carried=False)
+    return [first, replace(loop, body=all_steps(kept))] if kept else [first]
 
 
 def _parted(op: Op, varying: set[Buffer], counters: tuple[str, ...]) -> tuple[list[Op], Op]:

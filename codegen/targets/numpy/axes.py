@@ -6,8 +6,8 @@ loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
 from codegen.program import dims
 from codegen.program.dims import Dim
@@ -21,18 +21,17 @@ from codegen.program.ops import (
     Shift,
     Vec,
     When,
-    map_op,
     reads,
     writes,
 )
+from codegen.program.spread import along, moved, spread
 
 
-@dataclass(frozen=True)
-class Axis:
+class Axis(NamedTuple):
     """A loop counter that became an axis of the arrays."""
 
     counter: str
-    count: Dim
+    length: Dim
 
 
 Axes: TypeAlias = tuple[Axis, ...]
@@ -82,46 +81,22 @@ def _is_affine(dim: Dim, counters: frozenset[str]) -> bool:
     return True
 
 
-def along(axes: Axes, size: Dim) -> tuple[Dim, Dim]:
-    """Where `size` elements begin in an array that has the axes in front, and all that it holds."""
-    offset: Dim = 0
-    for axis in reversed(axes):
-        offset = offset + dims.symbol(axis.counter) * size
-        size = size * axis.count
-    return offset, size
-
-
 def expand(program: Program) -> Program:
     """Give every temp inside a loop that becomes an axis that axis, too."""
     found: dict[Buffer, tuple[Buffer, Dim]] = {}
 
-    def changed(buffer: Buffer, axes: Axes) -> tuple[Buffer, Dim]:
-        own = tuple(axis for axis in axes if axis.counter in buffer.scope)
-        if buffer.kind != "temp" or not own:
-            return buffer, 0
-        if buffer not in found:
-            shape = (*(axis.count for axis in own), *(buffer.shape or (buffer.size,)))
-            scope = tuple(c for c in buffer.scope if c not in {a.counter for a in own})
-            offset, size = along(own, buffer.size)
-            new = replace(buffer, size=size, shape=shape, scope=scope)
-            found[buffer] = (new, offset)
-        return found[buffer]
+    def place(buffer: Buffer, axes: Axes) -> tuple[Buffer, Dim]:
+        own = [axis for axis in axes if axis.counter in buffer.scope]
+        if buffer.kind == "temp" and own and buffer not in found:
+            found[buffer] = spread(buffer, own)
+        return found.get(buffer, (buffer, 0))
 
     def one(op: Op, axes: Axes) -> Op:
-        if isinstance(op, (Loop, When)):
-            if isinstance(op, Loop) and can_be_axis(op):
-                axes = (*axes, Axis(op.counter, op.count))
-            return replace(op, body=tuple(one(o, axes) for o in op.body))
-
-        def vec(v: Vec) -> Vec:
-            buffer, offset = changed(v.buffer, axes)
-            return v if buffer is v.buffer else replace(v, buffer=buffer, offset=v.offset + offset)
-
-        def mat(m: Mat) -> Mat:
-            buffer, offset = changed(m.buffer, axes)
-            return m if buffer is m.buffer else replace(m, buffer=buffer, offset=m.offset + offset)
-
-        return map_op(op, vec, mat)
+        if not isinstance(op, (Loop, When)):
+            return moved(op, lambda buffer: place(buffer, axes))
+        if isinstance(op, Loop) and can_be_axis(op):
+            axes = (*axes, Axis(op.counter, op.count))
+        return replace(op, body=tuple(one(o, axes) for o in op.body))
 
     return program.map_ops(lambda op: one(op, ()))
 
@@ -138,7 +113,7 @@ def is_full(vec: Vec, axes: Axes, size: Dim) -> bool:
         slope = dims.slope(vec.offset, axis.counter)
         if slope == 0:
             return False
-        spans.append((axis.count, slope))
+        spans.append((axis.length, slope))
     known = [(abs(s), n) for n, s in spans if isinstance(s, int)]
     free = [(s, n) for n, s in spans if not isinstance(s, int)]
     extent: Dim = 1

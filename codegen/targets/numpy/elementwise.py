@@ -34,7 +34,8 @@ from codegen.program.ops import (
     walk_ops,
     with_children,
 )
-from codegen.targets.numpy.axes import Axes, along, is_full, overlap
+from codegen.program.spread import spread
+from codegen.targets.numpy.axes import Axes, is_full, overlap
 
 # What NumPy calls otherwise than a program does.
 UFUNCS = {
@@ -171,9 +172,8 @@ class Arrays:
 
 def scratch(name: str, size: Dim, axes: Axes, dtype: str = "float32") -> Vec:
     """New scratch for `size` elements along the axes."""
-    offset, whole = along(axes, size)
-    shape = (*(axis.count for axis in axes), size)
-    return Vec(Buffer(name, whole, "temp", dtype, None, (), shape), offset, size)
+    buffer, offset = spread(Buffer(name, size, "temp", dtype), axes)
+    return Vec(buffer, offset, size)
 
 
 class Schedule:

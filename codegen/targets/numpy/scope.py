@@ -146,7 +146,7 @@ class Scope:
         if not self.runs_once or vec.buffer in self.bases or not is_whole(vec, axes):
             return None
         name = self.named(vec.buffer)
-        self.bases[vec.buffer] = Base(name, (*(axis.count for axis in axes), vec.size))
+        self.bases[vec.buffer] = Base(name, (*(axis.length for axis in axes), vec.size))
         return name
 
     def base_inside(self, buffer: Buffer) -> Base:
@@ -183,7 +183,7 @@ class Scope:
         offset = source.offset
         spans: list[Span] = []
         for axis in axes:
-            spans.append((axis.count, dims.slope(offset, axis.counter)))
+            spans.append((axis.length, dims.slope(offset, axis.counter)))
             offset = dims.substitute(offset, {axis.counter: 0})
         if isinstance(source, Mat):
             spans += [(source.rows, source.row_stride), (source.columns, source.column_stride)]
@@ -240,7 +240,7 @@ class Scope:
         """A length or a counter as an operand: a number, or an array along the counter's axis."""
         read = dims.symbols(dim)
         known = {
-            axis.counter: self.numbers(axis.count, len(axes) - n)
+            axis.counter: self.numbers(axis.length, len(axes) - n)
             for n, axis in enumerate(axes)
             if axis.counter in read
         }
@@ -355,7 +355,7 @@ class LoopScope(Scope):
         """A name bound before the loop, or an index in it."""
         sizes = (source.rows, source.columns) if isinstance(source, Mat) else (source.size,)
         shape = source.buffer.shape or (source.buffer.size,)
-        if self._moves(source.offset, *sizes, *(axis.count for axis in axes), *shape):
+        if self._moves(source.offset, *sizes, *(axis.length for axis in axes), *shape):
             return self.view(source, axes, bare)
         found = self.parent.get(source, axes, bare)
         if found.is_whole:
