@@ -7,10 +7,10 @@ move, and the rest is added to their sum. Small products stay: one computes all 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Affine,
@@ -61,7 +61,7 @@ def _read(op: Op) -> set[Buffer]:
 
 def _can_move(op: Op, counter: str) -> bool:
     """Whether the op computes scratch of one iteration, whatever it reads, and is not small."""
-    if isinstance(op, Affine) and op.products and _is_small(op.products, FEWEST):
+    if isinstance(op, Affine) and not op.shifts and 0 < _work(op.products) <= FEWEST:
         return False
     for o in walk_ops((op,)):
         if isinstance(o, (Shift, When)) or (isinstance(o, Loop) and o.carried):
@@ -120,13 +120,11 @@ def _parted(op: Op, varying: set[Buffer], counters: tuple[str, ...]) -> tuple[li
         early = tuple(o for first, _ in parts for o in first)
         late = replace(op, body=tuple(o for _, o in parts))
         return ([replace(op, body=early)] if early else []), late
-    if not isinstance(op, Affine):
+    if not isinstance(op, Affine) or op.shifts:  # products of integers are rounded by themselves
         return [], op
     known = [p for p in op.products if not ({p[0].buffer, p[1].buffer} & varying)]
     rest = [p for p in op.products if p not in known]
-    if not known or not rest or (op.bias is not None and op.bias.buffer in varying):
-        return [], op
-    if _is_small(known, FEW):
+    if not rest or (op.bias is not None and op.bias.buffer in varying) or _work(known) <= FEW:
         return [], op
     size = op.out.size
     name = f"{op.out.buffer.name}_in"
@@ -134,6 +132,7 @@ def _parted(op: Op, varying: set[Buffer], counters: tuple[str, ...]) -> tuple[li
     return [Affine(start, op.bias, tuple(known))], Affine(op.out, start, tuple(rest))
 
 
-def _is_small(products: Sequence[tuple[Mat, Vec]], most: int) -> bool:
-    work = [dims.product((mat.rows, mat.columns)) for mat, _ in products]
-    return all(isinstance(n, int) for n in work) and sum(map(dims.fixed, work)) <= most
+def _work(products: Sequence[tuple[Mat, Vec]]) -> float:
+    """How many multiply-adds there are, infinity where a length is free."""
+    work = sum((mat.rows * mat.columns for mat, _ in products), 0)
+    return work if isinstance(work, int) else math.inf

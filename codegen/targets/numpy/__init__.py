@@ -63,7 +63,7 @@ def render(
     if lowered.whole.integers:
         doubles = Doubles()
         passes = doubles, in_calls
-        outline = Outline(lowered, {"dtype": "float64"}, passes, (doubles, split_loops, in_calls))
+        outline = Outline(lowered, {"dtype": "float64"}, passes, (split_loops, *passes))
         taken = tuple(name for name in MODULE_NAMES if name not in ("exp", "tanh"))
         module = Module("float64", Names(PYTHON_WORDS, taken), integers=True)
         for program in outline.printed:
@@ -115,7 +115,8 @@ def render(
 
 
 def _imports(module: Module, weights: str) -> list[str]:
-    names = sorted(n for n in module.used - {"bool", *HELPERS} if hasattr(np, n))
+    own = {"bool", *HELPERS, *(curve.name for curve in module.curves.values())}
+    names = sorted(n for n in module.used - own if hasattr(np, n))
     lines = ["from base64 import b64decode", ""] if weights == "base64" else []
     if "erf" in module.used and module.dtype == "float64":
         lines = ["import math", *lines]

@@ -29,21 +29,15 @@ class Weights:
         """The pieces of a constant of the model."""
         assert buffer.data is not None
         shape = tuple(dims.fixed(n) for n in buffer.shape or (buffer.size,))
+        values, note = np.reshape(buffer.data, shape), ""
         if self.module.integers:
-            return {
-                "name": name,
-                "comment": names.comment(f"{buffer.name}: {shape_text(shape, '')}"),
-                "pieces": self._whole(np.reshape(buffer.data, shape), buffer.unit),
-            }
-        scaled = buffer.scales is not None
-        note = "int8 times a scale for each row" if scaled else ""
-        return {
-            "name": name,
-            "comment": names.comment(f"{buffer.name}: {shape_text(shape, '')} {note}".rstrip()),
-            "pieces": self._scaled(buffer, shape)
-            if scaled
-            else self.array(np.reshape(buffer.data, shape), buffer.dtype),
-        }
+            pieces = self._whole(values, buffer.unit)
+        elif buffer.scales is not None:
+            pieces, note = self._scaled(buffer, shape), "int8 times a scale for each row"
+        else:
+            pieces = self.array(values, buffer.dtype)
+        told = f"{buffer.name}: {shape_text(shape, '')} {note}".rstrip()
+        return {"name": name, "comment": names.comment(told), "pieces": pieces}
 
     def _whole(self, values: Array, unit: float) -> Iterator[str]:
         """Text that makes float64 of whole numbers, times a unit."""
