@@ -3,7 +3,7 @@
     pip install heartpy==1.2.7 "setuptools<81"
     python recordings.py
 
-HeartPy (Paul van Gent, MIT licence) looks at a whole recording at once, tells where the beats are,
+HeartPy (by Paul van Gent) looks at a whole recording at once, tells where the beats are,
 and which of them it does not believe. The others are what the network is compared with, which hears
 one sample after the other. Nobody has marked the beats by hand.
 """

@@ -72,6 +72,22 @@ def test_beats_are_found_as_the_readme_says(example: dict[str, Any]) -> None:
         assert said[kind] == pytest.approx(now, abs=0.15), kind
 
 
+def test_the_first_lines_say_what_the_tables_say() -> None:
+    words = " ".join(PAGE.split("![")[0].split())
+    ours, other = (table(PAGE, "network")[kind] for kind in ("int8", "threshold"))
+    assert f"it finds {ours[3]:.0f} % of the beats, and {ours[4]:.0f} % of what it finds" in words
+    assert f"the rate is {ours[5]:.0f} beats a minute off" in words
+    assert round(other[3]) == round(ours[3])
+    assert 70 < other[4] < 77
+    assert f"and the rate is {other[5]:.0f} off" in words
+    flash, _, cycles, *_ = table(PAGE, "a sample takes")["int8"]
+    assert (
+        f"A sample takes {cycles / 1000:.0f},000 cycles of an Uno, {cycles / 16e3:.0f} ms" in words
+    )
+    assert f"grows by {flash / 1000:.1f} KB" in words
+    assert table(PAGE, "a sample takes")["float"][2] > 16e6 / 50
+
+
 def test_the_picture_is_of_the_data(example: dict[str, Any]) -> None:
     drawn = example["picture"].picture(EXAMPLE / "test.npz")
     assert drawn == (EXAMPLE / "pulse.svg").read_text(encoding="utf-8")
