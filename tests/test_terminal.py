@@ -87,6 +87,19 @@ def test_verify_draws_and_colours_in_a_terminal() -> None:
     assert "\x1b[32magrees over 12 steps\x1b[0m" in text
 
 
+@pytest.mark.parametrize("columns", [80, 110])
+def test_lines_fit_the_terminal(columns: int) -> None:
+    seed = EXAMPLES / "seed"
+    for words in (
+        ("inspect", seed / "seed.h5"),
+        ("verify", seed / "seed.h5", seed / "seed_numpy.py", "--steps", 90),
+    ):
+        lines = in_terminal(*words, COLUMNS=str(columns), NO_COLOR="1").splitlines()
+        shown = [line for line in lines if "(" in line or DRAWN & set(line)]
+        assert shown
+        assert max(map(len, shown)) <= columns
+
+
 def test_no_color_keeps_the_curve_and_an_ascii_terminal_gets_none() -> None:
     words = ("inspect", LAST / "last_step.h5")
     plain = in_terminal(*words, NO_COLOR="1")

@@ -6,7 +6,6 @@ What only one command needs is loaded by it.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -189,7 +188,7 @@ def inspect(
         for line in inspecting.states(found):
             click.echo(line)
         return
-    click.echo(inspecting.table(lowered))
+    click.echo(inspecting.table(lowered, terminal.columns()))
     if terminal.can_draw():
         click.echo(inspecting.bars(lowered))
     for line in inspecting.taken(found):
@@ -393,8 +392,7 @@ def explain(model: str, **options: Any) -> None:
     from codegen.commands.explain import explain as explain_text
 
     lowered = lower(read_model(model, split(options)[0]))
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else FILE_WIDTH
-    click.echo(explain_text(lowered, width), nl=False)
+    click.echo(explain_text(lowered, terminal.columns() or FILE_WIDTH), nl=False)
 
 
 @click.command(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
-from codegen.errors import LONGEST_CELL, CodegenError, Problem, UnsupportedError, visible
+from codegen.errors import LONGEST_CELL, CodegenError, Problem, UnsupportedError, cut, visible
 from codegen.lowered import Lowered
 from codegen.lowered.differences import text as measures
 from codegen.lowering import time_inputs
@@ -18,6 +18,8 @@ from codegen.text import terminal
 
 if TYPE_CHECKING:
     from codegen.readers.torch.reader import Bare
+
+LEAST_WHAT = 20  # columns of what a layer is, on a terminal however narrow
 
 
 def weight_bytes(lowered: Lowered, size: int = 4) -> int:
@@ -127,8 +129,8 @@ def _shown_shape(layer: Input, number: int, lowered: Lowered | None) -> list[int
     return [n if isinstance(n, int) else None for n in port.shape]
 
 
-def table(lowered: Lowered) -> str:
-    """One line a layer, and the totals."""
+def table(lowered: Lowered, width: int | None = None) -> str:
+    """One line a layer, and the totals; what layers are is cut to a width of lines, if possible."""
     rows = [("layer", "what", "output", "parameters", "multiply-adds")]
     scopes = _scopes([r.name for r in lowered.layers])
     for number, r in enumerate(lowered.layers):
@@ -143,6 +145,10 @@ def table(lowered: Lowered) -> str:
     work = sum(r.macs for r in lowered.layers)
     rows.append(("total", "", "", f"{total:,}", f"{work:,}"))
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
+    if width is not None:
+        others = sum(widths) - widths[1] + len("  ") * 4
+        widths[1] = min(widths[1], max(LEAST_WHAT, width - others))
+        rows = [(name, cut(what, widths[1]), *rest) for name, what, *rest in rows]
     lines = []
     for row in rows:
         left = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +16,8 @@ import click
 
 STEPS = "▁▂▃▄▅▆▇█"
 PARTS = " ▏▎▍▌▋▊▉█"
-WIDTH = 60  # columns of a curve
+WIDTH = 60  # columns of a curve, where the terminal is wide enough
+LEAST = 10  # columns of one where it is not
 BAR = 24  # columns of a bar
 
 
@@ -28,6 +30,11 @@ def can_draw() -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def columns() -> int | None:
+    """How wide the terminal is; None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def coloured(text: str, colour: str) -> str:
@@ -74,4 +81,6 @@ def bar(part: float, width: int = BAR) -> str:
 def drawn(name: str, values: Sequence[float], first: int) -> str:
     """A line with the curve of errors over steps, the number of the first, and the largest."""
     worst = max(range(len(values)), key=lambda k: values[k])
-    return f"  {name} {curve(values)}  largest {values[worst]:.2g} at step {first + worst}"
+    start, end = f"  {name} ", f"  largest {values[worst]:.2g} at step {first + worst}"
+    room = (columns() or math.inf) - len(start) - len(end)
+    return f"{start}{curve(values, int(max(LEAST, min(WIDTH, room))))}{end}"
