@@ -70,6 +70,8 @@ def files(
         "version": VERSION,
         "generator": __version__,
         "what": what,
+        "source": comment(lowered.model.source).replace("`", "'"),
+        "generated": generated(package, name),
         "parameters": sum(layer.parameters for layer in lowered.layers),
         "banner": lambda prefix: joined(lines, prefix),
         "json": lambda value: json.dumps(value, ensure_ascii=False),

@@ -41,6 +41,11 @@ class Tensor:
     rows: int
 
     @property
+    def values(self) -> int:
+        """How many values one of a fixed shape has."""
+        return dims.fixed(dims.product(self.shape))
+
+    @property
     def whole(self) -> bool:
         """Whether its values are whole numbers."""
         return self.kind not in ("float", "double")

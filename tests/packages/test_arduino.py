@@ -23,6 +23,7 @@ from tests.targets.test_c import model
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
 FILES = [
+    "README.md",
     *("examples/chirp/chirp.ino", "examples/chirp_timing/chirp_timing.ino"),
     *("library.properties", "src/chirp.c", "src/chirp.h"),
 ]

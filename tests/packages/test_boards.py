@@ -36,15 +36,17 @@ def test_the_files(kind: str, tmp_path: Path) -> None:
     out = package(kind, MODELS["lstm"](), "Net", tmp_path / "net")
     files = {
         "platformio": [
+            "README.md",
             *("examples/Net/Net.ino", "examples/Net_timing/Net_timing.ino", "library.json"),
             *("src/Net.c", "src/Net.h"),
         ],
         "espidf": [
-            *("CMakeLists.txt", "Net.c", "examples/step/CMakeLists.txt"),
+            *("CMakeLists.txt", "Net.c", "README.md", "examples/step/CMakeLists.txt"),
             *("examples/step/main/CMakeLists.txt", "examples/step/main/main.c"),
             *("idf_component.yml", "include/Net.h"),
         ],
         "zephyr": [
+            "README.md",
             *("include/Net.h", "samples/step/CMakeLists.txt", "samples/step/prj.conf"),
             *("samples/step/sample.yaml", "samples/step/src/main.c", "src/Net.c"),
             *("zephyr/CMakeLists.txt", "zephyr/Kconfig", "zephyr/module.yml"),

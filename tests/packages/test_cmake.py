@@ -11,7 +11,7 @@ from tests.support.packages import command, listing
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
 FILES = [
-    *("CMakeLists.txt", "cmake/SeedConfig.cmake", "include/Seed.h", "src/Seed.c"),
+    *("CMakeLists.txt", "README.md", "cmake/SeedConfig.cmake", "include/Seed.h", "src/Seed.c"),
     "tests/selftest.c",
 ]
 USER = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from codegen.errors import CodegenError
 from codegen.packages import PACKAGES, folder
 from codegen.text import templates
 from codegen.text.writing import write_folder
-from tests.support.packages import command, listing
+from tests.layers.oracle import lowered, randomised
+from tests.packages.test_python import CASES, OPTIONS
+from tests.support.compilers import WARNINGS
+from tests.support.packages import blocks, command, listing, package
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
 
@@ -43,6 +47,30 @@ def test_check_knows_every_file_with_a_banner(kind: str, model: Path, tmp_path: 
     for path in marked[::3]:
         path.write_bytes(path.read_bytes() + b"\n")
         assert "edited by hand" in command("check", path).output
+
+
+@pytest.mark.parametrize("kind", [k for k, one in PACKAGES.items() if one.target == "c"])
+def test_its_readme_says_how_to_use_it(kind: str, tmp_path: Path) -> None:
+    """Its C compiles; what the extension of Python and the package of npm say is run elsewhere."""
+    for case in ("several", "tokens", "both ways"):
+        low = lowered(randomised(CASES[case]()))
+        if PACKAGES[kind].steps and not low.step:
+            continue
+        out = package(kind, low, "Chirp", tmp_path / case, **OPTIONS.get(case, {}))
+        text = (out / "README.md").read_text()
+        assert text.startswith("# Chirp\n\nRuns the network of `")
+        assert max(map(len, text.splitlines())) < 120
+        header = out / folder.generated(PACKAGES[kind], "Chirp")
+        assert f"rnn-codegen check {header.relative_to(out)}" in text
+        if kind == "python":
+            compile(blocks(out, "python"), "README.md", "exec")
+            continue
+        subprocess.run(
+            ["gcc", "-std=c99", *WARNINGS, "-fsyntax-only", "-I", header.parent, "-x", "c", "-"],
+            input=blocks(out, "c").replace("static chirp_state", "chirp_state"),
+            text=True,
+            check=True,
+        )
 
 
 @pytest.mark.parametrize("kind", ["arduino", "npm"])

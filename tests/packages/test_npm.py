@@ -13,7 +13,7 @@ import pytest
 
 from tests.layers.oracle import lowered
 from tests.packages.test_python import CASES
-from tests.support.packages import command, package
+from tests.support.packages import blocks, command, package
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "generated_examples"
@@ -42,7 +42,7 @@ def test_npm_packs_and_installs_it(tmp_path: Path) -> None:
     (found,) = json.loads(packed)
     assert (found["name"], found["version"]) == ("chirp", "1.0.0")
     files = sorted(file["path"] for file in found["files"])
-    assert files == ["Chirp.d.ts", "Chirp.js", "package.json"]
+    assert files == ["Chirp.d.ts", "Chirp.js", "README.md", "package.json"]
     user.mkdir()
     (user / "package.json").write_text('{"name": "user", "private": true, "type": "module"}\n')
     (user / "main.js").write_text(USER)
@@ -52,6 +52,8 @@ def test_npm_packs_and_installs_it(tmp_path: Path) -> None:
         x, y = stored["x"][:100], stored["y"][:100]
     passed, *values = json.loads(run("node", "main.js", cwd=user, stdin=json.dumps(x.tolist())))
     assert passed is True
+    (user / "told.js").write_text(blocks(out, "js"))
+    assert "Float32Array(2)" in run("node", "told.js", cwd=user)
     np.testing.assert_allclose(values, y[:, 1], atol=2e-6)
     assert "self-test passed" in run("npm", "test", cwd=out)
 

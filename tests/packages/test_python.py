@@ -23,7 +23,7 @@ from codegen.lowered import Lowered
 from codegen.program.ops import Port
 from tests.layers.oracle import lowered, randomised
 from tests.support.interpreters import environments
-from tests.support.packages import command, listing, package
+from tests.support.packages import blocks, command, listing, package
 from tests.support.targets import module, rendered
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
@@ -259,6 +259,10 @@ def test_one_wheel_is_for_all_pythons(tmp_path: Path) -> None:
         )
         assert found.returncode == 0, f"{name}: {found.stderr}"
         np.testing.assert_allclose(np.load(tmp_path / "y.npy"), y, atol=2e-6)
+    told = [sys.executable, "-c", blocks(out, "python")]
+    subprocess.run(told, env={"PYTHONPATH": str(tmp_path / "site")}, check=True)
+    with zipfile.ZipFile(wheel) as archive:
+        assert b"# seed\n" in archive.read("seed-1.0.0.dist-info/METADATA")
 
 
 def test_what_would_hide_a_module_is_refused(tmp_path: Path) -> None:

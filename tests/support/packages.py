@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def command(*arguments: str | Path) -> Result:
 def listing(folder: Path) -> list[str]:
     """The paths of all files in the folder."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def blocks(folder: Path, language: str) -> str:
+    """The code of a language in the README of a package."""
+    text = (folder / "README.md").read_text()
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
 
 
 def package(kind: str, lowered: Lowered, name: str, folder: Path, **options: Any) -> Path:
