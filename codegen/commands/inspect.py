@@ -148,7 +148,7 @@ def table(lowered: Lowered, width: int | None = None) -> str:
     if width is not None:
         others = sum(widths) - widths[1] + len("  ") * 4
         widths[1] = min(widths[1], max(LEAST_WHAT, width - others))
-        rows = [(name, cut(what, widths[1]), *rest) for name, what, *rest in rows]
+        rows = [(row[0], cut(row[1], widths[1]), *row[2:]) for row in rows]
     lines = []
     for row in rows:
         left = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
