@@ -100,7 +100,7 @@ def draw(build, path):
             time = 1000 * np.arange(part.start, part.stop) / rate
             wave.plot(time, sound[part], color=COLOURS[name], lw=wide[name], label=name)
         wave.set(title="12 ms of a power chord of the test", xlabel="ms", ylabel="sample")
-        wave.set(ylim=(-0.5, 1.25))
+        wave.set(ylim=(-0.65, 1.25))
         wave.legend(loc="upper right", ncols=4)
 
         for shift, (name, program, at) in enumerate(

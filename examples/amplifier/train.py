@@ -99,7 +99,7 @@ class Amplifier(nn.Module):
 
 
 class Curve(nn.Module):
-    """A filter of 64 taps, a static curve of 65 knots from -2 to 2, and another filter."""
+    """A filter of 64 taps, a static curve of 65 knots from -2 to 2, and another such filter."""
 
     def __init__(self):
         super().__init__()
@@ -109,16 +109,17 @@ class Curve(nn.Module):
         self.curve = nn.Parameter(torch.tanh(torch.linspace(-2, 2, 65)))
 
     def forward(self, x, state=None):
-        """The outputs for samples (rows, steps); there is no state."""
+        """The same as Amplifier's; the state is what the filters still need of the past."""
+        x = torch.cat([x.new_zeros(len(x), 126) if state is None else state[0], x], dim=1)
         place = (self._filter(x, self.before).clamp(-1.999, 1.999) + 2) * 16
         left = place.detach().long()
         part = place - left
         bent = self.curve[left] * (1 - part) + self.curve[left + 1] * part
-        return self._filter(bent, self.after), None
+        return self._filter(bent, self.after), (x[:, -126:],)
 
     @staticmethod
     def _filter(x, taps):
-        return nn.functional.conv1d(nn.functional.pad(x, (63, 0))[:, None], taps[None, None])[:, 0]
+        return nn.functional.conv1d(x[:, None], taps[None, None])[:, 0]
 
 
 def loss_of(given, wanted):
@@ -151,8 +152,7 @@ def fit(model, given, made, epochs, rate):
             for at in chunks:
                 x, target = given[rows, at : at + CHUNK], made[rows, at : at + CHUNK]
                 y, state = model(x, state)
-                if state is not None:
-                    state = tuple(part.detach() for part in state)
+                state = tuple(part.detach() for part in state)
                 if at < SILENCE:
                     continue
                 loss = loss_between(y, target)
