@@ -212,11 +212,11 @@ def expand(codes: np.ndarray) -> np.ndarray:
     return np.sign(curve) * (256 ** np.abs(curve) - 1) / 255
 
 
-def test_scenes(path: Path) -> list[Scene]:
-    """The scenes of the test, from the utterances in speech.npz."""
+def scenes_of_test(path: Path, seed: int = 2024) -> list[Scene]:
+    """The scenes of the test, from the utterances in speech.npz; other seeds give other tests."""
     with np.load(path) as file:
         talkers = [expand(file[name]) for name in file.files]
-    rng = np.random.default_rng(2024)
+    rng = np.random.default_rng(seed)
     made = []
     for snr in TEST_SNR:
         for name in (*TEST_NOISES, "babble"):
@@ -237,7 +237,7 @@ def stretches(speech: np.ndarray) -> list[tuple[float, float]]:
 
 def main() -> None:
     """Write three talkers beside an engine."""
-    made = test_scenes(Path(__file__).with_name("speech.npz"))
+    made = scenes_of_test(Path(__file__).with_name("speech.npz"))
     one = next(s for s in made if s.noise == "engine" and s.snr == 7.5)
     with wave.open(sys.argv[1], "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))

@@ -133,7 +133,7 @@ def main() -> None:
     print(f"area under the curve: {area(values, y[:held].ravel() > 0):.4f} on a tenth kept apart")
 
     np.savez_compressed(out / "speech.npz", **speech.test_talkers())
-    test = scenes.test_scenes(out / "speech.npz")
+    test = scenes.scenes_of_test(out / "speech.npz")
     values = np.concatenate([model.predict(bands(s.pcm)[None], verbose=0).ravel() for s in test])
     reached = area(values, np.concatenate([scenes.delayed(one.speech) for one in test]))
     print(f"area under the curve: {reached:.4f} on the test")

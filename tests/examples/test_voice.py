@@ -40,7 +40,7 @@ RESULTS = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
 
 @pytest.fixture(scope="module")
 def made() -> list:
-    return SCENES.test_scenes(FOLDER / "speech.npz")
+    return SCENES.scenes_of_test(FOLDER / "speech.npz")
 
 
 @pytest.fixture(scope="module")
