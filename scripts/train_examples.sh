@@ -19,9 +19,10 @@ if [ "$(cat "$venv/complete" 2>/dev/null)" != "$wanted" ]; then
 fi
 
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=($(cd examples && ls -d */ | tr -d /))
+[ $# -gt 0 ] || names=(examples/*/)
 export PYTHONPATH=$PWD KERAS_BACKEND=jax
 for name in "${names[@]}"; do
+    name=$(basename "$name")
     echo "== $name"
     if [ "${KEEP:-0}" = 1 ]; then
         "$venv/bin/python" "examples/$name/train.py" --out "examples/$name"

@@ -15,6 +15,7 @@ import pytest
 import tomllib
 
 import codegen
+from hatch_build import LINK, for_index
 from tests.support.interpreters import environments
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +84,19 @@ def test_the_wheel_holds_the_package_and_the_templates(wheel: Path, tmp_path: Pa
     assert f"{info}licenses/LICENSE" in found
     assert b"rnn-codegen = codegen.commands.main:main" in found[f"{info}entry_points.txt"]
     assert found == contents(build("wheel", ROOT, tmp_path))
+
+
+def test_the_page_on_an_index_has_no_link_that_leads_nowhere(wheel: Path) -> None:
+    page = contents(wheel)[f"rnn_codegen-{VERSION}.dist-info/METADATA"].decode()
+    assert "Description-Content-Type: text/markdown" in page
+    assert "\n# rnn-codegen\n" in page
+    assert all("://" in target for _, _, target in LINK.findall(page))
+    text = "![a](b/c.svg) [d](e.md#f) [g](https://h.test/i) m.step([0.1])"
+    assert for_index(text, "") == " d [g](https://h.test/i) m.step([0.1])"
+    assert for_index(text, "https://x.test/y/") == (
+        "![a](https://x.test/y/raw/HEAD/b/c.svg) [d](https://x.test/y/blob/HEAD/e.md#f) "
+        "[g](https://h.test/i) m.step([0.1])"
+    )
 
 
 # The whole way of a model; tests/test_golden.py compares what all targets write.
