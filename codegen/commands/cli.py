@@ -259,9 +259,7 @@ def verify(
         if against == "keras":
             given = verifying.samples(lowered, steps) if samples is None else samples
             config = reading["config"]
-            found = verifying.verify_against_keras(
-                model, config, lowered, runner, given, layers, dtype
-            )
+            found = verifying.verify_against_keras(model, config, lowered, runner, given, layers)
         else:
             count = verifying.steps_of(lowered, steps, samples)
             with _progress("verify", count, count >= LONG_RUN) as advance:

@@ -149,7 +149,6 @@ def verify_against_keras(
     runner: Runner,
     inputs: Sequence[Array],
     by_layer: bool,
-    dtype: str = "float32",
 ) -> Report:
     """Compare predict from reset with what the installed Keras computes of the model's file."""
     if lowered.quantised is not None:

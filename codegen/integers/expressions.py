@@ -130,7 +130,7 @@ class Compiler:
             case Binary():
                 return self._binary(node, is_short)
             case Call(function, arguments):
-                return self._called(function, arguments, is_short)
+                return self._called(function, arguments)
         raise NotImplementedError(node)
 
     def _count(self, dim: dims.Dim) -> Fixed:
@@ -262,7 +262,7 @@ class Compiler:
 
     # ---- functions -------------------------------------------------------------------------
 
-    def _called(self, function: str, arguments: tuple[Expr, ...], is_short: bool) -> Fixed:
+    def _called(self, function: str, arguments: tuple[Expr, ...]) -> Fixed:
         first = self.compiled(arguments[0])
         match function:
             case "sigmoid" | "gate_sigmoid":

@@ -254,7 +254,7 @@ class GlobalPooling(WithChannels):
             else:
                 b.reduce(out.vec(), "max", counters, value)
         else:
-            self._mean(b, x, out, counters, value, mask, running)
+            self._mean(b, out, counters, value, mask, running)
         y = b.like(out, x)
         if self.keepdims:
             ones = (1,) * self.axes
@@ -264,7 +264,6 @@ class GlobalPooling(WithChannels):
     def _mean(
         self,
         b: Builder,
-        x: Tensor,
         out: Tensor,
         counters: tuple[tuple[str, Dim], ...],
         value: Expr,

@@ -53,7 +53,7 @@ from codegen.program.ops import (
 )
 from codegen.targets.base import facts
 from codegen.targets.spine.banner import Origin, banner
-from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity, waiting
+from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity
 from codegen.targets.spine.integers import Curve, apart, fractions
 from codegen.targets.spine.lines import broken, filled, fitted, indented
 from codegen.targets.spine.outline import Outline
@@ -358,16 +358,7 @@ class Printer(Scalars):
                 yield self.helper("copy", [*first, self.dim(op.size)], *places)
                 return
         lines = [f"const {self.local(n)} = {self.expression(e, index)};" for n, e in op.locals]
-        names, delayed = waiting(op), []
-        for number, (vec, node) in enumerate(op.stores):
-            text, target = self.expression(node, index), self.element(vec, index)
-            if number in names:
-                name = self.local(names[number])
-                lines.append(f"const {name} = {text};")
-                delayed.append(f"{target} = {name};")
-            else:
-                lines.append(f"{target} = {text};")
-        lines += delayed
+        lines += self.stored(op, index, "const {} = {};", "{} = {};")
         if index:
             yield from loop(index, self.dim(op.size), lines)
         else:

@@ -561,9 +561,7 @@ def _wave_net(net: _Network, config: Config, x: Ref) -> Ref:
     _check_sizes(arrays, width, known)
     head: Ref | None = None
     for number, array in enumerate(arrays, 1):
-        x, head = _run_array(
-            net, array, f"array_{number}/", (x, condition, head), number == len(arrays)
-        )
+        x, head = _run_array(net, array, f"array_{number}/", (x, condition, head))
     assert head is not None
     config.number("head_scale", 1.0)  # the last weight counts
     if config.get("head") is None:
@@ -614,7 +612,7 @@ def _check_sizes(arrays: Sequence[_Array], width: int, condition: int) -> None:
 
 
 def _run_array(
-    net: _Network, array: _Array, prefix: str, given: tuple[Ref, Ref, Ref | None], last: bool
+    net: _Network, array: _Array, prefix: str, given: tuple[Ref, Ref, Ref | None]
 ) -> tuple[Ref, Ref]:
     """What an array hands on, and what comes out of its head."""
     x, condition, total = given

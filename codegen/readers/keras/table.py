@@ -137,6 +137,10 @@ def check_read(*configs: Config) -> None:
             )
 
 
+UNKNOWN = (
+    "layers of this class are not supported; if it is your own, say what it computes with --custom"
+)
+
 TABLE: dict[str, Kind] = {
     **core_layers.KINDS,
     **recurrent_layers.KINDS,
@@ -249,7 +253,7 @@ class ItemMaker:
             check_input(settings)
             return Item(name, path, canonical, settings, None, entry=entry, named=named)
         if canonical in MODELS:
-            parts = self._layers(settings, path, named)
+            parts = self._layers(settings, path)
             return Item(
                 name, path, canonical, settings, None, (), parts, trainable, None, entry, named
             )
@@ -258,7 +262,7 @@ class ItemMaker:
             return Item(name, path, canonical, settings, None, entry=entry, is_operation=True)
         kind = TABLE.get(canonical)
         if kind is None:
-            raise LayerError(_unknown(class_name))
+            raise LayerError(UNKNOWN)
         activations.check(settings)
         frozen_by = self._context.era.frozen_by(canonical)
         if frozen_by == "inner":
@@ -275,7 +279,7 @@ class ItemMaker:
             name, path, canonical, settings, kind, slots, parts, trainable, None, entry, named
         )
 
-    def _layers(self, config: Config, path: str, named: bool) -> Parts:
+    def _layers(self, config: Config, path: str) -> Parts:
         """The layers of a model with their paths in a .keras file: a counter for each class."""
         counts: dict[str, int] = {}
         parts = []
@@ -338,10 +342,3 @@ def is_operation(entry: Any, era: Era) -> bool:
     is_layer = not isinstance(config, Mapping) or "trainable" in config or "layers" in config
     only_layer = isinstance(class_name, str) and class_name in TABLE and class_name not in _BOTH
     return not (is_layer or only_layer) and class_name != "InputLayer"
-
-
-def _unknown(class_name: str) -> str:
-    return (
-        "layers of this class are not supported; if it is your own, say what it computes with "
-        "--custom"
-    )

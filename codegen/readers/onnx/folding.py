@@ -71,7 +71,7 @@ def fold(node: Any, opset: int, inputs: Sequence[Array | None]) -> list[Array]:
     if node.op_type in RANDOM:
         raise LayerError("its numbers are random")
     if any(x is not None and is_symbolic(x) for x in inputs):
-        return [_symbolic(node, opset, [x for x in inputs if x is not None])]
+        return [_symbolic(node, [x for x in inputs if x is not None])]
     known = [None if x is None else (x, x.shape, x.dtype.name) for x in inputs]
     for shape in inferred(node, opset, known):
         if shape is not None and math.prod(n or 1 for n in shape) > LARGEST:
@@ -102,7 +102,7 @@ def _alone(node: Any, opset: int) -> Any:
 # ---- arithmetic with lengths that are free --------------------------------------------------
 
 
-def _symbolic(node: Any, opset: int, inputs: Sequence[Array]) -> Array:
+def _symbolic(node: Any, inputs: Sequence[Array]) -> Array:
     rule = _RULES.get(node.op_type)
     if rule is None:
         raise LayerError("it computes with a length that is free")

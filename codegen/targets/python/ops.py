@@ -45,7 +45,7 @@ from codegen.targets.python.views import (
     Store,
     View,
 )
-from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT, waiting
+from codegen.targets.spine.expressions import CONDITIONAL, PRODUCT
 from codegen.text.names import comment
 
 
@@ -208,16 +208,8 @@ class Printer(Expressions):
             + ("  # sigmoid" if self.notes and self.halved.read_by(e) else "")
             for name, e in op.locals
         ]
-        names, delayed = waiting(op), []
-        for number, (vec, node) in enumerate(op.stores):
-            text, target = self.expression(node, index), self.element(vec, index)
-            if number in names:
-                name = self.local(names[number])
-                lines.append(f"{name} = {text}")
-                delayed.append(f"{target} = {name}")
-            else:
-                lines.append(f"{target} = {text}")
-        return Each("", index, dims.text(op.size), (*lines, *delayed))
+        lines += self.stored(op, index)
+        return Each("", index, dims.text(op.size), tuple(lines))
 
     def _reduce(self, op: Reduce) -> View:
         index, total = self._index(), self.local("total")

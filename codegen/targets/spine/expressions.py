@@ -77,6 +77,21 @@ class Scalars:
                 return f"{self.function(function, arguments)}({texts})", ATOM
         raise NotImplementedError(node)
 
+    def stored(
+        self, op: Elementwise, index: str, named: str = "{} = {}", stored: str = "{} = {}"
+    ) -> list[str]:
+        """The stores of an op; what a later one reads waits under a name until all are computed."""
+        names, lines, delayed = waiting(op), list[str](), list[str]()
+        for number, (vec, node) in enumerate(op.stores):
+            text, target = self.expression(node, index), self.element(vec, index)
+            if number in names:
+                name = self.local(names[number])
+                lines.append(named.format(name, text))
+                delayed.append(stored.format(target, name))
+            else:
+                lines.append(stored.format(target, text))
+        return [*lines, *delayed]
+
     def condition(self, node: Expr, index: str) -> str:
         """An expression as a condition."""
         if not isinstance(node, Compare):
