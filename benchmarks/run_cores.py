@@ -26,7 +26,7 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.readers import read
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from tests.support import emulators
 
 RESULTS = Path(__file__).parent / "results" / "cores.json"

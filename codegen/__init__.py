@@ -38,7 +38,7 @@ def generate(model: Model, target: str = "numpy", name: str | None = None, **opt
     UnsupportedError with every problem of the model.
     """
     from codegen.targets import target_named, words
-    from codegen.targets.spine.banner import Origin
+    from codegen.targets.spine.outline import Origin
     from codegen.text.names import identifier
 
     chosen = target_named(target)

@@ -24,7 +24,7 @@ from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
 from codegen.program.activations import Activation
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 
 BIN = Path(sys.executable).parent
 SEED = Path(__file__).parents[1] / "generated_examples" / "seed" / "seed.h5"

@@ -26,7 +26,7 @@ from codegen.lowering import lower
 from codegen.model import Array
 from codegen.running import Made
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 
 TOLERANCE = 2e-5
 

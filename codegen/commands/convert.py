@@ -18,9 +18,8 @@ from codegen.packages import PACKAGES
 from codegen.packages import folder as packaging
 from codegen.readers import bare_weights as read_bare
 from codegen.readers.options import Options
-from codegen.targets import TARGETS, target_of, words
-from codegen.targets.base import Target
-from codegen.targets.spine.banner import Origin
+from codegen.targets import TARGETS, Target, target_of, words
+from codegen.targets.spine.outline import Origin
 from codegen.text.names import identifier
 
 if TYPE_CHECKING:

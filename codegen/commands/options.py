@@ -13,8 +13,7 @@ from codegen.commands import convert
 from codegen.commands.boards import BOARDS
 from codegen.lowered.prewarm import MOST_STEPS
 from codegen.lowering.rate import LARGEST
-from codegen.targets import TARGETS
-from codegen.targets.base import Option, Target
+from codegen.targets import TARGETS, Option, Target
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

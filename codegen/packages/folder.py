@@ -12,7 +12,7 @@ from codegen.errors import CodegenError
 from codegen.lowered import Lowered
 from codegen.packages import Package
 from codegen.packages.signature import Signature
-from codegen.targets.spine.banner import Origin, joined, made
+from codegen.targets.spine.outline import Origin, joined, made
 from codegen.text import templates
 from codegen.text.names import comment
 from codegen.text.writing import write_folder

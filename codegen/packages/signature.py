@@ -11,9 +11,8 @@ from codegen.lowered import Lowered
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import Buffer, Port, Program, rows_looked_up
-from codegen.targets.base import facts
 from codegen.targets.spine.integers import fractions
-from codegen.targets.spine.outline import Outline
+from codegen.targets.spine.outline import Outline, facts
 
 # Of a type in C: its number in NumPy's C interface, its name in NumPy, and arrays in JavaScript.
 KINDS = {

@@ -51,12 +51,10 @@ from codegen.program.ops import (
     walk_ops,
     writes,
 )
-from codegen.targets.base import facts
-from codegen.targets.spine.banner import Origin, banner
 from codegen.targets.spine.expressions import ATOM, PRODUCT, Scalars, identity
 from codegen.targets.spine.integers import Curve, apart, fractions
 from codegen.targets.spine.lines import broken, filled, fitted, indented
-from codegen.targets.spine.outline import Outline
+from codegen.targets.spine.outline import Origin, Outline, banner, facts
 from codegen.text import numbers, templates
 from codegen.text.names import Names, comment
 from codegen.text.words import JAVASCRIPT_WORDS

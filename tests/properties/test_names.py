@@ -18,7 +18,7 @@ from codegen.lowered import Lowered, Reference
 from codegen.lowering import lower
 from codegen.model import Input, Node, Ref
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from tests.support.compilers import compile_c
 from tests.support.models import chain as chained
 from tests.support.models import conv, dense, embedding, gru, lstm, of_nodes, rnn, weights

@@ -13,7 +13,7 @@ from codegen.lowered import Lowered
 from codegen.packages import PACKAGES
 from codegen.packages.folder import files, write
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 
 
 def command(*arguments: str | Path) -> Result:

@@ -23,8 +23,7 @@ from codegen.running.c import CRunner
 from codegen.running.javascript import JavaScriptRunner
 from codegen.running.python import PythonRunner
 from codegen.targets import TARGETS as FOUND
-from codegen.targets.base import dtype_of
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin, dtype_of
 from tests.support.compilers import WARNINGS
 
 Array = npt.NDArray[Any]

@@ -29,7 +29,7 @@ from codegen.targets.c import parts
 from codegen.targets.c.expressions import HOOKS
 from codegen.targets.c.file import own_words
 from codegen.targets.c.lines import broken, fitted
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from codegen.text import templates
 from tests.support.agreement import agree, inputs
 from tests.support.compilers import COMPILERS, WARNINGS, CModel

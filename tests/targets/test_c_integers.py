@@ -17,7 +17,7 @@ from codegen.lowering import lower
 from codegen.program.integers import ONE, Integers
 from codegen.program.ops import Affine, Loop, Op
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from tests.support import emulators
 from tests.support.compilers import CModel, compile_c, run
 from tests.support.fixtures import cases

@@ -13,7 +13,7 @@ from codegen.lowered import Lowered
 from codegen.lowering import lower
 from codegen.model import Graph, Input, Model, Node, Ref
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from tests.support.compilers import WARNINGS
 from tests.support.emulators import BOARDS
 from tests.targets.test_c import CASES, LONG, TARGET, dense, embedding, gru, render

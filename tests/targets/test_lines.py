@@ -11,7 +11,7 @@ import pytest
 import codegen
 from codegen.commands.check import read_banner
 from codegen.targets import TARGETS
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from codegen.targets.spine.python_lines import broken
 from codegen.text import names
 from tests.support.fixtures import Case, cases, torch_cases

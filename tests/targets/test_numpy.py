@@ -59,7 +59,7 @@ from codegen.program.ops import (
 )
 from codegen.targets import TARGETS
 from codegen.targets.numpy.views import Base, view
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from tests.support.agreement import agree
 from tests.support.fixtures import Case
 from tests.support.models import PARAMETERS, chain, conv, dense, embedding, gru, lstm, rnn, weights

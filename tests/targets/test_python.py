@@ -58,7 +58,7 @@ from codegen.program.ops import (
 )
 from codegen.targets import TARGETS
 from codegen.targets.python.weights import escaped, filled
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from tests.support import fixtures, interpreters, recorded
 from tests.support.agreement import parts
 from tests.support.models import PARAMETERS, chain, dense, embedding, gru, lstm, weights

@@ -18,7 +18,7 @@ from codegen.targets import TARGETS
 from codegen.targets.c.expressions import indent
 from codegen.targets.c.file import Header
 from codegen.targets.c.lines import fitted
-from codegen.targets.spine.banner import Origin
+from codegen.targets.spine.outline import Origin
 from codegen.text.names import identifier
 
 MOST = 24  # layers that are shown

@@ -18,14 +18,12 @@ from codegen.lowered import Lowered
 from codegen.lowered.recorded import TOLERANCE
 from codegen.program.ops import Port, constants, width_of
 from codegen.targets import TARGETS
-from codegen.targets.base import facts
 from codegen.targets.c import cpp, methods, parts
 from codegen.targets.c.expressions import HOOKS, dim_text
 from codegen.targets.c.file import Header
 from codegen.targets.c.integers import RANGES
 from codegen.targets.c.lines import fitted
-from codegen.targets.spine import banner
-from codegen.targets.spine.banner import Origin, Sizes
+from codegen.targets.spine.outline import Origin, Sizes, banner, facts
 from codegen.text import templates
 
 
@@ -67,7 +65,7 @@ def _text(header: Header) -> Iterator[str]:
         P=header.upper,
         real=header.real,
         bytes=header.bytes,
-        banner=banner.banner(lowered, header.origin, _sizes(header)),
+        banner=banner(lowered, header.origin, _sizes(header)),
         hooks_note=_hooks_note([*own, *hooks]),
         int8=int8,
         integers=header.integers,

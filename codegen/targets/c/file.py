@@ -28,12 +28,10 @@ from codegen.program.ops import (
     walk,
     walk_ops,
 )
-from codegen.targets.base import dtype_of
 from codegen.targets.c.expressions import ARENAS, HOOKS, INTEGERS, Used, ring_row
 from codegen.targets.c.integers import WORDS, IntegerPrinter
 from codegen.targets.c.ops import STAGED, Printer
-from codegen.targets.spine.banner import Origin
-from codegen.targets.spine.outline import Outline
+from codegen.targets.spine.outline import Origin, Outline, dtype_of
 from codegen.text.names import Names
 from codegen.text.numbers import c_number
 from codegen.text.words import C_WORDS

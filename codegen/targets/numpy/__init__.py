@@ -18,17 +18,15 @@ from codegen.model import FACTS, Array
 from codegen.passes.fold_gates import fold_gates
 from codegen.passes.split_loops import split_loops
 from codegen.program.integers import LIMITS
-from codegen.targets.base import facts
 from codegen.targets.numpy.elementwise import in_calls
 from codegen.targets.numpy.integers import Doubles, tables
 from codegen.targets.numpy.methods import Methods
 from codegen.targets.numpy.ops import METHODS
 from codegen.targets.numpy.scope import Module
 from codegen.targets.numpy.weights import Weights
-from codegen.targets.spine.banner import Origin, banner
 from codegen.targets.spine.integers import fractions
 from codegen.targets.spine.lines import fitted
-from codegen.targets.spine.outline import Outline
+from codegen.targets.spine.outline import Origin, Outline, banner, facts
 from codegen.targets.spine.python_lines import broken
 from codegen.text.names import Names, comment
 from codegen.text.templates import render as filled

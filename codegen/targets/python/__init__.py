@@ -20,7 +20,6 @@ from codegen.passes.fold_gates import halve_gates
 from codegen.program import dims
 from codegen.program.derived import is_int8
 from codegen.program.ops import width_of
-from codegen.targets.base import facts
 from codegen.targets.python.file import File
 from codegen.targets.python.integers import IntegerPrinter
 from codegen.targets.python.methods import Methods, States, selftest_parts, small_selftest
@@ -38,10 +37,9 @@ from codegen.targets.python.parts import (
     used_functions,
 )
 from codegen.targets.python.weights import Weights
-from codegen.targets.spine.banner import Origin, Sizes, banner, made
 from codegen.targets.spine.integers import apart, fractions
 from codegen.targets.spine.lines import fitted
-from codegen.targets.spine.outline import Outline
+from codegen.targets.spine.outline import Origin, Outline, Sizes, banner, facts, made
 from codegen.targets.spine.python_lines import broken
 from codegen.text import templates
 from codegen.text.names import Names, comment
