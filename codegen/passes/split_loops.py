@@ -21,7 +21,6 @@ from codegen.program.ops import (
     Program,
     Shift,
     Vec,
-    When,
     reads,
     walk_ops,
     writes,
@@ -44,8 +43,6 @@ def _fission(ops: Sequence[Op], around: tuple[str, ...] = ()) -> tuple[Op, ...]:
         if isinstance(op, Loop):
             inner = replace(op, body=_fission(op.body, (*around, op.counter)))
             result += _split(inner, around) if op.carried else [inner]
-        elif isinstance(op, When):
-            result.append(replace(op, body=_fission(op.body, around)))
         else:
             result.append(op)
     return tuple(result)
@@ -64,7 +61,7 @@ def _can_move(op: Op, counter: str) -> bool:
     if isinstance(op, Affine) and not op.shifts and 0 < _work(op.products) <= FEWEST:
         return False
     for o in walk_ops((op,)):
-        if isinstance(o, (Shift, When)) or (isinstance(o, Loop) and o.carried):
+        if isinstance(o, Shift) or (isinstance(o, Loop) and o.carried):
             return False
         for vec in writes(o):
             if vec.buffer.kind != "temp" or counter not in vec.buffer.scope:

@@ -582,6 +582,44 @@ def test_inputs_of_products_lie_side_by_side_whatever_is_read() -> None:
     in_rows(make)
 
 
+def test_products_of_the_same_weights_share_a_matrix() -> None:
+    """Whatever they read: the row of the first is filled anew for the second."""
+    x, y = tensor("x", "input", 6), tensor("y", "output", 4)
+    one, two, bias = kernel("k", 2, 2), kernel("u", 2, 2), constant("b", 2)
+    a, b = tensor("a", "temp", 2).vec(), tensor("b", "temp", 2).vec()
+    ops = [
+        Affine(a, bias, ((one, x.vec()[:2]), (two, x.vec()[2:4]))),
+        Affine(b, bias, ((one, x.vec()[4:]), (two, a))),
+        Elementwise(2, (), ((y.vec()[:2], At(a)), (y.vec()[2:], call("tanh", b)))),
+    ]
+    single = program(ops, x, y)
+    lowered = by_hand(single, single)
+    check(lowered, lengths=(1,))
+    text = text_of(lowered)
+    assert text.count(" = matrix(") == 1
+    # What the first computes is copied for the second: in the row, it would change what it reads.
+    assert " a = empty((2,) + lead, float32)" in text[: text.index("def step")]
+
+
+def test_products_of_one_input_are_one_product() -> None:
+    """Results lie side by side, and a bias that is computed is added afterwards."""
+
+    def make(x: Vec, y: Vec) -> list[Op]:
+        a, b, c, d = temp("a", 2), temp("b", 3), temp("c", 2), temp("d", 2)
+        return [
+            Elementwise(2, (), ((c, At(x[:2]) * 2.0),)),
+            Affine(a, constant("p", 2), ((kernel("k", 2, 6), x),)),
+            Affine(b, None, ((kernel("l", 3, 6), x),)),
+            Elementwise(2, (), ((y[:2], At(c)),)),
+            Affine(c, None, ((kernel("m", 2, 6), x),)),  # not before what reads the old c
+            Affine(d, a, ((kernel("n", 2, 6), x),)),
+            Elementwise(2, (), ((y[2:4], At(c) + At(d)),)),
+            Elementwise(2, (), ((y[4:], call("tanh", At(b[1:]))),)),
+        ]
+
+    in_rows(make)
+
+
 def test_bounds_are_one_call_in_any_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     lowered = lower(chain([gru(3, 4, "g", gate="hard_sigmoid")], (None, 3)))
     text = text_of(lowered)

@@ -148,7 +148,7 @@ class Methods:
         lines = ["", title, *self._told(block)]
         if scope.kept:
             attribute = self.attributes(block.name)
-            self.init.append(f"self.{attribute} = ({_listed(scope.kept)})")
+            self.init.append(f"self.{attribute} = ({_listed(map(str, scope.kept))})")
             lines += _unpacked(scope.kept.values(), f"self.{attribute}")
         return lines + body
 
@@ -279,17 +279,16 @@ class Methods:
 
     def _given(self, program: Program, scope: Scope) -> Iterator[str]:
         """The lines that check the inputs and find the free lengths."""
-        known: set[str] = set()
+        known: set[dims.Dim] = set()
         use = self.module.use
         for argument, port in zip(self.inputs, program.inputs, strict=True):
             wanted: list[dims.Dim] = []
             late = []
             for axis, length in enumerate(port.shape):
-                text = dims.text(length)
-                new = not isinstance(length, int) and text not in known
+                new = not isinstance(length, int) and length not in known
                 if new:
-                    known.add(text)
-                    late.append(f"{text} = {argument}.shape[{axis}]")
+                    known.add(length)
+                    late.append(f"{dims.text(length)} = {argument}.shape[{axis}]")
                 wanted.append(dims.symbol("None") if new else length)
             yield self._accepted(argument, port, wanted)
             between = self._between(port)

@@ -30,7 +30,7 @@ MOST_ZEROS = 8192
 class Packed:
     """A matrix made of constants when the generated file is imported, zero elsewhere."""
 
-    name: str
+    name: str = field(compare=False)
     rows: int
     columns: int
     pieces: tuple[tuple[int, int, Part], ...]  # each from its row and its column on
@@ -118,10 +118,12 @@ class Rows:
     homes: dict[Buffer, Place] = field(default_factory=dict)
     known: dict[object, list[tuple[Place, ...]]] = field(default_factory=dict)  # by matrices
     ones: dict[Buffer, int] = field(default_factory=dict)  # where in each row the 1 is
+    copied: set[Place] = field(default_factory=set)  # where nothing lives that is computed there
 
     def next_method(self) -> None:
         """Of what lives in rows, only states are in the next method."""
         self.homes = {b: place for b, place in self.homes.items() if b.kind == "state"}
+        self.copied = set()
 
     def lay_out(
         self,
@@ -161,11 +163,12 @@ class Rows:
                 if x is None or self._home(x) == place:
                     continue
                 known, since = filled.get(place, (None, 0))
-                if may_live(x) and self._home(x) is None:
+                if may_live(x) and self._home(x) is None and place not in self.copied:
                     self.homes[x.buffer] = place
                 elif known != x or _change(ops[since : group.position], [x]):
                     copies.append((x, place[0].vec()[place[1] : place[1] + x.size]))
                     filled[place] = x, group.position
+                    self.copied.add(place)
             row, begin = min(places, key=lambda place: place[1])
             end = max(start + _size(x) for x, (_, start) in at.items())
             out = first.out if len(group.ops) == 1 else self._stack([op for op, _ in group.ops])

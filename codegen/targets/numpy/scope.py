@@ -292,7 +292,7 @@ class StepScope(Scope):
         super().__init__(module, names, homes, hints)
         self.init = names  # of the locals of __init__
         self.setup: list[str] = []  # lines of __init__
-        self.kept: dict[str, str] = {}  # expression in __init__: name in step
+        self.kept: dict[View, str] = {}  # what __init__ makes: its name in step
         self.inside = set()
 
     def enter(self, block: str, names: Names) -> None:
@@ -311,7 +311,7 @@ class StepScope(Scope):
     def base_inside(self, buffer: Buffer) -> Base:
         """Handed over like a view."""
         base = self.base(buffer)
-        return replace(base, name=self.bind(buffer.name, View(base.name)).array)
+        return replace(base, name=self.bind(buffer.name, View(base.name, is_whole=True)).array)
 
     def get(self, source: Vec | Mat, axes: Axes = (), bare: bool = False) -> View:
         """A name for the view."""
@@ -322,9 +322,9 @@ class StepScope(Scope):
 
     def bind(self, hint: str, made: View) -> View:
         """A name for what __init__ makes once."""
-        if str(made) not in self.kept:
-            self.kept[str(made)] = self.names(self.short(hint))
-        return View(self.kept[str(made)], is_whole=True)
+        if made not in self.kept:
+            self.kept[made] = self.names(self.short(hint))
+        return View(self.kept[made], is_whole=True)
 
     def once(self, hint: str, made: View) -> View:
         """In __init__."""
@@ -339,7 +339,7 @@ class LoopScope(Scope):
     def __init__(self, parent: Scope, counter: str) -> None:
         super().__init__(parent.module, parent.names, parent.homes, parent.hints)
         self.parent, self.variable = parent, counter
-        self.known: dict[str, View] = {}
+        self.known: dict[View, View] = {}
         self.prefix, self.full_names = parent.prefix, parent.full_names
         self.reads = self.inside = parent.inside
 
@@ -360,6 +360,6 @@ class LoopScope(Scope):
         found = self.parent.get(source, axes, bare)
         if found.is_whole:
             return found
-        if str(found) not in self.known:
-            self.known[str(found)] = self.parent.bind(self.hint_of(source), found)
-        return self.known[str(found)]
+        if found not in self.known:
+            self.known[found] = self.parent.bind(self.hint_of(source), found)
+        return self.known[found]
