@@ -185,6 +185,13 @@ def test_the_help_of_each_command_has_examples(name: str) -> None:
     assert f"  rnn-codegen {name} " in text.split("Examples:")[1]
 
 
+def test_the_first_help_has_examples_that_are_commands() -> None:
+    shown = run("--help").output.split("Examples:\n")[1].splitlines()
+    assert [line.split()[:2] for line in shown] == [
+        ["rnn-codegen", name] for name in ("inspect", "convert", "verify", "convert")
+    ]
+
+
 def test_a_shell_completes_commands_options_and_choices() -> None:
     for typed, wanted in (
         ("con", "convert"),

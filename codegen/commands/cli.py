@@ -310,7 +310,9 @@ def compare(
         paths = (Path(first), Path(second))
         digests = {read_banner(path).digest for path in paths}
         if len(digests) > 1:
-            raise CodegenError(f"{first}, {second}: made from models of other digests")
+            raise CodegenError(
+                f"{first}, {second}: made from two models; files of one are compared"
+            )
         files, models = [], []
         for number, path in enumerate(paths):
             params = _banner_params(path)

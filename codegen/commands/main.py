@@ -72,7 +72,18 @@ def _one_message() -> Iterator[None]:
         raise click.ClickException(visible(error) or type(error).__name__) from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+EXAMPLES = """\b
+Examples:
+  rnn-codegen inspect model.keras
+  rnn-codegen convert model.keras -o model.h
+  rnn-codegen verify model.keras model.h
+  rnn-codegen convert --help
+"""
+
+
+@click.group(
+    cls=_Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="rnn-codegen")
 def main() -> None:
     """Turn a trained recurrent network into one self-contained source file."""

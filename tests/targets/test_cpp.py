@@ -69,6 +69,7 @@ MAIN = """\
 #include "seed.h"
 #include <cstdio>
 static_assert(seed_model::input_0_size == 4 && seed_model::output_0_size == 2);
+static_assert(seed_model::input_size == 4 && seed_model::output_size == 2);
 static_assert(seed_model::state_size == 192);
 int main()
 {

@@ -50,6 +50,10 @@ def _sizes(header: Header) -> list[tuple[str, str]]:
     """The constants of the class: macros of one value, under their own names."""
     prefix = len(header.upper) + 1
     stems = [stem for _, _, stem, port, _ in _names(header) if isinstance(header.size(port), int)]
+    whole = header.lowered.whole
+    for kind, ports in (("INPUT", whole.inputs), ("OUTPUT", whole.outputs)):
+        if len(ports) == 1 and f"{header.upper}_{kind}_0" in stems:
+            stems.append(f"{header.upper}_{kind}")
     macros = [*(f"{stem}_SIZE" for stem in stems), f"{header.upper}_STATE_SIZE"]
     return [(macro[prefix:].lower(), macro) for macro in macros]
 
