@@ -160,7 +160,7 @@ def test_sizes_and_instructions_are_what_the_page_says(
 
 @pytest.mark.emulator
 def test_integers_are_as_far_off_as_the_page_says(
-    measure: Any, request: pytest.FixtureRequest, tmp_path: Path
+    build: Path, measure: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """The same program with another header, made with a loud chord for calibration."""
     sounds, folder = measure.sounds, tmp_path / "amplifier"
@@ -171,9 +171,9 @@ def test_integers_are_as_far_off_as_the_page_says(
     words += ["--prewarm", "1024", "--quantize", "int16"]
     result = CliRunner().invoke(main, [*words, "--calibration", str(folder / "loud.npz")])
     assert result.exit_code == 0, result.output
-    subprocess.run(["make", "-s", "-C", folder], check=True)
-    x = sounds.phrase(44_100)
-    made = (sounds.through(folder / "build" / name, x, 44_100) for name in ("amplifier", "tube"))
+    subprocess.run(["make", "-s", "-C", folder, "build/amplifier"], check=True)
+    x, programs = sounds.phrase(44_100), (folder / "build" / "amplifier", build / "tube")
+    made = (sounds.through(program, x, 44_100) for program in programs)
     assert figures()["int16 at 44.1 kHz"][0] == pytest.approx(sounds.esr(*made), abs=2e-5)
     on_a_cortex_m7("amp.h, int16", folder / "amp.h", request)
 
