@@ -134,8 +134,10 @@ class _Search:
     def _pin_growing(self) -> None:
         """Take the range of data for what grows at every step; without data it is missing."""
         growing = [b for b in self.last if b.kind == "state"] or list(self.last)
-        for buffer in growing:
-            data = None if self.measured is None else self.measured.get(buffer.name)
+        data_of = self.measured or {}
+        # A delay line, which data do not show, grows with what enters it.
+        for buffer in [b for b in growing if b.name in data_of] or growing:
+            data = data_of.get(buffer.name)
             if data is None:
                 self.found.missing[buffer] = ANYTHING
                 data = NOTHING

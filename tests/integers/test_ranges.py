@@ -17,9 +17,10 @@ from codegen.commands.main import main
 from codegen.errors import CodegenError, UnsupportedError
 from codegen.integers import Found, Scheme, to_integers
 from codegen.integers.quantisation import quantised
-from codegen.layers.recurrent import GRUCell
+from codegen.layers.recurrent import GRUCell, LSTMCell
 from codegen.lowered import Reference
 from codegen.lowering import lower
+from codegen.lowering.rate import at_ratio
 from codegen.model import Array, Layer, Model
 from codegen.program.integers import Integers
 from codegen.program.ops import Affine, walk_ops
@@ -94,6 +95,23 @@ def test_data_bound_a_cell() -> None:
     assert low < np.min(seen)
     assert high > np.max(seen)
     assert high - low < 1.2 * (np.max(seen) - np.min(seen)) + 1e-9
+
+
+@pytest.mark.parametrize("ratio", [1.5, 3.0])
+def test_data_bound_a_cell_that_is_delayed(ratio: float) -> None:
+    """The line that its states wait in has the range of the cell, which alone data show."""
+    layer = lstm(3, 4)
+    assert isinstance(layer.cell, LSTMCell)
+    assert layer.cell.bias is not None
+    remembers = layer.cell.bias + np.repeat([0, 5, 0, 0], 4).astype(np.float32)
+    layer = replace(layer, cell=replace(layer.cell, bias=remembers))
+    model, x = at_ratio(sequence(layer, dense(4, 2)), ratio), noise(200, 3)
+    found = made(model, weights="int16", data=[x])
+    assert list(found.limited) == ["lstm_c"]
+    whole, _ = stepped(found, x)
+    floats = Reference(lower(model))
+    expected = np.stack([floats.step(row[None])[0][0] for row in x])  # type: ignore[index]
+    assert np.max(np.abs(whole - expected)) < 2e-3 * np.max(np.abs(expected))
 
 
 def test_data_narrow_a_bound_that_is_far_too_wide() -> None:
