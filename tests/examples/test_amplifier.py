@@ -162,19 +162,23 @@ def test_sizes_and_instructions_are_what_the_page_says(
 def test_integers_are_as_far_off_as_the_page_says(
     build: Path, measure: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """The same program with another header, made with a loud chord for calibration."""
+    """The same program with other headers, made with a loud chord for calibration."""
     sounds, folder = measure.sounds, tmp_path / "amplifier"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("build"))
     loud = 0.9 * sounds.chord([0, 7, 12, 19], 0.05, 44_100)
     np.savez(folder / "loud.npz", loud[:, None].astype(np.float32))
-    words = ["convert", str(folder / "amp.json"), "-o", str(folder / "amp.h"), "--profile", "mcu"]
-    words += ["--prewarm", "1024", "--quantize", "int16"]
-    result = CliRunner().invoke(main, [*words, "--calibration", str(folder / "loud.npz")])
-    assert result.exit_code == 0, result.output
+    options = ["--profile", "mcu", "--prewarm", "1024", "--quantize", "int16"]
+    options += ["--calibration", str(folder / "loud.npz")]
+    for name, ratio in (("amp.h", "1"), ("amp48.h", "48000/44100")):
+        words = ["convert", str(folder / "amp.json"), "-o", str(folder / name), *options]
+        result = CliRunner().invoke(main, [*words, "--rate-ratio", ratio])
+        assert result.exit_code == 0, result.output
     subprocess.run(["make", "-s", "-C", folder, "build/amplifier"], check=True)
-    x, programs = sounds.phrase(44_100), (folder / "build" / "amplifier", build / "tube")
-    made = (sounds.through(program, x, 44_100) for program in programs)
-    assert figures()["int16 at 44.1 kHz"][0] == pytest.approx(sounds.esr(*made), abs=2e-5)
+    programs = (folder / "build" / "amplifier", build / "tube")
+    for name, rate in (("int16 at 44.1 kHz", 44_100), ("int16 at 48 kHz", 48_000)):
+        x = sounds.phrase(rate)
+        made = (sounds.through(program, x, rate) for program in programs)
+        assert figures()[name][0] == pytest.approx(sounds.esr(*made), abs=2e-5)
     on_a_cortex_m7("amp.h, int16", folder / "amp.h", request)
 
 
