@@ -21,7 +21,7 @@ from codegen.lowered.prewarm import prewarmed
 from codegen.lowering.caches import as_lines
 from codegen.lowering.fold_norm import fold
 from codegen.lowering.rate import problems_at_ratio
-from codegen.model import Constant, Input, Layer, Model, Ref, State, Unsupported
+from codegen.model import Constant, Input, Layer, Model, Node, Ref, State, Unsupported
 from codegen.program import dims
 from codegen.program.builder import Builder, Shared
 from codegen.program.dims import Dim
@@ -318,59 +318,40 @@ def _run(
     total = Counter(_identity(node.layer) for node in graph.nodes)
 
     names = argument_names([layer.name for layer, _, _ in inputs], len(graph.outputs))
-    for number, name, (port_layer, shape, time) in zip(graph.inputs, names, inputs, strict=True):
+    for number, name, (layer, shape, time) in zip(graph.inputs, names, inputs, strict=True):
         try:
-            b.take(shape)
+            ports[number] = _port(b, name, layer, shape, time)
         except LayerError as problem:
-            kind = port_layer.class_name
-            return None, (Problem(port_layer.name, kind, str(problem)),)
-        size = dims.product(shape)
-        buffer = Buffer(name, size, "input", port_layer.dtype, None, (), shape)
-        port_shape = shape[1:] if b.step and time and shape[0] == 1 else shape
-        ports[number] = Port(port_layer.name, buffer, port_shape, time)
+            return None, (Problem(layer.name, layer.class_name, str(problem)),)
 
     for number, node in enumerate(graph.nodes):
-        layer = node.layer
-        if isinstance(layer, Input):
-            x = _given(b, layer, ports.get(number), is_run)
+        used = node.layer
+        if isinstance(used, Input):
+            x = _given(b, used, ports.get(number), is_run)
             values.append((x,))
-            shapes[id(layer)] = x.shape
+            shapes[id(used)] = x.shape
             continue
-        call = calls[_identity(layer)]
-        calls[_identity(layer)] += 1
-        arguments = [values[ref.node] for ref in node.inputs]
-        given = {key: [values[ref.node] for ref in refs] for key, refs in node.keywords.items()}
-        if isinstance(layer, Unsupported):
-            problems.setdefault(layer.name, layer.problem)
-            values.append(None)
-            continue
-        if any(a is None for a in arguments) or any(a is None for g in given.values() for a in g):
+        identity = _identity(used)
+        call = calls[identity]
+        calls[identity] += 1
+        taken = (*node.inputs, *(ref for refs in node.keywords.values() for ref in refs))
+        if isinstance(used, Unsupported):
+            problems.setdefault(used.name, used.problem)
+        if isinstance(used, Unsupported) or any(values[ref.node] is None for ref in taken):
             values.append(None)
             continue
         try:
-            tensors = [_output(a, ref) for a, ref in zip(arguments, node.inputs, strict=True) if a]
-            keywords = {
-                key: tuple(_output(a, ref) for a, ref in zip(given[key], refs, strict=True) if a)
-                for key, refs in node.keywords.items()
-            }
-            if total[_identity(layer)] > 1 and layer.is_stateful:
+            if total[identity] > 1 and used.is_stateful:
                 raise LayerError("a stateful layer that is called more than once")
-            outputs = node.unmasked(_call(b, layer, call, tensors, keywords))
-        except NotStreamable as why:
-            named = f"layer {layer.name!r} ({layer.class_name}): {why}"
-            raise why if isinstance(why, TooLate) else NotStreamable(named) from None
-        except NeedsHop as need:
-            raise NeedsHop(
-                need.factor, f"layer {layer.name!r} ({layer.class_name}): {need}"
-            ) from None
+            outputs = _outputs(b, node, call, values)
         except LayerError as problem:
-            problems.setdefault(layer.name, Problem(layer.name, layer.class_name, str(problem)))
+            problems.setdefault(used.name, Problem(used.name, used.class_name, str(problem)))
             values.append(None)
             continue
         values.append(outputs)
         first = outputs[0]
         shape = tuple(first.shape[axis] for axis in first.order) if first.order else first.shape
-        shapes.setdefault(id(layer), shape)
+        shapes.setdefault(id(used), shape)
 
     if problems:
         return None, tuple(problems.values())
@@ -379,11 +360,38 @@ def _run(
         try:
             results.append(_output_of_model(b, values[ref.node], ref, is_run))
         except LayerError as problem:
-            layer = graph.nodes[ref.node].layer
-            return None, (Problem(layer.name, layer.class_name, str(problem)),)
+            used = graph.nodes[ref.node].layer
+            return None, (Problem(used.name, used.class_name, str(problem)),)
     becomes = [(node, _output(values[ref.node] or (), ref)) for node, ref in graph.states.items()]
     following = [((values[node] or ())[0], x) for node, x in becomes]
     return _finish(model, b, graph.inputs, ports, results, following, shapes), ()
+
+
+def _port(b: Builder, name: str, layer: Input, shape: tuple[Dim, ...], time: bool) -> Port:
+    """An input of the program; LayerError where it is too large."""
+    b.take(shape)
+    buffer = Buffer(name, dims.product(shape), "input", layer.dtype, None, (), shape)
+    return Port(layer.name, buffer, shape[1:] if b.step and time and shape[0] == 1 else shape, time)
+
+
+def _outputs(
+    b: Builder, node: Node, call: int, values: Sequence[tuple[Tensor, ...] | None]
+) -> tuple[Tensor, ...]:
+    """What a call of a layer gives; what a step lacks is said of the layer."""
+
+    def given(refs: tuple[Ref, ...]) -> list[Tensor]:
+        return [_output(values[ref.node] or (), ref) for ref in refs]
+
+    layer, title = node.layer, f"layer {node.layer.name!r} ({node.layer.class_name})"
+    try:
+        keywords = {key: tuple(given(refs)) for key, refs in node.keywords.items()}
+        return node.unmasked(_call(b, layer, call, given(node.inputs), keywords))
+    except TooLate:
+        raise
+    except NotStreamable as why:
+        raise NotStreamable(f"{title}: {why}") from None
+    except NeedsHop as need:
+        raise NeedsHop(need.factor, f"{title}: {need}") from None
 
 
 def _output_of_model(
