@@ -21,6 +21,15 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     blocks.run_page(page, tmp_path)
 
 
+def test_files_of_the_source_that_pages_name_are_there() -> None:
+    """But the changelog, which tells of the past; names in capitals stand for any."""
+    pattern = re.compile(r"`((?:codegen|templates|tests|scripts|docs|benchmarks)/[\w./-]+)`")
+    pages = [path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"]
+    for page in [*pages, *(ROOT / "docs").rglob("*.md")]:
+        for name in pattern.findall(page.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists() or re.search("[A-Z]{3}", name), (page.name, name)
+
+
 def test_pictures_are_of_the_results() -> None:
     c, python, mcu = (report.load(name) for name in ("c", "python", "mcu"))
     assert c
