@@ -39,7 +39,8 @@ EXAMPLES = ROOT / "examples"
 PAGES = (
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted(EXAMPLES.rglob("README.md")),
+    EXAMPLES / "README.md",
+    *sorted(EXAMPLES.glob("*/README.md")),
 )
 COMMAND = """\
 #!/bin/sh

@@ -27,8 +27,8 @@ OUTSIDE = {
     "benchmarks/results/speed.svg": "speed.svg",
     **{
         path.relative_to(ROOT).as_posix(): path.relative_to(ROOT).as_posix()
-        for path in sorted((ROOT / "examples").rglob("*"))
-        if path.name == "README.md" or path.suffix == ".svg"
+        for pattern in ("README.md", "*/README.md", "*/*.svg")
+        for path in sorted((ROOT / "examples").glob(pattern))
     },
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from codegen.commands.check import read_banner
 from codegen.errors import CodegenError
 from codegen.packages import PACKAGES, folder
 from codegen.text import templates
@@ -19,6 +20,7 @@ from tests.support.compilers import WARNINGS
 from tests.support.packages import blocks, command, listing, package
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
+LIBRARIES = EXAMPLES.parent / "examples"
 
 
 @pytest.fixture
@@ -71,6 +73,23 @@ def test_its_readme_says_how_to_use_it(kind: str, tmp_path: Path) -> None:
             text=True,
             check=True,
         )
+
+
+@pytest.mark.parametrize(
+    "library", sorted(LIBRARIES.glob("*/*/library.properties")), ids=lambda path: path.parent.name
+)
+def test_a_library_of_an_example_is_what_is_written_today(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the files that have no banner, which `check` does not know."""
+    name, home = library.parent.name, library.parents[1]
+    for path in filter(Path.is_file, home.iterdir()):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made = command("convert", *read_banner(library.parent / "src" / f"{name}.h").arguments)
+    assert made.exit_code == 0, made.output
+    for path in listing(tmp_path / name):
+        assert (tmp_path / name / path).read_bytes() == (home / name / path).read_bytes(), path
 
 
 @pytest.mark.parametrize("kind", ["arduino", "npm"])
