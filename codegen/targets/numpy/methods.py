@@ -10,7 +10,6 @@ import numpy as np
 
 from codegen.passes.fold_gates import NOTE
 from codegen.program import dims
-from codegen.program.integers import LIMITS
 from codegen.program.ops import (
     Affine,
     Binary,
@@ -23,7 +22,6 @@ from codegen.program.ops import (
     State,
     const,
     roots,
-    rows_looked_up,
     walk,
     walk_ops,
 )
@@ -112,7 +110,7 @@ class Methods:
             self.init.append(f"self.{attribute} = {self._outside(self.first, port)}")
             self.init.append(f"self.{shape} = self.{attribute}.shape")
             given = f'{argument}, "{argument}"'
-            if between := self._between(port):
+            if between := self.outline.between(port):
                 yield f"{argument} = {use('accept_whole')}({given}, self.{shape}, {between})"
             else:
                 yield f'if getattr({argument}, "shape", None) != self.{shape}:'
@@ -123,19 +121,6 @@ class Methods:
 
     def _kind(self, buffer: Buffer) -> str:
         return self.module.use(self.module.kind(buffer))
-
-    def _between(self, port: Port) -> str:
-        """Between which whole numbers an input lies, where it takes nothing else."""
-        programs = (self.outline.whole, self.outline.step)
-        rows = rows_looked_up(port.name, [program for program in programs if program])
-        if rows:
-            return f"0, {rows - 1}"
-        whole = self.outline.lowered.whole
-        kinds = {other.name: other.buffer.dtype for other in whole.inputs}
-        if not whole.integers or kinds[port.name] not in LIMITS:
-            return ""
-        limit = LIMITS[kinds[port.name]]
-        return f"{-limit}, {limit - 1}"
 
     def _step_block(self, block: Block, expanded: Block) -> list[str]:
         """The lines of a block."""
@@ -291,7 +276,7 @@ class Methods:
                     late.append(f"{dims.text(length)} = {argument}.shape[{axis}]")
                 wanted.append(dims.symbol("None") if new else length)
             yield self._accepted(argument, port, wanted)
-            between = self._between(port)
+            between = self.outline.between(port)
             whole = between and port.buffer.dtype == "float32"  # of integers, in the file's type
             own = f"{argument}.astype({self._kind(port.buffer)})" if whole else argument
             yield f"{argument} = {use('inside')}({own}, lead)"
@@ -301,7 +286,7 @@ class Methods:
     def _accepted(self, argument: str, port: Port, wanted: Sequence[dims.Dim]) -> str:
         """The line that checks a whole input."""
         given, shape = f'{argument}, "{argument}"', f"lead + {shape_text(wanted, '')}"
-        if between := self._between(port):
+        if between := self.outline.between(port):
             return f"{argument} = {self.module.use('accept_whole')}({given}, {shape}, {between})"
         return f"{argument} = accept({given}, {self._kind(port.buffer)}, {shape})"
 

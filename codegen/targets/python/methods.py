@@ -13,7 +13,7 @@ from codegen.lowered.recorded import LARGEST, TOLERANCE, recorded
 from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.integers import LIMITS
-from codegen.program.ops import Array, Buffer, Port, Program, State, rows_looked_up
+from codegen.program.ops import Array, Buffer, Port, Program, State
 from codegen.targets.python.file import tuple_text
 from codegen.targets.python.ops import Printer
 from codegen.targets.python.views import BlockView
@@ -193,20 +193,12 @@ class Methods:
     def _read(self, port: Port, shape: tuple[Dim, ...]) -> str:
         """The line that checks an input and makes it one flat list."""
         name = self.file.port(port)
-        between = None
-        if port.buffer.dtype == "int32":
-            limit = rows_looked_up(port.name, [p.program for p in self.printers])
-            if limit is not None:
-                between = f"0, {limit - 1}"
-            elif self.file.integers:
-                between = limits(port.buffer)
-        elif port.buffer.dtype in LIMITS:
-            between = limits(port.buffer)
+        between = self.outline.between(port) if port.buffer.dtype in LIMITS else ""
         flat = self.file.small and len(shape) == 1 and isinstance(shape[0], int)
         if flat and port.buffer.dtype == "int16":
             limit = LIMITS[port.buffer.dtype]
             return f"{name} = {self.file.help('integers')}({name}, {shape[0]}, {limit})"
-        if between is not None:
+        if between:
             self.file.help("read")
             read = self.file.help("read_whole")
             return f'{name} = {read}({name}, {tuple_text(shape)}, "{name}", {between})'

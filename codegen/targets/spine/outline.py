@@ -17,6 +17,7 @@ from codegen.passes import Pass
 from codegen.program import dims
 from codegen.program.derived import shared
 from codegen.program.dims import Dim
+from codegen.program.integers import LIMITS
 from codegen.program.ops import (
     Buffer,
     Loop,
@@ -26,6 +27,7 @@ from codegen.program.ops import (
     State,
     bytes_of,
     constants,
+    rows_looked_up,
     temps,
     walk_ops,
     width_of,
@@ -104,6 +106,20 @@ class Outline:
     def conditions(self, program: Program) -> tuple[tuple[Dim, str, Dim], ...]:
         """The checks on the lengths that some length of 1 or more can break."""
         return tuple(check for check in program.checks if not _holds(*check))
+
+    def between(self, port: Port) -> str:
+        """The least and the largest whole number of an input that takes nothing else, else "".
+
+        Those are rows of tables that it looks up, or what its type holds in a program of integers.
+        """
+        programs = [program for program in (self.step, self.whole) if program is not None]
+        rows = rows_looked_up(port.name, programs)
+        if rows is not None:
+            return f"0, {rows - 1}"
+        whole = self.lowered.whole
+        kind = next(own.buffer.dtype for own in whole.inputs if own.name == port.name)
+        limit = LIMITS.get(kind) if whole.integers else None
+        return "" if limit is None else f"{-limit}, {limit - 1}"
 
     def ports(self) -> Iterator[tuple[Port, tuple[Buffer, ...]]]:
         """Inputs, then outputs: the port of the first program, and its buffers in all of them."""
