@@ -267,14 +267,13 @@ class Scope:
             return name
         if source.stride == 0:
             return f"{name}_value"
-        if source in self.hints:
-            return self.hints[source]
+        if source in self.hints or source.size == buffer.size:
+            return self.hints.get(source, name)
         own = [(v, hint) for v, hint in self.hints.items() if v.buffer is buffer]
         end = source.offset + source.size
         first = [hint for v, hint in own if v.offset == source.offset]
         last = [hint for v, hint in own if v.offset + v.size == end]
-        whole = source.size == buffer.size or not (first and last)
-        return name if whole else f"{first[0]}_to_{last[0]}"
+        return f"{first[0]}_to_{last[0]}" if first and last else name
 
     def short(self, name: str) -> str:
         """A name without that of the block in front."""
