@@ -175,7 +175,9 @@ def inspect(
     if plot is not None:
         if lowered is None:
             raise UnsupportedError(found.source, problems)
-        _write_plot(plot, inspecting.plotted(lowered))
+        from codegen.commands.report import plots
+
+        _write_plot(plot, plots.layers(lowered))
     if as_json:
         _print_json(inspecting.inspect_json(found, lowered, problems))
         return

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from codegen.commands import boards as microcontroller
-from codegen.errors import LONGEST_CELL, CodegenError, Problem, UnsupportedError, cut, visible
+from codegen.errors import LONGEST_CELL, Problem, UnsupportedError, cut, visible
 from codegen.lowered import Lowered
 from codegen.lowered.differences import text as measures
 from codegen.lowering import time_inputs
@@ -191,24 +191,6 @@ def bars(lowered: Lowered) -> str:
         for name, r in zip(names, shown, strict=True)
     ]
     return "\n".join(["", "multiply-adds", *lines, ""])
-
-
-def plotted(lowered: Lowered) -> tuple[str, str]:
-    """The plot of multiply-adds and parameters of the layers, and the text that stands for it."""
-    from codegen.commands.report import plots
-
-    shown = [r for r in lowered.layers if r.macs or r.parameters]
-    if not shown:
-        raise CodegenError("--plot: no layer has parameters or multiply-adds")
-    groups = {
-        "multiply-adds": [float(r.macs) for r in shown],
-        "parameters": [float(r.parameters) for r in shown],
-    }
-    told = "; ".join(
-        f"{visible(r.name, LONGEST_CELL)} {r.macs:,} and {r.parameters:,}" for r in shown
-    )
-    svg = plots.bars([r.name for r in shown], groups, "")
-    return svg, f"Multiply-adds and parameters of each layer: {told}"
 
 
 def streaming(lowered: Lowered) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from codegen.errors import ReadError
 from codegen.readers import formats
@@ -22,6 +24,8 @@ _ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 # The pickle of the number with which torch before 1.6 began its files.
 _TORCH_LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _AGAIN = "save the model again as .h5 or .keras"
+# Where checkpoints of torch keep a state dict, the usual names first.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
 # Audio models, by the keys of their JSON object.
 _OBJECTS = (
     ({"model_data", "state_dict"}, GUITARML),
@@ -75,9 +79,28 @@ def _object(path: Path, label: str) -> str:
     found = next((kind for own, kind in _OBJECTS if own <= value.keys()), JSON)
     if found != JSON:
         return found
-    from codegen.readers.torch import plain  # loaded for JSON alone, as readers are
+    return JSON if state_dict(value) is None else TORCH_JSON
 
-    return JSON if plain.state_dict(value) is None else TORCH_JSON
+
+def state_dict(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The part of a JSON object that is a state dict, if there is one."""
+    inside = (value.get(name) for name in WRAPPERS)
+    return next((part for part in (value, *inside) if _is_state_dict(part)), None)
+
+
+def _is_state_dict(value: Any) -> bool:
+    """Whether it holds nothing but numbers and lists of them, by names of tensors."""
+    if not isinstance(value, dict) or not any(isinstance(part, list) for part in value.values()):
+        return False
+    return all(_begins_with_number(part) for part in value.values()) and any(
+        name.rpartition(".")[2].startswith(("weight", "bias")) for name in value
+    )
+
+
+def _begins_with_number(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _archive(path: Path, label: str) -> str:

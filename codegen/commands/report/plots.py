@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from codegen.errors import LONGEST_CELL, CodegenError, visible
+from codegen.lowered import Lowered
 from codegen.model import Array
 from codegen.text.templates import source
 
@@ -285,3 +286,19 @@ def short(value: float) -> str:
         mantissa, power = f"{value:.1e}".split("e")
         return f"{mantissa.removesuffix('.0')}e{int(power)}"
     return f"{value:.3g}"
+
+
+def layers(lowered: Lowered) -> tuple[str, str]:
+    """The plot of multiply-adds and parameters of the layers, and the text that stands for it."""
+    shown = [r for r in lowered.layers if r.macs or r.parameters]
+    if not shown:
+        raise CodegenError("--plot: no layer has parameters or multiply-adds")
+    groups = {
+        "multiply-adds": [float(r.macs) for r in shown],
+        "parameters": [float(r.parameters) for r in shown],
+    }
+    told = "; ".join(
+        f"{visible(r.name, LONGEST_CELL)} {r.macs:,} and {r.parameters:,}" for r in shown
+    )
+    svg = bars([r.name for r in shown], groups, "")
+    return svg, f"Multiply-adds and parameters of each layer: {told}"

@@ -14,30 +14,10 @@ from codegen.errors import ReadError
 from codegen.model import Array
 from codegen.readers.files.limits import Budget
 from codegen.readers.settings import show
-from codegen.readers.torch.tensors import WRAPPERS, Stored, Weights, checked
+from codegen.readers.sniff import state_dict
+from codegen.readers.torch.tensors import Stored, Weights, checked
 
 MAX_RANK = 16
-
-
-def state_dict(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The part of a JSON object that is a state dict, if there is one."""
-    inside = (value.get(name) for name in WRAPPERS)
-    return next((part for part in (value, *inside) if _is_state_dict(part)), None)
-
-
-def _is_state_dict(value: Any) -> bool:
-    """Whether it holds nothing but numbers and lists of them, by names of tensors."""
-    if not isinstance(value, dict) or not any(isinstance(part, list) for part in value.values()):
-        return False
-    return all(_begins_with_number(part) for part in value.values()) and any(
-        name.rpartition(".")[2].startswith(("weight", "bias")) for name in value
-    )
-
-
-def _begins_with_number(value: Any) -> bool:
-    while isinstance(value, list) and value:
-        value = value[0]
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def read(value: Mapping[str, Any], label: str, budget: Budget) -> Weights:

@@ -10,9 +10,9 @@ import numpy as np
 from codegen.errors import ReadError
 from codegen.model import Array
 from codegen.readers.files.limits import Budget
+from codegen.readers.sniff import WRAPPERS
 from codegen.readers.torch.pickles import Opaque, Storage, TensorRef
 from codegen.readers.torch.tensors import (
-    WRAPPERS,
     Stored,
     Weights,
     as_numbers,

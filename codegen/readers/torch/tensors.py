@@ -14,9 +14,6 @@ from codegen.model import Array
 MAX_TENSORS = 100_000
 MAX_NAME = 1_000  # characters
 
-# Where checkpoints keep a state dict, the usual names first.
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-
 # Element types by torch's names, as they are stored; bfloat16 as its bits.
 STORED = {
     "float64": "f8",
