@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -176,6 +177,17 @@ def test_report_shows_in_a_terminal_how_far_it_is(tmp_path: Path) -> None:
     assert re.search(r"report +\[#+\] +100%", in_terminal(*words))
     assert "%" not in run(*words).output
     assert run(*words[:-1], "-").stdout == (tmp_path / "r.html").read_text()
+
+
+def test_long_calibration_and_silence_show_how_far_they_are(tmp_path: Path) -> None:
+    model = LAST / "last_step.h5"
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).uniform(-1, 1, (2000, 3)))
+    integers = ("--quantize", "int8", "--calibration", tmp_path / "data.npy")
+    for label, options in (("calibration", integers), ("prewarm", ("--prewarm", 2100))):
+        words = ("convert", model, "-o", tmp_path / "m.py", *options)
+        # silence ends where nothing changes any more
+        assert re.search(rf"{label} +\[[#-]+\] +\d+%", in_terminal(*words)), label
+        assert "%" not in run(*words).output
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

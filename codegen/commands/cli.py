@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from codegen.readers.torch.reader import Bare
 
 VERIFIED_STEPS = 100  # of noise, where no number is given
-LONG_RUN = 2000  # steps; from here on a run may take seconds
 ERRORS = "the largest error at each step"
 LARGE_FILE = 1 << 20  # bytes; from here on a conversion may take seconds
 PRINTED_FROM_MEMORY = 1 << 24  # bytes; what is longer waits in a temporary file
@@ -264,7 +263,7 @@ def verify(
             found = verifying.verify_against_keras(model, config, lowered, runner, given, layers)
         else:
             count = verifying.steps_of(lowered, steps, samples)
-            with _progress("verify", count, count >= LONG_RUN) as advance:
+            with _progress("verify", count, count >= terminal.LONG_RUN) as advance:
                 found = verifying.verify(
                     lowered, runner, steps, samples, dtype, lambda: advance("")
                 )
@@ -330,7 +329,7 @@ def compare(
         integers = next((made for made in models if made.whole.integers), lowered)
         inputs = samples_for(integers, count) if data is None else read_samples(data, lowered)
         total = steps_of(lowered, count, inputs)
-        with _progress("compare", total, total >= LONG_RUN) as advance:
+        with _progress("compare", total, total >= terminal.LONG_RUN) as advance:
             found = comparing.compare(lowered, (files[0], files[1]), inputs, lambda: advance(""))
     if as_json:
         _print_json({"first": first, "second": second, **found.as_dict()})

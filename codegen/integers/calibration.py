@@ -11,6 +11,7 @@ from codegen.integers.ranges import MARGIN, Range
 from codegen.lowered import Lowered, Reference
 from codegen.program.ops import Array, Vec
 from codegen.program.portable import Portable
+from codegen.text import terminal
 
 
 class _Watching(Portable):
@@ -48,7 +49,7 @@ def measured(lowered: Lowered, data: Sequence[Array]) -> Mapping[str, Range]:
     reference = Reference(lowered, machine=machine)
     if lowered.step is not None:
         hop, rows = lowered.hop, _rows(lowered, data)
-        for start in range(0, rows - hop + 1, hop):
+        for start in terminal.watched(range(0, rows - hop + 1, hop), "calibration"):
             reference.step(*(_part(lowered, n, x, start) for n, x in enumerate(data)))
     if not lowered.loops:
         reference = Reference(replace(lowered), machine=machine)

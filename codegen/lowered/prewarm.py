@@ -26,6 +26,7 @@ from codegen.program.ops import (
     When,
     walk_ops,
 )
+from codegen.text import terminal
 
 MOST_STEPS = 200_000
 NOTHING = 1e-30  # a state that is smaller is zero: such numbers are slow, and nothing hears them
@@ -87,7 +88,7 @@ def _silence(lowered: Lowered, steps: int) -> dict[Buffer, Array]:
     else:
         taken = 0
     found = states()
-    for number in range(taken, steps):
+    for number in terminal.watched(range(taken, steps), "prewarm"):
         reference.step(*zeros)
         before, found = found, states()
         if number >= lowered.warmup and all(map(np.array_equal, before, found)):

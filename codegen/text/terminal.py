@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import click
@@ -18,6 +18,7 @@ STEPS = "▁▂▃▄▅▆▇█"
 PARTS = " ▏▎▍▌▋▊▉█"
 WIDTH = 60  # columns of a curve, where the terminal is wide enough
 LEAST = 10  # columns of one where it is not
+LONG_RUN = 2000  # steps; from here on a run may take seconds
 BAR = 24  # columns of a bar
 
 
@@ -41,6 +42,14 @@ def coloured(text: str, colour: str) -> str:
     """The text in a colour of the terminal, where standard output is one that may have colours."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return text if plain or not sys.stdout.isatty() else click.style(text, fg=colour)
+
+
+def watched(items: range, label: str) -> Iterator[int]:
+    """The numbers, with a bar on standard error while a command works through many of them."""
+    shown = len(items) >= LONG_RUN and click.get_current_context(silent=True) is not None
+    hidden = not (shown and sys.stderr.isatty())
+    with click.progressbar(items, label=label, file=sys.stderr, hidden=hidden) as bar:
+        yield from bar
 
 
 def curve(values: Sequence[float], width: int = WIDTH) -> str:
