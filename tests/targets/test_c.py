@@ -290,7 +290,8 @@ OF_FLOAT |= {f"{name}_each" for name in ("tanh", "sigmoid", "gate_sigmoid", "har
 
 def source(path: Path, real: str = "float") -> str:
     """A function or a kernel for numbers of a type, without its comments."""
-    names = {"p": "rnn", "P": "RNN", "real": real, "f": "f" if real == "float" else ""}
+    suffix = "f" if real == "float" else ""
+    names = {"p": "rnn", "P": "RNN", "real": real, "f": suffix, "of_kind": ""}
     text = "".join(templates.render(f"c/{path.parent.name}/{path.name}", **names))
     assert text.startswith("/*")
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
