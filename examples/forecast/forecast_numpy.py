@@ -12,7 +12,7 @@ range   (steps, 3)   99          Dense(3)
 
 Input days: (11) float32, one step
 Output range: (3) float32, one step
-Bytes: weights 22924, state 128, scratch 512.
+Bytes: weights 17420, state 128, scratch 512.
 
 This file is yours: its generator lays no claim to it and puts no condition on its use.
 
@@ -871,16 +871,19 @@ class Model:
         # memory: GRU(32, reset_after=True, recurrent_activation=sigmoid)
         memory_inputs = ones((44,) + lead, float32)
         memory_sums = empty((128,) + lead, float32)
+        memory_gates = memory_sums[:64]
+        memory_recurrent = memory_sums[96:128]
+        memory_candidate = memory_sums[64:96]
         memory_h = memory_inputs[11:43]
         self.memory_2 = (
             memory_inputs,
             memory_sums,
-            memory_sums[:64],
-            memory_sums[32:64],
-            memory_sums[96:],
-            memory_sums[64:96],
+            memory_gates,
+            memory_gates[32:],
+            memory_recurrent,
+            memory_candidate,
             memory_h,
-            memory_sums[:32],
+            memory_gates[:32],
         )
         # range: Dense(3)
         y = empty((1, 3) + lead, float32)
@@ -900,12 +903,14 @@ class Model:
         self.x[...] = x
 
         # memory: GRU(32, reset_after=True, recurrent_activation=sigmoid)
-        #   sums = gates_kernel(128 x 11) x + gates_recurrent_kernel(128 x 32) h + bias
-        #   sums[0:64] = tanh(sums[0:64])
-        #   sums[0:64] = 0.5 * sums[0:64] + 0.5
-        #   update = sums[0:32]
-        #   reset = sums[32:64]
-        #   candidate = tanh(sums[64:96] + reset * sums[96:128])
+        #   gates = gates_kernel(64 x 11) x + gates_recurrent_kernel(64 x 32) h + gates_bias
+        #   gates = tanh(gates)
+        #   gates = 0.5 * gates + 0.5
+        #   candidate = candidate_kernel(32 x 11) x + candidate_bias
+        #   recurrent = candidate_recurrent_kernel(32 x 32) h + candidate_recurrent_bias
+        #   update = gates[0:32]
+        #   reset = gates[32:64]
+        #   candidate = tanh(candidate + reset * recurrent)
         #   h' = update * (h - candidate) + candidate
         #   sigmoid gates come halved: sigmoid(2 * a) = 0.5 * tanh(a) + 0.5
         (sums_inputs, sums, gates, reset, recurrent, candidate, h, update) = self.memory_2
@@ -941,11 +946,11 @@ class Model:
         x_in = memory_inputs[:11]
         sums = empty((128,) + lead, float32)
         gates = sums[:64]
-        reset = sums[32:64]
-        recurrent = sums[96:]
+        reset = gates[32:]
+        recurrent = sums[96:128]
         candidate = sums[64:96]
         h = memory_inputs[11:43]
-        update = sums[:32]
+        update = gates[:32]
         memory_output = empty((steps, 32) + lead, float32)
         for t in range(steps):
             x_in[...] = x[t]
