@@ -102,7 +102,7 @@ def test_files_of_other_models_are_refused(tmp_path: Path) -> None:
     second = made(folders[1], BOTH_WAYS, "b.py")
     found = run("compare", first, second)
     assert found.exit_code == 1
-    assert "other digests" in found.output
+    assert "made from two models" in found.output
 
 
 def test_code_of_a_banner_is_not_run(tmp_path: Path) -> None:
