@@ -137,11 +137,13 @@ def fit(rows: list[dict[str, Any]]) -> Work:
 
 def off(rows: list[dict[str, Any]]) -> float:
     """The largest relative error for a model that its prices have not seen."""
-    worst = 0.0
-    for row in rows:
-        prices = fit([other for other in rows if other["model"] != row["model"]])
-        worst = max(worst, abs(Work(**row["work"]).cost(prices) / row["instructions"] - 1))
-    return worst
+    return max(error(row, rows) for row in rows)
+
+
+def error(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """The relative error for the model of a row, estimated from all others."""
+    prices = fit([other for other in rows if other["model"] != row["model"]])
+    return abs(Work(**row["work"]).cost(prices) / row["instructions"] - 1)
 
 
 def chosen(rows: list[dict[str, Any]], board: str, scheme: str) -> list[dict[str, Any]]:

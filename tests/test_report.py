@@ -353,6 +353,25 @@ def test_prices_are_those_of_the_counts() -> None:
 
 
 @pytest.mark.emulator
+def test_the_page_of_docs_has_the_uncertainties_as_they_are() -> None:
+    text = (EXAMPLES.parent / "docs" / "report.md").read_text()
+    low = lower(codegen.read(SEED))
+    schemes = ("float", "weights", "int8", "int16")
+    found = [estimates(low, scheme) for scheme in schemes]
+    for row in zip(*found, strict=True):
+        told = re.search(rf"^\| {row[0].core.name} \| [^|]* \|(.*) \|$", text, re.MULTILINE)
+        assert told is not None
+        assert told[1].split(" |") == [f" {100 * one.off:.0f} %" for one in row]
+    rows = json.loads(run_cores.RESULTS.read_text())
+    worst = max(
+        run_cores.error(row, run_cores.chosen(rows, core.emulated, "float"))
+        for core in CORES
+        for row in run_cores.chosen(rows, core.emulated, "float")
+        if re.search("GRU|LSTM", row["model"])
+    )
+    assert f"a GRU or an LSTM were within {np.ceil(100 * worst):.0f} % on" in text
+
+
 def test_estimates_hold_for_a_model_that_was_not_counted(tmp_path: Path) -> None:
     model = keras.Sequential(
         [keras.Input((None, 5)), kl.GRU(20, return_sequences=True), kl.LSTM(10), kl.Dense(3)]
