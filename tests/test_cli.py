@@ -222,6 +222,15 @@ def test_out_never_replaces_a_model(here: Path) -> None:
         assert "is read here" in message or "holds a model" in message
     assert (here / "model.h5").read_bytes() == before
     assert (here / "other.h").read_bytes() == TWO_INPUTS.read_bytes()
+    for out, words in (
+        ("data.csv", ("convert", "model.h5", "--quantize", "int8", "--calibration", "data.csv")),
+        ("start.h", ("convert", "model.h5", "--initial-state", "start.h")),
+        ("data.csv", ("inspect", "model.h5", "--calibration", "data.csv")),
+    ):
+        (here / out).write_text("0\n")
+        flags = ("--plot", out) if words[0] == "inspect" else ("-o", out, "--target", "c")
+        assert "is read here" in refused(*words, *flags)
+        assert (here / out).read_text() == "0\n"
     folder = here / "folder"
     shutil.copytree(FIXTURES / "keras3_15" / "directory" / "model", folder)
     config = (folder / "config.json").read_bytes()
@@ -766,6 +775,28 @@ def program(*words: str, start: tuple[str, str] = ("-m", "codegen")) -> subproce
         stderr=subprocess.PIPE,
         env=environment,
     )
+
+
+# What click 8.1 lacks of later releases.
+OLD_CLICK = """
+import click
+
+def progressbar(*args, new=click.progressbar, **named):
+    assert "hidden" not in named
+    return new(*args, **named)
+
+click.ParamType.__class_getitem__ = None
+click.progressbar = progressbar
+from codegen.commands.main import main
+main(prog_name="rnn-codegen")
+"""
+
+
+def test_old_releases_of_click_are_enough(here: Path) -> None:
+    words = ("convert", "model.h5", "-o", "a.h", "--rate-ratio", "3/2")
+    process = program(*words, start=("-c", OLD_CLICK))
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
 
 
 def test_as_a_program(here: Path) -> None:

@@ -102,7 +102,7 @@ def convert(
     """Convert MODEL to a source file."""
     reading, own = split(options)
     if out != "-" and package is None:
-        refuse_source_as_out(out, model, reading["config"])
+        refuse_source_as_out(out, model, *_files(reading), own.get("calibration"))
     with _progress("convert", 4, _is_large(model)) as advance:
         request = Request(model, out, target, name, package, reading, own)
         made = conversion.convert(request, advance)
@@ -153,7 +153,7 @@ def inspect(
     """Show the layers, sizes and problems of MODEL."""
     reading, _ = split(options)
     if plot is not None:
-        refuse_source_as_out(plot, model, reading["config"])
+        refuse_source_as_out(plot, model, *_files(reading), calibration)
     bare = bare_weights(model, reading)
     if bare is not None:
         if plot is not None:
@@ -240,7 +240,7 @@ def verify(
     from codegen.lowered.samples import read_samples
 
     if plot is not None:
-        refuse_source_as_out(plot, model, out, data, options["config"])
+        refuse_source_as_out(plot, model, out, data, *_files(options))
     reading, _ = split(options)
     trained = _as_trained(model, reading)
     path = Path(out)
@@ -425,7 +425,7 @@ def report(
 
     reading, _ = split(options)
     if page != "-":
-        refuse_source_as_out(page, model, reading["config"], *out, data)
+        refuse_source_as_out(page, model, *out, data, *_files(reading))
     with (
         tempfile.TemporaryDirectory() as folder,
         _progress("report", reporting.stages(len(out)) + 1) as advance,
@@ -643,6 +643,11 @@ def _print_report(found: Report, out: str, as_json: bool, warmup: int, layers: b
     _draw_curve("errors over time:", found.curve, warmup)
 
 
+def _files(reading: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """The files beside MODEL that options of reading name."""
+    return reading["config"], reading["initial_state"]
+
+
 def _is_large(model: str) -> bool:
     """Whether reading the file may take seconds."""
     path = Path(model)
@@ -652,19 +657,13 @@ def _is_large(model: str) -> bool:
 @contextmanager
 def _progress(label: str, length: int, shown: bool = True) -> Iterator[Callable[[str], None]]:
     """A bar on a terminal, of so many parts, for work that may take seconds."""
-    hidden = not (shown and sys.stderr.isatty())
+    if not (shown and sys.stderr.isatty()):
+        yield lambda _: None
+        return
     with click.progressbar(
-        length=length,
-        label=label,
-        file=sys.stderr,
-        hidden=hidden,
-        item_show_func=lambda item: item,
+        length=length, label=label, file=sys.stderr, item_show_func=lambda item: item
     ) as bar:
-
-        def advance(what: str) -> None:
-            bar.update(1, what)
-
-        yield advance
+        yield lambda what: bar.update(1, what)
 
 
 COMMANDS: dict[str, click.Command] = {

@@ -18,23 +18,18 @@ from codegen.targets import TARGETS, Option, Target
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Ratio(click.ParamType[float]):
-    """A number, or one over another."""
-
-    name = "ratio"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The quotient; refused where it is none from 1 to LARGEST."""
-        over, _, under = str(value).partition("/")
-        try:
-            ratio = float(over) / float(under or 1)
-        except (ValueError, ZeroDivisionError):
-            self.fail(f"{value!r} is neither a number nor RATE/RATE", param, ctx)
-        if not 1 <= ratio <= LARGEST:
-            self.fail(f"{value} is not from 1 to {LARGEST:g}", param, ctx)
-        return ratio
+def _ratio(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """The number, or one over another, from 1 to LARGEST."""
+    if text is None:
+        return None
+    over, _slash, under = text.partition("/")
+    try:
+        ratio = float(over) / float(under or 1)
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(f"{text!r} is neither a number nor RATE/RATE") from None
+    if not 1 <= ratio <= LARGEST:
+        raise click.BadParameter(f"{text} is not from 1 to {LARGEST:g}")
+    return ratio
 
 
 # Options that say how the model is read, in the order in which the banner repeats them.
@@ -91,7 +86,7 @@ READING = (
     ),
     click.option(
         "--rate-ratio",
-        type=Ratio(),
+        callback=_ratio,
         metavar="R|RATE/RATE",
         help="Run a recurrent model at R times the sample rate of its training (96000/44100).",
     ),

@@ -144,11 +144,8 @@ def _is_free(port: Port) -> bool:
 def _input_ranges(lowered: Lowered, options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """The ranges of `--input-range`; UsageError where one is none, or is of no input."""
     names = [port.name for port in lowered.whole.inputs]
-    given = options.get("input_range") or ()
-    if isinstance(given, Mapping):
-        given = tuple(f"{name}={low}:{high}" for name, (low, high) in given.items())
     found = {}
-    for text in given:
+    for text in options.get("input_range") or ():
         name, _, ends = str(text).rpartition("=")
         low, _, high = ends.partition(":")
         try:

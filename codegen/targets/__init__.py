@@ -117,6 +117,8 @@ class Target:
             elif option.choices and value not in option.choices:
                 choices = ", ".join(option.choices)
                 raise UsageError(f"{option.flag} {value}: expected one of {choices}")
+            elif isinstance(value, Mapping):  # from Python: {"x": (-1, 1)}
+                value = tuple(f"{key}={low}:{high}" for key, (low, high) in value.items())
             integers = values.get("quantize") in ("int8", "int16")
             if option.of_integers and not integers and value not in (option.default, ()):
                 raise UsageError(f"{option.flag} is of integers: it needs --quantize int8 or int16")
@@ -126,8 +128,9 @@ class Target:
     def words(self, given: Mapping[str, Any]) -> tuple[str, ...]:
         """The options that are not defaults, as typed, in the order of `options`."""
         words: list[str] = []
+        complete = self.complete(given)
         for option in self.options:
-            value = given.get(option.name)
+            value = complete[option.name]
             if value is None or value == option.default:
                 continue
             if option.kind is bool:

@@ -47,8 +47,10 @@ def coloured(text: str, colour: str) -> str:
 def watched(items: range, label: str) -> Iterator[int]:
     """The numbers, with a bar on standard error while a command works through many of them."""
     shown = len(items) >= LONG_RUN and click.get_current_context(silent=True) is not None
-    hidden = not (shown and sys.stderr.isatty())
-    with click.progressbar(items, label=label, file=sys.stderr, hidden=hidden) as bar:
+    if not (shown and sys.stderr.isatty()):
+        yield from items
+        return
+    with click.progressbar(items, label=label, file=sys.stderr) as bar:
         yield from bar
 
 

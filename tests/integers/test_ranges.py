@@ -133,6 +133,14 @@ def test_the_range_of_an_input_by_hand_counts_more_than_that_of_the_data() -> No
 # ---- bad input -----------------------------------------------------------------------------------
 
 
+def test_a_range_by_hand_is_told_as_it_is_typed() -> None:
+    model = sequence(gru(3, 4))
+    typed = codegen.generate(model, "c", quantize="int8", input_range=("input=-2:2",))
+    assert "--input-range input=-2:2" in typed
+    assert "lies between -2 and 2 (given)" in typed
+    assert codegen.generate(model, "c", quantize="int8", input_range={"input": (-2, 2)}) == typed
+
+
 def test_a_range_without_width_is_refused() -> None:
     assert "is of no width" in refusal(sequence(gru(3, 4)), data=[np.zeros((5, 3))])
 
