@@ -89,10 +89,7 @@ def main(engine, table, out):
 
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         spark = SparkSession.builder.master("local[2]").getOrCreate()
-        for name in (
-            "days.py",
-            "forecast_numpy.py",
-        ):  # what the workers need, here and on a cluster
+        for name in ("days.py", "forecast_numpy.py"):  # what the workers need
             spark.sparkContext.addPyFile(str(Path(__file__).with_name(name)))
         found = with_spark(spark.createDataFrame(days)).toPandas()
         spark.stop()

@@ -14,8 +14,9 @@ request loads the state of its station, takes its steps, and keeps the state aga
     DELETE /stations/NAME  204
 
 A new station, or any after the worker was started anew, is sent the days of at least eight weeks;
-before that "tomorrow" is null. The worker answers one request at a time. For more, start several
-behind a proxy that knows who may ask, and that always sends a station to the same one.
+before that "tomorrow" is null. The worker answers one request at a time, so a slow client holds up
+the others. Put it behind a proxy that knows who may ask and passes on whole requests. For more,
+start several there; a station must always be sent to the same one.
 
 Everything that a client can make grow has a limit: stations, bytes of a request, days of a request.
 After loading, the worker gives up what it does not need: files, imports, programs and connections.
@@ -26,10 +27,11 @@ operating system.
 import json
 import sys
 import time
+import traceback  # the standard library imports it when a request fails
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # which -I leaves out
 
@@ -145,7 +147,11 @@ def days_of(environ):
     if not 0 <= size <= LIMIT_BYTES:
         raise Refused("413 Content Too Large", f"at most {LIMIT_BYTES} bytes")
     try:
-        found = json.loads(environ["wsgi.input"].read(size).decode())["days"]
+        body = environ["wsgi.input"].read(size)
+    except OSError:  # the client fell silent, or is gone
+        raise Refused("408 Request Timeout", f"expected {size} bytes") from None
+    try:
+        found = json.loads(body.decode())["days"]
         days = [(date.fromisoformat(day), count) for day, count in found]
     except (ValueError, KeyError, TypeError, RecursionError):
         days = []
@@ -170,6 +176,15 @@ class Handler(WSGIRequestHandler):
         """Nothing."""
 
 
+class Server(WSGIServer):
+    """A client that is dropped, or goes away, ends its own request and no other."""
+
+    def handle_error(self, request, client_address):
+        """Print what went wrong here; what went wrong there is nothing new."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            traceback.print_exc()
+
+
 def lock(event, args):
     """Refuse what a worker that only computes has no need of."""
     if event.startswith(FORBIDDEN):
@@ -178,7 +193,8 @@ def lock(event, args):
 
 def main(port):
     """Serve on the loopback interface until interrupted; port 0 takes a free one."""
-    with make_server("127.0.0.1", port, Application(Stations()), handler_class=Handler) as server:
+    application = Application(Stations())
+    with make_server("127.0.0.1", port, application, Server, Handler) as server:
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         "".encode("idna")  # what the standard library would import at the first request
         sys.addaudithook(lock)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import importlib
 import json
 import re
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from tests.support.examples import modules
+
 FOLDER = Path(__file__).parents[2] / "examples" / "forecast"
 MODULES = ("days", "forecast_numpy", "forecast_plain", "measure", "partitions", "picture")
 MODULES += ("scores", "server")
@@ -25,17 +28,9 @@ RESULTS = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[dict[str, Any]]:
-    """The modules of the folder by name, as its programs import them."""
-    # Other examples have modules of the same names.
-    with pytest.MonkeyPatch.context() as patch:
-        for name in MODULES:
-            patch.delitem(sys.modules, name, raising=False)
-        patch.syspath_prepend(str(FOLDER))
-        found = {name: importlib.import_module(name) for name in MODULES}
-        for name in MODULES:
-            del sys.modules[name]
-        yield found
+def example() -> dict[str, Any]:
+    """The example's own modules."""
+    return modules(FOLDER, *MODULES)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +190,27 @@ def test_a_worker_refuses_and_goes_on(worker: Client, example: dict[str, Any]) -
     for other in ("/stations/../../etc/passwd", "/stations/", "/", f"/stations/{'x' * 65}"):
         assert worker.days(other, days[56:57])[0] == 404
     assert worker.days(path, days[56:58])[0] == 200
+
+
+def test_a_worker_outlives_clients_that_go_away(worker: Client) -> None:
+    address, port = worker.address.split(":")
+    head = b"POST /stations/a HTTP/1.1\r\nContent-Length: 100\r\n\r\n"
+    for sent in (b"", b"POST /sta", head + b'{"da'):
+        with socket.create_connection((address, int(port))) as client:
+            client.sendall(sent)
+            # closes with a reset, as a client does that ends without a word
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert worker("DELETE", "/stations/a")[0] == 404
+
+
+def test_a_body_that_does_not_come_is_refused(example: dict[str, Any]) -> None:
+    class Silent:
+        def read(self, size: int) -> bytes:
+            raise TimeoutError
+
+    server = example["server"]
+    with pytest.raises(server.Refused, match="408"):
+        server.days_of({"CONTENT_LENGTH": "5", "wsgi.input": Silent()})
 
 
 def test_stations_are_bounded_and_idle_ones_make_room(example: dict[str, Any]) -> None:
