@@ -42,12 +42,13 @@ int main(int argc, char **argv)
     unsigned channel;
     clock_t start;
     float gain;
+    char *rest = NULL;
 
-    if (argc != 3 && argc != 4) {
+    gain = powf(10.0f, argc == 4 ? strtof(argv[3], &rest) / 20.0f : 0.0f);
+    if ((argc != 3 && argc != 4) || (rest && *rest) || !(gain < 1e3f)) {
         fputs("usage: amplifier IN.wav OUT.wav [DRIVE in dB]\n", stderr);
         return 2;
     }
-    gain = powf(10.0f, argc == 4 ? strtof(argv[3], NULL) / 20.0f : 0.0f);
     wrong = wav_read(argv[1], &sound);
     if (!wrong && sound.rate != AMP_SAMPLE_RATE && sound.rate != AMP48_SAMPLE_RATE)
         wrong = "neither 44.1 nor 48 kHz";

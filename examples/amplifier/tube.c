@@ -246,7 +246,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "tube: %s: %s\n", argv[1], wrong);
         return 1;
     }
-    many = malloc((sound.frames * OVERSAMPLING + 2 * HALF) * sizeof *many);
+    many = NULL;
+    if (sound.frames < SIZE_MAX / sizeof *many / OVERSAMPLING - 2 * HALF)
+        many = malloc((sound.frames * OVERSAMPLING + 2 * HALF) * sizeof *many);
     if (!many) return fputs("tube: out of memory\n", stderr), 1;
     start = clock();
     prepare(&self, (double)sound.rate * OVERSAMPLING);

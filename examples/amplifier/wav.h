@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAV_MOST 0x3fffff00u /* samples, as floats: a WAV file counts its bytes in 32 bits */
+
 typedef struct {
     unsigned rate, channels;
     size_t frames;
@@ -54,7 +56,9 @@ static const char *wav_decode(const unsigned char *data, size_t size, wav *out)
             if (!whole && !(kind == 3 && bits == 32))
                 return "neither 16, 24 or 32 bits nor floats of 32";
             if (!out->channels || !out->rate) return "no channel or no sample rate";
+            if (out->rate > 768000) return "a sample rate above 768 kHz";
             out->frames = length / (bits / 8 * out->channels);
+            if (out->frames > WAV_MOST / out->channels) return "too long for a WAV file of floats";
             out->samples = malloc((out->frames * out->channels + 1) * sizeof *out->samples);
             if (!out->samples) return "out of memory";
             for (i = 0; i < out->frames * out->channels; ++i)

@@ -61,7 +61,7 @@ static void report(void)
 int main(int count, char **words)
 {
     char name[32];
-    int number, before = -1, time = 0, counts[CLASSES], verbose = 0, still = 0;
+    int number, before = -1, time = 0, counts[CLASSES] = {0}, verbose = 0, still = 0;
     int16_t mg[3], dps[3];
     FILE *file = count > 1 ? fopen(words[1], "r") : NULL;
 
@@ -106,6 +106,10 @@ int main(int count, char **words)
         if (verbose && time % 5 == 0) {
             printf("%3d %-9s %4.1f s  %s\n", number, name, time / 10.0, motion_names[answer]);
         }
+    }
+    if (!feof(file)) {
+        fprintf(stderr, "replay: a line of recording %d or the next is not a reading\n", before);
+        return 1;
     }
     fclose(file);
     if (!verbose) report();

@@ -9,6 +9,7 @@
  *
  * -DVOICE='"voice_int8.h"' takes another of the generated files.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,14 +35,16 @@ static unsigned long number(const unsigned char *bytes, int count)
     return value;
 }
 
-/* Goes to the samples of a WAV file; 0 where it is none of 16 kHz, 16 bits, one channel. */
-static int find_samples(FILE *file)
+/* Goes to the samples of a WAV file, and says how many bytes they have; 0 where it is none of 16 kHz,
+ * 16 bits, one channel. */
+static int find_samples(FILE *file, unsigned long *bytes)
 {
     unsigned char head[16];
     if (fread(head, 1, 12, file) != 12 || memcmp(head, "RIFF", 4) || memcmp(head + 8, "WAVE", 4))
         return 0;
     for (int format = 0; fread(head, 1, 8, file) == 8;) {
         unsigned long size = number(head + 4, 4);
+        *bytes = size;
         if (!memcmp(head, "data", 4)) return format;
         if (!memcmp(head, "fmt ", 4) && size >= 16 && fread(head, 1, 16, file) == 16) {
             format = number(head, 2) == 1 && number(head + 2, 2) == 1 &&
@@ -62,6 +65,7 @@ int main(int count, char **arguments)
     float bands[MEL_BANDS], probability, threshold = 0.5f;
     int all = 0, speaking = 0, i = 1; /* speaking: how many hops may still be quiet */
     long hop = 0, end = 0;
+    unsigned long left = ULONG_MAX; /* bytes: a microphone goes on and on */
     FILE *file = stdin;
 
     for (; i < count && arguments[i][0] == '-'; ++i) {
@@ -76,14 +80,15 @@ int main(int count, char **arguments)
         fprintf(stderr, "usage: detect [-p] [-t THRESHOLD] [FILE.wav]\n");
         return 2;
     }
-    if (i < count && (!(file = fopen(arguments[i], "rb")) || !find_samples(file))) {
+    if (i < count && (!(file = fopen(arguments[i], "rb")) || !find_samples(file, &left))) {
         fprintf(stderr, "detect: %s is no WAV file of 16 kHz, 16 bits, one channel\n", arguments[i]);
         return 1;
     }
 
     mel_init(&mel);
     voice_reset(&voice);
-    for (; fread(bytes, 1, sizeof bytes, file) == sizeof bytes; ++hop) {
+    for (; left >= sizeof bytes && fread(bytes, 1, sizeof bytes, file) == sizeof bytes; ++hop) {
+        if (file != stdin) left -= sizeof bytes; /* other chunks may follow */
         for (int n = 0; n < MEL_HOP; ++n) pcm[n] = (int16_t)number(bytes + 2 * n, 2);
         mel_step(&mel, pcm, bands);
         voice_step(&voice, bands, &probability);

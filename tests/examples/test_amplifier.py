@@ -242,6 +242,7 @@ UNPLAYABLE = {
     "of another rate": (wav(np.zeros((3, 1)), 96_000, 16), "neither 44.1 nor 48 kHz"),
     "of 8 bits": (wav(np.zeros((3, 1)), 44_100, 8), "neither 16, 24 or 32 bits nor floats of 32"),
     "without channels": (wav(np.zeros((3, 0)), 44_100, 16), "no channel"),
+    "of an absurd rate": (wav(np.zeros((3, 1)), 1 << 30, 16), "above 768 kHz"),
     "cut": (wav(np.zeros((3, 1)), 44_100, 16)[:30], "no samples"),
 }
 
@@ -255,6 +256,13 @@ def test_files_that_it_cannot_play_are_told(file: str, build: Path, tmp_path: Pa
     assert done.returncode == 1
     assert said in done.stderr
     assert not (tmp_path / "made.wav").exists()
+
+
+@pytest.mark.parametrize("drive", ["loud", "6 dB", "nan", "1000", "1e99"])
+def test_a_drive_that_is_none_is_told(drive: str, build: Path, tmp_path: Path) -> None:
+    done = run(build / "amplifier", tmp_path / "given.wav", tmp_path / "made.wav", drive)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: amplifier")
 
 
 def test_every_cut_of_a_file_is_read_safely(tmp_path: Path) -> None:

@@ -237,6 +237,12 @@ def test_the_program_says_what_it_cannot_play(replay: Path, tmp_path: Path) -> N
         done = subprocess.run([replay, *words], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (2, "usage: replay FILE.csv [-v] [-a]\n")
     other = tmp_path / "other.csv"
-    other.write_text("header\n0,Swimming,1,2,3,4,5,6\n")
-    done = subprocess.run([replay, other], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "replay: no activity is called Swimming\n")
+    good = "0,Walking,1,2,3,4,5,6\n"
+    for line, said in (
+        ("0,Swimming,1,2,3,4,5,6", "no activity is called Swimming"),
+        ("0,Walking,1,2,3", "a line of recording 0 or the next is not a reading"),
+        ("0,Walking,1,2,3,4,5,x", "a line of recording 0 or the next is not a reading"),
+    ):
+        other.write_text(f"header\n{good}{line}\n{good}")
+        done = subprocess.run([replay, other], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, f"replay: {said}\n")

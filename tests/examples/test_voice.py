@@ -147,11 +147,12 @@ def test_detect_finds_the_talkers_in_a_wav_file(made: list, detect: Path, tmp_pa
     found = np.array([line.split() for line in said.splitlines()], float)
     np.testing.assert_allclose(found, SCENES.stretches(one.speech), atol=0.1)
 
-    # the same samples without a head, and behind a chunk that the program passes over
+    # the same samples without a head, and between chunks that the program passes over
     sound = path.read_bytes()
     piped = subprocess.run([detect], input=sound[44:], stdout=subprocess.PIPE, check=True).stdout
     assert piped.decode() == said
-    path.write_bytes(sound[:12] + b"LIST\x03\0\0\0odd\0" + sound[12:])
+    loud = b"LIST\x00\x7d\0\0" + np.random.default_rng(0).bytes(32000)
+    path.write_bytes(sound[:12] + b"LIST\x03\0\0\0odd\0" + sound[12:] + loud)
     assert subprocess.run([detect, path], stdout=subprocess.PIPE, check=True).stdout == piped
 
     # certain of nothing, it says nothing
