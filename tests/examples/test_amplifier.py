@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import re
 import shutil
 import struct
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from codegen.lowering import lower
 from tests.support import emulators, targets
 from tests.support.browser import reported, serving
 from tests.support.compilers import WARNINGS
+from tests.support.examples import modules
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "amplifier"
 PAGE = EXAMPLE / "README.md"
@@ -44,14 +42,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measure() -> Iterator[Any]:
+def measure() -> Any:
     """The module of the example that measures and draws."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(EXAMPLE))
-        patch.setattr(sys, "dont_write_bytecode", True)
-        yield importlib.import_module("measure")
-        for name in ("measure", "sounds"):
-            del sys.modules[name]
+    return modules(EXAMPLE, "measure")["measure"]
 
 
 def figures() -> dict[str, list[float]]:

@@ -21,8 +21,7 @@ import pytest
 from tests.support.examples import modules
 
 FOLDER = Path(__file__).parents[2] / "examples" / "forecast"
-MODULES = ("days", "forecast_numpy", "forecast_plain", "measure", "partitions", "picture")
-MODULES += ("scores", "server")
+MODULES = ("days", "measure", "partitions", "picture", "scores", "server")
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 RESULTS = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from PIL import Image
 
 import codegen
 from tests.support.browser import reported, screenshot, serving
+from tests.support.examples import modules
 from tests.support.interpreters import found, run
 
 FOLDER = Path(__file__).parents[2] / "examples" / "names"
@@ -26,18 +25,10 @@ ICELANDIC = README.split("write_names.py Icelandic\n")[1].split("\n$")[0].split(
 ALPHABET = json.loads((FOLDER / "alphabet.json").read_text(encoding="utf-8"))
 
 
-def module(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def module(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A program of the folder, as if started there."""
     monkeypatch.chdir(FOLDER)
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for other in ("names_plain", "write_names"):
-        monkeypatch.delitem(sys.modules, other, raising=False)
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    return modules(FOLDER, name)[name]
 
 
 def node(program: str, folder: Path = FOLDER) -> str:

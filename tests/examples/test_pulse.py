@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.packages.test_arduino import build as arduino_build
 from tests.support.compilers import CModel
 from tests.support.emulators import build, run, sizes
 from tests.support.examples import modules, table
+from tests.support.packages import arduino_build
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pulse"
 PAGE = (EXAMPLE / "README.md").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ SHOWN = 1000  # samples that the sketches read: 20 seconds
 @pytest.fixture(scope="module")
 def example() -> dict[str, Any]:
     """The example's own modules."""
-    return modules(EXAMPLE, "detect", "baseline", "picture", "measure")
+    return modules(EXAMPLE, "detect", "picture", "measure")
 
 
 @cache

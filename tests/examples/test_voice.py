@@ -14,7 +14,7 @@ from tests.support.compilers import WARNINGS
 from tests.support.examples import modules
 
 FOLDER = Path(__file__).parents[2] / "examples" / "voice"
-MODULES = ("mel", "scenes", "energy", "picture", "measure", "speech")
+MODULES = ("mel", "scenes", "picture", "measure", "speech")
 FEATURES = """\
 #include <stdio.h>
 #include "mel.h"

@@ -18,7 +18,7 @@ from tests.support.agreement import inputs
 from tests.support.compilers import WARNINGS
 from tests.support.emulators import BOARDS, run_model
 from tests.support.models import conv, dense, embedding, gru, lstm
-from tests.support.packages import command, listing, package
+from tests.support.packages import arduino_build, command, listing, package
 from tests.targets.test_c import model
 
 EXAMPLES = Path(__file__).parents[2] / "generated_examples"
@@ -112,29 +112,11 @@ def test_library_and_sketch_compile(case: str, board: str, tmp_path: Path) -> No
     compile_sketch(board, package("arduino", MODELS[case](), "net", tmp_path), "net")
 
 
-def build(folder: Path, sketch: Path, work: Path) -> Path:
-    """Arduino's own builder on a sketch, for an Uno, with the folder among the libraries."""
-    work.mkdir()
-    places = ["-hardware", "/usr/share/arduino-builder", "-hardware", "/usr/share/arduino/hardware"]
-    # Debian's compiler lacks a limit that the core of Arduino wants
-    core = "-prefs=compiler.cpp.extra_flags=-DDECIMAL_DIG=17"
-    done = subprocess.run(
-        ["arduino-builder", *places, "-tools", "/usr/bin", "-libraries", folder.parent]
-        + ["-fqbn", "arduino:avr:uno", "-build-path", work, "-warnings", "all", core, sketch],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "/net" not in done.stderr, done.stderr  # no warning in what is ours
-    return work / f"{sketch.name}.elf"
-
-
 def test_arduino_builds_and_an_uno_times_it(tmp_path: Path) -> None:
     library = package("arduino", MODELS["lstm"](), "net", tmp_path / "libraries" / "net")
-    build(library, library / "examples" / "net" / "net.ino", tmp_path / "first")
+    arduino_build(library, library / "examples" / "net" / "net.ino", tmp_path / "first")
     sketch = library / "examples" / "net_timing" / "net_timing.ino"
-    program = build(library, sketch, tmp_path / "second")
+    program = arduino_build(library, sketch, tmp_path / "second")
     uno = ["simavr", "-m", "atmega328p", "-f", "16000000", program]
     with subprocess.Popen(uno, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None

@@ -16,14 +16,15 @@ def modules(folder: Path, *names: str) -> dict[str, Any]:
 
     Examples have modules of the same names, so none stays among those that Python has loaded.
     """
+    own = [path.stem for path in folder.glob("*.py")]  # imported by name, or by each other
     with pytest.MonkeyPatch.context() as patch:
-        for name in names:
+        for name in own:
             patch.delitem(sys.modules, name, raising=False)
         patch.syspath_prepend(str(folder))
         patch.setattr(sys, "dont_write_bytecode", True)
         found = {name: importlib.import_module(name) for name in names}
-        for name in names:
-            del sys.modules[name]
+        for name in own:
+            sys.modules.pop(name, None)
     return found
 
 
