@@ -16,14 +16,13 @@ from codegen.program.evaluate import Machine
 from codegen.program.integers import Integers
 from codegen.program.ops import (
     Buffer,
-    Elementwise,
     Number,
     Op,
     Port,
     Program,
-    Reduce,
     State,
     reads,
+    roots,
     walk,
     walk_ops,
     writes,
@@ -282,14 +281,7 @@ def _of_ops(ops: tuple[Op, ...]) -> Iterator[tuple[str, float]]:
                 value = _outlier(data)
                 if value is not None:
                     yield f"a number of its array {source.buffer.name!r}", value
-        roots = (
-            [node for _, node in (*op.locals, *op.stores)]
-            if isinstance(op, Elementwise)
-            else [op.value]
-            if isinstance(op, Reduce)
-            else []
-        )
-        for root in roots:
+        for root in roots(op):
             for node in walk(root):
                 if isinstance(node, Number) and LARGEST_FLOAT32 < abs(node.value) < np.inf:
                     yield "a constant of its formula", node.value

@@ -444,6 +444,25 @@ def test_a_row_of_another_method_is_taken_with_its_states_alone() -> None:
     check(by_hand(single, single), lengths=(1,))
 
 
+def test_a_row_is_filled_again_after_a_loop_that_may_fill_it_with_something_else() -> None:
+    x, y, z = tensor("x", "input", 4), tensor("y", "output", 4), tensor("z", "temp", 4)
+    a, b = tensor("a", "temp", 2), tensor("b", "temp", 2, scope=("k",))
+    bias, weight, part = constant("b", 2), kernel("k", 2, 2), z.vec()[2:]
+    body = (
+        Affine(b.vec(), bias, ((weight, part),)),
+        Elementwise(2, (), ((part, call("tanh", At(b.vec()))),)),
+    )
+    ops: list[Op] = [
+        Elementwise(4, (), ((z.vec(), At(x.vec()) * 0.5),)),
+        Affine(a.vec(), bias, ((weight, x.vec()[:2]),)),
+        Elementwise(2, (), ((y.vec()[:2], At(a.vec())),)),
+        Loop("k", 3, body, True),
+        Affine(y.vec()[2:], bias, ((kernel("u", 2, 2), x.vec()[:2]),)),
+    ]
+    single = program(ops, x, y)
+    check(by_hand(single, single), lengths=(1,))
+
+
 def test_what_a_state_starts_from_is_one_array() -> None:
     h, kept = tensor("h", "state", 2), tensor("kept", "state", 2)
     states = [

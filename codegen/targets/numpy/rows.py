@@ -16,7 +16,19 @@ from typing import TypeAlias
 
 from codegen.program import dims
 from codegen.program.derived import column, parts_of
-from codegen.program.ops import Affine, Buffer, Mat, Op, Part, Vec, reads, walk_ops, writes
+from codegen.program.ops import (
+    Affine,
+    Buffer,
+    Loop,
+    Mat,
+    Op,
+    Part,
+    Vec,
+    When,
+    reads,
+    walk_ops,
+    writes,
+)
 from codegen.text.names import common_words
 
 Read: TypeAlias = "Vec | None"  # None is the 1
@@ -163,9 +175,10 @@ class Rows:
                 if x is None or self._home(x) == place:
                     continue
                 known, since = filled.get(place, (None, 0))
+                between = ops[since : group.position]
                 if may_live(x) and self._home(x) is None and place not in self.copied:
                     self.homes[x.buffer] = place
-                elif known != x or _change(ops[since : group.position], [x]):
+                elif known != x or _change(between, [x]) or _has_blocks(between):
                     copies.append((x, place[0].vec()[place[1] : place[1] + x.size]))
                     filled[place] = x, group.position
                     self.copied.add(place)
@@ -252,6 +265,11 @@ def _follows(second: Vec, first: Vec) -> bool:
 
 def _size(x: Read) -> int:
     return 1 if x is None else dims.fixed(x.size)
+
+
+def _has_blocks(ops: Sequence[Op]) -> bool:
+    """Whether there are ops inside of others, whose products may fill a row with something else."""
+    return any(isinstance(op, (Loop, When)) for op in ops)
 
 
 def _change(ops: Sequence[Op], read: Sequence[Read]) -> bool:
