@@ -28,10 +28,17 @@ export function chord(context) {
 export async function play(file) {
   // The browser resamples what comes in and goes out.
   const context = new AudioContext({ sampleRate: SAMPLE_RATE });
-  const buffer = file ? await context.decodeAudioData(await file.arrayBuffer()) : chord(context);
+  let buffer, node;
+  try {
+    buffer = file ? await context.decodeAudioData(await file.arrayBuffer()) : chord(context);
+    node = await amplifier(context);
+  } catch (error) {
+    await context.close();
+    throw error;
+  }
   const source = new AudioBufferSourceNode(context, { buffer, loop: true });
   const [drive, wet, dry] = [1, 1, 0].map((gain) => new GainNode(context, { gain }));
-  source.connect(drive).connect(await amplifier(context)).connect(wet).connect(context.destination);
+  source.connect(drive).connect(node).connect(wet).connect(context.destination);
   source.connect(dry).connect(context.destination);
   source.start();
   return {

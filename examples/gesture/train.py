@@ -20,7 +20,7 @@ from motion import ACTIVITIES, LENGTH, SETTLED, prepare, read, worn
 HERE = Path(__file__).parent
 UNITS, STREAMS, STEPS, EPOCHS, BATCH = 24, 4000, 150, 20, 50
 FOLDS = 5
-REQUIRED = 38  # recordings of the 40, and 95 % of the readings
+REQUIRED = 0.95  # of the recordings, and of the readings
 
 
 def streams(rng, x, activity, count):
@@ -89,8 +89,8 @@ def main():
     model.save(out / "activity.keras")
     shown, _ = streams(np.random.default_rng(0), x, activity, 10)
     np.savez_compressed(out / "calibration.npz", motion=shown.reshape(-1, 6))
-    if recordings * len(test) < REQUIRED or readings < 0.95:
-        sys.exit(f"too few: {REQUIRED} recordings and 0.95 of the readings are wanted")
+    if min(recordings, readings) < REQUIRED:
+        sys.exit(f"too few: {REQUIRED:.0%} of the recordings and of the readings are wanted")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,21 @@ def lower(language: str, name: str) -> str:
     return name.lower()
 
 
+def capital(letter: str) -> str:
+    """The capital; a letter whose capital would be two, such as that of German, stays small."""
+    return letter.upper() if len(letter.upper()) == 1 else letter
+
+
+def own(path: Path) -> Names:
+    """The names of a file with lines of language,name."""
+    with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark first
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    wrong = next((row for row in rows if len(row) != 2), None)
+    if wrong:
+        sys.exit(f"{path}: expected language,name, found {','.join(wrong)}")
+    return sorted({(language, lower(language, name)) for language, name in rows})
+
+
 def usable(names: Names) -> Names:
     """The names of letters alone, none of them too rare, that are not too long."""
     names = [(language, name) for language, name in names if name.isalpha()]
@@ -149,12 +164,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--names", type=Path, help="lines of language,name instead of Faker's")
     options = parser.parse_args()
-    if options.names:
-        with options.names.open(encoding="utf-8", newline="") as file:
-            names = sorted({(row[0], lower(*row)) for row in csv.reader(file)})
-    else:
-        names = shipped()
-    names = usable(names)
+    names = usable(own(options.names) if options.names else shipped())
     letters = END + "".join(sorted({letter for _, name in names for letter in name}))
     languages = sorted({language for language, _ in names})
     train = [pair for pair in names if tenth(pair[1]) > 0]
@@ -170,7 +180,7 @@ def main() -> None:
     write_csv(options.out / "test.csv", test)
     alphabet = {
         "letters": letters,
-        "capitals": "".join(letter.upper() for letter in letters),
+        "capitals": "".join(capital(letter) for letter in letters),
         "languages": languages,
     }
     text = json.dumps(alphabet, ensure_ascii=False, indent=2)

@@ -359,7 +359,15 @@ LISTENING = """
     while (button.textContent !== "Stop") await new Promise((done) => setTimeout(done, 10));
     button.click();
     while (button.textContent !== "Play") await new Promise((done) => setTimeout(done, 10));
-    await report([0, 1].map((channel) => [...played.getChannelData(channel)]));
+    const broken = new DataTransfer();
+    broken.items.add(new File(["no sound"], "broken.wav"));
+    document.querySelector("#file").files = broken.files;
+    button.click();
+    const busy = button.disabled;
+    while (button.disabled) await new Promise((done) => setTimeout(done, 10));
+    const channels = [0, 1].map((channel) => [...played.getChannelData(channel)]);
+    const said = document.querySelector("output").value;
+    await report({ channels, busy, said, button: button.textContent });
   } catch (error) {
     await report(String(error));
   }
@@ -379,5 +387,7 @@ def test_the_page_plays_the_model(tmp_path: Path) -> None:
         found = reported(server, "test.html", tmp_path / "profile")
     lowered = lower(codegen.read(EXAMPLE / "amp.json", prewarm=1024))
     expected = Reference(lowered, 2).predict(x[..., None])[0][..., 0]
-    assert isinstance(found, list), found
-    assert targets.worst([np.array(found)], [expected]) < 2e-5
+    assert isinstance(found, dict), found
+    assert targets.worst([np.array(found["channels"])], [expected]) < 2e-5
+    assert found["said"].startswith("This cannot be played: ")
+    assert (found["busy"], found["button"]) == (True, "Play")

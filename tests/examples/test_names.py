@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,28 @@ def test_no_name_of_the_test_was_learned() -> None:
     assert learned.isdisjoint(kept)
     assert f"{len(lines[0]):,} given names" in README
     assert f"on {len(lines[1])} names that training never saw" in README
+    count = Counter(line.split(",")[0] for line in lines[0])
+    fewest, most = min(count, key=count.__getitem__), max(count, key=count.__getitem__)
+    said = f"{count[fewest]:,} {fewest} ones to {count[most]:,} {most} ones"
+    assert said in README
     assert set("".join(learned | kept)) == set(ALPHABET["letters"][1:])
+
+
+def test_names_of_your_own_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    train = module("train", monkeypatch)
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "\ufeffTowns,Gießen\n\nTowns, Köln\nTurkish,I\u011fd\u0131r\n", encoding="utf-8"
+    )
+    assert train.own(path) == [
+        ("Towns", "gießen"),
+        ("Towns", "köln"),
+        ("Turkish", "\u0131ğd\u0131r"),
+    ]
+    assert [train.capital(letter) for letter in "kßö\u0131"] == ["K", "ß", "Ö", "I"]
+    path.write_text("Towns;Köln\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="expected language,name, found Towns;Köln"):
+        train.own(path)
 
 
 # ---- what README states -------------------------------------------------------------------------
