@@ -13,6 +13,7 @@ from typing import Any
 
 CHROMIUM = """chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run
     --disable-background-networking --disable-component-update --disable-sync""".split()
+PATIENCE = 300  # seconds: a browser is slow to start where every core is busy
 
 
 class Server(ThreadingHTTPServer):
@@ -68,7 +69,7 @@ def reported(server: Server, page: str, profile: Path) -> Any:
     command = [*CHROMIUM, f"--user-data-dir={profile}", "--remote-debugging-port=0"]
     browser = subprocess.Popen([*command, server.url(page)], stderr=subprocess.DEVNULL)
     try:
-        assert server.done.wait(60), "the page has not reported"
+        assert server.done.wait(PATIENCE), "the page has not reported"
     finally:
         browser.terminate()
         browser.wait()
@@ -87,5 +88,5 @@ def screenshot(
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
