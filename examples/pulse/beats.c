@@ -28,7 +28,11 @@ int main(int argc, char **argv)
     while (fgets(line, sizeof line, stdin) != NULL) {
         float count, x, probability;
 
-        if (sscanf(line, "%f", &count) != 1) continue; /* a heading */
+        if (sscanf(line, "%f", &count) != 1 || !isfinite(count)) {
+            if (scale.seen == 0 || strspn(line, " \r\n") == strlen(line)) continue; /* a heading */
+            fprintf(stderr, "beats: no number: %s", line);
+            return 1;
+        }
         x = beat_scaled(&scale, count);
         pulse_step(&network, &x, &probability);
         if (probabilities) {

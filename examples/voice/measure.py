@@ -128,8 +128,7 @@ def count(header: str, pcm: np.ndarray, folder: Path) -> dict:
         emulators.build("m4f", [HERE / "count.c"], elf, optimise="-O2", options=options)
         runs.append(emulators.run("m4f", elf))
         assert runs[-1].status == 0, runs[-1].text
-        size = emulators.sizes("m4f", elf)
-        flash.append(size.text + size.rodata + size.data)
+        flash.append(emulators.sizes("m4f", elf).flash)
     values = runs[2].values
     return {
         "flash": {"features": flash[1] - flash[0], "network": flash[2] - flash[1]},

@@ -65,7 +65,12 @@ def test_the_picture_is_of_the_results(example: dict[str, Any]) -> None:
 
 def test_times_on_the_page_are_those_kept() -> None:
     times = RESULTS["times"]
-    assert f"{times['request']} ms" in PAGE
+    many, keras = (times[name]["64"] for name in ("NumPy file", "Keras"))
+    words = " ".join(PAGE.split())
+    assert f"{times['request']} ms" in words
+    assert f"{many / keras:.1f} times as many as Keras" in words
+    assert f"starts in {times['start']:.1f} s" in words
+    assert f"taken {times['Keras start']} s to start" in words
     for name in ("NumPy file", "Keras"):
         one, many = (f"{times[name][key]:,}" for key in ("1", "64"))
         assert f"| {one} | {many} |" in PAGE, name

@@ -156,10 +156,20 @@ def test_a_sample_costs_what_the_readme_says(kind: str, tmp_path: Path) -> None:
         done = run(board, elf)
         assert done.status == 0, done.text
         whole, rest = sizes(board, elf), sizes(board, without)
-        flash = whole.text + whole.rodata + whole.data - rest.text - rest.rodata - rest.data
-        ram = whole.bss + whole.data - rest.bss - rest.data + int(done.values["stack"])
-        found += [flash, ram, int(done.values["instructions"])]
+        found += [whole.flash - rest.flash, whole.ram - rest.ram + int(done.values["stack"])]
+        found += [int(done.values["instructions"])]
     assert table(PAGE, "a sample takes")[kind] == pytest.approx(found, rel=0.02)
+
+
+def test_a_sample_that_is_missing_is_told(example: dict[str, Any], tmp_path: Path) -> None:
+    """The state would go on without it, or be no number for ever."""
+    program = example["measure"].built("Pulse/src/Pulse.h", tmp_path)
+    for text, status in (("count\n500\n501\n\n", 0), ("500\nnan\n501\n", 1), ("500\n-\n", 1)):
+        done = subprocess.run(
+            [program, "-p"], input=text, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stdout
+        assert ("no number: " in done.stderr) == bool(status)
 
 
 # ---- the sketch ---------------------------------------------------------------------------------

@@ -152,6 +152,16 @@ class Sizes:
     bss: int
     stack: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def flash(self) -> int:
+        """With data, which are copied to RAM at the start."""
+        return self.text + self.rodata + self.data
+
+    @property
+    def ram(self) -> int:
+        """Without stack."""
+        return self.data + self.bss
+
 
 @dataclass(frozen=True)
 class Run:
