@@ -44,6 +44,7 @@ from codegen.program.ops import (
     Shift,
     Softmax,
     When,
+    roots,
     walk,
     walk_ops,
 )
@@ -216,7 +217,7 @@ def _wanted(programs: Sequence[Program]) -> dict[Buffer, None]:
         if isinstance(op, Affine):
             found |= {vec.buffer: None for _, vec in op.products}
         elif isinstance(op, Elementwise):
-            for node in (*(e for _, e in op.locals), *(e for _, e in op.stores)):
+            for node in roots(op):
                 if is_inexact(node):
                     found |= {e.vec.buffer: None for e in walk(node) if isinstance(e, At)}
     return {buffer: None for buffer in found if buffer.kind not in ("const", "input")}

@@ -29,6 +29,7 @@ from codegen.program.ops import (
     Shift,
     Softmax,
     When,
+    roots,
     walk,
 )
 
@@ -91,8 +92,7 @@ def _one(op: Op, known: Mapping[str, int]) -> Work:
         shapes = [(_number(m.rows, known), _number(m.columns, known)) for m, _ in op.products]
         return Work(1, sum(r for r, _ in shapes), sum(r * c for r, c in shapes))
     if isinstance(op, Elementwise):
-        roots = [e for _, e in op.locals] + [e for _, e in op.stores]
-        each = sum((_scalar(e) for e in roots), Work(moves=len(op.stores)))
+        each = sum((_scalar(e) for e in roots(op)), Work(moves=len(op.stores)))
         return each.times(_number(op.size, known)) + Work(1)
     if isinstance(op, Reduce):
         count = _number(op.out.size, known)

@@ -14,17 +14,14 @@ from codegen.program import dims
 from codegen.program.dims import Dim
 from codegen.program.ops import (
     Buffer,
-    Elementwise,
-    Expr,
-    Op,
     Port,
     Program,
-    Reduce,
     Shift,
     Softmax,
     Table,
     constants,
     reads,
+    roots,
     walk,
     walk_ops,
 )
@@ -172,13 +169,6 @@ class Header:
     def size(self, port: Port) -> Dim:
         """Values per time step where the time axis may vary, of the whole tensor otherwise."""
         return dims.product(port.shape[1:] if self.varies(port) else port.shape)
-
-
-def roots(op: Op) -> list[Expr]:
-    """The expressions of an op."""
-    if isinstance(op, Elementwise):
-        return [e for _, e in (*op.locals, *op.stores)]
-    return [op.value] if isinstance(op, Reduce) else []
 
 
 def looked_up(program: Program) -> set[Buffer]:

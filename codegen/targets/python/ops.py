@@ -14,7 +14,6 @@ from codegen.program.ops import (
     Block,
     Buffer,
     Elementwise,
-    Expr,
     Gather,
     Loop,
     Mat,
@@ -27,6 +26,7 @@ from codegen.program.ops import (
     Vec,
     When,
     reads,
+    roots,
     walk,
     walk_ops,
     writes,
@@ -298,10 +298,3 @@ def uses_infinity(programs: Iterable[Program]) -> bool:
         for root in roots(op)
         for node in walk(root)
     )
-
-
-def roots(op: Op) -> list[Expr]:
-    """The expressions of an op."""
-    if isinstance(op, Elementwise):
-        return [e for _, e in op.locals] + [e for _, e in op.stores]
-    return [op.value] if isinstance(op, Reduce) else []
