@@ -388,7 +388,8 @@ static PULSE_INLINE float pulse_sigmoid(float x)
     register float a __asm__("s4"), b __asm__("s5"), c __asm__("s6"), d __asm__("s7"); \
     __asm__("vldmia %0!, {s4-s7}" \
             : "+r"(v), "=t"(a), "=t"(b), "=t"(c), "=t"(d) \
-            : "m"(*(const float(*)[4])v))
+            : \
+            : "memory")
 #define PULSE_ADD_EIGHT(w, v) \
     do { \
         register float w0 __asm__("s16"), w1 __asm__("s17"), w2 __asm__("s18"); \
@@ -397,7 +398,8 @@ static PULSE_INLINE float pulse_sigmoid(float x)
         __asm__("vldmia %0!, {s16-s23}" \
                 : "+r"(w), "=t"(w0), "=t"(w1), "=t"(w2), "=t"(w3), "=t"(w4), "=t"(w5), \
                   "=t"(w6), "=t"(w7) \
-                : "m"(*(const float(*)[8])w)); \
+                : \
+                : "memory"); \
         sum0 += v * w0, sum1 += v * w1, sum2 += v * w2, sum3 += v * w3; \
         sum4 += v * w4, sum5 += v * w5, sum6 += v * w6, sum7 += v * w7; \
     } while (0)

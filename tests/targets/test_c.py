@@ -32,7 +32,7 @@ from codegen.targets.c.lines import broken, fitted
 from codegen.targets.spine.outline import Origin
 from codegen.text import templates
 from tests.support.agreement import agree, inputs
-from tests.support.compilers import COMPILERS, WARNINGS, CModel
+from tests.support.compilers import COMPILERS, LANGUAGE, WARNINGS, CModel
 from tests.support.models import PARAMETERS, bidirectional, chain, conv, dense, embedding, gru, lstm
 
 TARGET = TARGETS["c"]
@@ -386,7 +386,8 @@ def assembly(lowered: Lowered, folder: Path, compiler: str, *flags: str, **optio
     header.write_text(render(lowered, **options), encoding="utf-8")
     source = folder / "net.c"
     source.write_text('#define NET_IMPLEMENTATION\n#include "net.h"\n', encoding="utf-8")
-    command = [compiler, "-std=c99", *flags, "-S", "-o", "-", str(source)]
+    language = LANGUAGE["g++" if compiler.endswith("++") else "gcc"]
+    command = [compiler, *language, *flags, "-S", "-o", "-", str(source)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -441,6 +442,16 @@ def test_lengths_without_a_rest_warn_of_nothing(tmp_path: Path) -> None:
         lowered = model(dense(rows, 250), shape=(None, rows))
         for level in ("-O2", "-O3"):
             assert assembly(lowered, tmp_path, "gcc", level, *WARNINGS)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "g++"])
+def test_loading_eight_weights_at_once_warns_of_nothing(compiler: str, tmp_path: Path) -> None:
+    flags = [*WARNINGS, "-Wcast-qual", "-O2", "-mthumb", "-mcpu=cortex-m4"]
+    flags += ["-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+    flags += ["-Wold-style-cast"] if compiler == "g++" else []
+    lowered = model(gru(3, 8), shape=(None, 3))
+    text = assembly(lowered, tmp_path, f"arm-none-eabi-{compiler}", *flags, profile="mcu")
+    assert "vldmia" in text
 
 
 def test_a_product_starts_from_its_bias() -> None:
