@@ -20,7 +20,7 @@ from codegen.commands import convert as conversion
 from codegen.commands import inspect as inspecting
 from codegen.commands.check import check as check_file
 from codegen.commands.check import is_generated, read_banner, request_of
-from codegen.commands.convert import RUNNING, Request, bare_weights, read_model, split
+from codegen.commands.convert import FILES, RUNNING, Request, bare_weights, read_model, split
 from codegen.commands.options import (
     Sectioned,
     board_option,
@@ -643,9 +643,9 @@ def _print_report(found: Report, out: str, as_json: bool, warmup: int, layers: b
     _draw_curve("errors over time:", found.curve, warmup)
 
 
-def _files(reading: Mapping[str, Any]) -> tuple[str | None, ...]:
+def _files(reading: Mapping[str, Any]) -> Iterator[str | None]:
     """The files beside MODEL that options of reading name."""
-    return reading["config"], reading["initial_state"]
+    return (reading[key] for key in FILES)
 
 
 def _is_large(model: str) -> bool:
