@@ -149,7 +149,8 @@ print(sys.version_info[:2], len(sources))
 def test_sources_are_fine_with_python_3_14(wheel: Path, tmp_path: Path) -> None:
     """In node, which has neither NumPy nor h5py for it; plain files run there in other tests."""
     sources = {name: text for name, text in contents(wheel).items() if name.endswith(".py")}
-    sources |= {path.name: path.read_bytes() for path in ROOT.glob("generated_examples/*/*.py")}
+    examples = [*ROOT.glob("generated_examples/*/*.py"), *ROOT.glob("examples/*/*.py")]
+    sources |= {str(path.relative_to(ROOT)): path.read_bytes() for path in examples}
     # parts of files, in braces or without an end
     whole = {name: text.decode() for name, text in sources.items() if "templates/" not in name}
     (tmp_path / "sources.json").write_text(json.dumps(whole))
