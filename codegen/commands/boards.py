@@ -61,7 +61,7 @@ STEP_FRAME = 36  # saved registers
 STEP_FRAME_LONG = 76  # with what is spilled once a step has several layers
 LAYERS_OF_SHORT_STEP = 2
 KERNEL_FRAMES: Mapping[str, int] = {
-    "affine": 56,
+    "affine": 68,
     "affine_int8": 60,
     "dot": 48,
     "dot_int8": 32,

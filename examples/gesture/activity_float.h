@@ -610,17 +610,16 @@ static float activity_exp(float x)
 #define ACTIVITY_EXP(x) activity_exp(x)
 #endif
 
-/* The next four values of v; and eight sums, to which the next eight weights times a value are
-   added. A Cortex-M with an FPU loads either by one instruction, for which compilers take four or
-   eight. */
+/* The next four numbers of v; and to eight sums, the next eight weights of w times a value. A
+   Cortex-M with an FPU loads either by one instruction, for which compilers take four or eight. */
 #if ACTIVITY_VLDM
-#define ACTIVITY_NEXT_FOUR(v) \
+#define ACTIVITY_NEXT_FOUR \
     register float a __asm__("s4"), b __asm__("s5"), c __asm__("s6"), d __asm__("s7"); \
     __asm__("vldmia %0!, {s4-s7}" \
             : "+r"(v), "=t"(a), "=t"(b), "=t"(c), "=t"(d) \
             : \
             : "memory")
-#define ACTIVITY_ADD_EIGHT(w, v) \
+#define ACTIVITY_ADD_EIGHT(value) \
     do { \
         register float w0 __asm__("s16"), w1 __asm__("s17"), w2 __asm__("s18"); \
         register float w3 __asm__("s19"), w4 __asm__("s20"), w5 __asm__("s21"); \
@@ -630,21 +629,21 @@ static float activity_exp(float x)
                   "=t"(w6), "=t"(w7) \
                 : \
                 : "memory"); \
-        sum0 += v * w0, sum1 += v * w1, sum2 += v * w2, sum3 += v * w3; \
-        sum4 += v * w4, sum5 += v * w5, sum6 += v * w6, sum7 += v * w7; \
+        sum0 += (value) * w0, sum1 += (value) * w1, sum2 += (value) * w2, sum3 += (value) * w3; \
+        sum4 += (value) * w4, sum5 += (value) * w5, sum6 += (value) * w6, sum7 += (value) * w7; \
     } while (0)
 #else
-#define ACTIVITY_NEXT_FOUR(v) const float a = *v++, b = *v++, c = *v++, d = *v++
-#define ACTIVITY_ADD_EIGHT(w, v) \
+#define ACTIVITY_NEXT_FOUR const float a = *v++, b = *v++, c = *v++, d = *v++
+#define ACTIVITY_ADD_EIGHT(value) \
     do { \
-        sum0 += v * ACTIVITY_READ(w[0]); \
-        sum1 += v * ACTIVITY_READ(w[1]); \
-        sum2 += v * ACTIVITY_READ(w[2]); \
-        sum3 += v * ACTIVITY_READ(w[3]); \
-        sum4 += v * ACTIVITY_READ(w[4]); \
-        sum5 += v * ACTIVITY_READ(w[5]); \
-        sum6 += v * ACTIVITY_READ(w[6]); \
-        sum7 += v * ACTIVITY_READ(w[7]); \
+        sum0 += (value) * ACTIVITY_READ(w[0]); \
+        sum1 += (value) * ACTIVITY_READ(w[1]); \
+        sum2 += (value) * ACTIVITY_READ(w[2]); \
+        sum3 += (value) * ACTIVITY_READ(w[3]); \
+        sum4 += (value) * ACTIVITY_READ(w[4]); \
+        sum5 += (value) * ACTIVITY_READ(w[5]); \
+        sum6 += (value) * ACTIVITY_READ(w[6]); \
+        sum7 += (value) * ACTIVITY_READ(w[7]); \
         w += 8; \
     } while (0)
 #endif
@@ -673,15 +672,15 @@ static ACTIVITY_COMPACT void activity_affine(float *ACTIVITY_RESTRICT y, int row
             const float *v = part == 0 ? x : h;
             const int n = part == 0 ? nx : nh;
             for (k = n / 4; k != 0; --k) {
-                ACTIVITY_NEXT_FOUR(v);
-                ACTIVITY_ADD_EIGHT(w, a);
-                ACTIVITY_ADD_EIGHT(w, b);
-                ACTIVITY_ADD_EIGHT(w, c);
-                ACTIVITY_ADD_EIGHT(w, d);
+                ACTIVITY_NEXT_FOUR;
+                ACTIVITY_ADD_EIGHT(a);
+                ACTIVITY_ADD_EIGHT(b);
+                ACTIVITY_ADD_EIGHT(c);
+                ACTIVITY_ADD_EIGHT(d);
             }
             for (k = n % 4; k != 0; --k) {
                 const float a = *v++;
-                ACTIVITY_ADD_EIGHT(w, a);
+                ACTIVITY_ADD_EIGHT(a);
             }
         }
         y[0] = sum0, y[1] = sum1, y[2] = sum2, y[3] = sum3;

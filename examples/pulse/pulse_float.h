@@ -380,17 +380,16 @@ static PULSE_INLINE float pulse_sigmoid(float x)
 #define PULSE_SIGMOID(x) pulse_sigmoid(x)
 #endif
 
-/* The next four values of v; and eight sums, to which the next eight weights times a value are
-   added. A Cortex-M with an FPU loads either by one instruction, for which compilers take four or
-   eight. */
+/* The next four numbers of v; and to eight sums, the next eight weights of w times a value. A
+   Cortex-M with an FPU loads either by one instruction, for which compilers take four or eight. */
 #if PULSE_VLDM
-#define PULSE_NEXT_FOUR(v) \
+#define PULSE_NEXT_FOUR \
     register float a __asm__("s4"), b __asm__("s5"), c __asm__("s6"), d __asm__("s7"); \
     __asm__("vldmia %0!, {s4-s7}" \
             : "+r"(v), "=t"(a), "=t"(b), "=t"(c), "=t"(d) \
             : \
             : "memory")
-#define PULSE_ADD_EIGHT(w, v) \
+#define PULSE_ADD_EIGHT(value) \
     do { \
         register float w0 __asm__("s16"), w1 __asm__("s17"), w2 __asm__("s18"); \
         register float w3 __asm__("s19"), w4 __asm__("s20"), w5 __asm__("s21"); \
@@ -400,21 +399,21 @@ static PULSE_INLINE float pulse_sigmoid(float x)
                   "=t"(w6), "=t"(w7) \
                 : \
                 : "memory"); \
-        sum0 += v * w0, sum1 += v * w1, sum2 += v * w2, sum3 += v * w3; \
-        sum4 += v * w4, sum5 += v * w5, sum6 += v * w6, sum7 += v * w7; \
+        sum0 += (value) * w0, sum1 += (value) * w1, sum2 += (value) * w2, sum3 += (value) * w3; \
+        sum4 += (value) * w4, sum5 += (value) * w5, sum6 += (value) * w6, sum7 += (value) * w7; \
     } while (0)
 #else
-#define PULSE_NEXT_FOUR(v) const float a = *v++, b = *v++, c = *v++, d = *v++
-#define PULSE_ADD_EIGHT(w, v) \
+#define PULSE_NEXT_FOUR const float a = *v++, b = *v++, c = *v++, d = *v++
+#define PULSE_ADD_EIGHT(value) \
     do { \
-        sum0 += v * PULSE_READ(w[0]); \
-        sum1 += v * PULSE_READ(w[1]); \
-        sum2 += v * PULSE_READ(w[2]); \
-        sum3 += v * PULSE_READ(w[3]); \
-        sum4 += v * PULSE_READ(w[4]); \
-        sum5 += v * PULSE_READ(w[5]); \
-        sum6 += v * PULSE_READ(w[6]); \
-        sum7 += v * PULSE_READ(w[7]); \
+        sum0 += (value) * PULSE_READ(w[0]); \
+        sum1 += (value) * PULSE_READ(w[1]); \
+        sum2 += (value) * PULSE_READ(w[2]); \
+        sum3 += (value) * PULSE_READ(w[3]); \
+        sum4 += (value) * PULSE_READ(w[4]); \
+        sum5 += (value) * PULSE_READ(w[5]); \
+        sum6 += (value) * PULSE_READ(w[6]); \
+        sum7 += (value) * PULSE_READ(w[7]); \
         w += 8; \
     } while (0)
 #endif
@@ -442,15 +441,15 @@ static PULSE_COMPACT void pulse_affine(float *PULSE_RESTRICT y, int rows, int mo
             const float *v = part == 0 ? x : h;
             const int n = part == 0 ? nx : nh;
             for (k = n / 4; k != 0; --k) {
-                PULSE_NEXT_FOUR(v);
-                PULSE_ADD_EIGHT(w, a);
-                PULSE_ADD_EIGHT(w, b);
-                PULSE_ADD_EIGHT(w, c);
-                PULSE_ADD_EIGHT(w, d);
+                PULSE_NEXT_FOUR;
+                PULSE_ADD_EIGHT(a);
+                PULSE_ADD_EIGHT(b);
+                PULSE_ADD_EIGHT(c);
+                PULSE_ADD_EIGHT(d);
             }
             for (k = n % 4; k != 0; --k) {
                 const float a = *v++;
-                PULSE_ADD_EIGHT(w, a);
+                PULSE_ADD_EIGHT(a);
             }
         }
         y[0] = sum0, y[1] = sum1, y[2] = sum2, y[3] = sum3;
