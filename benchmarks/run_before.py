@@ -3,7 +3,8 @@
     python -m benchmarks.run_before [--before COMMIT] [--rounds N] [--only W1 ...]
 
 Both files are made of the same models; C is built by every compiler with every set of flags, Python
-runs in this process, and all of them take turns.
+runs in this process, and all of them take turns. W4a and W4b, whose weights take minutes to
+compile, are measured when they are named.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks import machine, prepare, report_before
 from benchmarks.c import build, wrappers
 from benchmarks.networks import BY_KEY, NETWORKS, Case
 from benchmarks.peers import Stepper
+from benchmarks.run_mcu import KEYS
 from benchmarks.run_python import BATCH, BATCH_STEPS, Ours
 from benchmarks.timing import Entry, interleave, pin
 
@@ -107,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--before", default=FIRST, help=f"a commit; default: {FIRST}")
     parser.add_argument("--rounds", type=int, default=40, help="default: 40")
-    parser.add_argument("--only", nargs="*", choices=list(BY_KEY), default=list(BY_KEY))
+    parser.add_argument("--only", nargs="*", choices=list(BY_KEY), default=KEYS)
     options = parser.parse_args()
     cases = prepare.models(tuple(n for n in NETWORKS if n.key in options.only))
     results: dict[str, Any] = {"before": options.before, "machine": machine.describe()}
@@ -128,7 +130,7 @@ def main() -> None:
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
     results["load_average_at_end"] = machine.load()
-    if options.only == list(BY_KEY):
+    if options.only == KEYS:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(report_before.markdown(results))
 
