@@ -23,7 +23,7 @@ from tests.fuzz import settings as changed_settings
 from tests.fuzz.outcome import SEEDS, damaged, mutated, outcome, seeds
 from tests.readers import hostile
 
-SECONDS = 6  # of guided fuzzing for each container; `make fuzz` takes as long as you like
+SECONDS = 4  # of guided fuzzing for each container; `make fuzz` takes as long as you like
 
 
 @pytest.mark.parametrize("container", list(SEEDS))
@@ -34,7 +34,7 @@ def test_the_seeds_are_there_and_good(container: str, tmp_path: Path) -> None:
     )
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 @pytest.mark.parametrize("container", list(SEEDS))
 def test_changed_bytes(container: str, tmp_path: Path, data: st.DataObject) -> None:
@@ -52,7 +52,7 @@ def test_changed_bytes(container: str, tmp_path: Path, data: st.DataObject) -> N
     assert outcome(bytes(found), tmp_path, len(changes)) in {"converted", "refused"}
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.sampled_from(list(SEEDS)))
 def test_damaged_files_of_real_frameworks(chance: random.Random, container: str) -> None:
     data = mutated(
@@ -71,7 +71,7 @@ def test_changed_settings(seed: int) -> None:
         assert outcome(data, Path(folder), chance.randrange(3)) in {"converted", "refused"}
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32))
 def test_changed_descriptions(seed: int) -> None:
     weights, text = changed_settings.described(random.Random(seed))
